@@ -1,0 +1,49 @@
+"""carrynet: small recurrent networks that learn arithmetic digit by digit.
+
+    import carrynet as cn
+
+    run = cn.train("tutorial", hidden=16, seed=3)
+    run.network.add(118, 8)               # 126, by the network
+    cn.evaluate(run.network, digits=8)    # Exhaustive(digits=8, pairs=65536, right=65536, ...)
+
+Names are loaded when they are first used, so that `import carrynet` and the
+command line's help do not wait for NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from carrynet.errors import (
+        CarrynetError as CarrynetError,
+        InputError as InputError,
+        RunError as RunError,
+    )
+    from carrynet.evaluation import by_length as by_length, evaluate as evaluate
+    from carrynet.network import Network as Network
+    from carrynet.recipe import Recipe as Recipe, Stage as Stage
+    from carrynet.runs import Run as Run, load as load, resume as resume, train as train
+    from carrynet.training import Diverged as Diverged
+
+_HOME = {
+    "errors": ("CarrynetError", "InputError", "RunError"),
+    "evaluation": ("by_length", "evaluate"),
+    "network": ("Network",),
+    "recipe": ("Recipe", "Stage"),
+    "runs": ("Run", "load", "resume", "train"),
+    "training": ("Diverged",),
+}
+__all__ = sorted(name for names in _HOME.values() for name in names)
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"carrynet.{module}"), name)
+    raise AttributeError(f"module 'carrynet' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,28 @@
+"""The errors that a user can cause, each a single line that says what to do.
+
+The command line prints the line and exits with 2; a library user catches
+`CarrynetError`.  Bugs are not wrapped: they keep their traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class CarrynetError(Exception):
+    """Anything that carrynet refuses or cannot go on with."""
+
+
+class InputError(CarrynetError, ValueError):
+    """A value outside what is accepted; the message names both."""
+
+
+class RunError(CarrynetError):
+    """A run folder that is missing, damaged, unfinished or not one at all."""
+
+
+def unknown(kind: str, name: object, accepted: Iterable[str]) -> InputError:
+    """An `InputError` for a name that is not in a list, naming the nearest one that is."""
+    names = list(accepted)
+    nearest = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"did you mean '{nearest[0]}'? " if nearest else ""
+    return InputError(f"unknown {kind} '{name}': {hint}accepted: {', '.join(names)}")
