@@ -1,0 +1,161 @@
+"""Machines: answers, minimisation, differences, drawings."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given, strategies as st
+
+from carrynet.errors import InputError
+from carrynet.mealy import Machine, shortest_difference
+
+ADDER = Machine(
+    states=("carry 0", "carry 1"),
+    symbols=("0,0", "0,1", "1,0", "1,1"),
+    outputs=("0", "1"),
+    delta=((0, 0, 0, 1), (0, 1, 1, 1)),
+    output=((0, 1, 1, 0), (1, 0, 0, 1)),
+)
+
+
+@st.composite
+def machines(draw: st.DrawFn, symbols: int = 2, outputs: int = 2) -> Machine:
+    """Random complete machines, many of them with states that are equal or out of reach."""
+    states = draw(st.integers(1, 6))
+
+    def table(bound: int) -> tuple[tuple[int, ...], ...]:
+        entry = st.integers(0, bound - 1)
+        return tuple(tuple(draw(entry) for _ in range(symbols)) for _ in range(states))
+
+    return Machine(
+        states=tuple(f"q{i}" for i in range(states)),
+        symbols=tuple("ab"[:symbols]),
+        outputs=tuple("01"[:outputs]),
+        delta=table(states),
+        output=table(outputs),
+    )
+
+
+def words(symbols: int, longest: int) -> list[tuple[int, ...]]:
+    return [word for n in range(1, longest + 1) for word in product(range(symbols), repeat=n)]
+
+
+def test_it_runs_as_the_tables_say() -> None:
+    assert ADDER.run([3, 2, 0]) == [0, 0, 1]  # 3 + 1 = 4
+    assert ADDER.visit([3, 2, 0]) == [0, 1, 1, 0]
+    assert ADDER.run([]) == []
+
+
+@given(machines())
+def test_minimised_answers_alike_and_is_smallest(machine: Machine) -> None:
+    small = machine.minimise()
+    tests = words(2, 6)
+    assert all(small.run(word) == machine.run(word) for word in tests)
+    # No two of its states answer every short word alike, and each can be reached.
+    behaviours = set()
+    for q in range(len(small.states)):
+        answers = []
+        for word in words(2, 5):
+            state, outputs = q, []
+            for symbol in word:
+                outputs.append(small.output[state][symbol])
+                state = small.delta[state][symbol]
+            answers.append(tuple(outputs))
+        behaviours.add(tuple(answers))
+    assert len(behaviours) == len(small.states)
+    assert {small.visit(word)[-1] for word in tests} | {0} == set(range(len(small.states)))
+
+
+@given(machines(), machines())
+def test_minimised_tables_are_equal_exactly_when_answers_are(one: Machine, other: Machine) -> None:
+    a, b = one.minimise(), other.minimise()
+    same = (a.delta, a.output) == (b.delta, b.output)
+    assert same == (shortest_difference(one, other) is None)
+
+
+@given(machines(), machines())
+def test_shortest_difference_is_one_and_is_shortest(one: Machine, other: Machine) -> None:
+    found = shortest_difference(one, other)
+    differing = [word for word in words(2, 7) if one.run(word) != other.run(word)]
+    if found is None:
+        assert not differing
+    else:
+        assert one.run(found)[-1] != other.run(found)[-1]
+        assert one.run(found)[:-1] == other.run(found)[:-1]
+        if differing:
+            assert tuple(found) == min(differing, key=lambda word: (len(word), word))
+
+
+def test_shortest_difference_of_nearly_equal_machines() -> None:
+    # Forgets a carry only after it has come through three digits.
+    limited = Machine(
+        states=("0", "1", "2", "3"),
+        symbols=ADDER.symbols,
+        outputs=ADDER.outputs,
+        delta=((0, 0, 0, 1), (0, 2, 2, 1), (0, 3, 3, 1), (0, 0, 0, 1)),
+        output=(ADDER.output[0], ADDER.output[1], ADDER.output[1], ADDER.output[1]),
+    )
+    assert shortest_difference(ADDER, limited) == [3, 1, 1, 1, 0]
+
+
+def test_different_alphabets_are_not_compared() -> None:
+    other = Machine(("q",), ("x",), ("0",), ((0,),), ((0,),))
+    with pytest.raises(InputError, match="different symbols"):
+        shortest_difference(ADDER, other)
+
+
+@pytest.mark.parametrize(
+    ("delta", "output"),
+    [
+        (((0, 0),), ((0,),)),  # ragged
+        (((1,),), ((0,),)),  # a state that is not there
+        (((0,),), ((2,),)),  # an output that is not there
+        (((-1,),), ((0,),)),
+        ((), ()),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(
+    delta: tuple[tuple[int, ...], ...], output: tuple[tuple[int, ...], ...]
+) -> None:
+    with pytest.raises(InputError):
+        Machine(("q",), ("a",), ("0", "1"), delta, output)
+
+
+def test_mermaid() -> None:
+    assert ADDER.to_mermaid() == (
+        "stateDiagram-v2\n"
+        '    state "carry 0" as s0\n'
+        '    state "carry 1" as s1\n'
+        "    [*] --> s0\n"
+        "    s0 --> s0: 0,0 / 0#59; 0,1 / 1#59; 1,0 / 1\n"
+        "    s0 --> s1: 1,1 / 0\n"
+        "    s1 --> s0: 0,0 / 1\n"
+        "    s1 --> s1: 0,1 / 0#59; 1,0 / 0#59; 1,1 / 1\n"
+    )
+
+
+def test_dot() -> None:
+    dot = ADDER.to_dot()
+    assert dot.startswith("digraph machine {\n")
+    assert dot.endswith("}\n")
+    assert '    s0 -> s1 [label="1,1 / 0"];\n' in dot
+    assert '    start -> s0;\n    s0 -> s0 [label="0,0 / 0; 0,1 / 1; 1,0 / 1"];\n' in dot
+
+
+def test_names_with_special_characters_are_escaped() -> None:
+    odd = Machine(('say "<;"',), ("a",), ('"\\"',), ((0,),), ((0,),))
+    assert r'label="say \"<;\""' in odd.to_dot()
+    assert r'label="a / \"\\\""' in odd.to_dot()
+    assert 'state "say #quot;#lt;#59;#quot;" as s0' in odd.to_mermaid()
+
+
+def test_drawings_of_large_alphabets_stay_readable() -> None:
+    symbols = tuple(map(str, range(100)))
+    large = Machine(("q",), symbols, ("0",), ((0,) * 100,), ((0,) * 100,))
+    assert "and 92 more" in large.to_mermaid()
+
+
+def test_the_table_as_text() -> None:
+    assert str(ADDER).splitlines()[:2] == [
+        "         0,0          0,1          1,0          1,1",
+        "carry 0  carry 0 / 0  carry 0 / 1  carry 0 / 1  carry 1 / 0",
+    ]

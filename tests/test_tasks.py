@@ -1,0 +1,170 @@
+"""Tasks against Python's own integers."""
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+from hypothesis import given, strategies as st
+
+from carrynet import tasks
+from carrynet.errors import InputError
+from carrynet.tasks import Task
+
+ORACLES: list[tuple[Task, Callable[..., int]]] = [
+    (tasks.add(), lambda *n: sum(n)),
+    (tasks.add(operands=3), lambda *n: sum(n)),
+    (tasks.add(operands=4), lambda *n: sum(n)),
+    (tasks.add(base=3), lambda *n: sum(n)),
+    (tasks.add(base=10), lambda *n: sum(n)),
+    (tasks.add(base=3, operands=4), lambda *n: sum(n)),
+    (tasks.add(base=16), lambda *n: sum(n)),
+    (tasks.subtract(), lambda a, b: a - b),
+    (tasks.subtract(base=3), lambda a, b: a - b),
+    (tasks.subtract(base=10), lambda a, b: a - b),
+    (tasks.compare(), lambda a, b: (a > b) - (a < b)),
+    (tasks.compare(base=7), lambda a, b: (a > b) - (a < b)),
+    (tasks.multiply_by(1), lambda a: a),
+    (tasks.multiply_by(3), lambda a: 3 * a),
+    (tasks.multiply_by(100), lambda a: 100 * a),
+    (tasks.multiply_by(7, base=10), lambda a: 7 * a),
+]
+of_every_task = pytest.mark.parametrize(
+    ("task", "oracle"), ORACLES, ids=lambda x: getattr(x, "text", "")
+)
+
+
+@of_every_task
+def test_small_problems_are_all_right(task: Task, oracle: Callable[..., int]) -> None:
+    most = {1: 1000, 2: 40, 3: 12, 4: 7}[task.operands]
+    for operands in product(range(most), repeat=task.operands):
+        assert task.answer(*operands) == oracle(*operands)
+
+
+@of_every_task
+@given(data=st.data())
+def test_large_problems_are_right(
+    task: Task, oracle: Callable[..., int], data: st.DataObject
+) -> None:
+    number = st.integers(0, 10**60) | st.integers(0, 400).map(lambda n: task.base**n - 1)
+    operands = data.draw(st.tuples(*[number] * task.operands))
+    assert task.answer(*operands) == oracle(*operands)
+
+
+@of_every_task
+def test_headroom_is_enough_and_not_more(task: Task, oracle: Callable[..., int]) -> None:
+    largest = task.base**5 - 1
+    longest = len(tasks.to_digits(abs(oracle(*[largest] * task.operands)), task.base))
+    if task.family in ("add", "multiply_by"):
+        assert longest == 5 + task.headroom
+    else:
+        assert longest <= 5 + task.headroom
+
+
+def test_the_full_adder_is_the_textbook_one() -> None:
+    machine = tasks.add().machine
+    assert machine.states == ("0", "1")
+    assert machine.symbols == ("0,0", "0,1", "1,0", "1,1")
+    assert machine.delta == ((0, 0, 0, 1), (0, 1, 1, 1))
+    assert machine.output == ((0, 1, 1, 0), (1, 0, 0, 1))
+
+
+@pytest.mark.parametrize(("task", "states"), [(t, len(t.machine.states)) for t, _ in ORACLES])
+def test_no_task_has_a_state_too_many(task: Task, states: int) -> None:
+    assert len(task.machine.minimise().states) == states
+
+
+def test_words_are_least_significant_digit_first() -> None:
+    task = tasks.add()
+    assert task.encode((6, 3)) == [0b01, 0b11, 0b10, 0b00]
+    assert task.encode((0, 0)) == [0, 0]
+    assert task.encode((1, 0), digits=3) == [0b10, 0, 0, 0]
+    assert [task.digits_of(symbol) for symbol in task.encode((6, 3))] == [
+        (0, 1),
+        (1, 1),
+        (1, 0),
+        (0, 0),
+    ]
+
+
+def test_negative_answers_are_in_twos_complement() -> None:
+    task = tasks.subtract()
+    assert task.machine.run(task.encode((5, 9))) == [0, 0, 1, 1, 1]  # -4 in five digits
+    assert task.decode([0, 0, 1, 1, 1]) == -4
+    assert tasks.subtract(base=10).decode([6, 9, 9]) == -4
+
+
+@given(st.integers(0, 10**3000), st.integers(2, 16))
+def test_digits_and_back(value: int, base: int) -> None:
+    digits = tasks.to_digits(value, base)
+    assert all(0 <= digit < base for digit in digits)
+    assert digits[-1] or value == 0
+    assert tasks.from_digits(digits, base) == value
+    assert sum(digit * base**i for i, digit in enumerate(digits)) == value
+
+
+def test_text_and_back() -> None:
+    for text, task in {
+        "add": tasks.add(),
+        "add:base=3": tasks.add(base=3),
+        "add:base=16,operands=4": tasks.add(16, 4),
+        "subtract": tasks.subtract(),
+        "compare:base=10": tasks.compare(10),
+        "multiply_by:k=3": tasks.multiply_by(3),
+        "multiply_by:k=3,base=10": tasks.multiply_by(3, 10),
+    }.items():
+        assert tasks.parse(text) == task
+        assert task.text == text
+    assert tasks.parse("add:base=2, operands=2").text == "add"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ad", "did you mean 'add'"),
+        ("add:bas=3", "did you mean 'base'"),
+        ("add:base=17", "base must be a whole number from 2 to 16, not 17"),
+        ("add:base=1", "from 2 to 16"),
+        ("add:operands=5", "from 2 to 4"),
+        ("add:base=x", "base must be a whole number, not 'x'"),
+        ("add:base=-3", "not '-3'"),
+        ("add:base", "not ''"),
+        ("multiply_by", "needs k"),
+        ("multiply_by:k=0", "from 1 to 100"),
+        ("", "unknown task"),
+    ],
+)
+def test_other_texts_are_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tasks.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("operands", "digits", "message"),
+    [
+        ((1,), None, "takes 2 operands, not 1"),
+        ((1, 2, 3), None, "takes 2 operands, not 3"),
+        ((1, -2), None, "operand -2 is negative"),
+        ((1, 2.0), None, "operand 2.0 is not an integer"),
+        ((1, "2"), None, "operand '2' is not an integer"),
+        ((1, 8), 3, "has 4 digits in base 2, not 3"),
+        ((1, 1), 10**9, "too long: at most 10,000,000"),
+        ((1, 1 << 50_000_000), None, "longer than 10,000,000 digits"),
+    ],
+)
+def test_bad_operands_are_refused(
+    operands: tuple[int, ...], digits: int | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        tasks.add().encode(operands, digits)
+
+
+def test_problems_as_text() -> None:
+    assert tasks.add().write((118, 8), 126) == "118 + 8 = 126"
+    assert tasks.add(operands=3).write((1, 2, 3), 6) == "1 + 2 + 3 = 6"
+    assert tasks.subtract().write((5, 9), -4) == "5 - 9 = -4"
+    assert [tasks.compare().write((5, 9), answer) for answer in (-1, 0, 1)] == [
+        "5 < 9",
+        "5 = 9",
+        "5 > 9",
+    ]
+    assert tasks.multiply_by(3).write((14,), 42) == "3 × 14 = 42"
