@@ -1,0 +1,44 @@
+"""Random numbers by position: any draw can be had without making those before it.
+
+Philox 4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+SC 2011), keyed by seed and stream.  A training that resumes, another engine, or
+a worker on another machine asks for the same positions and gets the same bits.
+Only NumPy's raw generator is used, whose output is fixed for good, and not its
+distributions, which may change between versions.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+WEIGHTS = 0  # stream of the initial weights
+EVALUATION = 1  # streams of sampled evaluations: one for each kind, 1 and 2
+STAGES = 16  # stream of stage i's problems is STAGES + i
+
+_PER_BLOCK = 4  # numbers that one value of Philox's counter yields
+
+
+def raw(seed: int, stream: int, start: int, count: int) -> NDArray[np.uint64]:
+    """Numbers `start .. start + count - 1` of a stream, as uniform 64-bit integers."""
+    block, skip = divmod(start, _PER_BLOCK)
+    generator = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64), counter=block)
+    return generator.random_raw(skip + count)[skip:]
+
+
+def uniform(seed: int, stream: int, start: int, count: int) -> NDArray[np.float64]:
+    """Numbers `start .. start + count - 1` of a stream, uniform in [0, 1)."""
+    return unit(raw(seed, stream, start, count))
+
+
+def unit(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Numbers in [0, 1) from the upper 53 bits of 64-bit numbers."""
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def below(bound: int | NDArray[np.integer], bits: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Whole numbers in [0, bound) from 64-bit numbers, for bounds up to 2^32.
+
+    Multiply and shift on the upper 32 bits; no number is more likely than another
+    by more than `bound` in 2^32.
+    """
+    upper = bits >> np.uint64(32)
+    return ((upper * np.asarray(bound, np.uint64)) >> np.uint64(32)).astype(np.int64)
