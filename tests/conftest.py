@@ -1,0 +1,49 @@
+"""Networks that tests share."""
+
+import numpy as np
+import pytest
+
+import carrynet as cn
+from carrynet import tasks
+from carrynet.network import Network, Weights
+
+
+def hand_built_adder(sharpness: float = 40.0) -> Network:
+    """A sigmoid network that adds in binary by construction, not by training.
+
+    Its three units fire when a + b + carry reaches 1, 2, 3; the second is the carry,
+    and the digit is unit 1 less unit 2 plus unit 3.
+    """
+    k = sharpness
+    return Network(
+        tasks.add(),
+        "sigmoid",
+        Weights(
+            Wxh=np.full((2, 3), k),
+            Whh=np.array([[0.0, 0, 0], [k, k, k], [0, 0, 0]]),
+            bh=-k * np.array([0.5, 1.5, 2.5]),
+            Why=k * np.array([[1.0], [-1], [1]]),
+            by=np.array([-k / 2]),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def adder() -> Network:
+    """Right for every length."""
+    return hand_built_adder()
+
+
+@pytest.fixture(scope="session")
+def forgetful() -> Network:
+    """Like `adder`, but never carries: the wrong network to be caught."""
+    right = hand_built_adder()
+    return Network(
+        right.task, "sigmoid", right.weights._replace(Whh=np.zeros_like(right.weights.Whh))
+    )
+
+
+@pytest.fixture(scope="session")
+def trained() -> cn.Run:
+    """The tutorial's training, at half its hidden units, in memory."""
+    return cn.train("tutorial", hidden=16, progress=False)
