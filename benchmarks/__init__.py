@@ -1,0 +1,1 @@
+"""Measurements: each script runs what it compares side by side and prints ratios."""

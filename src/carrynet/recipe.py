@@ -1,0 +1,260 @@
+"""Recipes: everything that determines a training, as one frozen value.
+
+A recipe is the configuration, the help text and the record of a run.  Its text
+form is TOML.  An unknown key is an error that names the nearest known one.
+Plain Python, so that the command line can show its help without loading NumPy.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import isfinite
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from carrynet import tasks
+from carrynet.errors import InputError, unknown
+
+
+def _setting(
+    default: Any,
+    about: str,
+    *,
+    within: tuple[float, float] | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    return field(default=default, metadata={"help": about, "within": within, "choices": choices})
+
+
+_KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "text",
+}
+
+
+def _check(settings: Any) -> None:
+    """Check every field's type, range and choices; whole numbers pass for floats."""
+    for f in fields(settings):
+        if not f.metadata:
+            continue
+        value = getattr(settings, f.name)
+        choices, within = f.metadata["choices"], f.metadata["within"]
+        if f.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+            object.__setattr__(settings, f.name, value)
+        if type(value) is not f.type or (f.type is float and not isfinite(value)):
+            raise InputError(f"{f.name} must be {_KINDS[f.type]}, not {value!r}")
+        if choices and value not in choices:
+            raise unknown(f.name, value, choices)
+        if within and not within[0] <= value <= within[1]:
+            raise InputError(f"{f.name} must be {_accepted(f)}, not {value}")
+
+
+def _accepted(f: Any) -> str:
+    """What a field accepts: 'one of sgd, adam', 'from 1 to 4,096', or ''."""
+    if f.metadata["choices"]:
+        return f"one of {', '.join(f.metadata['choices'])}"
+    if f.metadata["within"]:
+        return "from {:{form}} to {:{form}}".format(
+            *f.metadata["within"], form="g" if f.type is float else ","
+        )
+    return ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a training: `steps` updates, each from a batch of fresh problems."""
+
+    name: str = _setting("learn", "what the stage is called")
+    steps: int = _setting(20_000, "number of weight updates", within=(1, 10**9))
+    batch: int = _setting(1, "problems for each update", within=(1, 65_536))
+    optimiser: str = _setting("sgd", "how gradients become updates", choices=("sgd", "adam"))
+    step: float = _setting(0.1, "step size of an update", within=(1e-12, 1e6))
+    step_end: float = _setting(1.0, "the step's last value, as a part of `step`", within=(0, 1))
+    decay: float = _setting(
+        0.0, "the part of the stage, at its end, over which the step falls", within=(0, 1)
+    )
+    loss: str = _setting(
+        "squared", "what is made small, summed over digits", choices=("squared", "cross-entropy")
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if not self.name.isidentifier():
+            raise InputError(f"stage name '{self.name}' must be a plain word")
+
+    def step_at(self, update: int) -> float:
+        """The step size of update 0, 1, ...: level, then linear to `step * step_end`."""
+        level = self.steps * (1 - self.decay)
+        if update <= level:
+            return self.step
+        fraction = (update - level) / (self.steps - level)
+        return self.step * (1 + fraction * (self.step_end - 1))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is learned, by which network, from which problems, how."""
+
+    name: str = _setting("custom", "what the recipe is called")
+    task: str = _setting("add", "what to learn, as text: add, add:base=3, subtract, ...")
+    digits: int = _setting(8, "length of the training problems, answer included", within=(1, 4096))
+    hidden: int = _setting(32, "number of hidden units", within=(1, 1024))
+    activation: str = _setting(
+        "sigmoid", "of the hidden units", choices=("sigmoid", "tanh", "relu")
+    )
+    biases: bool = _setting(False, "whether hidden and output units have a bias (from zero)")
+    init_width: float = _setting(1.0, "initial weights are uniform in [-w, w)", within=(0, 1e3))
+    init_scaling: str = _setting(
+        "none", "divide w by the square root of `hidden`?", choices=("none", "sqrt-hidden")
+    )
+    seed: int = _setting(0, "the only source of randomness", within=(0, 2**63 - 1))
+    dtype: str = _setting("float32", "of the weights", choices=("float32", "float64"))
+    stages: tuple[Stage, ...] = (Stage(),)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        task = tasks.parse(self.task)
+        object.__setattr__(self, "task", task.text)  # one spelling for one task
+        if self.digits <= task.headroom:
+            raise InputError(
+                f"digits must be at least {task.headroom + 1} for task {task.text}, "
+                f"whose answers are up to {task.headroom} longer than its operands"
+            )
+        if not self.stages or len({stage.name for stage in self.stages}) < len(self.stages):
+            raise InputError("a recipe needs one or more stages with different names")
+        for stage in self.stages:
+            if stage.batch * self.digits * self.hidden > MAX_ACTIVATIONS:
+                raise InputError(
+                    f"batch x digits x hidden = {stage.batch * self.digits * self.hidden:,} does "
+                    f"not fit in memory: at most {MAX_ACTIVATIONS:,} are accepted"
+                )
+
+    @property
+    def problems(self) -> int:
+        """How many problems the whole training shows."""
+        return sum(stage.steps * stage.batch for stage in self.stages)
+
+    def to_toml(self) -> str:
+        """The recipe as TOML, which `from_toml` reads back to an equal recipe."""
+        import tomli_w
+
+        return tomli_w.dumps(asdict(self))
+
+    @classmethod
+    def from_toml(cls, text: str) -> "Recipe":
+        """Read a recipe; keys that are left out have their default values."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"not a recipe in TOML: {error}") from None
+        stages = table.pop("stages", [{}])
+        if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+            raise InputError("stages must be tables, each headed [[stages]]")
+        known = {f.name for f in fields(cls)}
+        for key in table.keys() - known:
+            raise unknown("recipe key", key, _keys(cls))
+        for key in {key for stage in stages for key in stage} - {f.name for f in fields(Stage)}:
+            raise unknown("stage key", key, _keys(Stage))
+        return cls(**table, stages=tuple(Stage(**stage) for stage in stages))
+
+    def with_settings(self, settings: Mapping[str, Any]) -> "Recipe":
+        """The recipe with some keys changed.
+
+        A key is one of the recipe's own (`hidden`), one of a stage's (`learn.step`),
+        or, where the recipe has a single stage, that stage's without its name (`step`).
+        """
+        own, staged = _keys(Recipe), _keys(Stage)
+        changes: dict[str, Any] = {}
+        stages = {stage.name: stage for stage in self.stages}
+        for key, value in settings.items():
+            stage_name, dot, stage_key = key.rpartition(".")
+            if key in own:
+                changes[key] = value
+            elif stage_key in staged and (stage_name in stages if dot else len(stages) == 1):
+                stage_name = stage_name if dot else self.stages[0].name
+                stages[stage_name] = replace(stages[stage_name], **{stage_key: value})
+            else:
+                dotted = tuple(f"{stage}.{name}" for stage in stages for name in staged)
+                raise unknown("key", key, own + (staged[1:] if len(stages) == 1 else dotted))
+        return replace(self, **changes, stages=tuple(stages.values()))
+
+
+MAX_ACTIVATIONS = 2**28
+"""The most hidden activations that one update may hold: 1 GB in float32."""
+
+RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
+    {
+        # The tutorial, with the mistake in its gradient mended and one output neuron.
+        "tutorial": Recipe(name="tutorial"),
+        # What a practitioner would write today.
+        "plain-adam": Recipe(
+            name="plain-adam",
+            digits=12,
+            biases=True,
+            init_scaling="sqrt-hidden",
+            stages=(
+                Stage(
+                    steps=2_000,
+                    batch=32,
+                    optimiser="adam",
+                    step=0.02,
+                    decay=0.2,
+                    step_end=0.02,
+                    loss="cross-entropy",
+                ),
+            ),
+        ),
+    }
+)
+
+
+def get(recipe: str | Path | Recipe) -> Recipe:
+    """A recipe by name, from a TOML file, or as it is.
+
+    Raises `InputError` for a name that is neither a recipe nor a readable file.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, str) and recipe in RECIPES:
+        return RECIPES[recipe]
+    if isinstance(recipe, Path) or recipe.endswith(".toml"):
+        try:
+            text = Path(recipe).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read recipe {recipe}: {error}") from None
+        return Recipe.from_toml(text)
+    raise unknown("recipe", recipe, (*RECIPES, "FILE.toml"))
+
+
+def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Settings from texts of the form `key=value`, values as in TOML, quotes not needed."""
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"setting '{text}' must have the form key=value")
+        try:
+            settings[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key.strip()] = value.strip()
+    return settings
+
+
+def help_text() -> str:
+    """Every key of a recipe and of its stages, with what it does and what it accepts."""
+    lines = []
+    for kind, title in ((Recipe, "Keys of a recipe:"), (Stage, "Keys of a stage:")):
+        lines.append(title)
+        for f in fields(kind):
+            if f.metadata:
+                details = "; ".join(filter(None, (f"default {f.default}", _accepted(f))))
+                lines.append(f"  {f.name:<13} {f.metadata['help']} ({details})")
+    return "\n".join(lines)
+
+
+def _keys(kind: type[Recipe] | type[Stage]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.metadata)

@@ -1,0 +1,179 @@
+"""Training: the one loop, whatever the recipe and the engine.
+
+    for each stage, until its steps are done:
+        draw the next problems, by position         (problems, rng)
+        let the engine make the updates             (engines)
+        report progress to the callbacks
+
+A callback may save what it is given: training that starts again from any
+`Progress.state` ends in the same weights, bit for bit.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from carrynet import engines, problems, rng, tasks
+from carrynet.cells import Array, quiet, sigmoid
+from carrynet.errors import CarrynetError
+from carrynet.network import LOSSES, Network, initialise, predict
+from carrynet.optim import Moments, initial_moments
+from carrynet.recipe import Recipe, Stage
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where a training stands; all that is needed to go on from there."""
+
+    network: Network
+    moments: Moments  # of the optimiser, in the stage that is running
+    stage: int  # index of the stage; len(stages) when training is done
+    step: int  # updates made in that stage
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """What a callback is told after every few updates; means are over those updates."""
+
+    state: State
+    stage: str
+    step: int  # updates made in this stage
+    steps: int  # updates that this stage has
+    problem: int  # problems shown since the training began
+    problems: int  # problems that the whole training shows
+    error: float  # mean of sum_t |target - output|, the tutorial's error
+    loss: float  # mean loss of a problem
+    right: float  # part of the problems with every digit right
+
+
+Callback = Callable[[Progress], None]
+
+
+class Diverged(CarrynetError):
+    """Training left the finite numbers; the states given to callbacks are all good."""
+
+
+def start(recipe: Recipe) -> State:
+    """The state before the first update."""
+    width = recipe.init_width
+    if recipe.init_scaling == "sqrt-hidden":
+        width /= recipe.hidden**0.5
+    task = tasks.parse(recipe.task)
+    weights = initialise(task, recipe.hidden, width=width, seed=recipe.seed, dtype=recipe.dtype)
+    moments = initial_moments(recipe.stages[0].optimiser, weights)
+    return State(Network(task, recipe.activation, weights), moments, stage=0, step=0)
+
+
+def fit(
+    recipe: Recipe,
+    *,
+    engine: str = "auto",
+    state: State | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Network:
+    """Train as the recipe says, from `state` or from the beginning.
+
+    Raises `Diverged` when weights or outputs are no longer finite, naming the problem.
+    """
+    advance = engines.get(engine).advance
+    state = state or start(recipe)
+    shown = sum(stage.steps * stage.batch for stage in recipe.stages[: state.stage])
+    while state.stage < len(recipe.stages):
+        stage = recipe.stages[state.stage]
+        count = min(_updates_at_once(recipe, stage), stage.steps - state.step)
+        words = _words(recipe, state.stage, state.step, count)
+        weights, moments, logits = advance(
+            state.network, state.moments, recipe, stage, words, state.step
+        )
+        _check_finite(recipe, stage, shown + state.step * stage.batch, logits, weights)
+        network = Network(state.network.task, recipe.activation, weights)
+        done = state.step + count
+        if done < stage.steps:
+            state = State(network, moments, state.stage, done)
+        else:
+            state = _next_stage(recipe, network, state.stage + 1)
+        progress = _measure(recipe, stage, state, done, shown, words, logits)
+        for callback in callbacks:
+            callback(progress)
+        if done == stage.steps:
+            shown += stage.steps * stage.batch
+    return state.network
+
+
+def last_problem(recipe: Recipe) -> list[int]:
+    """The operands of the last problem that the recipe shows."""
+    task = tasks.parse(recipe.task)
+    word = _words(recipe, len(recipe.stages) - 1, recipe.stages[-1].steps - 1, 1)[0, -1]
+    columns = zip(*(task.digits_of(int(symbol)) for symbol in word), strict=True)
+    return [tasks.from_digits(column, task.base) for column in columns]
+
+
+def _words(recipe: Recipe, stage: int, first: int, count: int) -> problems.Words:
+    """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T)."""
+    batch = recipe.stages[stage].batch
+    words = problems.training_words(
+        tasks.parse(recipe.task),
+        recipe.digits,
+        seed=recipe.seed,
+        stream=rng.STAGES + stage,
+        start=first * batch,
+        count=count * batch,
+    )
+    return words.reshape(count, batch, recipe.digits)
+
+
+def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
+    if stage == len(recipe.stages):
+        return State(network, (), stage, 0)
+    return State(
+        network, initial_moments(recipe.stages[stage].optimiser, network.weights), stage, 0
+    )
+
+
+def _updates_at_once(recipe: Recipe, stage: Stage) -> int:
+    """Updates between two reports: a few hundred reports a stage, each well under a second."""
+    multiplications = 3 * stage.batch * recipe.digits * recipe.hidden**2
+    seconds = recipe.digits * 20e-6 + multiplications / 2e9  # about, on the NumPy engine
+    return max(1, min(stage.steps // 200, int(0.25 / seconds)))
+
+
+def _check_finite(
+    recipe: Recipe, stage: Stage, shown: int, logits: Array, weights: Sequence[Array]
+) -> None:
+    bad = np.flatnonzero(~np.isfinite(logits).all(axis=(1, 2, 3)))  # updates
+    if not len(bad) and all(np.isfinite(array).all() for array in weights):
+        return
+    first = int(bad[0]) if len(bad) else len(logits) - 1
+    problem = shown + first * stage.batch + 1
+    raise Diverged(
+        f"training diverged at problem {problem:,} of {recipe.problems:,}: the weights "
+        f"are no longer finite; try a step smaller than {stage.step:g}"
+    )
+
+
+@quiet
+def _measure(
+    recipe: Recipe,
+    stage: Stage,
+    state: State,
+    done: int,
+    shown: int,
+    words: problems.Words,
+    logits: Array,
+) -> Progress:
+    task = state.network.task
+    outputs = problems.answers(task, words).swapaxes(-1, -2)  # (count, T, B)
+    targets = problems.tables(task).targets[outputs]
+    loss = LOSSES[stage.loss, task.readout].value(logits, targets)
+    return Progress(
+        state=state,
+        stage=stage.name,
+        step=done,
+        steps=stage.steps,
+        problem=shown + done * stage.batch,
+        problems=recipe.problems,
+        error=float(np.abs(sigmoid(logits) - targets).sum(axis=(1, 3)).mean()),
+        loss=float(loss.sum(axis=1).mean()),
+        right=float((predict(logits) == outputs).all(axis=1).mean()),
+    )

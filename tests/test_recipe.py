@@ -1,0 +1,184 @@
+"""Recipes: text form, settings, and what is refused."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from carrynet import recipe as recipes
+from carrynet.cells import CELLS
+from carrynet.errors import InputError
+from carrynet.network import LOSSES
+from carrynet.recipe import RECIPES, Recipe, Stage
+
+stages = st.builds(
+    Stage,
+    name=st.from_regex(r"[a-z]{1,8}", fullmatch=True),
+    steps=st.integers(1, 10**9),
+    batch=st.integers(1, 100),
+    optimiser=st.sampled_from(["sgd", "adam"]),
+    step=st.floats(1e-12, 1e6),
+    decay=st.floats(0, 1),
+    loss=st.sampled_from(["squared", "cross-entropy"]),
+)
+any_recipe = st.builds(
+    Recipe,
+    name=st.text(max_size=20),
+    task=st.sampled_from(["add", "add:base=3", "compare", "multiply_by:k=3"]),
+    digits=st.integers(3, 64),
+    hidden=st.integers(1, 256),
+    biases=st.booleans(),
+    init_width=st.floats(0, 1e3),
+    seed=st.integers(0, 2**63 - 1),
+    stages=st.lists(stages, min_size=1, max_size=3, unique_by=lambda s: s.name).map(tuple),
+)
+
+
+@given(any_recipe)
+def test_toml_and_back(recipe: Recipe) -> None:
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_the_tutorial_is_the_tutorial() -> None:
+    assert asdict(RECIPES["tutorial"]) == {
+        "name": "tutorial",
+        "task": "add",
+        "digits": 8,
+        "hidden": 32,
+        "activation": "sigmoid",
+        "biases": False,
+        "init_width": 1.0,
+        "init_scaling": "none",
+        "seed": 0,
+        "dtype": "float32",
+        "stages": (
+            {
+                "name": "learn",
+                "steps": 20_000,
+                "batch": 1,
+                "optimiser": "sgd",
+                "step": 0.1,
+                "step_end": 1.0,
+                "decay": 0.0,
+                "loss": "squared",
+            },
+        ),
+    }
+    assert RECIPES["tutorial"].problems == 20_000
+
+
+def test_a_short_file_is_enough() -> None:
+    recipe = Recipe.from_toml('task = "subtract"\n[[stages]]\nstep = 1\n')
+    assert recipe == Recipe(task="subtract", stages=(Stage(step=1.0),))
+    assert isinstance(recipe.stages[0].step, float)
+    assert Recipe.from_toml("") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hiden = 3", "unknown recipe key 'hiden': did you mean 'hidden'"),
+        ("[[stages]]\nstepp = 3", "unknown stage key 'stepp': did you mean 'step'"),
+        ("hidden = ", "not a recipe in TOML"),
+        ("stages = 3", "stages must be tables"),
+        ("stages = []", "one or more stages"),
+        ("[[stages]]\n[[stages]]", "different names"),
+        ('hidden = "3"', "hidden must be a whole number, not '3'"),
+        ("hidden = 3.5", "hidden must be a whole number"),
+        ("hidden = true", "hidden must be a whole number"),
+        ("biases = 1", "biases must be true or false"),
+        ("hidden = 0", "hidden must be from 1 to 1,024, not 0"),
+        ("hidden = 1025", "not 1025"),
+        ("digits = 1", "digits must be at least 2 for task add"),
+        ("digits = 5000", "digits must be from 1 to 4,096"),
+        ("digits = -8", "not -8"),
+        ("seed = -1", "seed must be from 0"),
+        ("init_width = nan", "init_width must be a finite number"),
+        ('activation = "sigmod"', "unknown activation 'sigmod': did you mean 'sigmoid'"),
+        ('dtype = "float16"', "accepted: float32, float64"),
+        ('task = "ad"', "did you mean 'add'"),
+        ("[[stages]]\nstep = 0", "step must be from 1e-12 to 1e\\+06, not 0.0"),
+        ("[[stages]]\nstep = inf", "finite"),
+        ("[[stages]]\nstep = -0.1", "not -0.1"),
+        ("[[stages]]\nsteps = 0", "steps must be from 1"),
+        ('[[stages]]\noptimiser = "adm"', "did you mean 'adam'"),
+        ('[[stages]]\nloss = "square"', "did you mean 'squared'"),
+        ('[[stages]]\nname = "a b"', "plain word"),
+        ("digits = 4096\nhidden = 1024\n[[stages]]\nbatch = 65536", "does not fit in memory"),
+    ],
+)
+def test_what_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Recipe.from_toml(text)
+
+
+def test_settings_of_the_recipe_and_of_its_stages() -> None:
+    one = RECIPES["tutorial"].with_settings({"hidden": 16, "step": 0.5, "learn.steps": 7})
+    assert one == replace(RECIPES["tutorial"], hidden=16, stages=(Stage(step=0.5, steps=7),))
+    assert RECIPES["tutorial"].hidden == 32
+
+    two = Recipe(stages=(Stage(), Stage(name="polish")))
+    assert two.with_settings({"polish.step": 0.01}).stages == (Stage(), Stage("polish", step=0.01))
+    with pytest.raises(InputError, match=r"did you mean '(learn|polish)\.step'"):
+        two.with_settings({"step": 0.01})
+
+
+@pytest.mark.parametrize("key", ["stp", "lern.step", "learn.stp", "stages", ""])
+def test_unknown_settings_are_refused(key: str) -> None:
+    with pytest.raises(InputError, match=f"unknown key '{key}'"):
+        RECIPES["tutorial"].with_settings({key: 1})
+
+
+def test_settings_as_text() -> None:
+    texts = ("hidden=16", "step = 0.5", "task=add:base=3", "biases=true", 'name="x"')
+    expected: dict[str, Any] = {
+        "hidden": 16,
+        "step": 0.5,
+        "task": "add:base=3",
+        "biases": True,
+        "name": "x",
+    }
+    assert recipes.parse_settings(texts) == expected
+    with pytest.raises(InputError, match="key=value"):
+        recipes.parse_settings(("hidden",))
+
+
+def test_one_task_has_one_spelling() -> None:
+    assert Recipe(task="add:operands=3,base=2") == Recipe(task="add:operands=3")
+
+
+def test_the_step_is_level_and_then_falls() -> None:
+    stage = Stage(steps=100, step=2.0, decay=0.2, step_end=0.5)
+    assert [stage.step_at(i) for i in (0, 50, 80)] == [2, 2, 2]
+    assert stage.step_at(90) == pytest.approx(1.5)
+    assert stage.step_at(99) == pytest.approx(1.05)
+    assert Stage().step_at(19_999) == 0.1
+
+
+def test_recipes_by_name_file_or_value(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("hidden = 5\n")
+    assert recipes.get("tutorial") is RECIPES["tutorial"]
+    assert recipes.get(str(file)) == recipes.get(file) == Recipe(hidden=5)
+    assert recipes.get(Recipe(hidden=6)) == Recipe(hidden=6)
+    with pytest.raises(InputError, match="did you mean 'tutorial'"):
+        recipes.get("tutorail")
+    with pytest.raises(InputError, match="cannot read recipe"):
+        recipes.get(str(tmp_path / "none.toml"))
+
+
+def test_choices_are_what_there_is() -> None:
+    def choices(kind: type, name: str) -> set[str]:
+        return set(kind.__dataclass_fields__[name].metadata["choices"])  # type: ignore[attr-defined]
+
+    assert choices(Recipe, "activation") == set(CELLS)
+    assert choices(Stage, "loss") == {loss for loss, _ in LOSSES}
+
+
+def test_the_help_names_every_key() -> None:
+    text = recipes.help_text()
+    for key in [*Recipe.__dataclass_fields__, *Stage.__dataclass_fields__]:
+        assert key == "stages" or f"  {key} " in text
+    assert "(default 32; from 1 to 1,024)" in text
