@@ -1,0 +1,213 @@
+"""Evaluation against brute force with Python's integers."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+import carrynet as cn
+from carrynet import evaluation, problems, tasks, training
+from carrynet.errors import InputError
+from carrynet.evaluation import Evaluation, by_length, evaluate, sample, work
+from carrynet.network import Network, Weights
+from carrynet.recipe import RECIPES
+
+
+def half_trained(task: str, steps: int, **settings: object) -> Network:
+    recipe = RECIPES["plain-adam"].with_settings({"task": task, "steps": steps, **settings})
+    return training.fit(recipe)
+
+
+@pytest.mark.parametrize(
+    ("task", "digits"),
+    [
+        ("add", 4),
+        ("add:base=3", 3),
+        ("add:operands=3", 2),
+        ("subtract", 4),
+        ("compare", 4),
+        ("multiply_by:k=5", 7),
+    ],
+)
+@pytest.mark.parametrize("steps", [1, 150, 400])
+def test_every_problem_is_counted_once(task: str, digits: int, steps: int) -> None:
+    network = half_trained(task, steps)
+    machine = network.task.machine
+    right, smallest = 0, np.inf
+    for operands in product(range(network.task.base**digits), repeat=network.task.operands):
+        word = network.task.encode(operands, digits)
+        right += network.run(word) == machine.run(word)
+        smallest = min(smallest, work(network, operands).margins.min())
+    result = evaluate(network, digits)
+    assert result.pairs == len(machine.symbols) ** digits
+    assert result.right == right
+    # `work` uses only as many digits as the operands need; the others are covered too
+    assert result.margin <= smallest + 1e-5 * abs(smallest)
+    if result.wrong is None:
+        assert right == result.pairs
+    else:
+        word = network.task.encode(result.wrong, digits)
+        assert network.run(word) != machine.run(word)
+        assert network.task.decode(network.run(word)) == result.answered
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = half_trained("add", 300)
+    whole = evaluate(network, 6)
+    assert 0 < whole.right < whole.pairs
+    monkeypatch.setattr(evaluation, "_CHILD_FLOATS", 32 * 4 * 7)  # seven parents at a time
+    small = evaluate(network, 6)
+    assert (small.right, small.pairs) == (whole.right, whole.pairs)
+    assert small.margin == pytest.approx(whole.margin, rel=1e-4)
+
+
+def test_the_tree_follows_the_network_to_float32(trained: cn.Run) -> None:
+    result = evaluate(trained.network, 8)
+    assert (result.digits, result.pairs, result.right) == (8, 65_536, 65_536)
+    worst = min(work(trained.network, (a, b)).margins.min() for a, b in [(255, 255), (85, 170)])
+    assert 0 < result.margin <= worst * (1 + 1e-4)
+
+
+def test_the_carry_out_of_the_top_counts(adder: Network) -> None:
+    # A unit that needs an input of 1 to fire forgets the carry exactly where both digits are 0.
+    w, first = adder.weights, np.array([40.0, 0, 0])
+    blind = Network(adder.task, "sigmoid", w._replace(bh=w.bh - first, Wxh=w.Wxh + first))
+    assert [blind.add(*pair) for pair in [(0, 0), (0, 1), (1, 0), (1, 1)]] == [0, 1, 1, 0]
+    result = evaluate(blind, 1)
+    assert (result.pairs, result.right, result.wrong, result.answered) == (4, 3, (1, 1), 0)
+    assert evaluate(adder, 1).right == 4
+
+
+def test_a_network_that_forgets_is_caught(forgetful: Network) -> None:
+    result = evaluate(forgetful, 3)
+    assert result.right == 3**3  # no digit where both operands have a 1
+    assert result.wrong is not None
+    a, b = result.wrong
+    assert a & b
+    assert result.answered == a ^ b
+    assert result.margin < 0
+    for part in by_length(forgetful, (16, 64)):
+        assert part.right < part.pairs
+        assert part.first_error is not None
+
+
+def test_the_hand_built_adder_is_right_at_every_length(adder: Network) -> None:
+    for part in by_length(adder):
+        assert part.right == part.pairs == 256
+        assert part.first_error is None
+        assert part.margin == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", evaluation.KINDS)
+def test_samples_agree_with_one_problem_at_a_time(kind: str) -> None:
+    network = half_trained("add", 300)
+    result = sample(network, 20, kind, pairs=50)
+    words = sampled_words(network, 20, kind, 50)
+    machine = network.task.machine
+    wrong = [
+        [t for t, (p, e) in enumerate(zip(network.run(w), machine.run(w), strict=True)) if p != e]
+        for w in words
+    ]
+    assert result.right == sum(not errors for errors in wrong) < 50
+    assert result.first_error == min(errors[0] for errors in wrong if errors)
+
+
+def sampled_words(
+    network: Network, digits: int, kind: str, pairs: int, seed: int = 0
+) -> list[list[int]]:
+    seen: list[np.ndarray] = []
+    original = problems.answers
+
+    def spy(task: tasks.Task, words: np.ndarray) -> np.ndarray:
+        seen.append(words)
+        return original(task, words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(problems, "answers", spy)
+        sample(network, digits, kind, pairs=pairs, seed=seed)
+    assert seen[0].shape == (pairs, digits + network.task.headroom)
+    return seen[0].tolist()
+
+
+def test_chains_find_what_uniform_samples_miss() -> None:
+    # Its carry fades: after some dozen positions of 0 + 1 it is gone.
+    k = 40.0
+    fading = Network(
+        tasks.add(),
+        "relu",
+        Weights(
+            Wxh=np.ones((2, 2)),
+            Whh=np.array([[0.97, 0.97], [-0.97, -0.97]]),
+            bh=np.array([-1.0, -2.0]),
+            Why=np.array([[k], [-k]]),
+            by=np.array([-k / 2]),
+        ),
+    )
+    uniform, chains = (sample(fading, 256, kind) for kind in evaluation.KINDS)
+    assert chains.right < chains.pairs
+    assert chains.right / chains.pairs < uniform.right / uniform.pairs or uniform.right == 0
+
+
+@pytest.mark.parametrize("kind", evaluation.KINDS)
+def test_the_seed_of_a_sample_decides(adder: Network, kind: str) -> None:
+    one, again, other = (sampled_words(adder, 16, kind, 40, seed) for seed in (0, 0, 1))
+    assert one == again
+    assert one != other
+
+
+def test_too_many_problems_are_refused(adder: Network) -> None:
+    with pytest.raises(InputError, match=r"4\^17 problems .* at most 16 digits"):
+        evaluate(adder, 17)
+    with pytest.raises(InputError, match="too many"):
+        evaluate(adder, 10**9)
+    with pytest.raises(InputError, match="at least 1, not 0"):
+        evaluate(adder, 0)
+
+
+def test_affordable_digits() -> None:
+    assert evaluation.affordable_digits(tasks.add(), 8) == 8
+    assert evaluation.affordable_digits(tasks.add(), 12) == 10
+    assert evaluation.affordable_digits(tasks.add(base=10), 8) == 3
+    assert evaluation.affordable_digits(tasks.add(base=16, operands=4), 8) == 1
+
+
+def test_one_problem_worked(adder: Network, forgetful: Network) -> None:
+    worked = work(adder, (3, 1), hidden=True)
+    assert worked.predicted == worked.expected == [0, 0, 1]
+    assert worked.memory == [0, 1, 1, 0]
+    assert (worked.answer, worked.right_answer, worked.right) == (4, 4, True)
+    assert worked.hidden is not None
+    assert worked.hidden.round().tolist() == [[1, 1, 0], [1, 1, 0], [1, 0, 0]]
+    assert worked.margins == pytest.approx([20, 20, 20], abs=0.01)
+    assert worked.error < 1e-6
+
+    wrong = work(forgetful, (3, 1))
+    assert wrong.hidden is None
+    assert (wrong.answer, wrong.right_answer, wrong.right) == (2, 4, False)
+    assert wrong.error == pytest.approx(2, abs=1e-6)  # two digits wrong by one each
+    assert wrong.to_json() == {"operands": [3, 1], "predicted": 2, "expected": 4, "right": False}
+
+
+def test_states_that_overflow_are_wrong_and_finite() -> None:
+    exploding = Network(
+        tasks.add(),
+        "relu",
+        Weights(
+            Wxh=np.ones((2, 2), np.float32),
+            Whh=np.full((2, 2), 1e6, np.float32),
+            bh=np.zeros(2, np.float32),
+            Why=np.array([[1], [-1]], np.float32),
+            by=np.zeros(1, np.float32),
+        ),
+    )
+    result = sample(exploding, 64)
+    assert result.right < result.pairs
+    assert np.isfinite(result.margin)
+    assert np.isfinite(evaluate(exploding, 8).margin)
+    assert not work(exploding, (2**60, 1)).right
+
+
+def test_evaluations_as_json_and_back(forgetful: Network) -> None:
+    result = Evaluation(evaluate(forgetful, 3), by_length(forgetful, (16,)))
+    assert not result.right
+    assert Evaluation.from_json(result.to_json()) == result
