@@ -1,0 +1,54 @@
+"""Progress bars, on standard error, or as a widget in a notebook."""
+
+import sys
+from types import TracebackType
+
+from tqdm.auto import tqdm
+
+from carrynet.training import Progress
+
+
+class Bar:
+    """A bar for a training (use it as a callback) and then for an evaluation (as `watch`).
+
+    Shown only where someone can see it move: on a terminal or in a notebook.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self._bar: tqdm | None = None
+        self._enabled = enabled and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Progress of a training."""
+        self._show("training", "problems", progress.problem, progress.problems)
+        if self._bar is not None:
+            self._bar.set_postfix(error=f"{progress.error:.3f}", right=f"{progress.right:.1%}")
+
+    def watch(self, done: int, total: int) -> None:
+        """Progress of an evaluation."""
+        self._show("evaluating", "problems", done, total)
+
+    def _show(self, title: str, unit: str, done: int, total: int) -> None:
+        if not self._enabled:
+            return
+        if self._bar is not None and self._bar.desc != f"{title}: ":
+            self._close()
+        if self._bar is None:
+            self._bar = tqdm(total=total, unit=f" {unit}", desc=title, dynamic_ncols=True)
+        self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,410 @@
+"""Run folders: written whole, resumed bit for bit, refused with one line when damaged."""
+
+import json
+import os
+import pickle
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import carrynet as cn
+from carrynet import runs, training
+from carrynet.errors import InputError, RunError
+from carrynet.recipe import RECIPES, Recipe, Stage
+from carrynet.training import Progress
+
+SHORT = Recipe(name="short", hidden=4, stages=(Stage(steps=600),))
+FILES = {
+    "recipe.toml",
+    "config.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "evaluation.json",
+    "README.md",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, to be copied before it is changed."""
+    path = tmp_path_factory.mktemp("runs") / "made"
+    cn.train(SHORT, out=path)
+    return path
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Path:
+    """A run that a test may damage."""
+    target = tmp_path / "copy"
+    target.mkdir()
+    for file in made.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    return target
+
+
+def test_a_run_is_a_folder_and_comes_back(made: Path) -> None:
+    assert {file.name for file in made.iterdir()} == FILES
+    run = cn.load(made)
+    memory = cn.train(SHORT)
+    assert memory.path is None
+    assert run.network.digest() == memory.network.digest()
+    assert run.recipe == memory.recipe == SHORT
+    assert run.evaluation == memory.evaluation
+    assert run.metrics == memory.metrics
+    assert run.metrics[-1]["problem"] == 600
+    assert run.seconds > 0
+
+
+def test_a_run_in_memory_can_be_saved(tmp_path: Path) -> None:
+    memory = cn.train(SHORT, seed=5)
+    saved = memory.save(tmp_path / "saved")
+    assert {file.name for file in (tmp_path / "saved").iterdir()} == FILES
+    assert saved.network.digest() == memory.network.digest()
+    assert saved.to_json() == {**memory.to_json(), "run": str(tmp_path / "saved")}
+    with pytest.raises(InputError, match="exists"):
+        memory.save(tmp_path / "saved")
+
+
+def test_the_document(made: Path) -> None:
+    document = cn.load(made).to_json()
+    assert list(document) == ["run", "recipe", "training", "evaluation", "proof", "last_problem"]
+    assert document["recipe"]["hidden"] == 4
+    assert document["training"]["problems"] == 600
+    assert 0 < document["training"]["final_error"] < 8
+    assert document["evaluation"]["exhaustive"]["pairs"] == 65_536
+    assert [s["digits"] for s in document["evaluation"]["sampled"]][::2] == [
+        16,
+        64,
+        256,
+        1024,
+        4096,
+    ]
+    assert document["proof"] is None
+    last = document["last_problem"]
+    assert last["operands"] == training.last_problem(SHORT)
+    assert last["expected"] == sum(last["operands"])
+    json.dumps(document, allow_nan=False)
+
+
+def test_the_card_tells_what_was_tested_and_no_more(made: Path) -> None:
+    card, evaluation = (made / "README.md").read_text(), cn.load(made).evaluation
+    tested = evaluation.exhaustive
+    assert tested.right < tested.pairs  # 600 problems are not enough, and the card says so
+    assert f"**Exhaustive**: {tested.right:,} of all 65,536 problems" in card
+    assert "nothing is proved" in card
+    assert f"value: {tested.right / tested.pairs}" in card
+    for part in evaluation.sampled:
+        assert f"| {part.digits:,} | {part.kind} | {part.right:,} of 256 |" in card
+
+
+# Bad folders -------------------------------------------------------------------------
+
+
+def truncate(name: str, size: int) -> Callable[[Path], object]:
+    return lambda run: (run / name).write_bytes((run / name).read_bytes()[:size])
+
+
+def replace(name: str, text: str) -> Callable[[Path], object]:
+    return lambda run: (run / name).write_text(text)
+
+
+def edit(name: str, old: str, new: str) -> Callable[[Path], object]:
+    def change(run: Path) -> None:
+        text = (run / name).read_text()
+        assert old in text
+        (run / name).write_text(text.replace(old, new))
+
+    return change
+
+
+def remove(name: str) -> Callable[[Path], object]:
+    return lambda run: (run / name).unlink()
+
+
+def flip_a_bit(run: Path) -> None:
+    data = bytearray((run / "model.safetensors").read_bytes())
+    data[-5] ^= 1
+    (run / "model.safetensors").write_bytes(data)
+
+
+def another_network(run: Path) -> None:
+    other = cn.train(SHORT, seed=9, out=run.parent / "other")
+    assert other.path
+    (run / "model.safetensors").write_bytes((other.path / "model.safetensors").read_bytes())
+
+
+class Exploit:
+    """Unpickling this would create a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (self.path, "w")
+
+
+def pickled(run: Path) -> None:
+    (run / "model.safetensors").write_bytes(pickle.dumps(Exploit(str(run / "exploited"))))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate("model.safetensors", 0), "model.safetensors is damaged"),
+        (truncate("model.safetensors", 7), "model.safetensors is damaged"),
+        (truncate("model.safetensors", 100), "model.safetensors is damaged"),
+        (truncate("model.safetensors", -1), "model.safetensors is damaged"),
+        (flip_a_bit, "model.safetensors is damaged"),
+        (another_network, "not those that the run was finished with"),
+        (pickled, "model.safetensors is damaged"),
+        (remove("model.safetensors"), "has no model.safetensors"),
+        (remove("recipe.toml"), "has no recipe.toml"),
+        (remove("evaluation.json"), "has no evaluation.json"),
+        (remove("config.json"), "not a run: it has no config.json"),
+        (truncate("config.json", 20), "config.json is damaged"),
+        (replace("config.json", "[]"), "not of format carrynet-run"),
+        (replace("config.json", '{"format": "other"}'), "not of format carrynet-run"),
+        (edit("config.json", '"version": 1', '"version": 2'), "format version 2, not 1"),
+        (edit("config.json", '"complete"', '"odd"'), "unknown status 'odd'"),
+        (edit("config.json", '"weights_sha256"', '"x"'), "weights_sha256 is missing"),
+        (edit("config.json", '"complete"', '"trained"'), "unfinished"),
+        (edit("recipe.toml", "hidden = 4", "hidden = 5"), "model.safetensors is damaged"),
+        (edit("recipe.toml", "hidden = 4", "hiden = 4"), "recipe.toml is damaged"),
+        (edit("recipe.toml", "hidden = 4", "hidden = x"), "recipe.toml is damaged"),
+        (replace("evaluation.json", "{}"), "evaluation.json is damaged"),
+        (truncate("evaluation.json", 50), "evaluation.json is damaged"),
+        (replace("metrics.jsonl", "what\n"), "metrics.jsonl is damaged"),
+        (lambda run: (run / "recipe.toml").write_bytes(b"\xff\xfe"), "recipe.toml is damaged"),
+    ],
+)
+def test_damaged_runs_are_refused_in_one_line(
+    copy: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(copy)
+    with pytest.raises(RunError, match=message) as caught:
+        cn.load(copy)
+    assert "\n" not in str(caught.value)
+    assert str(copy) in str(caught.value)
+    assert not (copy / "exploited").exists()
+
+
+def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such folder"):
+        cn.load(tmp_path / "none")
+    with pytest.raises(RunError, match=r"no config\.json"):
+        cn.load(tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match="no such folder"):
+        cn.load(tmp_path / "file")
+
+
+def test_nothing_is_overwritten_without_force(copy: Path, tmp_path: Path) -> None:
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    with pytest.raises(InputError, match="exists"):
+        cn.train(SHORT, out=copy)
+    with pytest.raises(InputError, match="unknown engine"):
+        cn.train(SHORT, out=copy, force=True, engine="nonesuch")
+    assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
+
+    other = tmp_path / "not-a-run"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="not a run: --force replaces nothing else"):
+        cn.train(SHORT, out=other, force=True)
+    assert (other / "thesis.txt").read_text() == "years of work"
+
+    cn.train(SHORT, out=copy, force=True, seed=7)
+    assert cn.load(copy).recipe.seed == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "not-a-run"]
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match=r"cannot write .*file/run: Not a directory"):
+        cn.train(SHORT, out=tmp_path / "file" / "run")
+    with pytest.raises(RunError, match="cannot write"):
+        cn.train(SHORT, out="/proc/run")
+
+
+# Finding runs ------------------------------------------------------------------------
+
+
+def test_the_newest_run_that_fits(tmp_path: Path, made: Path) -> None:
+    with pytest.raises(RunError, match="no run under"):
+        runs.newest(tmp_path)
+    for i, (name, seed) in enumerate([("b", 1), ("a", 2), (".hidden", 3), ("c", 4)]):
+        (tmp_path / name).mkdir()
+        recipe = tmp_path / name / "recipe.toml"
+        recipe.write_text(SHORT.with_settings({"seed": seed}).to_toml())
+        os.utime(recipe, (1000 + i, 1000 + i))
+    assert runs.newest(tmp_path).name == "c"
+    assert runs.newest(tmp_path, lambda recipe: recipe.seed < 4).name == "a"
+    (tmp_path / "c" / "recipe.toml").write_text("damaged")
+    assert runs.newest(tmp_path).name == "a"
+    assert runs.newest(made.parent) == made
+
+
+def test_fresh_names_are_numbered(tmp_path: Path) -> None:
+    recipe = RECIPES["tutorial"].with_settings({"task": "add:base=3"})
+    assert runs.fresh_path(recipe, tmp_path / "none").name == "0001-tutorial-add-base-3-h32-s0"
+    (tmp_path / "0041-x").mkdir()
+    (tmp_path / "mine").mkdir()
+    assert runs.fresh_path(recipe, tmp_path).name.startswith("0042-")
+
+
+# Being interrupted -------------------------------------------------------------------
+
+
+class Stop(KeyboardInterrupt):
+    """As if Ctrl-C were pressed."""
+
+
+def interrupt_at(problem: int) -> Callable[[Progress], None]:
+    def callback(progress: Progress) -> None:
+        if progress.problem >= problem:
+            raise Stop
+
+    return callback
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with pytest.raises(Stop):
+        cn.train(SHORT, out=path, callbacks=[interrupt_at(201)])
+    with pytest.raises(RunError, match="unfinished: go on with 'carrynet train --resume"):
+        cn.load(path)
+    assert "model.safetensors" not in {file.name for file in path.iterdir()}
+    with pytest.raises(Stop):
+        cn.resume(path, callbacks=[interrupt_at(450)])
+    run = cn.resume(path)
+    assert {file.name for file in path.iterdir()} == FILES
+    for name in ("model.safetensors", "metrics.jsonl", "evaluation.json", "recipe.toml"):
+        assert (path / name).read_bytes() == (made / name).read_bytes(), name
+    # A finished run is left as it is.
+    before = (path / "config.json").stat().st_mtime_ns
+    assert cn.resume(path).network.digest() == run.network.digest()
+    assert (path / "config.json").stat().st_mtime_ns == before
+
+
+def test_metrics_beyond_the_checkpoint_are_dropped(made: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    with pytest.raises(Stop):
+        cn.train(SHORT, out=path, callbacks=[interrupt_at(201)])
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write('{"stage": "learn", "step": 599, "problem": 599, "error": 1}\n{"stage": "le')
+    cn.resume(path)
+    assert (path / "metrics.jsonl").read_bytes() == (made / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("change", ["truncate", "flip", "recipe"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "run"
+    with pytest.raises(Stop):
+        cn.train(SHORT, out=path, callbacks=[interrupt_at(201)])
+    checkpoint = path / "checkpoint.safetensors"
+    data = bytearray(checkpoint.read_bytes())
+    if change == "truncate":
+        checkpoint.write_bytes(data[:-9])
+    elif change == "flip":
+        data[-9] ^= 1
+        checkpoint.write_bytes(data)
+    else:
+        (path / "recipe.toml").write_text(SHORT.with_settings({"step": 0.2}).to_toml())
+    with pytest.raises(RunError, match=r"checkpoint.safetensors is damaged"):
+        cn.resume(path)
+
+
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    stage = Stage(steps=4_000, step=100.0, loss="cross-entropy")
+    recipe = Recipe(activation="relu", stages=(stage,))
+    with pytest.raises(cn.Diverged, match="diverged at problem"):
+        cn.train(recipe, out=tmp_path / "run")
+    state, _ = runs._read_checkpoint(tmp_path / "run", recipe)
+    assert state is None or state.step > 0
+    with pytest.raises(cn.Diverged):
+        cn.resume(tmp_path / "run")
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "carrynet", *map(str, arguments)]
+
+
+LONG = ("--recipe", "plain-adam", "--hidden", 8, "--set", "steps=30000", "--set", "digits=16")
+
+
+def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path) -> None:
+    """Real processes, killed without warning, at random moments, until one comes through."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    undisturbed = subprocess.Popen(
+        command("train", *LONG, "--out", whole), stdout=subprocess.DEVNULL
+    )
+    moments, kills = random.Random(0), 0
+    arguments: tuple[object, ...] = (*LONG, "--out", killed)
+    while True:
+        process = subprocess.Popen(command("train", *arguments), stdout=subprocess.DEVNULL)
+        wait_for((killed / "metrics.jsonl").exists)
+        try:
+            process.wait(moments.uniform(0.0, 4.0) if kills < 5 else 90)
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+            arguments = ("--resume", killed)
+    assert kills >= 3
+    undisturbed.wait(90)
+    assert {file.name for file in killed.iterdir()} == FILES
+    for name in ("model.safetensors", "metrics.jsonl", "evaluation.json"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_control_c_exits_with_130_and_leaves_a_resumable_run(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    process = subprocess.Popen(
+        command("train", *LONG, "--out", path), stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: (path / "metrics.jsonl").exists())
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines() == [f"interrupted; go on with: carrynet train --resume {path}"]
+    assert (path / "checkpoint.safetensors").exists()
+    assert json.loads((path / "config.json").read_text())["status"] == "training"
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
+    def no_more_than_a_kilobyte() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+
+    path = tmp_path / "run"
+    arguments = command("train", "--hidden", 4, "--set", "steps=4000", "--out", path)
+    limited = subprocess.run(
+        arguments,
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=no_more_than_a_kilobyte,
+    )
+    assert limited.returncode == 2
+    assert limited.stdout == ""
+    assert limited.stderr.startswith(f"carrynet: cannot write {path}")
+    assert limited.stderr.count("\n") == 1
+    # With room again, the run goes on.
+    assert subprocess.run(command("train", "--resume", path), check=False).returncode in (0, 1)
+    assert {file.name for file in path.iterdir()} == FILES
