@@ -1,0 +1,282 @@
+"""The command line.  Results go to standard output, progress to standard error.
+
+Exit codes: 0 right, 1 wrong, 2 bad usage or input, 130 interrupted.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from carrynet import __version__, recipe as recipes
+from carrynet.errors import CarrynetError, InputError
+
+if TYPE_CHECKING:
+    from carrynet.recipe import Recipe
+    from carrynet.runs import Run
+
+
+INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+
+
+def _whole_number(text: str) -> int:
+    """A number >= 0 of any length, in decimal digits."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    shown = text if len(text) <= 40 else f"{text[:37]}..."
+    if text[:1] == "-" and text[1:].isdecimal():
+        raise InputError(f"operand '{shown}' is negative: accepted are 0, 1, 2, ...")
+    raise InputError(f"operand '{shown}' is not a whole number in decimal digits, such as 118")
+
+
+def _whole_numbers(_context: object, _parameter: object, texts: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(map(_whole_number, texts))
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_run = click.argument("run", required=False, type=click.Path(path_type=Path))
+_run_option = click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="The run to ask.  [default: the newest that fits]",
+)
+_digits = click.option("--digits", type=int, help="Read the operands with this many digits.")
+# An operand that begins with a minus sign is refused as a number, not as an option.
+_operands_follow = {"ignore_unknown_options": True}
+
+
+class _Train(click.Command):
+    """Adds the keys of a recipe to the help, from their one definition."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write("\n" + recipes.help_text() + "\n")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Small recurrent networks that learn arithmetic digit by digit.
+
+    RUN, where a command takes one, is a folder that 'carrynet train' made; left
+    out, it is the newest under runs/.
+    """
+
+
+@cli.command(cls=_Train)
+@click.option("--recipe", "-r", help="tutorial, plain-adam or FILE.toml.  [default: tutorial]")
+@click.option("--task", help="add, add:base=3,operands=3, subtract, compare, multiply_by:k=3, ...")
+@click.option("--digits", type=int, help="Length of the training problems.")
+@click.option("--hidden", type=int, help="Number of hidden units.")
+@click.option("--seed", type=int, help="The only source of randomness.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the recipe."
+)
+@click.option("--engine", help="auto, numpy.  [default: auto]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: runs/...]"
+)
+@click.option("--force", is_flag=True, help="Replace the run that --out names.")
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")
+@_json
+def train(
+    recipe: str | None,
+    settings: tuple[str, ...],
+    engine: str | None,
+    out: Path | None,
+    force: bool,
+    resume: Path | None,
+    as_json: bool,
+    **named: Any,
+) -> None:
+    """Train a network, test it on every problem, and write the run."""
+    given = {key: value for key, value in named.items() if value is not None}
+    if resume is not None and (recipe or settings or engine or out or force or given):
+        raise click.UsageError("--resume goes on with the run's own recipe: give it alone")
+    chosen = recipes.get(recipe or "tutorial").with_settings(
+        {**recipes.parse_settings(settings), **given}
+    )
+
+    from carrynet import runs
+    from carrynet.report import text
+    from carrynet.training import Diverged
+
+    folder = resume
+    if folder is None:
+        folder = runs.create(out or runs.fresh_path(chosen), chosen, engine or "auto", force=force)
+    try:
+        run = runs.resume(folder)
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; go on with: carrynet train --resume {folder}", err=True)
+        sys.exit(INTERRUPTED)
+    except Diverged as error:
+        raise Diverged(f"{error} (the last good state is in {folder})") from None
+    _print(run.to_json() if as_json else text.summary(run))
+    _exit(run.evaluation.right)
+
+
+def _compute(
+    family: str, operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
+) -> None:
+    """Let a network of some family of tasks work one problem, and print it in columns."""
+    from carrynet import runs, tasks
+    from carrynet.evaluation import work
+    from carrynet.report import text
+
+    def fits(recipe: "Recipe") -> bool:
+        task = tasks.parse(recipe.task)
+        return task.family == family and task.operands == len(operands)
+
+    if run is None:
+        what = f"run of {family} with {len(operands)} operand{'s' * (len(operands) > 1)}"
+        run = runs.newest(fits=fits, what=what)
+    network = runs.load(run).network
+    if network.task.family != family:
+        raise InputError(f"{run} has learned {network.task.text}, not {family}")
+    worked = work(network, operands, digits)
+    if as_json:
+        _print({"run": str(run), "task": network.task.text, **worked.to_json()})
+    else:
+        _print(text.columns(worked, width=_width()))
+    _exit(worked.right)
+
+
+@cli.command(context_settings=_operands_follow)
+@click.argument("operands", nargs=-1, required=True, callback=_whole_numbers)
+@_run_option
+@_digits
+@_json
+def add(operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool) -> None:
+    """Add numbers of any length, in columns: carrynet add 118 8."""
+    _compute("add", operands, run, digits, as_json)
+
+
+@cli.command(context_settings=_operands_follow)
+@click.argument("operands", nargs=2, callback=_whole_numbers)
+@_run_option
+@_digits
+@_json
+def subtract(
+    operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
+) -> None:
+    """Subtract the second number from the first: carrynet subtract 5 9."""
+    _compute("subtract", operands, run, digits, as_json)
+
+
+@cli.command(context_settings=_operands_follow)
+@click.argument("operands", nargs=2, callback=_whole_numbers)
+@_run_option
+@_digits
+@_json
+def compare(operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool) -> None:
+    """Say which of two numbers is larger: carrynet compare 5 9."""
+    _compute("compare", operands, run, digits, as_json)
+
+
+@cli.command(context_settings=_operands_follow)
+@click.argument("operands", metavar="NUMBER", callback=lambda c, p, text: (_whole_number(text),))
+@_run_option
+@_digits
+@_json
+def multiply(
+    operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
+) -> None:
+    """Multiply by the constant that the network has learned: carrynet multiply 14."""
+    _compute("multiply_by", operands, run, digits, as_json)
+
+
+@cli.command()
+@_run
+@click.option(
+    "--digits", type=int, help="Try all problems of this length.  [default: the recipe's]"
+)
+@_json
+def evaluate(run: Path | None, digits: int | None, as_json: bool) -> None:
+    """Test a run on every problem of some length, and on samples of long ones."""
+    from carrynet import evaluation
+    from carrynet.progress import Bar
+    from carrynet.report import text
+
+    loaded = _load(run)
+    with Bar() as bar:
+        if digits is None:
+            result = evaluation.examine(loaded.network, loaded.recipe.digits, watch=bar.watch)
+        else:
+            result = evaluation.Evaluation(
+                evaluation.evaluate(loaded.network, digits, watch=bar.watch),
+                evaluation.by_length(loaded.network),
+            )
+    if as_json:
+        _print({"run": str(loaded.path), "evaluation": result.to_json()})
+    else:
+        _print(text.evaluation(result, loaded.network.task))
+    _exit(result.right)
+
+
+@cli.command(context_settings=_operands_follow)
+@click.argument("arguments", nargs=-1, required=True, metavar="[RUN] A B ...")
+@_digits
+@_json
+def explain(arguments: tuple[str, ...], digits: int | None, as_json: bool) -> None:
+    """Show a problem digit by digit: state, output, margin and hidden units.
+
+    RUN may come first; everything that is not a number is taken for it.
+    """
+    from carrynet.evaluation import work
+    from carrynet.report import text
+
+    run, numbers = None, arguments
+    if not arguments[0].lstrip("-").isdecimal() and (
+        len(arguments) > 2 or Path(arguments[0]).is_dir()
+    ):
+        run, numbers = Path(arguments[0]), arguments[1:]
+    loaded = _load(run)
+    worked = work(loaded.network, [_whole_number(text) for text in numbers], digits, hidden=True)
+    if as_json:
+        _print({"run": str(loaded.path), **text.explanation_json(worked)})
+    else:
+        _print(text.explanation(worked, loaded.network.activation))
+    _exit(worked.right)
+
+
+def _load(run: Path | None) -> "Run":
+    from carrynet import runs
+
+    return runs.load(run if run is not None else runs.newest())
+
+
+def _print(result: str | dict[str, Any]) -> None:
+    click.echo(result if isinstance(result, str) else json.dumps(result, indent=2))
+
+
+def _exit(right: bool) -> None:
+    sys.exit(0 if right else 1)
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def main() -> None:
+    """Run the command line; every foreseen error is one line on standard error."""
+    # Operands and answers may be longer than the 4,300 digits that Python converts by default.
+    sys.set_int_max_str_digits(0)
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except CarrynetError as error:
+        _fail(str(error))
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # our reader has gone, as in 'carrynet explain ... | head'
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"carrynet: {message}", err=True)
+    sys.exit(2)

@@ -1,0 +1,1 @@
+"""What people look at: runs and problems as text."""

@@ -1,0 +1,315 @@
+"""The command line: output, exit codes, and one line for bad input."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+import carrynet as cn
+from carrynet import cli
+from carrynet.network import Network
+from carrynet.recipe import Recipe
+from carrynet.runs import Run
+
+
+def process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command line as users start it."""
+    return subprocess.run(
+        [sys.executable, "-m", "carrynet", *map(str, arguments)],
+        cwd=cwd,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+def carrynet(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which is faster."""
+    command = ["carrynet", *map(str, arguments)]
+    with pytest.MonkeyPatch.context() as patch, chdir(cwd):
+        patch.setenv("COLUMNS", "100")
+        patch.setattr(sys, "argv", command)
+        out, errors = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(errors), pytest.raises(SystemExit) as done:
+            cli.main()
+    code = done.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(command, code, out.getvalue(), errors.getvalue())
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, trained: cn.Run, forgetful: Network) -> Path:
+    """A working directory with two runs; the newer is wrong."""
+    cwd = tmp_path_factory.mktemp("cwd")
+    trained.save(cwd / "runs" / "right")
+    wrong = Recipe(name="wrong", hidden=3, dtype="float64")
+    evaluation = cn.evaluate(forgetful, 8), cn.by_length(forgetful, (16,))
+    run = Run(wrong, "numpy", forgetful, 0.0, type(trained.evaluation)(*evaluation), ())
+    run.save(cwd / "runs" / "wrong")
+    os.utime(cwd / "runs" / "right" / "recipe.toml", (1, 1))
+    return cwd
+
+
+def test_train_and_add(tmp_path: Path) -> None:
+    done = process("train", "--hidden", 16, "--seed", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "recipe      tutorial: add, 8 digits, 16 sigmoid units, seed 1, numpy engine"
+    assert lines[3].startswith("error       0.")
+    predicted, true = lines[4].split()[1:], lines[5].split()[1:]
+    assert len(true) == 8
+    assert predicted == true
+    a, plus, b, equals, c = lines[6].split()
+    assert (plus, equals, int(a) + int(b)) == ("+", "=", int(c))
+    assert int("".join(true), 2) == int(c)
+    assert "exhaustive  right on all 65,536 pairs of numbers with up to 8 digits" in done.stdout
+    assert "run         runs/0001-tutorial-add-h16-s1" in done.stdout
+
+    added = process("add", 118, 8, cwd=tmp_path)
+    assert added.returncode == 0
+    assert added.stdout.splitlines()[:5] == [
+        "  carry  0 0 0 0 0 0 0 0",
+        "    118  0 1 1 1 0 1 1 0",
+        "+     8  0 0 0 0 1 0 0 0",
+        "  ----------------------",
+        "    126  0 1 1 1 1 1 1 0",
+    ]
+    assert "118 + 8 = 126" in added.stdout
+
+
+def test_train_prints_one_document(tmp_path: Path) -> None:
+    settings = ("--set", "steps=300", "--set", "init_width=0.5")
+    done = carrynet("train", "--hidden", 4, *settings, "--json", "--out", "x/y", cwd=tmp_path)
+    assert done.returncode == 1  # 300 problems are not enough
+    document = json.loads(done.stdout)
+    assert document["run"] == "x/y"
+    assert document["recipe"]["stages"][0]["steps"] == 300
+    assert document["recipe"]["init_width"] == 0.5
+    expected = cn.load(tmp_path / "x" / "y").to_json() | {"run": "x/y"}
+    assert document == json.loads(json.dumps(expected))
+
+
+def test_a_recipe_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nhidden = 3\n[[stages]]\nsteps = 50\n')
+    done = carrynet("train", "--recipe", "mine.toml", "--seed", 4, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "WRONG on" in done.stdout
+    assert "it is wrong somewhere" in done.stdout
+    run = cn.load(tmp_path / "runs" / "0001-mine-add-h3-s4")
+    assert (run.recipe.hidden, run.recipe.seed, run.recipe.problems) == (3, 4, 50)
+
+
+def test_thousand_digit_operands(place: Path) -> None:
+    a, b = 10**999 + 7, 9 * 10**998 + 5
+    done = carrynet("add", a, b, "--run", "runs/right", cwd=place)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == f"{a} + {b} = {a + b}"
+    done = carrynet("add", a, b, "--run", "runs/right", "--json", cwd=place)
+    assert json.loads(done.stdout)["predicted"] == a + b
+
+
+def test_more_digits_than_python_converts_by_default(place: Path) -> None:
+    done = process("add", "9" * 5000, 1, "--run", "runs/right", cwd=place)
+    assert done.returncode == 0
+    assert f" = 1{'0' * 5000}" in done.stdout
+
+
+def test_a_wrong_answer_is_shown_and_exits_with_1(place: Path) -> None:
+    done = carrynet("add", 3, 1, cwd=place)  # by the newest run, which never carries
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "  carry  1 1 0",
+        "      3  0 1 1",
+        "+     1  0 0 1",
+        "  ------------",
+        "      2  0 1 0",
+        "  wrong  ^ ^",
+        "",
+        "3 + 1 = 2   WRONG, right is 3 + 1 = 4",
+        "(2 of 3 digits in base 2 WRONG; smallest margin -20.00)",
+    ]
+    document = json.loads(carrynet("add", 3, 1, "--json", cwd=place).stdout)
+    assert document == {
+        "run": "runs/wrong",
+        "task": "add",
+        "operands": [3, 1],
+        "predicted": 2,
+        "expected": 4,
+        "right": False,
+    }
+
+
+def test_operands_can_have_leading_zeros(place: Path) -> None:
+    done = carrynet("add", 3, 1, "--digits", 8, "--run", "runs/right", cwd=place)
+    assert done.stdout.splitlines()[1] == "      3  0 0 0 0 0 0 0 1 1"
+    document = json.loads(carrynet("explain", 3, 1, "--digits", 8, "--json", cwd=place).stdout)
+    assert len(document["digits"]) == 9
+
+
+def test_evaluate(place: Path) -> None:
+    done = carrynet("evaluate", "runs/right", cwd=place)
+    assert done.returncode == 0
+    assert "right on all 65,536 pairs" in done.stdout
+    assert done.stdout.count("256 of 256    256 of 256") == 5
+    assert "not a proof" in done.stdout
+    document = json.loads(carrynet("evaluate", "--digits", 3, "--json", cwd=place).stdout)
+    assert document["evaluation"]["exhaustive"]["pairs"] == 64
+    assert document["evaluation"]["exhaustive"]["right"] == 27
+    assert carrynet("evaluate", cwd=place).returncode == 1
+
+
+def test_explain(place: Path) -> None:
+    done = carrynet("explain", 3, 1, cwd=place)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0] == "3 + 1 = 2   WRONG, right is 3 + 1 = 4"
+    assert lines[2] == "  digit  reads   carry   answers     margin  hidden units"
+    assert lines[3:6] == [
+        "      0  1,1     0       0            20.00  ██▁",
+        "      1  1,0     1       1 not 0     -20.00  █▁▁",
+        "      2  0,0     1       0 not 1     -20.00  ▁▁▁",
+    ]
+    done = carrynet("explain", "runs/right", 3, 1, "--json", cwd=place)
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert document["run"] == "runs/right"
+    assert [digit["state"] for digit in document["digits"]] == ["0", "1", "1"]
+    assert {len(digit["hidden"]) for digit in document["digits"]} == {16}
+
+
+@pytest.mark.parametrize(
+    ("task", "command", "operands", "shown"),
+    [
+        ("subtract", "subtract", (5, 9), "5 - 9 = -4"),
+        ("compare", "compare", (5, 9), "5 < 9"),
+        ("multiply_by:k=3", "multiply", (14,), "3 × 14 = 42"),
+        ("add:operands=3", "add", (1, 2, 3), "1 + 2 + 3 = 6"),
+        ("add:base=3", "add", (14, 9), "14 + 9 = 23"),
+    ],
+)
+def test_every_task_has_its_command(
+    tmp_path: Path, task: str, command: str, operands: tuple[int, ...], shown: str
+) -> None:
+    done = carrynet("train", "--recipe", "plain-adam", "--task", task, cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    answered = carrynet(command, *operands, cwd=tmp_path)
+    assert answered.returncode == 0, answered.stdout
+    assert shown in answered.stdout
+    assert carrynet("explain", *operands, cwd=tmp_path).returncode == 0
+    missing = carrynet("add" if command != "add" else "subtract", 1, 2, cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "with 2 operands under runs" in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--recipe", "tutorail"), "did you mean 'tutorial'"),
+        (("train", "--task", "ad"), "did you mean 'add'"),
+        (("train", "--set", "hiden=3"), "did you mean 'hidden'"),
+        (("train", "--set", "hidden"), "key=value"),
+        (("train", "--engine", "nunpy"), "did you mean 'numpy'"),
+        (("train", "--digits", "1"), "digits must be at least 2"),
+        (("train", "--digits", "9999"), "from 1 to 4,096"),
+        (("train", "--digits", "x"), "not a valid integer"),
+        (("train", "--hidden", "0"), "from 1 to 1,024"),
+        (("train", "--seed", "-1"), "seed must be from 0"),
+        (("train", "--set", "step=-1"), "step must be from"),
+        (("train", "--out", "runs/right"), "exists"),
+        (("train", "--out", ".", "--force"), "not a run"),
+        (("train", "--resume", "none"), "no such folder"),
+        (("train", "--resume", "runs/right", "--seed", "3"), "give it alone"),
+        (("add", "-5", "3"), "'-5' is negative"),
+        (("add", "5.0", "3"), "'5.0' is not a whole number"),
+        (("add", "ff", "3"), "'ff' is not a whole number"),
+        (("add", "0b11", "3"), "'0b11' is not a whole number"),
+        (("add", "٣", "3"), "is not a whole number"),
+        (("add", "x" * 5000, "3"), "x...' is not"),
+        (("add", "1"), "no run of add with 1 operand under runs"),
+        (("add", "1", "2", "3", "--run", "runs/right"), "takes 2 operands, not 3"),
+        (("add", "1", "2", "--run", "nowhere"), "nowhere is not a run: there is no such folder"),
+        (("add", "1", "2", "--run", "."), "not a run: it has no config.json"),
+        (("subtract", "2", "1", "--run", "runs/right"), "has learned add, not subtract"),
+        (
+            ("add", "9", "1", "--digits", "3", "--run", "runs/right"),
+            "has 4 digits in base 2, not 3",
+        ),
+        (("subtract", "2"), "Missing|takes 2"),
+        (("add",), "Missing argument"),
+        (("evaluate", "nowhere"), "no such folder"),
+        (("evaluate", "--digits", "17"), "at most 16 digits"),
+        (("evaluate", "--digits", "0"), "at least 1"),
+        (("explain", "1"), "takes 2 operands, not 1"),
+        (("explain", "nowhere", "1", "2"), "no such folder"),
+        (("explain", "runs/right", "1", "x"), "'x' is not a whole number"),
+        (("ad", "1", "2"), "No such command"),
+        (("train", "--sed", "1"), "No such option"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    place: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    before = sorted(path.as_posix() for path in place.rglob("*"))
+    done = carrynet(*arguments, cwd=place)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("carrynet: ")
+    assert done.stderr.count("\n") == 1
+    assert re.search(message, done.stderr)
+    assert sorted(path.as_posix() for path in place.rglob("*")) == before
+
+
+def test_divergence_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    settings = ("--set", "activation=relu", "--set", "step=100", "--set", "loss=cross-entropy")
+    done = carrynet("train", *settings, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "diverged at problem" in done.stderr
+    assert "the last good state is in run" in done.stderr
+
+
+def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
+    probe = (
+        "import sys\nsys.argv = ['carrynet', *sys.argv[1:]]\n"
+        "from carrynet.cli import main\n"
+        "try:\n    main()\nfinally:\n    assert 'numpy' not in sys.modules\n"
+    )
+    for arguments in (["--help"], ["--version"], ["train", "--help"], ["train", "--task", "ad"]):
+        done = subprocess.run(
+            [sys.executable, "-c", probe, *arguments],
+            cwd=tmp_path,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert "AssertionError" not in done.stderr
+        assert done.returncode == (2 if "ad" in arguments else 0)
+    assert (
+        cn.__version__
+        in subprocess.run(
+            [sys.executable, "-m", "carrynet", "--version"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
+
+
+def test_a_reader_that_goes_away_is_no_error(place: Path) -> None:
+    big = "7" * 6000
+    done = subprocess.run(
+        f"{sys.executable} -m carrynet explain runs/right {big} 1 | head -1",
+        cwd=place,
+        shell=True,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""

@@ -1,0 +1,77 @@
+"""Imports point downwards, and heavy libraries stay where they are needed."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "src" / "carrynet"
+
+# From the ground up; a module may import those of the lines above its own, and of its own line.
+LAYERS = [
+    "errors",
+    "mealy",
+    "tasks",
+    "recipe rng",
+    "cells problems",
+    "network",
+    "optim",
+    "engines.reference",
+    "engines",
+    "training",
+    "evaluation progress",
+    "runs",
+    "report report.text",
+    "cli",
+    "__main__",
+]
+PLAIN = {"errors", "mealy", "tasks", "recipe", "cli"}  # no NumPy when they are imported
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return names
+
+
+def trees() -> dict[str, ast.Module]:
+    return {module_name(path): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert set(trees()) - {""} == set(" ".join(LAYERS).split())
+
+
+def test_imports_point_downwards() -> None:
+    rank = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
+    for module, tree in trees().items():
+        if not module:
+            continue  # the package's own __init__ offers names of every layer, lazily
+        for name in imported(tree):
+            target = name.removeprefix("carrynet.")
+            if name.startswith("carrynet.") and target in rank and target != module:
+                assert rank[target] <= rank[module], f"{module} imports {target}"
+
+
+def test_the_specification_is_plain_python() -> None:
+    for module, tree in trees().items():
+        if module in PLAIN:
+            top = ast.Module([n for n in tree.body if not isinstance(n, ast.If)], [])
+            statements = ast.Module(
+                [n for n in top.body if isinstance(n, ast.Import | ast.ImportFrom)], []
+            )
+            assert not any("numpy" in name for name in imported(statements)), module
+
+
+def test_the_linter_of_layers_sees_what_is_there() -> None:
+    assert "carrynet.mealy" in imported(trees()["tasks"])
+    assert "numpy" in imported(trees()["network"])
+    assert "carrynet.engines" in imported(trees()["training"])

@@ -1,0 +1,57 @@
+"""Text for people: columns, bars, tables."""
+
+import numpy as np
+
+from carrynet import tasks
+from carrynet.evaluation import Exhaustive, Sampled, work
+from carrynet.network import Network
+from carrynet.report import text
+
+
+def test_columns_line_up(adder: Network) -> None:
+    shown = text.columns(work(adder, (255, 1)))
+    assert shown.splitlines()[:5] == [
+        "  carry  1 1 1 1 1 1 1 1 0",
+        "    255  0 1 1 1 1 1 1 1 1",
+        "+     1  0 0 0 0 0 0 0 0 1",
+        "  ------------------------",
+        "    256  1 0 0 0 0 0 0 0 0",
+    ]
+    assert shown.endswith("255 + 1 = 256\n(9 digits in base 2, all right; smallest margin 20.00)")
+
+
+def test_columns_too_wide_to_show_leave_the_equation(adder: Network) -> None:
+    worked = work(adder, (2**60, 1))
+    assert text.columns(worked, width=80).splitlines()[0] == f"{2**60} + 1 = {2**60 + 1}"
+    assert all(len(line) <= 150 for line in text.columns(worked, width=150).splitlines())
+    assert "carry" in text.columns(worked, width=150)
+
+
+def test_right_answers_with_a_wrong_digit_below_are_marked(forgetful: Network) -> None:
+    worked = work(forgetful, (1, 1))
+    assert text.equation(worked) == "1 + 1 = 0   WRONG, right is 1 + 1 = 2"
+
+
+def test_bars() -> None:
+    assert text.bars(np.array([0, 0.5, 1, 0.14, -9, 9]), 0, 1) == "▁▅█▂▁█"
+    assert text.bars(np.array([-1.0, 0, 1]), -1, 1) == "▁▅█"
+
+
+def test_exhaustive_results() -> None:
+    right = text.exhaustive(Exhaustive(8, 65_536, 65_536, 2.5), tasks.add())
+    assert right == (
+        "exhaustive  right on all 65,536 pairs of numbers with up to 8 digits, smallest margin 2.50"
+    )
+    wrong = text.exhaustive(Exhaustive(2, 64, 60, -0.5, (3, 1, 0), 2), tasks.add(operands=3))
+    assert "WRONG on 4 of all 64 triples of numbers" in wrong
+    assert "3 + 1 + 0 = 2" in wrong
+
+
+def test_sampled_results_name_the_first_error() -> None:
+    shown = text.sampled(
+        [Sampled("uniform", 1024, 256, 256, 3.0), Sampled("chains", 1024, 256, 9, -1.0, 134)]
+    )
+    assert shown.splitlines()[1] == (
+        "            1,024      256 of 256    9 of 256      -1.00   WRONG first at position 134"
+    )
+    assert "not a proof" in shown
