@@ -1,0 +1,42 @@
+"""Draw docs/terminal.svg: what the commands of the README print, run afresh.
+
+uv run --group docs python docs/terminal.py
+"""
+
+import io
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import SVG_EXPORT_THEME
+from rich.text import Text
+
+COMMANDS = ["carrynet train", "carrynet add 118 8", "carrynet explain 7 9"]
+WIDTH = 96
+
+
+def main() -> None:
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    with tempfile.TemporaryDirectory() as cwd:
+        for command in COMMANDS:
+            console.print(Text.assemble(("$ ", "dim"), (command, "bold green")))
+            done = subprocess.run(
+                [sys.executable, "-m", *command.split()],
+                cwd=cwd,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            console.print(Text(done.stdout))
+    svg = console.export_svg(title="carrynet", theme=SVG_EXPORT_THEME, unique_id="terminal")
+    # A picture asks nothing of the network: the viewer's own monospaced font will do.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace("Fira Code, monospace", "Menlo, Consolas, 'DejaVu Sans Mono', monospace")
+    Path(__file__).with_name("terminal.svg").write_text(svg, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
