@@ -16,6 +16,7 @@ class Bar:
 
     def __init__(self, enabled: bool = True) -> None:
         self._bar: tqdm | None = None
+        self._title = ""
         self._enabled = enabled and (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
     def __enter__(self) -> "Bar":
@@ -31,21 +32,22 @@ class Bar:
 
     def __call__(self, progress: Progress) -> None:
         """Progress of a training."""
-        self._show("training", "problems", progress.problem, progress.problems)
+        self._show("training", progress.problem, progress.problems)
         if self._bar is not None:
             self._bar.set_postfix(error=f"{progress.error:.3f}", right=f"{progress.right:.1%}")
 
     def watch(self, done: int, total: int) -> None:
         """Progress of an evaluation."""
-        self._show("evaluating", "problems", done, total)
+        self._show("evaluating", done, total)
 
-    def _show(self, title: str, unit: str, done: int, total: int) -> None:
+    def _show(self, title: str, done: int, total: int) -> None:
         if not self._enabled:
             return
-        if self._bar is not None and self._bar.desc != f"{title}: ":
+        if self._title != title:
             self._close()
         if self._bar is None:
-            self._bar = tqdm(total=total, unit=f" {unit}", desc=title, dynamic_ncols=True)
+            self._title = title
+            self._bar = tqdm(total=total, unit=" problems", desc=title, dynamic_ncols=True)
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:

@@ -1,0 +1,35 @@
+"""Progress bars: one for a training, one for an evaluation, and only where they are seen."""
+
+import io
+import sys
+
+import pytest
+
+import carrynet as cn
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown_by_training(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, progress: bool) -> str:
+    monkeypatch.setattr(sys, "stderr", stream)
+    cn.train("tutorial", hidden=2, steps=3000, progress=progress)
+    return stream.getvalue()
+
+
+def test_each_bar_is_drawn_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = shown_by_training(monkeypatch, Terminal(), True)
+    lines = shown.rstrip("\n").split("\n")
+    assert len(lines) == 2
+    assert "training: 100%" in lines[0]
+    assert "3000/3000" in lines[0]
+    assert "error=" in lines[0]
+    assert "evaluating: 100%" in lines[1]
+    assert "65536/65536" in lines[1]
+
+
+def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown_by_training(monkeypatch, io.StringIO(), True) == ""
+    assert shown_by_training(monkeypatch, Terminal(), False) == ""
