@@ -1,5 +1,7 @@
 """Networks that tests share."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,14 @@ def hand_built_adder(sharpness: float = 40.0) -> Network:
             by=np.array([-k / 2]),
         ),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Machine code is built afresh, and the user's cache is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARRYNET_CACHE", str(tmp_path_factory.mktemp("cache") / "objects"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,9 @@ def test_train_and_add(tmp_path: Path) -> None:
     done = process("train", "--hidden", 16, "--seed", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "recipe      tutorial: add, 8 digits, 16 sigmoid units, seed 1, numpy engine"
+    assert (
+        lines[0] == "recipe      tutorial: add, 8 digits, 16 sigmoid units, seed 1, native engine"
+    )
     assert lines[3].startswith("error       0.")
     predicted, true = lines[4].split()[1:], lines[5].split()[1:]
     assert len(true) == 8

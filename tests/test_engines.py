@@ -1,43 +1,58 @@
 """Engines: what an update is, against loops written independently."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks import tutorial_loop
-from carrynet import engines, problems, training
+from carrynet import engines, problems, tasks, training
+from carrynet.engines import native
+from carrynet.engines.native import Unavailable
 from carrynet.errors import InputError
 from carrynet.network import Weights
 from carrynet.recipe import RECIPES, Recipe, Stage
 from tests.test_problems import numbers
 
 of_every_engine = pytest.mark.parametrize("engine", engines.ENGINES)
+ENGINES = engines.ENGINES
 
 
 def advance(
     engine: str, recipe: Recipe, state: training.State, words: problems.Words
 ) -> tuple[Weights, np.ndarray]:
-    weights, _, logits = engines.get(engine).advance(
+    weights, _, logits = ENGINES[engine].advance(
         state.network, state.moments, recipe, recipe.stages[0], words, 0
     )
     return weights, logits
 
 
-@of_every_engine
-def test_the_tutorials_updates(engine: str) -> None:
-    recipe = RECIPES["tutorial"].with_settings({"dtype": "float64", "hidden": 7})
-    state = training.start(recipe)
-    words = problems.training_words(state.network.task, 8, seed=0, stream=99, start=0, count=300)
-    Wxh, Whh, _, Why, _ = (w.copy() for w in state.network.weights)
-    error = tutorial_loop.train([Wxh, Whh, Why], [tuple(n) for n in numbers("add", words)])
+def batches(recipe: Recipe, updates: int) -> problems.Words:
+    batch = recipe.stages[0].batch
+    return problems.training_words(
+        tasks.parse(recipe.task), recipe.digits, seed=0, stream=9, start=0, count=updates * batch
+    ).reshape(updates, batch, recipe.digits)
 
-    weights, logits = advance(engine, recipe, state, words[:, None])
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "tolerance"), [("numpy", "float64", 1e-9), ("native", "float32", 2e-4)]
+)
+@pytest.mark.parametrize("hidden", [7, 32])
+def test_the_tutorials_updates(engine: str, dtype: str, tolerance: float, hidden: int) -> None:
+    recipe = RECIPES["tutorial"].with_settings({"dtype": dtype, "hidden": hidden})
+    state = training.start(recipe)
+    words = batches(recipe, 300)
+    Wxh, Whh, _, Why, _ = (w.astype(np.float64) for w in state.network.weights)
+    error = tutorial_loop.train([Wxh, Whh, Why], [tuple(n) for n in numbers("add", words[:, 0])])
+
+    weights, logits = advance(engine, recipe, state, words)
     for ours, theirs in zip((weights.Wxh, weights.Whh, weights.Why), (Wxh, Whh, Why), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
     assert not weights.bh.any()
     assert not weights.by.any()
-    outputs = problems.answers(state.network.task, words[-1])
+    outputs = problems.answers(state.network.task, words[-1, 0])
     ours_error = np.abs(1 / (1 + np.exp(-logits[-1, :, 0, 0])) - outputs).sum()
-    assert ours_error == pytest.approx(error, rel=1e-9)
+    assert ours_error == pytest.approx(error, abs=tolerance)
 
 
 @of_every_engine
@@ -45,10 +60,7 @@ def test_the_tutorials_updates(engine: str) -> None:
 def test_nothing_depends_on_how_many_updates_are_made_at_once(engine: str, name: str) -> None:
     recipe = RECIPES[name].with_settings({"hidden": 5})
     stage, state = recipe.stages[0], training.start(recipe)
-    words = problems.training_words(
-        state.network.task, recipe.digits, seed=0, stream=9, start=0, count=12 * stage.batch
-    ).reshape(12, stage.batch, -1)
-    run = engines.get(engine).advance
+    words, run = batches(recipe, 12), ENGINES[engine].advance
     whole = run(state.network, state.moments, recipe, stage, words, 0)
 
     network, moments, logits, first = state.network, state.moments, [], 0
@@ -76,17 +88,111 @@ def test_arguments_are_left_as_they_were(engine: str) -> None:
 
 @of_every_engine
 def test_a_batch_of_equal_problems_is_one_problem(engine: str) -> None:
-    recipe = Recipe(hidden=6, dtype="float64", biases=True, stages=(Stage(loss="cross-entropy"),))
+    recipe = Recipe(hidden=6, biases=True, stages=(Stage(loss="cross-entropy"),))
     word = np.array([[[3, 1, 0, 2, 1, 1, 2, 0]]], dtype=np.uint8)
     one, logits = advance(engine, recipe, training.start(recipe), word)
     batched = recipe.with_settings({"batch": 4})
     four, more = advance(engine, batched, training.start(batched), np.repeat(word, 4, axis=1))
     for a, b in zip(one, four, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12)
-    np.testing.assert_allclose(np.repeat(logits, 4, axis=2), more, rtol=1e-12)
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(np.repeat(logits, 4, axis=2), more, rtol=1e-5, atol=1e-7)
 
 
-def test_auto_is_an_engine_and_others_are_named() -> None:
-    assert engines.get("auto").name in engines.ENGINES
+NATIVE_CASES = [
+    *({"hidden": hidden} for hidden in (1, 3, 8, 16, 17, 33, 64)),
+    {"hidden": 100, "init_scaling": "sqrt-hidden"},
+    {"hidden": 256, "init_scaling": "sqrt-hidden", "digits": 5},
+    {"activation": "tanh", "init_width": 0.3},
+    {"activation": "tanh", "init_width": 0.3, "hidden": 5, "biases": True},
+    {"activation": "relu", "init_width": 0.1},
+    {"activation": "relu", "init_width": 0.2, "hidden": 9, "biases": True},
+    {"biases": True, "loss": "cross-entropy", "hidden": 13},
+    {"batch": 7},
+    {"batch": 3, "optimiser": "adam", "step": 0.01, "biases": True},
+    {"optimiser": "adam", "step": 0.01, "decay": 0.5, "step_end": 0.1, "steps": 300},
+    {"digits": 64, "init_scaling": "sqrt-hidden"},
+    {"task": "multiply_by:k=1", "digits": 1},
+    {"task": "compare", "loss": "cross-entropy", "hidden": 20},
+    {"task": "compare", "loss": "cross-entropy", "optimiser": "adam", "step": 0.01, "batch": 9},
+    {"task": "add:base=3", "loss": "squared", "biases": True},
+    {"task": "add:base=16,operands=3", "loss": "cross-entropy", "digits": 5, "biases": True},
+    {"task": "add:operands=4", "optimiser": "adam", "step": 0.01, "batch": 32},
+]
+
+
+@pytest.mark.parametrize("settings", NATIVE_CASES, ids=str)
+def test_native_weights_are_numpys_to_rounding(settings: dict[str, object]) -> None:
+    recipe = RECIPES["tutorial"].with_settings(settings)
+    state, words = training.start(recipe), batches(recipe, 200)
+    weights, logits = advance("native", recipe, state, words)
+    oracle, expected = advance("numpy", recipe, state, words)
+    moved = np.abs(oracle.Whh - state.network.weights.Whh).max()
+    for ours, theirs in zip(weights, oracle, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=2e-3)
+    assert recipe.digits == 1 or moved > 1e-3  # the agreement is about something
+
+
+def test_native_weights_are_numpys_after_two_thousand_problems() -> None:
+    recipe = RECIPES["tutorial"]
+    state, words = training.start(recipe), batches(recipe, 2_000)
+    weights, _ = advance("native", recipe, state, words)
+    oracle, _ = advance("numpy", recipe, state, words)
+    for ours, theirs in zip(weights, oracle, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-5)
+
+
+@of_every_engine
+def test_repeated_runs_are_equal_to_the_bit(engine: str) -> None:
+    recipe = RECIPES["plain-adam"].with_settings({"task": "add:base=3", "hidden": 9})
+    state, words = training.start(recipe), batches(recipe, 20)
+    one, again = (advance(engine, recipe, state, words) for _ in range(2))
+    assert all((a == b).all() for a, b in zip(one[0], again[0], strict=True))
+    assert (one[1] == again[1]).all()
+
+
+@of_every_engine
+def test_saturated_and_tiny_weights(engine: str) -> None:
+    for size in (1e15, 1e4, 1e-30, 1e-42):  # the last is a denormal number
+        recipe = Recipe(hidden=5, stages=(Stage(step=1e-3),))
+        state = training.start(recipe)
+        network = state.network
+        weights = Weights(*(np.float32(size) * np.sign(w) for w in network.weights))
+        network = type(network)(network.task, network.activation, weights)
+        _, logits = advance(engine, recipe, replace(state, network=network), batches(recipe, 5))
+        assert np.isfinite(logits).all()
+
+
+@of_every_engine
+def test_divergence_shows_in_the_logits_or_the_weights(engine: str) -> None:
+    stage = Stage(step=1e6, loss="cross-entropy")
+    recipe = Recipe(activation="relu", stages=(stage,))
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights, logits = advance(engine, recipe, training.start(recipe), batches(recipe, 100))
+    assert not all(np.isfinite(array).all() for array in (*weights, logits))
+
+
+def test_auto_takes_what_works_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert engines.get("auto", 32, "float32").name == "native"
+    assert engines.get("auto", 32, "float64").name == "numpy"
+    monkeypatch.setattr(native, "_missing", "llvmlite cannot be imported: no such module")
+    engines._say_once.cache_clear()
+    caplog.clear()
+    assert engines.get("auto", 32, "float32").name == "numpy"
+    assert engines.get("auto", 16, "float32").name == "numpy"
+    assert [record.getMessage() for record in caplog.records] == [
+        "carrynet: llvmlite cannot be imported: no such module; using the NumPy engine"
+    ]
+    with pytest.raises(Unavailable, match="llvmlite cannot be imported"):
+        engines.get("native", 32, "float32")
+
+
+def test_engines_say_what_they_refuse() -> None:
     with pytest.raises(InputError, match="unknown engine 'nunpy': did you mean 'numpy'"):
-        engines.get("nunpy")
+        engines.get("nunpy", 32, "float32")
+    with pytest.raises(Unavailable, match="in float32, not float64"):
+        engines.get("native", 32, "float64")
+    with pytest.raises(Unavailable, match="up to 256 hidden units, not 257"):
+        engines.get("native", 257, "float32")

@@ -1,5 +1,6 @@
 """Evaluation against brute force with Python's integers."""
 
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -7,15 +8,16 @@ import pytest
 
 import carrynet as cn
 from carrynet import evaluation, problems, tasks, training
+from carrynet.engines import ENGINES, reference
 from carrynet.errors import InputError
 from carrynet.evaluation import Evaluation, by_length, evaluate, sample, work
 from carrynet.network import Network, Weights
 from carrynet.recipe import RECIPES
 
 
-def half_trained(task: str, steps: int, **settings: object) -> Network:
-    recipe = RECIPES["plain-adam"].with_settings({"task": task, "steps": steps, **settings})
-    return training.fit(recipe)
+@cache
+def half_trained(task: str, steps: int) -> Network:
+    return training.fit(RECIPES["plain-adam"].with_settings({"task": task, "steps": steps}))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,8 @@ def half_trained(task: str, steps: int, **settings: object) -> Network:
     ],
 )
 @pytest.mark.parametrize("steps", [1, 150, 400])
-def test_every_problem_is_counted_once(task: str, digits: int, steps: int) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_problem_is_counted_once(task: str, digits: int, steps: int, engine: str) -> None:
     network = half_trained(task, steps)
     machine = network.task.machine
     right, smallest = 0, np.inf
@@ -38,7 +41,7 @@ def test_every_problem_is_counted_once(task: str, digits: int, steps: int) -> No
         word = network.task.encode(operands, digits)
         right += network.run(word) == machine.run(word)
         smallest = min(smallest, work(network, operands).margins.min())
-    result = evaluate(network, digits)
+    result = evaluate(network, digits, engine=engine)
     assert result.pairs == len(machine.symbols) ** digits
     assert result.right == right
     # `work` uses only as many digits as the operands need; the others are covered too
@@ -55,8 +58,10 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     network = half_trained("add", 300)
     whole = evaluate(network, 6)
     assert 0 < whole.right < whole.pairs
-    monkeypatch.setattr(evaluation, "_CHILD_FLOATS", 32 * 4 * 7)  # seven parents at a time
-    small = evaluate(network, 6)
+    assert evaluate(network, 6, engine="numpy").right == whole.right
+    monkeypatch.setattr(reference, "_CHILD_FLOATS", 32 * 4 * 7)  # seven parents at a time
+    monkeypatch.setattr(evaluation, "_SUBTREES", 3)
+    small = evaluate(network, 6, engine="numpy")
     assert (small.right, small.pairs) == (whole.right, whole.pairs)
     assert small.margin == pytest.approx(whole.margin, rel=1e-4)
 
@@ -66,6 +71,32 @@ def test_the_tree_follows_the_network_to_float32(trained: cn.Run) -> None:
     assert (result.digits, result.pairs, result.right) == (8, 65_536, 65_536)
     worst = min(work(trained.network, (a, b)).margins.min() for a, b in [(255, 255), (85, 170)])
     assert 0 < result.margin <= worst * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("hidden", [1, 3, 17, 33, 100])
+@pytest.mark.parametrize("task", ["add", "compare", "add:base=3", "multiply_by:k=5"])
+def test_engines_agree_on_odd_shapes(task: str, hidden: int) -> None:
+    recipe = RECIPES["plain-adam"].with_settings({"task": task, "hidden": hidden, "steps": 60})
+    network = training.fit(recipe)
+    digits = evaluation.affordable_digits(network.task, 8, 2**12)
+    one, other = (evaluate(network, digits, engine=engine) for engine in ENGINES)
+    assert one.margin == pytest.approx(other.margin, rel=1e-4)
+    assert (one.right, one.wrong) == (other.right, other.wrong)
+    for kind in evaluation.KINDS:
+        one_sample, other_sample = (
+            sample(network, 40, kind, pairs=37, engine=engine) for engine in ENGINES
+        )
+        assert one_sample.right == other_sample.right
+        assert one_sample.first_error == other_sample.first_error
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_do_not_matter(engine: str) -> None:
+    network = half_trained("add", 300)
+    results = {evaluate(network, 7, engine=engine, threads=threads) for threads in (1, 2, 5)}
+    assert len(results) == 1
+    samples = {sample(network, 50, engine=engine, threads=threads) for threads in (1, 3)}
+    assert len(samples) == 1
 
 
 def test_the_carry_out_of_the_top_counts(adder: Network) -> None:
@@ -98,10 +129,11 @@ def test_the_hand_built_adder_is_right_at_every_length(adder: Network) -> None:
         assert part.margin == pytest.approx(20, abs=0.1)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", evaluation.KINDS)
-def test_samples_agree_with_one_problem_at_a_time(kind: str) -> None:
+def test_samples_agree_with_one_problem_at_a_time(kind: str, engine: str) -> None:
     network = half_trained("add", 300)
-    result = sample(network, 20, kind, pairs=50)
+    result = sample(network, 20, kind, pairs=50, engine=engine)
     words = sampled_words(network, 20, kind, 50)
     machine = network.task.machine
     wrong = [
@@ -116,14 +148,14 @@ def sampled_words(
     network: Network, digits: int, kind: str, pairs: int, seed: int = 0
 ) -> list[list[int]]:
     seen: list[np.ndarray] = []
-    original = problems.answers
+    original = getattr(problems, kind)
 
-    def spy(task: tasks.Task, words: np.ndarray) -> np.ndarray:
-        seen.append(words)
-        return original(task, words)
+    def spy(*arguments: object) -> np.ndarray:
+        seen.append(original(*arguments))
+        return seen[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(problems, "answers", spy)
+        patch.setattr(problems, kind, spy)
         sample(network, digits, kind, pairs=pairs, seed=seed)
     assert seen[0].shape == (pairs, digits + network.task.headroom)
     return seen[0].tolist()
@@ -188,7 +220,8 @@ def test_one_problem_worked(adder: Network, forgetful: Network) -> None:
     assert wrong.to_json() == {"operands": [3, 1], "predicted": 2, "expected": 4, "right": False}
 
 
-def test_states_that_overflow_are_wrong_and_finite() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_states_that_overflow_are_wrong_and_finite(engine: str) -> None:
     exploding = Network(
         tasks.add(),
         "relu",
@@ -200,10 +233,10 @@ def test_states_that_overflow_are_wrong_and_finite() -> None:
             by=np.zeros(1, np.float32),
         ),
     )
-    result = sample(exploding, 64)
+    result = sample(exploding, 64, engine=engine)
     assert result.right < result.pairs
     assert np.isfinite(result.margin)
-    assert np.isfinite(evaluate(exploding, 8).margin)
+    assert np.isfinite(evaluate(exploding, 8, engine=engine).margin)
     assert not work(exploding, (2**60, 1)).right
 
 

@@ -14,7 +14,10 @@ LAYERS = [
     "cells problems",
     "network",
     "optim",
+    "engines.vector",
+    "engines.kernels",
     "engines.reference",
+    "engines.native",
     "engines",
     "training",
     "evaluation progress",
@@ -35,8 +38,10 @@ def imported(tree: ast.AST) -> set[str]:
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            # from a package, its modules are imported and not the package itself
+            modules = {f"carrynet.{module_name(path)}" for path in PACKAGE.rglob("*.py")}
+            names.update(whole if whole <= modules else {node.module, *whole})
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
     return names

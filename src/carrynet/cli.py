@@ -73,7 +73,7 @@ def cli() -> None:
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the recipe."
 )
-@click.option("--engine", help="auto, numpy.  [default: auto]")
+@click.option("--engine", help="auto, native, numpy.  [default: auto]")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: runs/...]"
 )

@@ -5,20 +5,23 @@ An `Exhaustive` result speaks for all problems with operands of n digits, a
 lengths.  A problem is right when every digit of its answer is, the digits that
 the answer has beyond its operands included.
 
-Shapes: N words (or prefixes of words), S symbols, T time, H hidden, Y output.
+How words are followed is in `engines`.  Shapes: T time, H hidden.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from carrynet import problems, rng
+from carrynet import engines, problems, rng
 from carrynet.cells import Array, sigmoid
+from carrynet.engines import Engine
+from carrynet.engines.reference import Prefixes, Tally, expand
 from carrynet.errors import InputError
-from carrynet.network import Network, margins, predict, read_out
+from carrynet.network import Network, margins, predict
 from carrynet.problems import tables
 from carrynet.tasks import Task, from_digits
 
@@ -29,6 +32,9 @@ MOST_PROBLEMS = 2**32
 
 Watch = Callable[[int, int], None]
 """Told how much is done, out of how much."""
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,13 @@ class Evaluation:
         )
 
 
-def examine(network: Network, digits: int = 8, *, watch: Watch | None = None) -> Evaluation:
+def examine(
+    network: Network, digits: int = 8, *, engine: str = "auto", watch: Watch | None = None
+) -> Evaluation:
     """Both: exhaustive up to `digits` (fewer where that is too many), sampled by length."""
+    most = affordable_digits(network.task, digits)
     return Evaluation(
-        evaluate(network, affordable_digits(network.task, digits), watch=watch),
-        by_length(network),
+        evaluate(network, most, engine=engine, watch=watch), by_length(network, engine=engine)
     )
 
 
@@ -98,16 +106,23 @@ def affordable_digits(task: Task, digits: int, most: int = 2**20) -> int:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def evaluate(network: Network, digits: int = 8, *, watch: Watch | None = None) -> Exhaustive:
+def evaluate(
+    network: Network,
+    digits: int = 8,
+    *,
+    engine: str = "auto",
+    threads: int | None = None,
+    watch: Watch | None = None,
+) -> Exhaustive:
     """Every problem with operands of up to `digits` digits.
 
-    Walks the tree of prefixes: problems that share their low digits share hidden
-    states, so S + S^2 + ... + S^n states stand for n S^n, and the S children of a
-    state share its product h Whh.  Depth first, in blocks that fit in the cache.
+    Walks the tree of prefixes: its first levels here, the subtrees below them by the
+    engine, in `threads` threads (all cores by default).  The outcome is the same
+    for any number of threads.
 
     Raises `InputError` when there are more than `MOST_PROBLEMS` problems.
     """
-    task, table = network.task, tables(network.task)
+    task = network.task
     symbols = len(task.machine.symbols)
     if digits < 1:
         raise InputError(f"digits must be at least 1, not {digits}")
@@ -117,84 +132,111 @@ def evaluate(network: Network, digits: int = 8, *, watch: Watch | None = None) -
             f"{symbols}^{digits} problems of {digits} digits are too many to try them all: "
             f"at most {affordable_digits(task, 32, MOST_PROBLEMS)} digits are accepted"
         )
-    pairs, right, smallest, wrong = symbols**digits, 0, np.inf, None
-    done = 0
-    block = max(1, _CHILD_FLOATS // (network.hidden * symbols))  # parents expanded at once
-    cell, Whh, drives = network.cell, network.weights.Whh, network.drives
+    worker = _engine(engine, network)
+    pairs, smallest = symbols**digits, np.inf
+    prefixes, depth = Prefixes.root(network), digits
+    while depth > 1 and len(prefixes.state) * symbols <= _SUBTREES:
+        prefixes, margin = expand(network, prefixes)
+        smallest, depth = min(smallest, margin), depth - 1
 
-    stack = [_Prefixes.root(network)]
-    while stack:
-        prefixes = stack.pop()
-        if len(prefixes.state) > block:
-            stack += prefixes.split(block)
-            continue
-        # Children of prefix p under symbol a stand in row p * S + a.
-        h = cell.f(drives + (prefixes.h @ Whh)[:, None]).reshape(-1, network.hidden)
-        expected = table.output[prefixes.state].ravel()
-        margin, hit = _judge(network, h, expected)
-        smallest = min(smallest, margin)
-        children = _Prefixes(
-            h=h,
-            state=table.delta[prefixes.state].ravel(),
-            right=np.repeat(prefixes.right, symbols) & hit,
-            word=(prefixes.word[:, None] * symbols + np.arange(symbols)).ravel(),
-            length=prefixes.length + 1,
-        )
-        if children.length < digits:
-            stack.append(children)
-            continue
-        h, state, good = children.h, children.state, children.right
-        for _ in range(task.headroom):  # symbol 0 holds only zeros: it brings out what is carried
-            h = cell.step(drives[0], h, Whh)
-            margin, hit = _judge(network, h, table.output[state, 0])
-            smallest = min(smallest, margin)
-            state = table.delta[state, 0]
-            good = good & hit
-        right += int(good.sum())
-        if wrong is None and not good.all():
-            wrong = _operands(task, int(children.word[good.argmin()]), digits)
-        done += len(good)
+    tallies: list[Tally] = []
+    pieces = list(prefixes.split(-(-len(prefixes.state) // _SUBTREES)))
+    for tally in _side_by_side(
+        lambda piece: worker.walk(network, piece, depth), pieces, worker, threads
+    ):
+        tallies.append(tally)
         if watch:
-            watch(done, pairs)
-    answered = None if wrong is None else work(network, wrong, digits).answer
-    return Exhaustive(digits, pairs, right, float(smallest), wrong, answered)
+            watch(pairs * len(tallies) // len(pieces), pairs)
+    wrongs = [tally.wrong for tally in tallies if tally.wrong is not None]
+    wrong = _operands(task, min(wrongs), digits) if wrongs else None
+    return Exhaustive(
+        digits=digits,
+        pairs=pairs,
+        right=sum(tally.right for tally in tallies),
+        margin=min(smallest, *(tally.margin for tally in tallies)),
+        wrong=wrong,
+        answered=None if wrong is None else work(network, wrong, digits).answer,
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class _Prefixes:
-    """Prefixes of one length: where the network and the machine are after each."""
-
-    h: Array  # (N, H)
-    state: NDArray[np.integer]  # (N,)
-    right: NDArray[np.bool_]  # (N,) whether every output so far was right
-    word: NDArray[np.int64]  # (N,) the prefix as a number in base S, first symbol most significant
-    length: int
-
-    @classmethod
-    def root(cls, network: Network) -> "_Prefixes":
-        zero = np.zeros(1, dtype=np.int64)
-        h = np.zeros((1, network.hidden), network.dtype)
-        return cls(h, zero, np.ones(1, dtype=bool), zero, 0)
-
-    def split(self, size: int) -> Iterator["_Prefixes"]:
-        # the last piece is popped first; reversed, prefixes are visited in order
-        for start in reversed(range(0, len(self.state), size)):
-            s = np.s_[start : start + size]
-            yield _Prefixes(self.h[s], self.state[s], self.right[s], self.word[s], self.length)
+_SUBTREES = 256
 
 
-def _judge(
-    network: Network, h: Array, expected: NDArray[np.integer]
-) -> tuple[float, NDArray[np.bool_]]:
-    """The smallest margin of hidden states against expected outputs, and which are right.
+def _engine(name: str, network: Network) -> Engine:
+    return engines.get(name, network.hidden, network.dtype.name)
 
-    Only ReLU states can overflow; logits that are not numbers are wrong by the most there is.
-    """
-    logits = read_out(network.weights, h)
-    margin = margins(logits, expected)
-    hit = (predict(logits) == expected) & ~np.isnan(margin)
-    worst = -float(np.finfo(margin.dtype).max)
-    return float(np.nan_to_num(margin, nan=worst).min()), hit
+
+def _side_by_side(
+    job: Callable[[Piece], Result], pieces: Sequence[Piece], engine: Engine, threads: int | None
+) -> Iterator[Result]:
+    """The results of a job for each piece, in order; in threads where the engine gains by it."""
+    threads = threads or os.cpu_count() or 1
+    if threads == 1 or not engine.threads or len(pieces) == 1:
+        yield from map(job, pieces)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(job, piece) for piece in pieces]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def by_length(
+    network: Network,
+    lengths: Sequence[int] = LENGTHS,
+    *,
+    pairs: int = 256,
+    seed: int = 0,
+    engine: str = "auto",
+) -> tuple[Sampled, ...]:
+    """`sample` of both kinds at each length."""
+    return tuple(
+        sample(network, digits, kind, pairs=pairs, seed=seed, engine=engine)
+        for digits in lengths
+        for kind in KINDS
+    )
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def sample(
+    network: Network,
+    digits: int,
+    kind: str = "uniform",
+    *,
+    pairs: int = 256,
+    seed: int = 0,
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Sampled:
+    """Random problems with operands of up to `digits` digits; see `problems` for the kinds."""
+    task, length = network.task, digits + network.task.headroom
+    stream = rng.EVALUATION + KINDS.index(kind)
+    if kind == "uniform":
+        draws = problems.draws_per_word(task, length)
+        words = problems.uniform(
+            task, length, rng.raw(seed, stream, 0, pairs * draws).reshape(pairs, draws)
+        )
+    else:
+        bits = rng.raw(seed, stream, 0, pairs * length * 2)
+        words = problems.chains(task, length, bits.reshape(pairs, length, 2))
+    worker = _engine(engine, network)
+    pieces = [words[i : i + 64] for i in range(0, pairs, 64)] if worker.threads else [words]
+    parts = list(
+        _side_by_side(lambda piece: worker.follow(network, piece), pieces, worker, threads)
+    )
+    first_errors = np.concatenate([errors for errors, _ in parts])
+    errors = first_errors[first_errors >= 0]
+    return Sampled(
+        kind=kind,
+        digits=digits,
+        pairs=pairs,
+        right=pairs - len(errors),
+        margin=min(margin for _, margin in parts),
+        first_error=int(errors.min()) if len(errors) else None,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,64 +318,3 @@ def _operands(task: Task, word: int, digits: int) -> tuple[int, ...]:
     symbols = len(task.machine.symbols)
     columns = [task.digits_of(word // symbols ** (digits - 1 - t) % symbols) for t in range(digits)]
     return tuple(from_digits(column, task.base) for column in zip(*columns, strict=True))
-
-
-def by_length(
-    network: Network,
-    lengths: Sequence[int] = LENGTHS,
-    *,
-    pairs: int = 256,
-    seed: int = 0,
-    watch: Watch | None = None,
-) -> tuple[Sampled, ...]:
-    """`sample` of both kinds at each length."""
-    results = []
-    for digits in lengths:
-        results += [sample(network, digits, kind, pairs=pairs, seed=seed) for kind in KINDS]
-        if watch:
-            watch(sum(r.digits for r in results[::2]), sum(lengths))
-    return tuple(results)
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def sample(
-    network: Network, digits: int, kind: str = "uniform", *, pairs: int = 256, seed: int = 0
-) -> Sampled:
-    """Random problems with operands of up to `digits` digits; see `problems` for the kinds."""
-    task, length = network.task, digits + network.task.headroom
-    stream = rng.EVALUATION + KINDS.index(kind)
-    if kind == "uniform":
-        draws = problems.draws_per_word(task, length)
-        words = problems.uniform(
-            task, length, rng.raw(seed, stream, 0, pairs * draws).reshape(pairs, draws)
-        )
-    else:
-        bits = rng.raw(seed, stream, 0, pairs * length * 2)
-        words = problems.chains(task, length, bits.reshape(pairs, length, 2))
-    expected = problems.answers(task, words)
-
-    step, Whh, drives = network.cell.step, network.weights.Whh, network.drives
-    h = np.zeros((pairs, network.hidden), network.dtype)
-    hits = np.empty(words.shape, dtype=bool)
-    smallest = np.inf
-    for start in range(0, length, _BLOCK):
-        block = np.empty((min(_BLOCK, length - start), *h.shape), h.dtype)
-        for t in range(len(block)):
-            block[t] = h = step(drives[words[:, start + t]], h, Whh)
-        here = np.s_[:, start : start + len(block)]
-        margin, hit = _judge(network, block, expected[here].T)
-        hits[here] = hit.T
-        smallest = min(smallest, margin)
-    errors = np.flatnonzero(~hits.all(axis=0))
-    return Sampled(
-        kind=kind,
-        digits=digits,
-        pairs=pairs,
-        right=int(hits.all(axis=1).sum()),
-        margin=float(smallest),
-        first_error=int(errors[0]) if len(errors) else None,
-    )
-
-
-_BLOCK = 64  # positions of sampled words followed before they are judged
-_CHILD_FLOATS = 2**20  # numbers in the hidden states of the children made at once

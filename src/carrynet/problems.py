@@ -39,7 +39,7 @@ def tables(task: Task) -> Tables:
     outputs = len(task.machine.outputs)
     targets = np.eye(outputs, dtype=np.float32)
     if task.readout == "bits":
-        targets = targets[:, 1:]  # one neuron: 0 for output 0, 1 for output 1
+        targets = targets[:, 1:].copy()  # one neuron: 0 for output 0, 1 for output 1
     made = Tables(
         delta=np.array(task.machine.delta, dtype=np.int32),
         output=np.array(task.machine.output, dtype=np.int32),
@@ -138,11 +138,21 @@ def chains(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:
     way = row // 8 % 2
     leave = rng.unit(bits[constant:, :, 0]) < 1 / (2.0 * 4.0 ** (row % 8))[:, None]
     state = np.zeros(count - constant, dtype=np.int64)
-    for t in range(free):
-        anywhere = leave[:, t] | (choices[way, state] == 0)
-        bound = np.where(anywhere, symbols, choices[way, state])
-        chosen = rng.below(bound, bits[constant:, t, 1])
-        symbol = np.where(anywhere, chosen, kept[way, state, chosen])
-        words[constant:, t] = symbol
-        state = table.delta[state, symbol].astype(np.int64)
+    for start in range(0, free, _POSITIONS):
+        # For all positions of a block at once, what would be read in each state; then the
+        # states, one position after another, are a matter of looking up.
+        some = np.s_[start : min(start + _POSITIONS, free)]
+        would_read = np.empty((states, len(row), some.stop - start), dtype=np.int64)
+        for q in range(states):
+            anywhere = leave[:, some] | (choices[way, q] == 0)[:, None]
+            bound = np.where(anywhere, symbols, choices[way, q][:, None])
+            chosen = rng.below(bound, bits[constant:, some, 1])
+            would_read[q] = np.where(anywhere, chosen, kept[way[:, None], q, chosen])
+        leads_to = table.delta[np.arange(states)[:, None, None], would_read]
+        for t in range(would_read.shape[2]):
+            words[constant:, start + t] = would_read[state, row, t]
+            state = leads_to[state, row, t]
     return words
+
+
+_POSITIONS = 256

@@ -122,7 +122,7 @@ def train(
     if out is not None:
         folder = create(out, chosen, engine, force=force)
         return resume(folder, callbacks=callbacks, progress=progress)
-    engine = engines.get(engine).name
+    engine = engines.get(engine, chosen.hidden, chosen.dtype).name
     lines: list[dict[str, Any]] = []
     started = time.monotonic()
     with Bar(progress) as bar:
@@ -139,7 +139,7 @@ def create(path: str | Path, recipe: Recipe, engine: str = "auto", *, force: boo
     Raises `InputError` when `path` exists, unless `force` and it is a run, or for an
     unknown engine; `RunError` when the folder cannot be written.
     """
-    path, engine = Path(path), engines.get(engine).name
+    path, engine = Path(path), engines.get(engine, recipe.hidden, recipe.dtype).name
     if path.exists() or path.is_symlink():
         if not force:
             raise InputError(f"{path} exists: choose another folder, or --force to replace it")

@@ -76,7 +76,7 @@ def fit(
 
     Raises `Diverged` when weights or outputs are no longer finite, naming the problem.
     """
-    advance = engines.get(engine).advance
+    advance = engines.get(engine, recipe.hidden, recipe.dtype).advance
     state = state or start(recipe)
     shown = sum(stage.steps * stage.batch for stage in recipe.stages[: state.stage])
     while state.stage < len(recipe.stages):

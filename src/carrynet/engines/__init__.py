@@ -1,13 +1,20 @@
-"""Engines run the updates of a training stage; all see the same problems.
+"""Engines run what takes time: the updates of a training, and evaluations.
 
-`numpy` is the one to read, and the oracle for every other.
+`numpy` is the one to read, and the oracle for `native`, which is machine code.
+Both see the same problems; their weights agree to rounding.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from carrynet.cells import Array
-from carrynet.engines import reference
+from carrynet.engines import native, reference
+from carrynet.engines.reference import Prefixes, Tally
 from carrynet.errors import unknown
 from carrynet.network import Network, Weights
 from carrynet.optim import Moments
@@ -19,26 +26,63 @@ Advance = Callable[[Network, Moments, Recipe, Stage, Words, int], tuple[Weights,
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to run updates.
+    """A way to run updates and to judge words.
 
     `advance(network, moments, recipe, stage, words, first)` makes one update for
     each batch of `words`, shape (updates, B, T), the first of them update `first`
     of the stage.  It returns the new weights, the new moments, and the logits that
     each batch had *before* its update, shape (updates, T, B, Y).  It changes none
     of its arguments, so a caller who is interrupted still holds a good state.
+
+    `walk(network, prefixes, depth)` judges every word that has `depth` more symbols
+    than some prefixes, followed by `headroom` zeros.
+
+    `follow(network, words)` judges words, shape (N, T): it returns the position where
+    each first goes wrong, -1 where it does not, and the smallest margin.
+
+    `refuses(hidden, dtype)` says why the engine cannot take such networks, or None.
     """
 
     name: str
     advance: Advance
+    walk: Callable[[Network, Prefixes, int], Tally]
+    follow: Callable[[Network, Words], tuple[NDArray[np.int32], float]]
+    refuses: Callable[[int, str], str | None]
+    threads: bool  # whether calls from several threads run side by side
 
 
-ENGINES = {"numpy": Engine("numpy", reference.advance)}
+ENGINES = {
+    "native": Engine(
+        "native", native.advance, native.walk, native.follow, native.refuses, threads=True
+    ),
+    "numpy": Engine(
+        *("numpy", reference.advance, reference.walk, reference.follow),
+        refuses=lambda hidden, dtype: None,
+        threads=False,
+    ),
+}
 
 
-def get(name: str = "auto") -> Engine:
-    """An engine by name; `auto` is the fastest that works here."""
+def get(name: str, hidden: int, dtype: str) -> Engine:
+    """An engine for networks of some size and type; `auto` is the fastest that takes them.
+
+    Raises `InputError` for an unknown name, `native.Unavailable` when the engine
+    that is asked for cannot take such networks, saying why.
+    """
     if name == "auto":
+        reason = native.refuses(hidden, dtype)
+        if reason is None:
+            return ENGINES["native"]
+        _say_once(f"{reason}; using the NumPy engine")
         return ENGINES["numpy"]
     if name not in ENGINES:
         raise unknown("engine", name, ("auto", *ENGINES))
+    reason = ENGINES[name].refuses(hidden, dtype)
+    if reason is not None:
+        raise native.Unavailable(reason)
     return ENGINES[name]
+
+
+@cache
+def _say_once(message: str) -> None:
+    logging.getLogger("carrynet").warning("carrynet: %s", message)

@@ -1,0 +1,422 @@
+"""The native engine: machine code for exactly this network's shape, built with llvmlite.
+
+Kernels are in `kernels.py`; here they are compiled, kept in a cache of object files,
+loaded and called.  ctypes lets go of the interpreter's lock during a call, so that
+threads run kernels side by side.  float32 only, up to 256 hidden units.
+"""
+
+import ctypes
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrynet.cells import Array
+from carrynet.engines.reference import Prefixes, Tally
+from carrynet.errors import CarrynetError
+from carrynet.network import Network, Weights
+from carrynet.optim import BETA1, BETA2, Moments
+from carrynet.problems import Words, tables
+from carrynet.recipe import Recipe, Stage
+
+try:
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    from carrynet.engines import kernels, vector
+    from carrynet.engines.kernels import Layout, Shape
+except ImportError as error:  # no wheel for this machine
+    _missing: str | None = f"llvmlite cannot be imported: {error}"
+else:
+    _missing = None
+
+MOST_HIDDEN = 256
+
+
+class Unavailable(CarrynetError):
+    """Why this machine, or this network, cannot have the native engine."""
+
+
+def refuses(hidden: int, dtype: str) -> str | None:
+    """Why the engine does not take networks of this size and type; None if it does."""
+    if _missing:
+        return _missing
+    if dtype != "float32":
+        return f"the native engine computes in float32, not {dtype}"
+    if hidden > MOST_HIDDEN:
+        return f"the native engine takes up to {MOST_HIDDEN} hidden units, not {hidden}"
+    try:
+        _machine()
+    except (RuntimeError, OSError) as error:
+        return f"LLVM does not know this processor: {error}"
+    return None
+
+
+# Training ----------------------------------------------------------------------------
+
+
+def advance(
+    network: Network, moments: Moments, recipe: Recipe, stage: Stage, words: Words, first: int
+) -> tuple[Weights, Moments, Array]:
+    """Make one update for each batch of words; see `engines.Engine`."""
+    updates, B, T = words.shape
+    task, shape = network.task, _train_shape(network, recipe, stage)
+    layout, table = Layout(shape), tables(task)
+    P, Y, rows = layout.width, shape.outputs, B * T
+
+    p = _pack(network.weights, layout)
+    packed = [_pack(moment, layout) for moment in moments]
+    both = _buffer(len(packed) * layout.size)
+    for i, moment in enumerate(packed):
+        both[i * layout.size : (i + 1) * layout.size] = moment
+    rates, roots = _rates(stage, first, updates, B)
+    logits = _buffer(updates * rows * Y)
+    scratch = _buffer(2 * layout.output_width)
+    scratch[:] = -1e30  # what the softmax finds beyond the outputs
+    _function("train", shape)(
+        p,
+        _buffer(P * P),
+        both,
+        _buffer(0 if shape.optimiser == "sgd" else layout.size),
+        np.ascontiguousarray(words, np.uint16),
+        rates,
+        roots,
+        logits,
+        _active(network, layout),
+        table.delta,
+        table.output,
+        table.targets,
+        _buffer(rows, np.int32),
+        _buffer(rows * P),
+        _buffer(rows * P),
+        _buffer(rows * Y),
+        scratch,
+        updates,
+        B,
+        T,
+        table.delta.shape[1],
+    )
+    hidden = shape.hidden
+    return (
+        _unpack(p, layout, hidden),
+        tuple(
+            _unpack(both[i * layout.size : (i + 1) * layout.size], layout, hidden)
+            for i in range(len(packed))
+        ),
+        logits.reshape(updates, T, B, Y),
+    )
+
+
+def _train_shape(network: Network, recipe: Recipe, stage: Stage) -> "Shape":
+    return Shape(
+        **_common(network),
+        loss=stage.loss,
+        optimiser=stage.optimiser,
+        biases=recipe.biases,
+        alone=stage.batch == 1 and stage.optimiser == "sgd",
+    )
+
+
+def _common(network: Network) -> dict[str, Any]:
+    task = network.task
+    return {
+        "lanes": _machine().lanes,
+        "hidden": network.hidden,
+        "inputs": task.inputs,
+        "active": task.operands,
+        "outputs": task.neurons,
+        "activation": network.activation,
+        "readout": task.readout,
+    }
+
+
+def _rates(stage: Stage, first: int, updates: int, batch: int) -> tuple[Array, Array]:
+    """What each update multiplies gradients with, and Adam's corrections."""
+    if stage.decay:
+        steps = np.array([stage.step_at(first + i) for i in range(updates)])
+    else:
+        steps = np.full(updates, stage.step)
+    if stage.optimiser == "sgd":
+        return (-steps / batch).astype(np.float32), _buffer(0)
+    count = np.arange(first + 1, first + updates + 1)
+    roots = np.stack([steps / (1 - BETA1**count), 1 / np.sqrt(1 - BETA2**count)], axis=1)
+    return np.full(updates, 1 / batch, np.float32), np.ascontiguousarray(roots, np.float32)
+
+
+# Evaluation --------------------------------------------------------------------------
+
+
+def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
+    """Every word below some prefixes; see `engines.Engine`."""
+    shape, layout, p, drives = _evaluation(network)
+    table = tables(network.task)
+    symbols, count = table.delta.shape[1], len(prefixes.state)
+    h = _buffer(count * layout.width).reshape(count, layout.width)
+    h[:, : network.hidden] = prefixes.h
+    # buffers of their own: two threads that write to one cache line slow each other down
+    tally, margin = _buffer(2, np.int64), _buffer(1)
+    tally[:], margin[:] = (0, _NONE), np.inf
+    function = _function("walk", shape)
+    work = _buffer(depth * kernels.walk_room(shape, symbols))
+    state, right = prefixes.state.astype(np.int32), prefixes.right.astype(np.int32)
+    for i in range(0, count, kernels.BLOCK):
+        some = np.s_[i : i + kernels.BLOCK]
+        function(
+            *(p, drives, table.delta, table.output),
+            *(h[some], state[some], right[some], work, tally, margin),
+            *(len(state[some]), prefixes.word + i, depth, network.task.headroom, symbols),
+        )
+    wrong = int(tally[1])
+    return Tally(int(tally[0]), float(margin[0]), None if wrong == _NONE else wrong)
+
+
+def follow(network: Network, words: Words) -> tuple[NDArray[np.int32], float]:
+    """Where each word first goes wrong, and the smallest margin; see `engines.Engine`."""
+    shape, layout, p, drives = _evaluation(network)
+    table = tables(network.task)
+    first_error = np.full(len(words), -1, np.int32)
+    margin = _buffer(1)
+    margin[:] = np.inf
+    _function("follow", shape)(
+        *(p, drives, table.delta, table.output, np.ascontiguousarray(words, np.uint16)),
+        *(_buffer(8 * layout.width), _buffer(4, np.int32), first_error, margin),
+        *(*words.shape, table.delta.shape[1]),
+    )
+    return first_error, float(margin[0])
+
+
+_NONE = 2**63 - 1  # no word is wrong
+
+
+@lru_cache(maxsize=8)
+def _evaluation(network: Network) -> tuple["Shape", "Layout", Array, Array]:
+    """What both kernels of an evaluation need: their shape, weights and drives."""
+    shape = Shape(**_common(network))
+    layout = Layout(shape)
+    drives = _buffer(len(network.drives) * layout.width).reshape(-1, layout.width)
+    drives[:, : network.hidden] = network.drives
+    return shape, layout, _pack(network.weights, layout), drives
+
+
+# Parameters in one array -------------------------------------------------------------
+
+
+def _buffer(size: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """Zeros on a cache line's border, with a vector's width to spare behind them.
+
+    Kernels work on whole vectors and may touch what follows the last number.
+    """
+    item = np.dtype(dtype).itemsize
+    room = np.zeros((size + _SPARE) * item + _LINE, np.uint8)
+    start = -room.ctypes.data % _LINE
+    return room[start : start + size * item].view(dtype)
+
+
+_LINE, _SPARE = 64, 16
+
+
+def _sections(flat: Array, layout: "Layout") -> dict[str, Array]:
+    """Views of the parameters, padded, shaped as `kernels.Layout` says."""
+    X, P, Y = layout.shape.inputs, layout.width, layout.shape.outputs
+    return {
+        "Wxh": flat[: X * P].reshape(X, P),
+        "Whh": flat[layout.Whh : layout.bh].reshape(P, P),
+        "bh": flat[layout.bh : layout.Why],
+        "Why": flat[layout.Why : layout.by].reshape(Y, P).T,
+        "by": flat[layout.by :],
+    }
+
+
+def _pack(weights: Weights, layout: "Layout") -> Array:
+    flat = _buffer(layout.size)
+    for name, section in _sections(flat, layout).items():
+        array = getattr(weights, name)
+        section[tuple(map(slice, array.shape))] = array
+    return flat
+
+
+def _unpack(flat: Array, layout: "Layout", hidden: int) -> Weights:
+    X, Y = layout.shape.inputs, layout.shape.outputs
+    shapes = {"Wxh": (X, hidden), "Whh": (hidden, hidden), "bh": (hidden,)}
+    shapes |= {"Why": (hidden, Y), "by": (Y,)}
+    sections = _sections(flat, layout)
+    return Weights(
+        **{name: sections[name][tuple(map(slice, shape))].copy() for name, shape in shapes.items()}
+    )
+
+
+def _active(network: Network, layout: "Layout") -> NDArray[np.int32]:
+    """Where the rows of Wxh begin that each symbol switches on: shape (S, J)."""
+    vectors = tables(network.task).vectors
+    rows = np.full((len(vectors), layout.shape.active), layout.shape.inputs, np.int32)  # zero row
+    for symbol, vector in enumerate(vectors):
+        (on,) = np.nonzero(vector)
+        rows[symbol, : len(on)] = on
+    return rows * layout.width
+
+
+# Machine code ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """The processor that code is made for."""
+
+    triple: str
+    cpu: str
+    features: str
+    lanes: int  # float32 numbers in its vectors
+
+
+@cache
+def _machine() -> _Machine:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    lanes = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
+    return _Machine(llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), lanes)
+
+
+_lock = threading.Lock()
+_loaded: dict[tuple[str, Any], Callable[..., None]] = {}
+
+
+def _function(kernel: str, shape: "Shape") -> Callable[..., None]:
+    """A kernel, ready to be called with arrays and integers."""
+    with _lock:
+        if (kernel, shape) not in _loaded:
+            _loaded[kernel, shape] = _load(kernel, _object_file(kernel, shape))
+        return _loaded[kernel, shape]
+
+
+def _load(kernel: str, code: bytes) -> Callable[..., None]:
+    target = _target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address = engine.get_function_address(kernel)
+    prototype = ctypes.CFUNCTYPE(None)(address)
+
+    types = [np.dtype(kind) for kind in kernels.KERNELS[kernel].arrays.values()]
+
+    def call(*arguments: Any) -> None:
+        arrays, integers = arguments[: len(types)], arguments[len(types) :]
+        pointers = [
+            ctypes.c_void_p(_address(array, kind))
+            for array, kind in zip(arrays, types, strict=True)
+        ]
+        prototype(*pointers, *map(ctypes.c_int64, integers))
+
+    call.engine = engine  # type: ignore[attr-defined]  # owns the code
+    return call
+
+
+def _address(array: NDArray[Any], kind: np.dtype[Any]) -> int:
+    if array.dtype != kind or not array.flags.c_contiguous:
+        raise ValueError(f"a kernel takes contiguous {kind}, not {array.dtype} {array.strides}")
+    return array.ctypes.data
+
+
+def _target_machine() -> "llvm.TargetMachine":
+    machine = _machine()
+    target = llvm.Target.from_triple(machine.triple)
+    return target.create_target_machine(cpu=machine.cpu, features=machine.features, opt=2, jit=True)
+
+
+def build(kernel: str, shape: "Shape") -> bytes:
+    """Compile a kernel to an object file."""
+    target = _target_machine()
+    return bytes(target.emit_object(optimised(kernel, shape, target)))
+
+
+def optimised(kernel: str, shape: "Shape", target: "llvm.TargetMachine") -> "llvm.ModuleRef":
+    """A kernel as LLVM's passes leave it."""
+    module = llvm.parse_assembly(str(kernels.KERNELS[kernel].write(shape)))
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    # The kernels are vectorised and unrolled as they should be; LLVM would undo it.
+    options.loop_vectorization = options.slp_vectorization = False
+    options.loop_unrolling = options.loop_interleaving = False
+    passes = llvm.create_pass_builder(target, options)
+    passes.getModulePassManager().run(module, passes)
+    return module
+
+
+# The cache of object files -----------------------------------------------------------
+
+
+def _object_file(kernel: str, shape: "Shape") -> bytes:
+    """A kernel's machine code, from the cache or built, and then kept there.
+
+    Whatever is wrong with the cache, the code is built: the cache only saves time.
+    """
+    key = _key(kernel, shape)
+    path = cache_folder() / f"{kernel}-{hashlib.sha256(key).hexdigest()[:40]}.o"
+    code = _read_cached(path, key)
+    if code is None:
+        code = build(kernel, shape)
+        _write_cached(path, key, code)
+    return code
+
+
+def cache_folder() -> Path:
+    """Where object files are kept: `CARRYNET_CACHE`, or the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("CARRYNET_CACHE") or platformdirs.user_cache_path("carrynet"))
+
+
+def _key(kernel: str, shape: "Shape") -> bytes:
+    """Everything that machine code depends on."""
+    facts = (kernel, shape, _machine(), llvmlite.__version__, llvm.llvm_version_info, _generator())
+    return repr(facts).encode()
+
+
+@cache
+def _generator() -> str:
+    """A digest of the modules that write the code, so that no version of them is forgotten."""
+    digest = hashlib.sha256()
+    for module in (kernels, vector):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    return digest.hexdigest()
+
+
+def _seal(key: bytes, code: bytes) -> bytes:
+    return hashlib.sha256(len(key).to_bytes(8, "little") + key + code).digest()
+
+
+def _read_cached(path: Path, key: bytes) -> bytes | None:
+    """The code in a cached file; None unless it is whole, ours, and made for this key."""
+    try:
+        if hasattr(os, "getuid"):
+            for place in (path, path.parent):
+                status = place.stat()
+                if status.st_uid != os.getuid() or status.st_mode & 0o022:
+                    return None  # somebody else could have written it
+        data = path.read_bytes()
+    except OSError:
+        return None
+    seal, code = data[:32], data[32:]
+    return code if seal == _seal(key, code) else None
+
+
+def _write_cached(path: Path, key: bytes, code: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            beside.write_bytes(_seal(key, code) + code)
+            beside.chmod(0o600)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError:
+        pass  # read-only or full: the next process builds again

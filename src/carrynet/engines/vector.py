@@ -1,0 +1,265 @@
+"""A few words of vector code, in which the kernels are written.
+
+A thin layer over llvmlite's IR builder: float32 vectors of `lanes` numbers,
+64-bit integers, pointers, counted loops that carry values, and the elementary
+functions.  Integers may be Python's, which fold away.  What the loops carry
+stays in registers, which auto-vectorised loops do not achieve here.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import llvmlite.ir as ir
+
+FLOAT, INT, POINTER = ir.FloatType(), ir.IntType(64), ir.PointerType()
+Value: TypeAlias = Any  # llvmlite's values; it has no types of its own
+Integer: TypeAlias = Any  # a Value or a Python int
+
+
+class Code:
+    """One function under construction; its parameters are attributes.
+
+    `pointers` come first in its signature, then `integers`.
+    """
+
+    def __init__(
+        self,
+        module: ir.Module,
+        name: str,
+        pointers: Sequence[str],
+        integers: Sequence[str],
+        lanes: int,
+    ) -> None:
+        kinds = [POINTER] * len(pointers) + [INT] * len(integers)
+        self.function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+        self.function.attributes.add("nounwind")
+        self.module, self.lanes = module, lanes
+        self.builder = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.vector = ir.VectorType(FLOAT, lanes)
+        self.integers = ir.VectorType(ir.IntType(32), lanes)
+        self.parameters = dict(zip([*pointers, *integers], self.function.args, strict=True))
+        for parameter, argument in self.parameters.items():
+            argument.name = parameter
+
+    def __getattr__(self, name: str) -> Value:
+        try:
+            return self.__dict__["parameters"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    # Integers
+
+    def i64(self, value: Integer) -> Value:
+        """A 64-bit integer."""
+        return ir.Constant(INT, value) if isinstance(value, int) else value
+
+    def add(self, a: Integer, b: Integer) -> Integer:
+        """A + b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        return a if b == 0 else self.builder.add(self.i64(a), self.i64(b))
+
+    def sub(self, a: Integer, b: Integer) -> Integer:
+        """A - b."""
+        return self.builder.sub(self.i64(a), self.i64(b))
+
+    def mul(self, a: Integer, b: Integer) -> Integer:
+        """A * b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b
+        return a if b == 1 else self.builder.mul(self.i64(a), self.i64(b))
+
+    def div(self, a: Integer, b: int) -> Integer:
+        """A // b, for a >= 0."""
+        return a if b == 1 else self.builder.udiv(self.i64(a), self.i64(b))
+
+    def less(self, a: Integer, b: Integer) -> Value:
+        """A < b."""
+        return self.builder.icmp_signed("<", self.i64(a), self.i64(b))
+
+    # Control
+
+    def loop(
+        self,
+        stop: Integer,
+        body: Callable[..., Iterable[Value] | None],
+        carried: Sequence[Value] = (),
+        *,
+        start: Integer = 0,
+        step: int = 1,
+    ) -> list[Value]:
+        """Call `body(i, *values)` for i = start, start + step, ... below stop.
+
+        The body returns the values that the next turn is called with; the result
+        is what the last turn returned, or `carried` where there was none.
+        """
+        b, before = self.builder, self.builder.block
+        head, after = b.append_basic_block("loop"), b.append_basic_block("after")
+        b.cbranch(self.less(start, stop), head, after)
+
+        b.position_at_end(head)
+        i = b.phi(INT)
+        i.add_incoming(self.i64(start), before)
+        values = [b.phi(value.type) for value in carried]
+        returned = list(body(i, *values) or ())
+        last = b.block
+        following = b.add(i, self.i64(step))
+        i.add_incoming(following, last)
+        for phi, first, value in zip(values, carried, returned, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(value, last)
+        b.cbranch(self.less(following, stop), head, after)
+
+        b.position_at_end(after)
+        results = [b.phi(value.type) for value in carried]
+        for phi, first, value in zip(results, carried, returned, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(value, last)
+        return results
+
+    def done(self) -> None:
+        """End the function."""
+        self.builder.ret_void()
+
+    # Memory; positions count elements
+
+    def at(self, pointer: Value, position: Integer, kind: Any = FLOAT) -> Value:
+        """The address of an element."""
+        if isinstance(position, int) and position == 0:
+            return pointer
+        return self.builder.gep(pointer, [self.i64(position)], source_etype=kind)
+
+    def load(self, pointer: Value, position: Integer = 0) -> Value:
+        """A vector."""
+        return self.builder.load(self.at(pointer, position), align=4, typ=self.vector)
+
+    def load_all(self, pointer: Value, position: Integer, count: int) -> list[Value]:
+        """`count` vectors, one after another."""
+        return [self.load(pointer, self.add(position, i * self.lanes)) for i in range(count)]
+
+    def store(self, value: Value, pointer: Value, position: Integer = 0) -> None:
+        """A vector or a single float."""
+        self.builder.store(value, self.at(pointer, position), align=4)
+
+    def store_all(self, values: Sequence[Value], pointer: Value, position: Integer) -> None:
+        """Vectors, one after another."""
+        for i, value in enumerate(values):
+            self.store(value, pointer, self.add(position, i * self.lanes))
+
+    def scalar(self, pointer: Value, position: Integer = 0) -> Value:
+        """A single float."""
+        return self.builder.load(self.at(pointer, position), align=4, typ=FLOAT)
+
+    def broadcast(self, pointer: Value, position: Integer = 0) -> Value:
+        """A single float in every lane."""
+        return self.splat(self.scalar(pointer, position))
+
+    def integer(self, pointer: Value, position: Integer, bits: int) -> Value:
+        """An unsigned integer of some width."""
+        kind = ir.IntType(bits)
+        value = self.builder.load(self.at(pointer, position, kind), align=bits // 8, typ=kind)
+        return value if bits == 64 else self.builder.zext(value, INT)
+
+    def store_integer(self, value: Integer, pointer: Value, position: Integer, bits: int) -> None:
+        """An integer, cut to some width."""
+        kind, value = ir.IntType(bits), self.i64(value)
+        cut = value if bits == 64 else self.builder.trunc(value, kind)
+        self.builder.store(cut, self.at(pointer, position, kind), align=bits // 8)
+
+    # Vectors
+
+    def constant(self, value: float) -> Value:
+        """The same number in every lane."""
+        return ir.Constant(self.vector, [float(value)] * self.lanes)
+
+    def splat(self, value: Value) -> Value:
+        """A single float in every lane."""
+        nothing = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+        return self.builder.shuffle_vector(first, nothing, ir.Constant(self.integers, None))
+
+    def fma(self, a: Value, b: Value, c: Value | None) -> Value:
+        """A * b + c; without c, a * b."""
+        if c is None:
+            return self.builder.fmul(a, b)
+        # fmuladd and not fma: where the processor has none, that would be a call to libm
+        return self._intrinsic(f"llvm.fmuladd.v{self.lanes}f32", self.vector, a, b, c)
+
+    def fadd(self, a: Value, b: Value) -> Value:
+        """A + b."""
+        return self.builder.fadd(a, b)
+
+    def fsub(self, a: Value, b: Value) -> Value:
+        """A - b."""
+        return self.builder.fsub(a, b)
+
+    def fmul(self, a: Value, b: Value) -> Value:
+        """A * b."""
+        return self.builder.fmul(a, b)
+
+    def total(self, value: Value) -> Value:
+        """The sum of the lanes, halves onto halves."""
+        name, zero = f"llvm.vector.reduce.fadd.v{self.lanes}f32", ir.Constant(FLOAT, -0.0)
+        return self._intrinsic(name, FLOAT, zero, value, fastmath=("reassoc",))
+
+    def largest(self, value: Value) -> Value:
+        """The largest of the lanes."""
+        return self._intrinsic(f"llvm.vector.reduce.fmax.v{self.lanes}f32", FLOAT, value)
+
+    def sqrt(self, value: Value) -> Value:
+        """The square root of each lane."""
+        return self._intrinsic(f"llvm.sqrt.v{self.lanes}f32", self.vector, value)
+
+    def _intrinsic(self, name: str, kind: Any, *arguments: Value, **options: Any) -> Value:
+        declared = self.module.globals.get(name)
+        if declared is None:
+            types = [argument.type for argument in arguments]
+            declared = ir.Function(self.module, ir.FunctionType(kind, types), name)
+        return self.builder.call(declared, arguments, **options)
+
+    # Elementary functions; all keep NaN
+
+    def at_least(self, bound: float, x: Value) -> Value:
+        """max(bound, x)."""
+        c = self.constant(bound)
+        return self.builder.select(self.builder.fcmp_ordered(">", c, x), c, x)
+
+    def at_most(self, bound: float, x: Value) -> Value:
+        """min(bound, x)."""
+        c = self.constant(bound)
+        return self.builder.select(self.builder.fcmp_ordered("<", c, x), c, x)
+
+    def exp(self, x: Value) -> Value:
+        """e^x to about one unit in the last place, for x clamped to [-87, 88].
+
+        x = n ln 2 + r with n rounded by adding 1.5 * 2^23; e^r by the polynomial of
+        Cephes' expf (Moshier 1992), in Estrin's order; 2^n added to the exponent.
+        """
+        c, fma = self.constant, self.fma
+        x = self.at_least(-87.0, self.at_most(88.0, x))
+        shifted = fma(x, c(1.44269504088896341), c(1.5 * 2**23))
+        n = self.fsub(shifted, c(1.5 * 2**23))
+        r = fma(n, c(2.12194440e-4), fma(n, c(-0.693359375), x))
+        low = fma(r, c(1.6666665459e-1), c(5.0000001201e-1))
+        middle = fma(r, c(8.3334519073e-3), c(4.1665795894e-2))
+        high = fma(r, c(1.9875691500e-4), c(1.3981999507e-3))
+        r2 = self.fmul(r, r)
+        polynomial = fma(r2, fma(r2, high, middle), low)
+        e = fma(r2, polynomial, self.fadd(r, c(1.0)))
+        b = self.builder
+        exponent = b.shl(b.bitcast(shifted, self.integers), self._bits(23))
+        return b.bitcast(b.add(exponent, b.bitcast(e, self.integers)), self.vector)
+
+    def sigmoid(self, z: Value) -> Value:
+        """1 / (1 + e^-z)."""
+        one = self.constant(1.0)
+        powers = self.exp(self.fsub(self.constant(0.0), z))
+        return self.builder.fdiv(one, self.fadd(one, powers))
+
+    def tanh(self, z: Value) -> Value:
+        """2 / (1 + e^-2z) - 1."""
+        twice = self.sigmoid(self.fadd(z, z))
+        return self.fma(twice, self.constant(2.0), self.constant(-1.0))
+
+    def _bits(self, value: int) -> Value:
+        return ir.Constant(self.integers, [value] * self.lanes)

@@ -1,0 +1,288 @@
+"""Machine code: its cache, what it calls, and the memory it touches.
+
+That it computes what NumPy does is tested with the engines.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from carrynet import evaluation, problems, tasks, training
+from carrynet.engines import kernels, native, reference
+from carrynet.engines.kernels import KERNELS, Layout, Shape
+from carrynet.recipe import RECIPES, Recipe
+
+SMALL = Shape(lanes=8, hidden=5, inputs=2, active=2, outputs=1, loss="squared", optimiser="sgd")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of object files, and nothing loaded yet."""
+    monkeypatch.setenv("CARRYNET_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(native, "_loaded", {})
+    return tmp_path / "cache"
+
+
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kernels that are built from now on."""
+    names: list[str] = []
+    original = native.build
+
+    def build(kernel: str, shape: Shape) -> bytes:
+        names.append(kernel)
+        return original(kernel, shape)
+
+    monkeypatch.setattr(native, "build", build)
+    return names
+
+
+def train_a_little() -> str:
+    native._loaded.clear()
+    recipe = RECIPES["tutorial"].with_settings({"hidden": 5, "steps": 50})
+    return training.fit(recipe, engine="native").digest()
+
+
+def test_a_kernel_is_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = built(monkeypatch)
+    first = train_a_little()
+    assert names == ["train"]
+    assert [file.suffix for file in cache.iterdir()] == [".o"]
+    assert train_a_little() == first
+    assert names == ["train"]
+    assert cache.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "flipped", "foreign", "another", "writable"])
+def test_what_is_wrong_with_the_cache_is_built_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    first = train_a_little()
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    if damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "half":
+        file.write_bytes(whole[: len(whole) // 2])
+    elif damage == "flipped":
+        file.write_bytes(whole[:500] + bytes([whole[500] ^ 1]) + whole[501:])
+    elif damage == "foreign":
+        file.write_bytes(os.urandom(len(whole)))
+    elif damage == "another":  # whole, but made for another shape
+        key = native._key("train", SMALL)
+        file.write_bytes(native._seal(key, whole[32:]) + whole[32:])
+    else:
+        file.chmod(0o666)
+    names = built(monkeypatch)
+    assert train_a_little() == first
+    assert names == ["train"]
+    assert file.read_bytes() == whole
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_the_key_holds_everything_that_code_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {native._key("train", SMALL), native._key("walk", SMALL)}
+    for field, value in {"hidden": 6, "lanes": 4, "biases": False, "activation": "tanh"}.items():
+        keys.add(native._key("train", Shape(**{**vars(SMALL), field: value})))
+    machine = native._machine()
+    for field in ("cpu", "features", "triple"):
+        other = native._Machine(**{**vars(machine), field: "other"})
+        monkeypatch.setattr(native, "_machine", lambda other=other: other)
+        keys.add(native._key("train", SMALL))
+    monkeypatch.setattr(native, "_generator", lambda: "another version")
+    keys.add(native._key("train", SMALL))
+    assert len(keys) == 2 + 4 + 3 + 1
+
+
+@pytest.mark.parametrize("place", ["/proc/none", "/dev/null/none"])
+def test_it_works_without_a_cache(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    expected = train_a_little()
+    monkeypatch.setenv("CARRYNET_CACHE", place)
+    assert train_a_little() == expected
+
+
+def test_many_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
+    script = (
+        "from carrynet import training\nfrom carrynet.recipe import RECIPES\n"
+        "print(training.fit(RECIPES['tutorial'].with_settings("
+        "{'hidden': 5, 'steps': 50}), engine='native').digest())"
+    )
+    environment = {**os.environ, "CARRYNET_CACHE": str(tmp_path / "cache")}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    assert {process.communicate()[0] for process in processes} == {train_a_little() + "\n"}
+    assert [file.suffix for file in (tmp_path / "cache").iterdir()] == [".o"]
+
+
+def test_threads_may_train_at_once(cache: Path) -> None:
+    recipe = RECIPES["tutorial"].with_settings({"hidden": 5, "steps": 300})
+    alone = [training.fit(recipe.with_settings({"seed": seed})).digest() for seed in range(8)]
+    native._loaded.clear()
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(
+            lambda seed: training.fit(recipe.with_settings({"seed": seed})).digest(), range(8)
+        )
+        assert list(together) == alone
+
+
+def assembly(kernel: str, shape: Shape) -> str:
+    target = native._target_machine()
+    return str(target.emit_assembly(native.optimised(kernel, shape, target)))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: int) -> None:
+    readout = "bits" if outputs == 1 else "argmax"
+    shape = Shape(
+        lanes=native._machine().lanes,
+        hidden=17,
+        inputs=6,
+        active=2,
+        outputs=outputs,
+        activation=activation,
+        loss="cross-entropy",
+        readout=readout,
+        optimiser="adam",
+    )
+    called = set(re.findall(r"\b(?:call\w*|jmp|bl)[ \t]+([A-Za-z_]\w*)", assembly(kernel, shape)))
+    assert called - {kernel, "memset", "memcpy"} == set()
+
+
+def with_lanes(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+    machine = native._machine()
+    native._evaluation.cache_clear()
+    monkeypatch.setattr(
+        native, "_machine", lambda: native._Machine(**{**vars(machine), "lanes": lanes})
+    )
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("task", ["add", "add:base=3"])
+def test_vectors_of_other_widths(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, lanes: int, name: str, task: str
+) -> None:
+    recipe = RECIPES[name].with_settings({"hidden": 13, "steps": 100, "task": task})
+    expected = training.fit(recipe, engine="numpy")
+    with_lanes(monkeypatch, lanes)
+    network = training.fit(recipe, engine="native")
+    for ours, theirs in zip(network.weights, expected.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    one, other = (evaluation.evaluate(network, 4, engine=engine) for engine in ("native", "numpy"))
+    assert (one.right, one.wrong) == (other.right, other.wrong)
+    assert one.margin == pytest.approx(other.margin, rel=1e-4)
+    native._evaluation.cache_clear()
+
+
+@pytest.mark.parametrize("hidden", [1, 8, 17, 33, 64, 100, 256])
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_parameters_are_packed_and_unpacked(hidden: int, lanes: int) -> None:
+    recipe = Recipe(hidden=hidden, task="add:base=3", digits=4, biases=True)
+    network = training.start(recipe).network
+    weights = network.weights._replace(bh=np.arange(hidden, dtype=np.float32))
+    shape = Shape(lanes, hidden, network.task.inputs, 2, network.task.neurons)
+    layout = Layout(shape)
+    assert layout.width % max(8, lanes) == 0
+    assert layout.width >= hidden
+    flat = native._pack(weights, layout)
+    assert np.count_nonzero(flat) == sum(np.count_nonzero(w) for w in weights)
+    for one, other in zip(native._unpack(flat, layout, hidden), weights, strict=True):
+        assert (one == other).all()
+
+
+def test_arrays_of_the_wrong_kind_are_refused() -> None:
+    layout = Layout(SMALL)
+    function = native._function("follow", SMALL)
+    good = {
+        name: np.zeros(max(4096, layout.size), kind)
+        for name, kind in KERNELS["follow"].arrays.items()
+    }
+    function(*good.values(), 0, 0, 4)  # no words: nothing is touched
+    for name, array in good.items():
+        for wrong in (array.astype(np.float64), array[::2], array.byteswap().view(">u1")):
+            with pytest.raises(ValueError, match="a kernel takes contiguous"):
+                function(*{**good, name: wrong}.values(), 0, 0, 4)
+
+
+GUARDED = """
+import ctypes, sys
+import numpy as np
+from carrynet import evaluation, problems, tasks, training
+from carrynet.engines import native
+from carrynet.recipe import RECIPES, Recipe
+
+libc, page = ctypes.CDLL(None, use_errno=True), 4096
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+kept = []
+
+def guarded(size, dtype=np.float32):
+    '''Zeros whose spare room ends where a page begins that must not be touched.'''
+    bytes_ = (size + native._SPARE) * np.dtype(dtype).itemsize
+    room = -(-bytes_ // page) * page
+    start = libc.mmap(None, room + 2 * page, 3, 0x22, -1, 0)
+    assert libc.mprotect(start, page, 0) == 0  # before it too, at some distance
+    assert libc.mprotect(start + page + room, page, 0) == 0
+    raw = (ctypes.c_uint8 * bytes_).from_address(start + page + room - bytes_)
+    return np.frombuffer(raw, np.uint8)[: size * np.dtype(dtype).itemsize].view(dtype)
+
+native._buffer = guarded
+lanes = int(sys.argv[1])
+machine = native._machine()
+native._machine = lambda: native._Machine(**{**vars(machine), "lanes": lanes})
+for settings in (
+    {"hidden": 1, "digits": 2}, {"hidden": 17}, {"hidden": 33, "batch": 5}, {"hidden": 32},
+    {"hidden": 9, "task": "add:base=3", "optimiser": "adam", "batch": 3},
+    {"hidden": 5, "task": "add:base=16", "loss": "cross-entropy", "batch": 2, "biases": True},
+    {"hidden": 40, "task": "compare", "loss": "cross-entropy", "digits": 1},
+):
+    recipe = RECIPES["tutorial"].with_settings({"steps": 20, **settings})
+    network = training.fit(recipe, engine="native")
+    digits = evaluation.affordable_digits(network.task, 5, 2**12)
+    evaluation.evaluate(network, digits, engine="native")
+    evaluation.sample(network, 9, pairs=13, engine="native")
+print("untouched")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="guard pages as Linux has them")
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_memory_beyond_the_arrays_is_never_touched(lanes: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GUARDED, str(lanes)], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "untouched\n"), done.stderr
+
+
+def test_prefixes_beyond_a_block_are_walked() -> None:
+    network = training.fit(RECIPES["tutorial"].with_settings({"steps": 500, "hidden": 4}))
+    for subtrees in (1, 3 * kernels.BLOCK * 4):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(evaluation, "_SUBTREES", subtrees)
+            one = evaluation.evaluate(network, 6, engine="native")
+        other = evaluation.evaluate(network, 6, engine="numpy")
+        assert (one.right, one.wrong, one.pairs) == (other.right, other.wrong, other.pairs)
+
+
+def test_words_of_every_symbol_width_are_read() -> None:
+    # 65,536 symbols: the largest number of a symbol fills the 16 bits of a word
+    task = tasks.add(base=16, operands=4)
+    recipe = Recipe(task=task.text, hidden=3, digits=3, biases=True)
+    network = training.start(recipe).network
+    words = np.array([[65_535, 0, 65_535], [1, 65_534, 2]], dtype=np.uint16)
+    one, other = native.follow(network, words), reference.follow(network, words)
+    assert one[0].tolist() == other[0].tolist()
+    assert one[1] == pytest.approx(other[1], rel=1e-4)
+    assert problems.answers(task, words).tolist() == [task.machine.run(w) for w in words.tolist()]
