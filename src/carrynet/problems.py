@@ -81,19 +81,33 @@ def uniform(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:
 
     So the answer fits in `digits`; the upper `headroom` digits are zero.  This is
     the tutorial's "a and b below 2^7" for any task.  `bits` has the shape
-    (N, draws_per_word(task, digits)): one random number for each digit.
+    (N, draws_per_word(task, digits)): each 64-bit number is cut into digits, as
+    many bits for each as the base has where that is a power of two, else 32.
     """
     free = digits - task.headroom
-    drawn = rng.below(task.base, bits).reshape(-1, free, task.operands)
-    place = task.base ** np.arange(task.operands - 1, -1, -1)
+    needed, width = free * task.operands, _bits_per_digit(task.base)
+    shifts = np.arange(0, min(64, needed * width), width, dtype=np.uint64)
+    fields = (bits[:, :, None] >> shifts).reshape(len(bits), -1)[:, :needed]
+    if width == 32:
+        drawn = rng.below(task.base, fields << np.uint64(32))
+    else:
+        drawn = (fields & np.uint64(task.base - 1)).astype(np.int64)
     words = np.zeros((len(bits), digits), dtype=np.min_scalar_type(len(task.machine.symbols) - 1))
-    words[:, :free] = drawn @ place
+    symbols = np.zeros((len(bits), free), dtype=np.int64)
+    for operand in range(task.operands):
+        symbols = symbols * task.base + drawn[:, operand :: task.operands]
+    words[:, :free] = symbols
     return words
 
 
 def draws_per_word(task: Task, digits: int) -> int:
     """How many random numbers one word of `uniform` takes."""
-    return (digits - task.headroom) * task.operands
+    needed = (digits - task.headroom) * task.operands
+    return -(-needed // (64 // _bits_per_digit(task.base)))
+
+
+def _bits_per_digit(base: int) -> int:
+    return base.bit_length() - 1 if base & (base - 1) == 0 else 32
 
 
 def training_words(

@@ -9,17 +9,20 @@ A callback may save what it is given: training that starts again from any
 `Progress.state` ends in the same weights, bit for bit.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from carrynet import engines, problems, rng, tasks
 from carrynet.cells import Array, quiet, sigmoid
+from carrynet.engines import native
 from carrynet.errors import CarrynetError
 from carrynet.network import LOSSES, Network, initialise, predict
 from carrynet.optim import Moments, initial_moments
-from carrynet.recipe import Recipe, Stage
+from carrynet.recipe import MAX_ACTIVATIONS, Recipe, Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +74,11 @@ def fit(
     engine: str = "auto",
     state: State | None = None,
     callbacks: Sequence[Callback] = (),
+    reports: int = 200,
 ) -> Network:
     """Train as the recipe says, from `state` or from the beginning.
+
+    Callbacks are called about `reports` times a stage, or more often where an update is slow.
 
     Raises `Diverged` when weights or outputs are no longer finite, naming the problem.
     """
@@ -81,7 +87,7 @@ def fit(
     shown = sum(stage.steps * stage.batch for stage in recipe.stages[: state.stage])
     while state.stage < len(recipe.stages):
         stage = recipe.stages[state.stage]
-        count = min(_updates_at_once(recipe, stage), stage.steps - state.step)
+        count = min(_updates_at_once(recipe, stage, reports), stage.steps - state.step)
         words = _words(recipe, state.stage, state.step, count)
         weights, moments, logits = advance(
             state.network, state.moments, recipe, stage, words, state.step
@@ -93,12 +99,72 @@ def fit(
             state = State(network, moments, state.stage, done)
         else:
             state = _next_stage(recipe, network, state.stage + 1)
-        progress = _measure(recipe, stage, state, done, shown, words, logits)
-        for callback in callbacks:
-            callback(progress)
+        if callbacks:
+            progress = _measure(recipe, stage, state, done, shown, words, logits)
+            for callback in callbacks:
+                callback(progress)
         if done == stage.steps:
             shown += stage.steps * stage.batch
     return state.network
+
+
+def fit_many(
+    recipes: Sequence[Recipe], *, engine: str = "auto", threads: int | None = None
+) -> list[Network | Diverged]:
+    """Train independent networks side by side, in `threads` threads (all cores by default).
+
+    Made for thousands of small networks: nothing is reported along the way, and one that
+    diverges is returned as its error, without troubling the others.  Where that wins,
+    neighbours in the list whose recipes differ in nothing but seed and step share the lanes
+    of vectors; their weights then agree with those of `fit` to rounding.  The same list
+    gives the same weights, bit for bit, for any number of threads.
+    """
+    jobs = _groups(recipes, engine)
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        trained = pool.map(lambda job: _fit_group(job, engine), jobs)
+        return [network for group in trained for network in group]
+
+
+def _groups(recipes: Sequence[Recipe], engine: str) -> list[list[Recipe]]:
+    """Neighbours that are trained together."""
+    groups: list[list[Recipe]] = []
+    for recipe in recipes:
+        chosen = engines.get(engine, recipe.hidden, recipe.dtype)
+        lanes = native.lanes_for(recipe) if chosen.name == "native" else 1
+        last = groups[-1] if groups else []
+        if 0 < len(last) < lanes and _alike(last[0]) == _alike(recipe):
+            last.append(recipe)
+        else:
+            groups.append([recipe])
+    return groups
+
+
+def _alike(recipe: Recipe) -> Recipe:
+    """The recipe less what may differ within a group."""
+    stages = tuple(replace(stage, step=1.0) for stage in recipe.stages)
+    return replace(recipe, name="", seed=0, stages=stages)
+
+
+def _fit_group(recipes: list[Recipe], engine: str) -> list[Network | Diverged]:
+    if len(recipes) > 1:
+        states = [start(recipe) for recipe in recipes]
+        networks = [state.network for state in states]
+        updates = recipes[0].stages[0].steps
+        words = [_words(recipe, 0, 0, updates)[:, 0] for recipe in recipes]
+        weights = native.advance_across(networks, recipes, words)
+        if all(np.isfinite(array).all() for each in weights for array in each):
+            return [
+                replace(network, weights=each)
+                for network, each in zip(networks, weights, strict=True)
+            ]
+        # which problem was the first to go wrong is found out one by one
+    results: list[Network | Diverged] = []
+    for recipe in recipes:
+        try:
+            results.append(fit(recipe, engine=engine, reports=1))
+        except Diverged as error:
+            results.append(error)
+    return results
 
 
 def last_problem(recipe: Recipe) -> list[int]:
@@ -131,11 +197,13 @@ def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
     )
 
 
-def _updates_at_once(recipe: Recipe, stage: Stage) -> int:
-    """Updates between two reports: a few hundred reports a stage, each well under a second."""
+def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
+    """Updates between two reports, each well under a second unless one is enough."""
+    if reports == 1:
+        return max(1, MAX_ACTIVATIONS // 64 // (stage.batch * recipe.digits * recipe.hidden))
     multiplications = 3 * stage.batch * recipe.digits * recipe.hidden**2
     seconds = recipe.digits * 20e-6 + multiplications / 2e9  # about, on the NumPy engine
-    return max(1, min(stage.steps // 200, int(0.25 / seconds)))
+    return max(1, min(stage.steps // reports, int(0.25 / seconds)))
 
 
 def _check_finite(

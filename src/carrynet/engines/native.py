@@ -9,7 +9,7 @@ import ctypes
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -148,6 +148,56 @@ def _rates(stage: Stage, first: int, updates: int, batch: int) -> tuple[Array, A
     count = np.arange(first + 1, first + updates + 1)
     roots = np.stack([steps / (1 - BETA1**count), 1 / np.sqrt(1 - BETA2**count)], axis=1)
     return np.full(updates, 1 / batch, np.float32), np.ascontiguousarray(roots, np.float32)
+
+
+# Populations -------------------------------------------------------------------------
+
+ACROSS_HIDDEN = 16
+"""Up to this many hidden units, networks go across the lanes of vectors, one in each."""
+
+
+def lanes_for(recipe: Recipe) -> int:
+    """How many networks of a recipe are best trained at once by one thread: 1 or all lanes."""
+    (stage, *more) = recipe.stages
+    simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
+    return _machine().lanes if simple and recipe.hidden <= ACROSS_HIDDEN else 1
+
+
+def advance_across(
+    networks: Sequence[Network], recipes: Sequence[Recipe], words: Sequence[Words]
+) -> list[Weights]:
+    """The single stage of recipes that differ in seed and step only, up to a vector of them.
+
+    Each network has its own words (updates, T).  All updates are made; see `kernels.across`.
+    """
+    recipe, network = recipes[0], networks[0]
+    stage, table, H = recipe.stages[0], tables(networks[0].task), networks[0].hidden
+    shape = Shape(
+        **_common(network), loss=stage.loss, optimiser="sgd", biases=recipe.biases, alone=True
+    )
+    L, (updates, T) = shape.lanes, words[0].shape
+    X, Y = shape.inputs, shape.outputs
+    p = _buffer(kernels.across_offsets(shape)["size"] * L)
+    lanes = p.reshape(-1, L)
+    steps, read = _buffer(L), np.zeros((L, updates, T), np.uint16)
+    for lane in range(L):
+        # lanes to spare train the first network again
+        source = lane if lane < len(networks) else 0
+        lanes[:, lane] = np.concatenate([w.ravel() for w in networks[source].weights])
+        steps[lane], read[lane] = recipes[source].stages[0].step, words[source]
+    _function("across", shape)(
+        *(p, read, steps, table.vectors, table.delta, table.output, table.targets),
+        *(_buffer(T * X * L), _buffer(T * H * L), _buffer(T * H * L), _buffer(T * Y * L)),
+        *(updates, T, table.delta.shape[1]),
+    )
+    trained = []
+    for lane, network in enumerate(networks):
+        arrays, start = [], 0
+        for w in network.weights:
+            arrays.append(lanes[start : start + w.size, lane].reshape(w.shape).copy())
+            start += w.size
+        trained.append(Weights(*arrays))
+    return trained
 
 
 # Evaluation --------------------------------------------------------------------------
