@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import tutorial_loop
 from carrynet import engines, problems, tasks, training
+from carrynet.bench import tutorial_loop
 from carrynet.engines import native
 from carrynet.engines.native import Unavailable
 from carrynet.errors import InputError

@@ -22,7 +22,7 @@ LAYERS = [
     "training",
     "evaluation progress",
     "runs",
-    "report report.text",
+    "report report.text bench.tutorial_loop bench.rivals bench",
     "cli",
     "__main__",
 ]

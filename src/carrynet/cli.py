@@ -240,6 +240,23 @@ def explain(arguments: tuple[str, ...], digits: int | None, as_json: bool) -> No
     _exit(worked.right)
 
 
+@cli.command()
+@click.option("--only", multiple=True, help="tutorial, batches, populations, exhaustive, process.")
+@click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True)
+@_json
+def bench(only: tuple[str, ...], rounds: int, as_json: bool) -> None:
+    """Measure this machine: carrynet beside the tutorial's loop and what else is installed."""
+    from carrynet import bench as benchmarks
+
+    results = benchmarks.run(only, rounds, tell=lambda text: click.echo(text, err=True))
+    machine = benchmarks.machine()
+    if as_json:
+        _print({"machine": machine, "comparisons": [result.to_json() for result in results]})
+    else:
+        facts = ", ".join(f"{name} {value}" for name, value in machine.items())
+        _print("\n\n".join([facts, *(result.to_markdown() for result in results)]))
+
+
 def _load(run: Path | None) -> "Run":
     from carrynet import runs
 
@@ -265,7 +282,7 @@ def main() -> None:
     # Operands and answers may be longer than the 4,300 digits that Python converts by default.
     sys.set_int_max_str_digits(0)
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        sys.exit(cli.main(standalone_mode=False) or 0)
     except CarrynetError as error:
         _fail(str(error))
     except click.ClickException as error:

@@ -290,8 +290,8 @@ def train(shape: Shape) -> ir.Module:
     k = _Cell(module, "train", TRAIN, ("updates", "B", "T", "S"), shape)
     P, L, X, Y = k.layout.width, k.lanes, shape.inputs, shape.outputs
     B: Integer = 1 if shape.alone else k.B
-    tile = 1 if shape.alone else 4
-    group = (8 if k.registers == 16 else 16) // (2 if tile == 1 else 4)
+    tile = 1 if shape.alone else k.registers // 4  # rows at once
+    group = 4 if shape.alone else 2  # columns at once
     tiles = k.column_tiles(group)
     rows = k.mul(k.T, B)  # of all hidden states, time before batch
     descent = shape.optimiser == "sgd"
@@ -965,6 +965,25 @@ def follow(shape: Shape) -> ir.Module:
     return module
 
 
+PEAK_CHAINS = 16
+"""Independent multiply-adds in each turn of `peak`."""
+
+
+def peak(shape: Shape) -> ir.Module:
+    """`peak(...)`: nothing but multiply-adds in registers, to measure how many there can be."""
+    module = ir.Module("peak")
+    k = _Cell(module, "peak", {"numbers": "f4"}, ("turns",), shape)
+    chains = [k.load(k.numbers, i * k.lanes) for i in range(PEAK_CHAINS)]
+    factor = k.load(k.numbers, PEAK_CHAINS * k.lanes)
+
+    def turn(_: Value, *chains: Value) -> list[Value]:
+        return [k.fma(chain, factor, factor) for chain in chains]
+
+    k.store_all(k.loop(k.turns, turn, chains), k.numbers, 0)
+    k.done()
+    return module
+
+
 @dataclass(frozen=True)
 class Kernel:
     """How a kernel is written, and the arrays that it takes, by name and NumPy type."""
@@ -978,4 +997,5 @@ KERNELS = {
     "across": Kernel(across, ACROSS),
     "walk": Kernel(walk, WALK),
     "follow": Kernel(follow, FOLLOW),
+    "peak": Kernel(peak, {"numbers": "f4"}),
 }

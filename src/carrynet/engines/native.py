@@ -255,6 +255,18 @@ def _evaluation(network: Network) -> tuple["Shape", "Layout", Array, Array]:
     return shape, layout, _pack(network.weights, layout), drives
 
 
+# The processor's peak ----------------------------------------------------------------
+
+
+def multiply_adds(turns: int) -> tuple[Callable[[], None], float]:
+    """A function that only multiplies and adds, and how many operations a call makes."""
+    shape = Shape(_machine().lanes, 8, 1, 1, 1)
+    function = _function("peak", shape)
+    numbers = _buffer((kernels.PEAK_CHAINS + 1) * shape.lanes)
+    operations = 2.0 * turns * kernels.PEAK_CHAINS * shape.lanes
+    return lambda: function(numbers, turns), operations
+
+
 # Parameters in one array -------------------------------------------------------------
 
 

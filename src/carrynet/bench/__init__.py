@@ -1,0 +1,349 @@
+"""How fast this machine is: carrynet beside others, by turns in one process.
+
+Machines are shared and noisy, so competitors take turns, minimum and median are
+given, and what counts are ratios.  What is not installed is left out and said so.
+Every comparison first proves that the same work is done: the weights must agree.
+"""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from carrynet import evaluation, problems, rng, training
+from carrynet.bench import rivals
+from carrynet.cells import Array
+from carrynet.engines import native, reference
+from carrynet.errors import CarrynetError, unknown
+from carrynet.network import Network, Weights
+from carrynet.optim import initial_moments
+from carrynet.recipe import RECIPES, Recipe, Stage
+
+
+@dataclass(frozen=True)
+class Row:
+    """One competitor in one comparison."""
+
+    name: str
+    seconds: tuple[float, ...]  # of each round
+    rate: str = ""  # work per second, at the minimum
+
+    @property
+    def minimum(self) -> float:
+        """The fastest round."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        """The middle round."""
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Competitors at the same work; ratios are to the first."""
+
+    title: str
+    rows: tuple[Row, ...]
+    absent: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        first = self.rows[0].minimum
+        return {
+            "title": self.title,
+            "rows": [
+                {
+                    "name": row.name,
+                    "minimum_s": row.minimum,
+                    "median_s": row.median,
+                    "ratio": row.minimum / first,
+                    "rate": row.rate,
+                    "rounds": len(row.seconds),
+                }
+                for row in self.rows
+            ],
+            "absent": list(self.absent),
+        }
+
+    def to_markdown(self) -> str:
+        """As a table."""
+        first = self.rows[0].minimum
+        lines = [f"**{self.title}**", "", "| | minimum | median | time, ours = 1 | |"]
+        lines.append("|---|---:|---:|---:|---|")
+        for row in self.rows:
+            lines.append(
+                f"| {row.name} | {_time(row.minimum)} | {_time(row.median)} "
+                f"| {row.minimum / first:.3g} | {row.rate} |"
+            )
+        if self.absent:
+            lines += ["", f"Not installed, so not measured: {', '.join(self.absent)}."]
+        return "\n".join(lines)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "processor": native._machine().cpu,
+        "lanes": native._machine().lanes,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def run(
+    only: tuple[str, ...] = (), rounds: int = 5, tell: Callable[[str], None] = lambda _: None
+) -> list[Comparison]:
+    """The comparisons, all or some of them; `tell` hears what is going on.
+
+    Raises `InputError` for an unknown comparison, `CarrynetError` when competitors
+    that should do the same work end in different weights.
+    """
+    for name in only:
+        if name not in COMPARISONS:
+            raise unknown("comparison", name, COMPARISONS)
+    results = []
+    for name, compare in COMPARISONS.items():
+        if not only or name in only:
+            tell(f"measuring {name} ...")
+            results += compare(rounds)
+    return results
+
+
+# The comparisons -----------------------------------------------------------------------
+
+
+def tutorial_job(rounds: int) -> list[Comparison]:
+    """20,000 problems of 8 bits, one at a time."""
+    recipe = RECIPES["tutorial"]
+    stage, network = recipe.stages[0], training.start(recipe).network
+    words = _words(recipe)
+    operations = _operations(recipe)
+    beats, per_call = native.multiply_adds(2_000_000)
+
+    def ours(engine: Any) -> rivals.Job:
+        return lambda: _matrices(engine.advance(network, (), recipe, stage, words, 0)[0])
+
+    jobs: dict[str, Callable[[], rivals.Job]] = {
+        "native engine": lambda: ours(native),
+        "C, plain loops, -O3 -march=native -ffast-math": lambda: rivals.plain_c(*given),
+        "Numba, loops": lambda: rivals.numba_loops(*given),
+        "JAX, jitted scans": lambda: rivals.jax_scan(*given),
+        "NumPy engine": lambda: ours(reference),
+        "the tutorial's loop": lambda: rivals.loop(*given),
+        "PyTorch nn.RNN, eager": lambda: rivals.torch_rnn(*given),
+    }
+    given = (network.weights, words[:, 0], stage.step)
+    ready, absent = _ready(jobs, agree=2e-2)
+    ready["multiply-adds alone"] = beats
+    seconds = measure(ready, rounds)
+    peak = per_call / min(seconds.pop("multiply-adds alone"))
+    rows = []
+    for name, values in seconds.items():
+        speed = operations / min(values)
+        rows.append(Row(name, values, f"{speed / 1e9:.3g} GFLOP/s, {speed / peak:.0%} of peak"))
+    title = f"The tutorial job: 20,000 problems of 8 bits, H = 32 (peak {peak / 1e9:.0f} GFLOP/s)"
+    return [Comparison(title, tuple(rows), absent)]
+
+
+def mini_batches(rounds: int) -> list[Comparison]:
+    """1,000 updates from batches of 32 words of 16 bits, Adam, cross-entropy, biases."""
+    stage = Stage(steps=1_000, batch=32, optimiser="adam", step=0.01, loss="cross-entropy")
+    recipe = Recipe(digits=16, biases=True, init_scaling="sqrt-hidden", stages=(stage,))
+    network, words = training.start(recipe).network, _words(recipe)
+    moments = initial_moments("adam", network.weights)
+
+    def ours(engine: Any) -> rivals.Job:
+        return lambda: _matrices(engine.advance(network, moments, recipe, stage, words, 0)[0])
+
+    jobs: dict[str, Callable[[], rivals.Job]] = {
+        "native engine": lambda: ours(native),
+        "JAX, jitted scans": lambda: rivals.jax_adam(network.weights, words, stage.step),
+        "NumPy engine": lambda: ours(reference),
+    }
+    ready, absent = _ready(jobs, agree=5e-2)
+    seconds = measure(ready, rounds)
+    operations = _operations(recipe)
+    rows = tuple(
+        Row(name, values, f"{operations / min(values) / 1e9:.3g} GFLOP/s")
+        for name, values in seconds.items()
+    )
+    return [Comparison("Mini-batches: 1,000 updates, B = 32, T = 16, H = 32, Adam", rows, absent)]
+
+
+def populations(rounds: int) -> list[Comparison]:
+    """Independent networks, each by the tutorial job, data included."""
+    results = []
+    for hidden in (8, 16, 32):
+        recipes = [
+            RECIPES["tutorial"].with_settings({"hidden": hidden, "seed": seed})
+            for seed in range(64)
+        ]
+        jobs: dict[str, Callable[[], object]] = {
+            f"{threads} core{'s' * (threads > 1)}": partial(
+                training.fit_many, recipes, engine="native", threads=threads
+            )
+            for threads in sorted({1, os.cpu_count() or 1})
+        }
+        rows = tuple(
+            Row(name, values, f"{len(recipes) / min(values):.0f} networks/s")
+            for name, values in measure(jobs, min(rounds, 3)).items()
+        )
+        results.append(Comparison(f"Populations: 64 tutorial jobs, H = {hidden}", rows))
+    return results
+
+
+def exhaustive(rounds: int) -> list[Comparison]:
+    """Every pair of numbers."""
+    network = training.fit(RECIPES["tutorial"])
+    return [
+        _every_pair(network, 8, rounds, with_numpy=True),
+        _every_pair(network, 12, min(rounds, 3), with_numpy=False),
+    ]
+
+
+def _every_pair(network: Network, digits: int, rounds: int, with_numpy: bool) -> Comparison:
+    pairs = 4**digits
+
+    def ours(engine: str, threads: int) -> Callable[[], int]:
+        return lambda: evaluation.evaluate(network, digits, engine=engine, threads=threads).right
+
+    jobs: dict[str, Callable[[], Callable[[], int]]] = {
+        "native engine, 1 core": lambda: ours("native", 1),
+        "native engine, all cores": lambda: ours("native", os.cpu_count() or 1),
+        "JAX, each pair by itself, all cores": lambda: rivals.jax_pairs(network.weights, digits),
+    }
+    if with_numpy:
+        jobs["NumPy engine"] = lambda: ours("numpy", 1)
+    ready: dict[str, Callable[[], object]] = {}
+    absent = []
+    for name, prepare in jobs.items():
+        try:
+            ready[name] = prepare()
+        except rivals.Absent as missing:
+            absent.append(f"{name} (needs {missing})")
+            continue
+        if ready[name]() != pairs:
+            raise CarrynetError(f"{name} does not find all {pairs:,} pairs right")
+    rows = tuple(
+        Row(name, values, f"{pairs / min(values) / 1e6:.3g} million pairs/s")
+        for name, values in measure(ready, rounds).items()
+    )
+    return Comparison(f"Every pair of {digits}-digit numbers: {pairs:,}", rows, tuple(absent))
+
+
+def process(rounds: int) -> list[Comparison]:
+    """`carrynet train --recipe tutorial` from start to exit, imports and evaluation included."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "CARRYNET_CACHE": str(Path(folder) / "cache")}
+        count = iter(range(10**9))
+
+        def train(cold: bool) -> None:
+            number = next(count)
+            cache = Path(folder) / f"cold-{number}" if cold else Path(folder) / "cache"
+            command = [sys.executable, "-m", "carrynet", "train", "--recipe", "tutorial"]
+            subprocess.run(
+                [*command, "--out", str(Path(folder) / f"run-{number}")],
+                env={**environment, "CARRYNET_CACHE": str(cache)},
+                check=True,
+                capture_output=True,
+            )
+
+        train(cold=False)
+        seconds = measure(
+            {
+                "warm: machine code cached": lambda: train(cold=False),
+                "cold: cache empty": lambda: train(cold=True),
+            },
+            rounds,
+        )
+    rows = tuple(Row(name, values) for name, values in seconds.items())
+    return [Comparison("The whole command: carrynet train --recipe tutorial", rows)]
+
+
+COMPARISONS: dict[str, Callable[[int], list[Comparison]]] = {
+    "tutorial": tutorial_job,
+    "batches": mini_batches,
+    "populations": populations,
+    "exhaustive": exhaustive,
+    "process": process,
+}
+
+
+# Measuring -----------------------------------------------------------------------------
+
+
+def measure(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, ...]]:
+    """Seconds of each job in each round, the jobs taking turns.
+
+    A job of more than a second is measured in at most three rounds.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(rounds):
+        for name, job in jobs.items():
+            if turn >= 3 and min(seconds[name]) > 1:
+                continue
+            start = time.perf_counter()
+            job()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: tuple(values) for name, values in seconds.items()}
+
+
+def _ready(
+    jobs: Mapping[str, Callable[[], rivals.Job]], agree: float
+) -> tuple[dict[str, Callable[[], object]], tuple[str, ...]]:
+    """The jobs that can be had here, each run once and its weights compared with the first's."""
+    ready: dict[str, Callable[[], object]] = {}
+    absent: list[str] = []
+    expected: tuple[Array, ...] = ()
+    for name, prepare in jobs.items():
+        try:
+            ready[name] = prepare()
+        except rivals.Absent as missing:
+            absent.append(f"{name} (needs {missing})")
+            continue
+        weights = ready[name]()
+        assert isinstance(weights, tuple)
+        expected = expected or weights
+        apart = [np.abs(a - b).max() for a, b in zip(expected, weights, strict=False)]
+        if not all(gap < agree for gap in apart):
+            raise CarrynetError(f"{name} ends in other weights than ours: {max(apart):.2g} apart")
+    return ready, tuple(absent)
+
+
+def _words(recipe: Recipe) -> problems.Words:
+    stage, task = recipe.stages[0], training.start(recipe).network.task
+    words = problems.training_words(
+        task,
+        recipe.digits,
+        seed=recipe.seed,
+        stream=rng.STAGES,
+        start=0,
+        count=stage.steps * stage.batch,
+    )
+    return words.reshape(stage.steps, stage.batch, recipe.digits)
+
+
+def _matrices(weights: Weights) -> tuple[Array, ...]:
+    return weights.Wxh, weights.Whh, weights.Why
+
+
+def _operations(recipe: Recipe) -> float:
+    """Multiplications and additions in products with Whh: forward, back, and its gradient."""
+    return 3.0 * 2 * (recipe.digits - 1) * recipe.hidden**2 * recipe.problems
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

@@ -1,0 +1,79 @@
+"""Benchmarks: that competitors do the same work, and how it is told.  No time is asserted."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from carrynet import bench, problems, training
+from carrynet.bench import Comparison, Row, rivals
+from carrynet.engines import native
+from carrynet.errors import CarrynetError, InputError
+from carrynet.recipe import RECIPES
+from tests.test_cli import carrynet
+
+
+@pytest.mark.parametrize(
+    "rival", [rivals.loop, rivals.plain_c, rivals.jax_scan, rivals.numba_loops]
+)
+def test_rivals_train_the_same_network(rival: Callable[..., rivals.Job]) -> None:
+    recipe = RECIPES["tutorial"].with_settings({"steps": 300})
+    network = training.start(recipe).network
+    words = problems.training_words(network.task, 8, seed=0, stream=16, start=0, count=300)
+    try:
+        job = rival(network.weights, words, 0.1)
+    except rivals.Absent as missing:
+        pytest.skip(f"needs {missing}")
+    weights, _, _ = native.advance(network, (), recipe, recipe.stages[0], words[:, None], 0)
+    for _ in range(2):  # each time from the same start
+        for ours, theirs in zip((weights.Wxh, weights.Whh, weights.Why), job(), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-4)
+
+
+def test_competitors_take_turns() -> None:
+    turns: list[str] = []
+    seconds = bench.measure({name: partial(turns.append, name) for name in "abc"}, 3)
+    assert "".join(turns) == "abcabcabc"
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+def test_other_weights_are_noticed() -> None:
+    def job(value: float) -> Callable[[], rivals.Job]:
+        return lambda: lambda: (np.full(3, value),)
+
+    def missing() -> rivals.Job:
+        raise rivals.Absent("a compiler")
+
+    ready, absent = bench._ready({"ours": job(1.0), "theirs": job(1.001), "C": missing}, 0.01)
+    assert list(ready) == ["ours", "theirs"]
+    assert absent == ("C (needs a compiler)",)
+    for wrong in (1.1, np.nan):
+        with pytest.raises(CarrynetError, match="theirs ends in other weights"):
+            bench._ready({"ours": job(1.0), "theirs": job(wrong)}, 0.01)
+
+
+def test_results_are_ratios_to_ours() -> None:
+    comparison = Comparison("T", (Row("ours", (2.0, 1.0)), Row("x", (8.0, 6.0, 4.0))), ("y",))
+    rows = comparison.to_json()["rows"]
+    assert [(row["minimum_s"], row["median_s"], row["ratio"]) for row in rows] == [
+        (1, 1.5, 1),
+        (4, 6, 4),
+    ]
+    assert "| x | 4.00 s | 6.00 s | 4 |  |" in comparison.to_markdown()
+    assert "Not installed, so not measured: y." in comparison.to_markdown()
+
+
+def test_the_command(tmp_path: Path) -> None:
+    done = carrynet("bench", "--only", "exhaustive", "--rounds", 1, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["machine"]["lanes"] in (4, 8, 16)
+    assert [c["title"].split(":")[0] for c in document["comparisons"]] == [
+        "Every pair of 8-digit numbers",
+        "Every pair of 12-digit numbers",
+    ]
+    with pytest.raises(InputError, match="did you mean 'exhaustive'"):
+        bench.run(("exhaust",))
