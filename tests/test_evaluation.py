@@ -60,7 +60,7 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < whole.right < whole.pairs
     assert evaluate(network, 6, engine="numpy").right == whole.right
     monkeypatch.setattr(reference, "_CHILD_FLOATS", 32 * 4 * 7)  # seven parents at a time
-    monkeypatch.setattr(evaluation, "_SUBTREES", 3)
+    monkeypatch.setattr(evaluation, "_SUBTREE_PAIRS", 300)
     small = evaluate(network, 6, engine="numpy")
     assert (small.right, small.pairs) == (whole.right, whole.pairs)
     assert small.margin == pytest.approx(whole.margin, rel=1e-4)

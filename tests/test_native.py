@@ -268,12 +268,19 @@ def test_memory_beyond_the_arrays_is_never_touched(lanes: int) -> None:
 
 def test_prefixes_beyond_a_block_are_walked() -> None:
     network = training.fit(RECIPES["tutorial"].with_settings({"steps": 500, "hidden": 4}))
-    for subtrees in (1, 3 * kernels.BLOCK * 4):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(evaluation, "_SUBTREES", subtrees)
-            one = evaluation.evaluate(network, 6, engine="native")
-        other = evaluation.evaluate(network, 6, engine="numpy")
-        assert (one.right, one.wrong, one.pairs) == (other.right, other.wrong, other.pairs)
+    prefixes = reference.Prefixes.root(network)
+    for _ in range(4):  # 256 of them, eight blocks
+        prefixes, _ = reference.expand(network, prefixes)
+    assert len(prefixes.state) > 4 * kernels.BLOCK
+    one, other = (engine.walk(network, prefixes, 2) for engine in (native, reference))
+    assert (one.right, one.wrong) == (other.right, other.wrong)
+    assert one.margin == pytest.approx(other.margin, rel=1e-4)
+    # some of them only: words are numbered from the first prefix on
+    (_, part, *_) = prefixes.split(100)
+    one, other = (engine.walk(network, part, 3) for engine in (native, reference))
+    assert (one.right, one.wrong) == (other.right, other.wrong)
+    assert one.wrong is not None
+    assert one.wrong >= 100 * 4**3
 
 
 def test_words_of_every_symbol_width_are_read() -> None:

@@ -135,12 +135,13 @@ def evaluate(
     worker = _engine(engine, network)
     pairs, smallest = symbols**digits, np.inf
     prefixes, depth = Prefixes.root(network), digits
-    while depth > 1 and len(prefixes.state) * symbols <= _SUBTREES:
+    subtrees = min(_MOST_SUBTREES, pairs // _SUBTREE_PAIRS)
+    while depth > 1 and len(prefixes.state) * symbols <= subtrees:
         prefixes, margin = expand(network, prefixes)
         smallest, depth = min(smallest, margin), depth - 1
 
     tallies: list[Tally] = []
-    pieces = list(prefixes.split(-(-len(prefixes.state) // _SUBTREES)))
+    pieces = list(prefixes.split(1))
     for tally in _side_by_side(
         lambda piece: worker.walk(network, piece, depth), pieces, worker, threads
     ):
@@ -159,7 +160,8 @@ def evaluate(
     )
 
 
-_SUBTREES = 256
+_MOST_SUBTREES = 256
+_SUBTREE_PAIRS = 2**12  # fewer are not worth a call
 
 
 def _engine(name: str, network: Network) -> Engine:

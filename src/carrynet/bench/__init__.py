@@ -227,21 +227,15 @@ def _every_pair(network: Network, digits: int, rounds: int, with_numpy: bool) ->
     }
     if with_numpy:
         jobs["NumPy engine"] = lambda: ours("numpy", 1)
-    ready: dict[str, Callable[[], object]] = {}
-    absent = []
-    for name, prepare in jobs.items():
-        try:
-            ready[name] = prepare()
-        except rivals.Absent as missing:
-            absent.append(f"{name} (needs {missing})")
-            continue
-        if ready[name]() != pairs:
+    ready, absent = _available(jobs)
+    for name, job in ready.items():
+        if job() != pairs:
             raise CarrynetError(f"{name} does not find all {pairs:,} pairs right")
     rows = tuple(
         Row(name, values, f"{pairs / min(values) / 1e6:.3g} million pairs/s")
         for name, values in measure(ready, rounds).items()
     )
-    return Comparison(f"Every pair of {digits}-digit numbers: {pairs:,}", rows, tuple(absent))
+    return Comparison(f"Every pair of {digits}-digit numbers: {pairs:,}", rows, absent)
 
 
 def process(rounds: int) -> list[Comparison]:
@@ -301,26 +295,33 @@ def measure(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, 
     return {name: tuple(values) for name, values in seconds.items()}
 
 
-def _ready(
-    jobs: Mapping[str, Callable[[], rivals.Job]], agree: float
-) -> tuple[dict[str, Callable[[], object]], tuple[str, ...]]:
-    """The jobs that can be had here, each run once and its weights compared with the first's."""
-    ready: dict[str, Callable[[], object]] = {}
+def _available(
+    jobs: Mapping[str, Callable[[], Callable[[], Any]]],
+) -> tuple[dict[str, Callable[[], Any]], tuple[str, ...]]:
+    """The jobs that can be had here, prepared, and the others with what they need."""
+    ready: dict[str, Callable[[], Any]] = {}
     absent: list[str] = []
-    expected: tuple[Array, ...] = ()
     for name, prepare in jobs.items():
         try:
             ready[name] = prepare()
         except rivals.Absent as missing:
             absent.append(f"{name} (needs {missing})")
-            continue
-        weights = ready[name]()
-        assert isinstance(weights, tuple)
+    return ready, tuple(absent)
+
+
+def _ready(
+    jobs: Mapping[str, Callable[[], rivals.Job]], agree: float
+) -> tuple[dict[str, Callable[[], Any]], tuple[str, ...]]:
+    """The same, each run once and its weights compared with the first's."""
+    ready, absent = _available(jobs)
+    expected: tuple[Array, ...] = ()
+    for name, job in ready.items():
+        weights = job()
         expected = expected or weights
         apart = [np.abs(a - b).max() for a, b in zip(expected, weights, strict=False)]
         if not all(gap < agree for gap in apart):
             raise CarrynetError(f"{name} ends in other weights than ours: {max(apart):.2g} apart")
-    return ready, tuple(absent)
+    return ready, absent
 
 
 def _words(recipe: Recipe) -> problems.Words:
