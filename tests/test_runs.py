@@ -1,5 +1,6 @@
 """Run folders: written whole, resumed bit for bit, refused with one line when damaged."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -11,7 +12,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import carrynet as cn
@@ -124,6 +127,18 @@ def edit(name: str, old: str, new: str) -> Callable[[Path], object]:
     return change
 
 
+def new_recipe(old: str, new: str) -> Callable[[Path], object]:
+    """Another recipe, vouched for in config.json."""
+
+    def change(run: Path) -> None:
+        edit("recipe.toml", old, new)(run)
+        config = json.loads((run / "config.json").read_text())
+        config["recipe_sha256"] = hashlib.sha256((run / "recipe.toml").read_bytes()).hexdigest()
+        (run / "config.json").write_text(json.dumps(config))
+
+    return change
+
+
 def remove(name: str) -> Callable[[Path], object]:
     return lambda run: (run / name).unlink()
 
@@ -175,9 +190,14 @@ def pickled(run: Path) -> None:
         (edit("config.json", '"complete"', '"odd"'), "unknown status 'odd'"),
         (edit("config.json", '"weights_sha256"', '"x"'), "weights_sha256 is missing"),
         (edit("config.json", '"complete"', '"trained"'), "unfinished"),
-        (edit("recipe.toml", "hidden = 4", "hidden = 5"), "model.safetensors is damaged"),
-        (edit("recipe.toml", "hidden = 4", "hiden = 4"), "recipe.toml is damaged"),
-        (edit("recipe.toml", "hidden = 4", "hidden = x"), "recipe.toml is damaged"),
+        (edit("recipe.toml", "seed = 0", "seed = 1"), "not the recipe that the run was started"),
+        (new_recipe("hidden = 4", "hidden = 5"), "it has 4 units in float32"),
+        (new_recipe('"float32"', '"float64"'), "it has 4 units in float32"),
+        (new_recipe("hidden = 4", "hiden = 4"), "recipe.toml is damaged.*did you mean 'hidden'"),
+        (new_recipe("hidden = 4", "hidden = x"), "recipe.toml is damaged"),
+        (edit("evaluation.json", '"right": ', '"right": 1'), "not the evaluation that the run"),
+        (replace("config.json", "[" * 10_000), "config.json is damaged"),
+        (replace("metrics.jsonl", '{"problem": Infinity}\n'), "metrics.jsonl is damaged"),
         (replace("evaluation.json", "{}"), "evaluation.json is damaged"),
         (truncate("evaluation.json", 50), "evaluation.json is damaged"),
         (replace("metrics.jsonl", "what\n"), "metrics.jsonl is damaged"),
@@ -220,9 +240,79 @@ def test_nothing_is_overwritten_without_force(copy: Path, tmp_path: Path) -> Non
         cn.train(SHORT, out=other, force=True)
     assert (other / "thesis.txt").read_text() == "years of work"
 
+    (copy / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds notes.txt, which is not carrynet's"):
+        cn.train(SHORT, out=copy, force=True)
+    (copy / "notes.txt").unlink()
+    (tmp_path / "link").symlink_to(copy)
+    with pytest.raises(InputError, match="is a link"):
+        cn.train(SHORT, out=tmp_path / "link", force=True)
+    (tmp_path / "link").unlink()
+
     cn.train(SHORT, out=copy, force=True, seed=7)
     assert cn.load(copy).recipe.seed == 7
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "not-a-run"]
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_replacement_loses_nothing(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, failing: int, error: type[BaseException]
+) -> None:
+    original, calls = Path.rename, 0
+
+    def rename(self: Path, target: Path) -> Path:
+        nonlocal calls
+        calls += 1
+        if calls == failing:
+            raise error
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises((error, RunError)):
+        cn.train(SHORT, out=copy, force=True, seed=7)
+    assert cn.load(copy).recipe.seed == 0
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
+
+
+def test_of_many_at_once_one_gets_the_folder(tmp_path: Path) -> None:
+    script = (
+        "import sys, carrynet as cn\n"
+        "run = cn.train('tutorial', steps=10, digits=2, seed=int(sys.argv[1]), out='same')\n"
+        "assert run.recipe.seed == int(sys.argv[1])"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(i)], cwd=tmp_path, stderr=-1, text=True)
+        for i in range(4)
+    ]
+    errors = [process.communicate()[1].strip().splitlines() for process in processes]
+    assert sorted(process.returncode for process in processes) == [0, 1, 1, 1]
+    for lines in filter(None, errors):
+        assert lines[-1].startswith("carrynet.errors.InputError: same exists")
+
+
+def test_of_many_at_once_each_gets_a_name(tmp_path: Path) -> None:
+    arguments = command("train", "--set", "steps=10", "--digits", 2, "--json")
+    processes = [subprocess.Popen(arguments, cwd=tmp_path, stdout=-1, text=True) for _ in range(4)]
+    documents = [json.loads(process.communicate()[0]) for process in processes]
+    assert len({document["run"] for document in documents}) == 4
+
+
+def test_what_a_killed_creation_leaves_is_swept_away(tmp_path: Path) -> None:
+    (tmp_path / ".run.999999999.new").mkdir()
+    (tmp_path / f".run.{os.getpid()}0.other").mkdir()
+    cn.train(SHORT, out=tmp_path / "run")
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.endswith(".new")) == []
+
+
+def test_other_hidden_files_are_left_alone(tmp_path: Path) -> None:
+    path = runs.create(tmp_path / "run", SHORT)
+    (path / ".ipynb_checkpoints").mkdir()
+    (path / ".gitignore").write_text("*")
+    (path / ".model.safetensors.123").write_text("cut off")
+    cn.resume(path)
+    hidden = {file.name for file in path.iterdir() if file.name.startswith(".")}
+    assert hidden == {".ipynb_checkpoints", ".gitignore"}
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
@@ -240,14 +330,16 @@ def test_the_newest_run_that_fits(tmp_path: Path, made: Path) -> None:
     with pytest.raises(RunError, match="no run under"):
         runs.newest(tmp_path)
     for i, (name, seed) in enumerate([("b", 1), ("a", 2), (".hidden", 3), ("c", 4)]):
-        (tmp_path / name).mkdir()
-        recipe = tmp_path / name / "recipe.toml"
-        recipe.write_text(SHORT.with_settings({"seed": seed}).to_toml())
-        os.utime(recipe, (1000 + i, 1000 + i))
+        cn.train(SHORT.with_settings({"seed": seed, "steps": 10}), out=tmp_path / name)
+        os.utime(tmp_path / name / "recipe.toml", (1000 + i, 1000 + i))
     assert runs.newest(tmp_path).name == "c"
     assert runs.newest(tmp_path, lambda recipe: recipe.seed < 4).name == "a"
     (tmp_path / "c" / "recipe.toml").write_text("damaged")
     assert runs.newest(tmp_path).name == "a"
+    runs.create(tmp_path / "unfinished", SHORT)
+    assert runs.newest(tmp_path).name == "a"
+    with pytest.raises(RunError, match=r"no finished run .*: go on with: .*unfinished"):
+        runs.newest(tmp_path, lambda recipe: recipe == SHORT)
     assert runs.newest(made.parent) == made
 
 
@@ -278,7 +370,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(made: Path, tmp_path: Path) -> N
     path = tmp_path / "run"
     with pytest.raises(Stop):
         cn.train(SHORT, out=path, callbacks=[interrupt_at(201)])
-    with pytest.raises(RunError, match="unfinished: go on with 'carrynet train --resume"):
+    with pytest.raises(RunError, match="unfinished: go on with: carrynet train --resume"):
         cn.load(path)
     assert "model.safetensors" not in {file.name for file in path.iterdir()}
     with pytest.raises(Stop):
@@ -303,22 +395,107 @@ def test_metrics_beyond_the_checkpoint_are_dropped(made: Path, tmp_path: Path) -
     assert (path / "metrics.jsonl").read_bytes() == (made / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("change", ["truncate", "flip", "recipe"])
-def test_a_damaged_checkpoint_is_refused(tmp_path: Path, change: str) -> None:
-    path = tmp_path / "run"
+def interrupted(path: Path, recipe: Recipe = SHORT) -> Path:
     with pytest.raises(Stop):
-        cn.train(SHORT, out=path, callbacks=[interrupt_at(201)])
-    checkpoint = path / "checkpoint.safetensors"
+        cn.train(recipe, out=path, callbacks=[interrupt_at(201)])
+    return path / "checkpoint.safetensors"
+
+
+@pytest.mark.parametrize("change", ["truncate", "flip", "step", "recipe"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, change: str) -> None:
+    checkpoint = interrupted(tmp_path / "run")
     data = bytearray(checkpoint.read_bytes())
     if change == "truncate":
-        checkpoint.write_bytes(data[:-9])
+        data = data[:-9]
     elif change == "flip":
         data[-9] ^= 1
-        checkpoint.write_bytes(data)
+    elif change == "step":
+        assert data.count(b'step\\": 201') == 1
+        data = data.replace(b'step\\": 201', b'step\\": 301')
     else:
-        (path / "recipe.toml").write_text(SHORT.with_settings({"step": 0.2}).to_toml())
+        new_recipe("step = 0.1", "step = 0.2")(tmp_path / "run")
+    checkpoint.write_bytes(data)
     with pytest.raises(RunError, match=r"checkpoint.safetensors is damaged"):
-        cn.resume(path)
+        cn.resume(tmp_path / "run")
+
+
+ADAM = SHORT.with_settings({"optimiser": "adam", "step": 0.01})
+
+
+def changed(name: str, value: object) -> Callable[[dict[str, Any], dict[str, Any]], object]:
+    return lambda tensors, facts: (tensors if "." in name else facts).update({name: value})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed("stage", -1),
+        changed("stage", 2),
+        changed("stage", "0"),
+        changed("step", -5),
+        changed("step", 600),
+        changed("step", "1"),
+        changed("seconds", "1"),
+        changed("seconds", -1.0),
+        lambda tensors, facts: facts.pop("stage"),
+        lambda tensors, facts: tensors.pop("weights.bh"),
+        lambda tensors, facts: tensors.pop("moments.0.bh"),
+        lambda tensors, facts: [tensors.pop(n) for n in list(tensors) if "moments.1" in n],
+        lambda tensors, facts: [tensors.pop(n) for n in list(tensors) if "moments" in n],
+        changed("weights.extra", np.zeros(1, np.float32)),
+        changed("other.bh", np.zeros(1, np.float32)),
+        changed("weights.Whh", np.float32(0)),
+        changed("weights.Whh", np.zeros((5, 5), np.float32)),
+        changed("weights.Whh", np.full((4, 4), np.nan, np.float32)),
+        changed("moments.1.Whh", np.zeros((4, 5), np.float32)),
+        lambda tensors, facts: tensors.update(
+            {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
+        ),
+    ],
+)
+def test_an_impossible_checkpoint_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]
+) -> None:
+    """Whole and with a right digest, but not what this training can have written."""
+    checkpoint = interrupted(tmp_path / "run", ADAM)
+    tensors, facts = runs._read_tensors(checkpoint)
+    del facts["digest"]
+    change(tensors, facts)
+    tensors = {name: np.asarray(tensor) for name, tensor in tensors.items()}
+    runs._write_tensors(checkpoint, tensors, {**facts, "digest": runs._digest(tensors, facts)})
+    with pytest.raises(RunError, match=r"checkpoint.safetensors is damaged") as caught:
+        cn.resume(tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_checkpoints_are_written_along_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 < runs.CHECKPOINT_SECONDS <= 5
+    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    seen: list[int] = []
+
+    def look(progress: Progress) -> None:
+        state, seconds = runs._read_checkpoint(tmp_path / "run", SHORT)
+        assert state is not None
+        assert state.network.digest() == progress.state.network.digest()
+        assert seconds > 0
+        seen.append(state.step)
+
+    cn.train(SHORT, out=tmp_path / "run", callbacks=[look])
+    assert seen[0] == 3
+    assert len(seen) == 200
+
+
+def test_seconds_of_all_parts_are_added_up(tmp_path: Path) -> None:
+    def wait(progress: Progress) -> None:
+        if progress.problem == 30:
+            time.sleep(0.3)
+
+    path = tmp_path / "run"
+    with pytest.raises(Stop):
+        cn.train(SHORT, out=path, callbacks=[wait, interrupt_at(201)])
+    assert 0.3 < cn.resume(path).seconds < 5
 
 
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
@@ -327,9 +504,29 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(cn.Diverged, match="diverged at problem"):
         cn.train(recipe, out=tmp_path / "run")
     state, _ = runs._read_checkpoint(tmp_path / "run", recipe)
-    assert state is None or state.step > 0
+    assert state is not None  # though it went wrong before the first report
+    assert state.network.digest() == training.start(recipe).network.digest()
     with pytest.raises(cn.Diverged):
         cn.resume(tmp_path / "run")
+
+
+def test_the_number_of_threads_of_blas_does_not_matter(tmp_path: Path) -> None:
+    script = (
+        "import carrynet as cn\n"
+        "run = cn.train('plain-adam', hidden=128, batch=128, steps=15, engine='numpy')\n"
+        "print(run.network.digest(), run.evaluation)"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(outputs) == 1
 
 
 def command(*arguments: object) -> list[str]:
@@ -338,7 +535,7 @@ def command(*arguments: object) -> list[str]:
 
 LONG = {  # some seconds on each engine
     "numpy": ("--hidden", 8, "--set", "steps=30000", "--set", "digits=16"),
-    "native": ("--hidden", 16, "--set", "steps=120000", "--set", "digits=16"),
+    "native": ("--hidden", 16, "--set", "steps=220000", "--set", "digits=16"),
 }
 
 
@@ -353,21 +550,23 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path, engine: str) -> N
     undisturbed = subprocess.Popen(
         command("train", *long(engine), "--out", whole), stdout=subprocess.DEVNULL
     )
-    moments, kills = random.Random(0), 0
+    moments, kills, checkpoints = random.Random(0), 0, 0
     arguments: tuple[object, ...] = (*long(engine), "--out", killed)
     while True:
         process = subprocess.Popen(command("train", *arguments), stdout=subprocess.DEVNULL)
         wait_for((killed / "metrics.jsonl").exists)
         try:
-            process.wait(moments.uniform(0.0, 3.5) if kills < 4 else 90)
+            process.wait(moments.uniform(0.0, 3.0) if kills < 4 else 90)
             break
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             kills += 1
+            checkpoints += (killed / "checkpoint.safetensors").exists()
             arguments = ("--resume", killed)
     undisturbed.wait(90)
     assert kills >= 3
+    assert checkpoints >= 1  # it did not merely start again
     assert {file.name for file in killed.iterdir()} == FILES
     for name in ("model.safetensors", "metrics.jsonl", "evaluation.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
@@ -383,7 +582,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
 def test_control_c_exits_with_130_and_leaves_a_resumable_run(tmp_path: Path) -> None:
     path = tmp_path / "run"
     process = subprocess.Popen(
-        command("train", *long("numpy"), "--out", path), stderr=subprocess.PIPE, text=True
+        command("train", *long("numpy"), "--out", path),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     wait_for(lambda: (path / "metrics.jsonl").exists())
     time.sleep(0.5)

@@ -20,9 +20,18 @@ class RunError(CarrynetError):
     """A run folder that is missing, damaged, unfinished or not one at all."""
 
 
+def shorten(value: object) -> str:
+    """A value as it is shown in a message: at most some 60 characters."""
+    if isinstance(value, int) and abs(value) >= 10**60:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def unknown(kind: str, name: object, accepted: Iterable[str]) -> InputError:
     """An `InputError` for a name that is not in a list, naming the nearest one that is."""
     names = list(accepted)
     nearest = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean '{nearest[0]}'? " if nearest else ""
-    return InputError(f"unknown {kind} '{name}': {hint}accepted: {', '.join(names)}")
+    shown = shorten(str(name))
+    return InputError(f"unknown {kind} {shown}: {hint}accepted: {', '.join(names)}")

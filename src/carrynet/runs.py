@@ -14,14 +14,18 @@ grows line by line; what it has beyond the checkpoint is dropped on resuming.
 Nothing is ever unpickled.
 """
 
+import errno
+import glob
 import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +37,10 @@ import safetensors.numpy
 
 from carrynet import __version__, engines, recipe as recipes, training
 from carrynet.cells import Array
-from carrynet.errors import CarrynetError, InputError, RunError
+from carrynet.errors import CarrynetError, InputError, RunError, shorten
 from carrynet.evaluation import Evaluation, Worked, examine, work
 from carrynet.network import Network, Weights
+from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
 from carrynet.recipe import Recipe
 from carrynet.tasks import parse
@@ -44,6 +49,12 @@ from carrynet.training import Callback, Diverged, Progress, State
 RUNS = Path("runs")
 CHECKPOINT_SECONDS = 2.0
 FORMAT, FORMAT_VERSION = "carrynet-run", 1
+FILES = frozenset(
+    {
+        *("recipe.toml", "config.json", "metrics.jsonl", "model.safetensors"),
+        *("evaluation.json", "README.md", "checkpoint.safetensors"),
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,48 +144,103 @@ def train(
     return Run(chosen, engine, network, seconds, evaluation, tuple(lines))
 
 
-def create(path: str | Path, recipe: Recipe, engine: str = "auto", *, force: bool = False) -> Path:
+def create(
+    path: str | Path | None, recipe: Recipe, engine: str = "auto", *, force: bool = False
+) -> Path:
     """Make a new run folder, which appears whole or not at all, for `resume` to carry out.
 
-    Raises `InputError` when `path` exists, unless `force` and it is a run, or for an
-    unknown engine; `RunError` when the folder cannot be written.
+    Without a path it gets the next free name under `RUNS`.  With `force` a run that is
+    there is replaced, but not a folder that holds anything else.
+
+    Raises `InputError` when `path` exists, or for an unknown engine; `RunError` when the
+    folder cannot be written.
     """
-    path, engine = Path(path), engines.get(engine, recipe.hidden, recipe.dtype).name
-    if path.exists() or path.is_symlink():
-        if not force:
-            raise InputError(f"{path} exists: choose another folder, or --force to replace it")
-        try:
-            _read_config(path)
-        except RunError:
-            raise InputError(f"{path} is not a run: --force replaces nothing else") from None
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    replaced = path.with_name(f".{path.name}.{os.getpid()}.old")
+    chosen = engines.get(engine, recipe.hidden, recipe.dtype).name
+    if path is not None:
+        # the name itself, for '.' and the like, but not what a link points to
+        place = Path(os.path.abspath(path))  # noqa: PTH100
+        if os.path.lexists(place):
+            _check_replaceable(Path(path), place, force)
+        if not _guard(path, _appear, place, recipe, chosen, force):
+            raise _exists(Path(path))
+        return Path(path)
+    while True:
+        place = fresh_path(recipe)
+        if _guard(place, _appear, place, recipe, chosen, False):
+            return place
+        # another process has just taken the name
 
-    def action() -> None:
+
+def _exists(path: Path) -> InputError:
+    return InputError(f"{path} exists: choose another folder, or --force to replace it")
+
+
+def _check_replaceable(path: Path, place: Path, force: bool) -> None:
+    if not force:
+        raise _exists(path)
+    try:
+        _read_config(place)
+    except RunError:
+        raise InputError(f"{path} is not a run: --force replaces nothing else") from None
+    if place.is_symlink():
+        raise InputError(f"{path} is a link: --force replaces folders only")
+    foreign = sorted(file.name for file in place.iterdir() if not _is_ours(file))
+    if foreign:
+        raise InputError(f"{path} holds {foreign[0]}, which is not carrynet's: move it away first")
+
+
+def _appear(place: Path, recipe: Recipe, engine: str, force: bool) -> bool:
+    """Make the folder in full beside its place and rename it; False where that is taken."""
+    for stale in place.parent.glob(f".{glob.escape(place.name)}.*.new"):
+        if not _lives(stale.suffixes[-2:][0]):
+            shutil.rmtree(stale, ignore_errors=True)
+    beside = place.with_name(f".{place.name}.{os.getpid()}.new")
+    replaced = place.with_name(f".{place.name}.{os.getpid()}.old")
+    text = recipe.to_toml()
+    try:
+        beside.mkdir(parents=True)
+        _write(beside / "recipe.toml", text)
+        _write_json(
+            beside / "config.json",
+            {
+                "format": FORMAT,
+                "version": FORMAT_VERSION,
+                "carrynet": __version__,
+                "python": sys.version.split()[0],
+                "numpy": np.__version__,
+                "engine": engine,
+                "recipe_sha256": _sha256(text.encode()),
+                "status": "training",
+            },
+        )
         try:
-            beside.mkdir(parents=True)
-            _write(beside / "recipe.toml", recipe.to_toml())
-            _write_json(
-                beside / "config.json",
-                {
-                    "format": FORMAT,
-                    "version": FORMAT_VERSION,
-                    "carrynet": __version__,
-                    "python": sys.version.split()[0],
-                    "numpy": np.__version__,
-                    "engine": engine,
-                    "status": "training",
-                },
-            )
-            if path.exists():
-                path.rename(replaced)
-            beside.rename(path)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            if force and place.exists():
+                place.rename(replaced)
+            beside.rename(place)  # fails if the place is taken by a folder with anything in it
+        except BaseException:
+            if replaced.exists() and not place.exists():
+                replaced.rename(place)
+            raise
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and place.exists():
+            return False
+        raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if place.exists():
             shutil.rmtree(replaced, ignore_errors=True)
+    return True
 
-    _guard(path, action)
-    return path
+
+def _lives(suffix: str) -> bool:
+    """Whether the process lives whose number a hidden name carries."""
+    try:
+        os.kill(int(suffix.removeprefix(".")), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def resume(path: str | Path, *, callbacks: Sequence[Callback] = (), progress: bool = True) -> Run:
@@ -184,7 +250,8 @@ def resume(path: str | Path, *, callbacks: Sequence[Callback] = (), progress: bo
     is returned as it is.  Raises `RunError` when the folder is not a run or damaged.
     """
     folder = Path(path)
-    config, recipe = _read_config(folder), _read_recipe(folder)
+    config = _read_config(folder)
+    recipe = _read_recipe(folder, config)
     with Bar(progress) as bar:
         if config["status"] == "training":
             state, seconds = _read_checkpoint(folder, recipe)
@@ -216,16 +283,16 @@ def load(path: str | Path) -> Run:
     unfinished, damaged or from a later version.
     """
     folder = Path(path)
-    config, recipe = _read_config(folder), _read_recipe(folder)
+    config = _read_config(folder)
+    recipe = _read_recipe(folder, config)
     if config["status"] != "complete":
-        raise RunError(
-            f"{folder} is unfinished: go on with 'carrynet train --resume {folder}', "
-            "or name another run"
-        )
-    try:
-        evaluation = Evaluation.from_json(json.loads(_read_text(folder / "evaluation.json")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder / "evaluation.json", error) from None
+        raise RunError(f"{folder} is unfinished: {resume_hint(folder)}")
+    file = folder / "evaluation.json"
+    data = _read_bytes(file)
+    if _sha256(data) != config["evaluation_sha256"]:
+        raise _damaged(file, "it is not the evaluation that the run was finished with")
+    with _reading(file):
+        evaluation = Evaluation.from_json(json.loads(data))
     return Run(
         recipe,
         config["engine"],
@@ -240,7 +307,7 @@ def load(path: str | Path) -> Run:
 def newest(
     root: str | Path = RUNS, fits: Callable[[Recipe], bool] = lambda _: True, what: str = "run"
 ) -> Path:
-    """The run under `root` that was started last, among those whose recipe fits.
+    """The finished run under `root` that was started last, among those whose recipe fits.
 
     Raises `RunError` when there is none; `what` says what was looked for.
     """
@@ -248,13 +315,29 @@ def newest(
     for recipe_file in Path(root).glob("*/recipe.toml"):
         if not recipe_file.parent.name.startswith("."):
             starts.append((recipe_file.stat().st_mtime_ns, recipe_file.parent))
+    unfinished: Path | None = None
     for _, folder in sorted(starts, reverse=True):
         try:
-            if fits(_read_recipe(folder)):
-                return folder
+            config = _read_config(folder)
+            if fits(_read_recipe(folder, config)):
+                if config["status"] == "complete":
+                    return folder
+                unfinished = unfinished or folder
         except RunError:
             continue  # a damaged folder is reported when it is asked for by name
-    raise RunError(f"no {what} under {root}: make one with 'carrynet train'")
+    if unfinished:
+        raise RunError(f"no finished {what} under {root}: {resume_hint(unfinished)}")
+    raise RunError(f"no {what} under {root}: make one with '{program()} train'")
+
+
+def program() -> str:
+    """What the user types to run the command line: with `uv run` in front where that was used."""
+    return "uv run carrynet" if "UV_RUN_RECURSION_DEPTH" in os.environ else "carrynet"
+
+
+def resume_hint(folder: Path) -> str:
+    """How to go on with an unfinished run."""
+    return f"go on with: {program()} train --resume {shlex.quote(str(folder))}"
 
 
 def fresh_path(recipe: Recipe, root: str | Path = RUNS) -> Path:
@@ -265,7 +348,7 @@ def fresh_path(recipe: Recipe, root: str | Path = RUNS) -> Path:
         for folder in (root.iterdir() if root.is_dir() else ())
         if (match := re.match(r"(\d{4,})-", folder.name))
     ]
-    text = f"{recipe.name}-{recipe.task}-h{recipe.hidden}-s{recipe.seed}"
+    text = f"{recipe.name[:40]}-{recipe.task}-h{recipe.hidden}-s{recipe.seed}"
     return root / f"{max(numbers, default=0) + 1:04}-{re.sub(r'[^A-Za-z0-9]+', '-', text)}"
 
 
@@ -285,7 +368,9 @@ class _Recorder:
         shown = 0 if state is None else _shown(recipe, state)
         kept = [line for line in _read_metrics(folder) if line["problem"] <= shown]
         _write(folder / "metrics.jsonl", _json_lines(kept))
-        self._folder, self._state, self._before = folder, state, seconds
+        # the very first state too can be saved, should training go wrong at once
+        self._state = state or training.start(recipe)
+        self._folder, self._before = folder, seconds
         self._file = _guard(folder, (folder / "metrics.jsonl").open, "a", encoding="utf-8")
         self._started = self._saved = time.monotonic()
 
@@ -301,11 +386,10 @@ class _Recorder:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        if self._state is not None:
-            # metrics first: a checkpoint never knows of more than they do
-            _guard(self._file.name, self._file.flush)
-            _write_checkpoint(self._folder, self._state, self.seconds)
-            self._saved = time.monotonic()
+        # metrics first: a checkpoint never knows of more than they do
+        _guard(self._file.name, self._file.flush)
+        _write_checkpoint(self._folder, self._state, self.seconds)
+        self._saved = time.monotonic()
 
     def close(self) -> None:
         _guard(self._file.name, self._file.close)
@@ -352,8 +436,26 @@ def _json_lines(documents: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(document) + "\n" for document in documents)
 
 
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    _write(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    _write(path, _json(document))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _is_ours(file: Path) -> bool:
+    return file.name in FILES or _is_leftover(file)
+
+
+def _is_leftover(file: Path) -> bool:
+    """Whether a file is a write of ours that was cut off."""
+    match = re.fullmatch(r"\.(.+)\.\d+", file.name)
+    return match is not None and match[1] in FILES
 
 
 def _write_model(folder: Path, network: Network, seconds: float) -> None:
@@ -369,13 +471,15 @@ def _write_model(folder: Path, network: Network, seconds: float) -> None:
 
 def _write_evaluation(folder: Path, evaluation: Evaluation) -> Run:
     """Write the evaluation and the model card and, after them, that the run is complete."""
-    _write_json(folder / "evaluation.json", evaluation.to_json())
-    config, recipe = _read_config(folder), _read_recipe(folder)
+    document = _json(evaluation.to_json())
+    _write(folder / "evaluation.json", document)
+    config = _read_config(folder)
+    recipe = _read_recipe(folder, config)
     _write(folder / "README.md", model_card(recipe, config, evaluation))
-    for leftover in ("checkpoint.safetensors", ".*"):  # hidden: writes that were cut off
-        for path in folder.glob(leftover):
-            _guard(path, path.unlink)
-    _set_status(folder, "complete")
+    for file in folder.iterdir():
+        if file.name == "checkpoint.safetensors" or _is_leftover(file):
+            _guard(file, file.unlink)
+    _set_status(folder, "complete", evaluation_sha256=_sha256(document.encode()))
     return load(folder)
 
 
@@ -388,7 +492,7 @@ def _write_checkpoint(folder: Path, state: State, seconds: float) -> None:
     for i, moment in enumerate(state.moments):
         tensors |= _named(f"moments.{i}", moment)
     facts = {
-        "recipe": _recipe_digest(_read_recipe(folder)),
+        "recipe": _read_config(folder)["recipe_sha256"],
         "stage": state.stage,
         "step": state.step,
         "seconds": seconds,
@@ -406,10 +510,6 @@ def _write_tensors(path: Path, tensors: Mapping[str, Array], facts: Mapping[str,
 
 def _named(prefix: str, weights: Weights) -> dict[str, Array]:
     return {f"{prefix}.{name}": array for name, array in weights._asdict().items()}
-
-
-def _recipe_digest(recipe: Recipe) -> str:
-    return hashlib.sha256(recipe.to_toml().encode()).hexdigest()
 
 
 def _digest(tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> str:
@@ -469,6 +569,25 @@ def _damaged(path: Path, error: object) -> RunError:
     return RunError(f"{path} is damaged or not carrynet's: {reason}")
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever can go wrong with a file's contents becomes one line that names it."""
+    try:
+        yield
+    except RunError:
+        raise
+    except (
+        *(CarrynetError, safetensors.SafetensorError, ValueError, KeyError, TypeError),
+        *(AttributeError, IndexError, OverflowError, RecursionError),
+    ) as error:
+        raise _damaged(path, error) from None
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise ValueError(what)
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -478,72 +597,81 @@ def _read_bytes(path: Path) -> bytes:
         raise RunError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return _read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise _damaged(path, error) from None
-
-
 def _read_config(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
+    try:
+        is_folder, is_run = folder.is_dir(), (folder / "config.json").exists()
+    except OSError as error:
+        raise RunError(f"cannot read {shorten(str(folder))}: {error.strerror}") from None
+    if not is_folder:
         raise RunError(f"{folder} is not a run: there is no such folder")
-    if not (folder / "config.json").exists():
+    if not is_run:
         raise RunError(f"{folder} is not a run: it has no config.json")
     path = folder / "config.json"
-    try:
-        config = json.loads(_read_text(path))
-    except ValueError as error:
-        raise _damaged(path, error) from None
+    with _reading(path):
+        config = json.loads(_read_bytes(path).decode())
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise RunError(f"{folder} is not a run: {path.name} is not of format {FORMAT}")
     if config.get("version") != FORMAT_VERSION:
         raise RunError(
             f"{folder} has format version {config.get('version')!r}, not {FORMAT_VERSION}"
         )
-    needed: dict[str, type | tuple[type, ...]] = {"status": str, "engine": str, "carrynet": str}
+    needed: dict[str, type | tuple[type, ...]] = {
+        "status": str,
+        "engine": str,
+        "carrynet": str,
+        "recipe_sha256": str,
+    }
     if config.get("status") in ("trained", "complete"):
         needed.update(seconds=(int, float), weights_sha256=str)
-    for key, kind in needed.items():
-        if not isinstance(config.get(key), kind):
-            raise _damaged(path, f"{key} is missing or wrong")
-    if config["status"] not in ("training", "trained", "complete"):
-        raise _damaged(path, f"unknown status {config['status']!r}")
+    if config.get("status") == "complete":
+        needed.update(evaluation_sha256=str)
+    with _reading(path):
+        for key, kind in needed.items():
+            _require(isinstance(config.get(key), kind), f"{key} is missing or wrong")
+        known = config["status"] in ("training", "trained", "complete")
+        _require(known, f"unknown status {config['status']!r}")
     return config
 
 
-def _read_recipe(folder: Path) -> Recipe:
-    try:
-        return Recipe.from_toml(_read_text(folder / "recipe.toml"))
-    except InputError as error:
-        raise _damaged(folder / "recipe.toml", error) from None
+def _read_recipe(folder: Path, config: Mapping[str, Any]) -> Recipe:
+    path = folder / "recipe.toml"
+    data = _read_bytes(path)
+    with _reading(path):
+        unchanged = _sha256(data) == config["recipe_sha256"]
+        _require(unchanged, "it is not the recipe that the run was started with")
+        return Recipe.from_toml(data.decode())
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays of a safetensors file, and the facts that carrynet wrote beside them."""
     data = _read_bytes(path)
-    try:
+    with _reading(path):
         tensors = safetensors.numpy.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        return tensors, json.loads(header["__metadata__"]["carrynet"])
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from None
+        facts = json.loads(header["__metadata__"]["carrynet"])
+        _require(isinstance(facts, dict), "its metadata are not carrynet's")
+        return tensors, facts
+
+
+def _read_weights(tensors: Mapping[str, Array], recipe: Recipe) -> Weights:
+    """The weights among tensors by name, which must be those of the recipe's network."""
+    names = ", ".join(sorted(tensors)) or "nothing"
+    _require(tensors.keys() == set(Weights._fields), f"it holds {names}")
+    network = Network(parse(recipe.task), recipe.activation, Weights(**tensors))
+    fits = (network.hidden, network.dtype.name) == (recipe.hidden, recipe.dtype)
+    _require(fits, f"it has {network.hidden} units in {network.dtype}, which the recipe has not")
+    return network.weights
 
 
 def _read_model(folder: Path, config: Mapping[str, Any]) -> Network:
-    path, recipe = folder / "model.safetensors", _read_recipe(folder)
+    path, recipe = folder / "model.safetensors", _read_recipe(folder, config)
     tensors, _ = _read_tensors(path)
-    try:
-        if tensors.keys() != set(Weights._fields):
-            raise ValueError(f"it holds {', '.join(sorted(tensors)) or 'nothing'}")
-        network = Network(parse(recipe.task), recipe.activation, Weights(**tensors))
-        if (network.hidden, network.dtype.name) != (recipe.hidden, recipe.dtype):
-            raise ValueError(f"its size or type is not that of the recipe: {network.hidden} units")
-    except (CarrynetError, ValueError) as error:
-        raise _damaged(path, error) from None
-    if network.digest() != config["weights_sha256"]:
-        raise _damaged(path, "its weights are not those that the run was finished with")
-    return network
+    with _reading(path):
+        weights = _read_weights(tensors, recipe)
+        network = Network(parse(recipe.task), recipe.activation, weights)
+        ours = network.digest() == config["weights_sha256"]
+        _require(ours, "its weights are not those that the run was finished with")
+        return network
 
 
 def _read_checkpoint(folder: Path, recipe: Recipe) -> tuple[State | None, float]:
@@ -552,18 +680,30 @@ def _read_checkpoint(folder: Path, recipe: Recipe) -> tuple[State | None, float]
     if not path.exists():
         return None, 0.0
     tensors, facts = _read_tensors(path)
-    if facts.pop("digest", None) != _digest(tensors, facts):
-        raise _damaged(path, "its contents do not match its digest")
-    if facts["recipe"] != _recipe_digest(recipe):
-        raise _damaged(path, "it belongs to another recipe")
-    groups: dict[str, dict[str, Array]] = {}
-    for name, tensor in tensors.items():
-        group, _, part = name.rpartition(".")
-        groups.setdefault(group, {})[part] = tensor
-    weights = Weights(**groups.pop("weights"))
-    network = Network(parse(recipe.task), recipe.activation, weights)
-    moments = tuple(Weights(**groups[f"moments.{i}"]) for i in range(len(groups)))
-    return State(network, moments, facts["stage"], facts["step"]), facts["seconds"]
+    with _reading(path):
+        digest = facts.pop("digest", None)
+        _require(digest == _digest(tensors, facts), "its contents do not match its digest")
+        mine = facts["recipe"] == _read_config(folder)["recipe_sha256"]
+        _require(mine, "it belongs to another recipe")
+        stage, step, seconds = (facts[key] for key in ("stage", "step", "seconds"))
+        _require(type(stage) is int and type(step) is int, "it does not say where training is")
+        _require(type(seconds) is float and 0 <= seconds < 1e12, "its time is wrong")
+        groups: dict[str, dict[str, Array]] = {}
+        for name, tensor in tensors.items():
+            group, _, part = name.rpartition(".")
+            groups.setdefault(group, {})[part] = tensor
+        weights = _read_weights(groups.pop("weights"), recipe)
+        moments = tuple(
+            _read_weights(groups.pop(f"moments.{i}"), recipe) for i in range(len(groups))
+        )
+        ended = stage == len(recipe.stages)
+        _require(ended or 0 <= stage < len(recipe.stages), f"there is no stage {stage}")
+        steps = 1 if ended else recipe.stages[stage].steps
+        _require(0 <= step < steps, f"stage {stage} has no step {step}")
+        buffers = 0 if ended else BUFFERS[recipe.stages[stage].optimiser]
+        _require(len(moments) == buffers, f"it has {len(moments)} moments, not {buffers}")
+        network = Network(parse(recipe.task), recipe.activation, weights)
+        return State(network, moments, stage, step), seconds
 
 
 def _read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -571,11 +711,8 @@ def _read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
     if not path.exists():
         return []
-    lines = []
-    for text in _read_text(path).split("\n")[:-1]:
-        try:
-            line = json.loads(text)
-            lines.append({**line, "problem": int(line["problem"])})
-        except (ValueError, KeyError, TypeError) as error:
-            raise _damaged(path, error) from None
-    return lines
+    with _reading(path):
+        lines = [json.loads(text) for text in _read_bytes(path).decode().split("\n")[:-1]]
+        for line in lines:
+            _require(type(line["problem"]) is int, "a line has no problem")
+        return lines
