@@ -4,10 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import carrynet as cn
 from carrynet import tasks
 from carrynet.network import Network, Weights
+
+settings.register_profile("carrynet", deadline=None)  # machines may be busy
+settings.load_profile("carrynet")
 
 
 def hand_built_adder(sharpness: float = 40.0) -> Network:
@@ -35,6 +39,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Machine code is built afresh, and the user's cache is left alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CARRYNET_CACHE", str(tmp_path_factory.mktemp("cache") / "objects"))
+        patch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)  # which shows in what is advised
         yield
 
 

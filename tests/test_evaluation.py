@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import evaluation, problems, tasks, training
+from carrynet import evaluation, problems, rng, tasks, training
 from carrynet.engines import ENGINES, reference
 from carrynet.errors import InputError
 from carrynet.evaluation import Evaluation, by_length, evaluate, sample, work
@@ -187,6 +187,22 @@ def test_the_seed_of_a_sample_decides(adder: Network, kind: str) -> None:
     assert one != other
 
 
+def test_the_kinds_are_drawn_from_different_streams(
+    adder: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = []
+    original = rng.raw
+
+    def spy(seed: int, stream: int, start: int, count: int) -> np.ndarray:
+        streams.append(stream)
+        return original(seed, stream, start, count)
+
+    monkeypatch.setattr(rng, "raw", spy)
+    by_length(adder, (16,))
+    assert len(set(streams)) == 2
+    assert not {rng.WEIGHTS, rng.STAGES} & set(streams)
+
+
 def test_too_many_problems_are_refused(adder: Network) -> None:
     with pytest.raises(InputError, match=r"4\^17 problems .* at most 16 digits"):
         evaluate(adder, 17)
@@ -235,7 +251,7 @@ def test_states_that_overflow_are_wrong_and_finite(engine: str) -> None:
     )
     result = sample(exploding, 64, engine=engine)
     assert result.right < result.pairs
-    assert np.isfinite(result.margin)
+    assert result.margin == -np.finfo(np.float32).max
     assert np.isfinite(evaluate(exploding, 8, engine=engine).margin)
     assert not work(exploding, (2**60, 1)).right
 

@@ -90,6 +90,15 @@ def longest_runs(values: np.ndarray) -> np.ndarray:
     return best
 
 
+def test_chains_are_of_many_lengths() -> None:
+    task = tasks.add()
+    words = chains("add", 2048)
+    states = np.array([task.machine.visit(word) for word in words[4:]])
+    changes = (states[:, 1:] != states[:, :-1]).sum(axis=1)
+    means = [changes[row::8].mean() for row in range(8)]
+    assert means[0] > 2 * means[1] > 4 * means[2] > 8 * means[3] > 16 * means[4]
+
+
 @pytest.mark.parametrize("text", ALL)
 def test_chains_hold_the_extremes(text: str) -> None:
     task = tasks.parse(text)

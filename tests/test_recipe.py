@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
@@ -25,7 +26,7 @@ stages = st.builds(
 )
 any_recipe = st.builds(
     Recipe,
-    name=st.text(max_size=20),
+    name=st.text(max_size=20).filter(str.isprintable),
     task=st.sampled_from(["add", "add:base=3", "compare", "multiply_by:k=3"]),
     digits=st.integers(3, 64),
     hidden=st.integers(1, 256),
@@ -143,6 +144,25 @@ def test_settings_as_text() -> None:
     assert recipes.parse_settings(texts) == expected
     with pytest.raises(InputError, match="key=value"):
         recipes.parse_settings(("hidden",))
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert Recipe(hidden=np.int64(4), init_width=np.float64(0.5)) == Recipe(  # type: ignore[arg-type]
+        hidden=4, init_width=0.5
+    )
+    assert type(Recipe(hidden=np.int32(4)).hidden) is int  # type: ignore[arg-type]
+    assert Stage(step=np.float32(0.5)) == Stage(step=0.5)  # type: ignore[arg-type]
+
+
+def test_stages_may_be_a_list() -> None:
+    recipe = Recipe(stages=[Stage()])  # type: ignore[arg-type]
+    assert recipe == Recipe()
+    assert hash(recipe) == hash(Recipe())
+    for wrong in (Stage(), [1], None):
+        with pytest.raises(InputError, match="tuple of Stage"):
+            Recipe(stages=wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a name, a file or a Recipe"):
+        recipes.get(None)  # type: ignore[arg-type]
 
 
 def test_one_task_has_one_spelling() -> None:

@@ -74,6 +74,40 @@ def test_going_on_from_any_state_ends_in_the_same_weights(which: int) -> None:
     assert [(p.problem, p.error) for p in resumed] == [(p.problem, p.error) for p in rest]
 
 
+@pytest.mark.parametrize("engine", ["numpy", "native"])
+def test_the_step_falls_on_across_reports(engine: str) -> None:
+    recipe = RECIPES["plain-adam"].with_settings({"hidden": 4, "steps": 400, "decay": 0.9})
+    often, seldom = (training.fit(recipe, engine=engine, reports=n) for n in (100, 2))
+    assert same(often, seldom)
+    level = training.fit(recipe.with_settings({"decay": 0.0}), engine=engine)
+    assert np.abs(often.weights.Whh - level.weights.Whh).max() > 0.1
+
+
+def test_every_stage_has_problems_of_its_own() -> None:
+    recipe = Recipe(stages=(Stage(steps=50), Stage("again", steps=50)))
+    one, other = (training._words(recipe, stage, 0, 50) for stage in (0, 1))
+    assert (one != other).any(axis=(1, 2)).mean() > 0.9
+
+
+def test_progress_is_measured_before_the_update() -> None:
+    recipe = Recipe(hidden=4, dtype="float64", stages=(Stage(steps=2, batch=3),))
+    told: list[Progress] = []
+    training.fit(recipe, callbacks=[told.append], engine="numpy")
+    network = training.start(recipe).network
+    words = training._words(recipe, 0, 0, 1)[0]
+    errors, losses, rights = [], [], []
+    for word in words.tolist():
+        _, logits = next(network.states(word))
+        outputs = 1 / (1 + np.exp(-logits[:, 0]))
+        wanted = np.array(network.task.machine.run(word))
+        errors.append(np.abs(wanted - outputs).sum())
+        losses.append(((wanted - outputs) ** 2).sum() / 2)
+        rights.append(((outputs > 0.5) == wanted).all())
+    assert told[0].error == pytest.approx(np.mean(errors))
+    assert told[0].loss == pytest.approx(np.mean(losses))
+    assert told[0].right == pytest.approx(np.mean(rights))
+
+
 def test_the_seed_decides() -> None:
     recipe = Recipe(hidden=4, stages=(Stage(steps=200),))
     one, again = training.fit(recipe), training.fit(recipe)
@@ -150,9 +184,31 @@ def test_divergence_names_the_problem_and_keeps_good_states() -> None:
     recipe = Recipe(
         activation="relu", stages=(Stage(steps=4_000, step=100.0, loss="cross-entropy"),)
     )
-    with pytest.raises(Diverged, match=r"diverged at problem (\d+) of 4,000.*smaller than 100"):
+    with pytest.raises(
+        Diverged, match=r"diverged at problem \d+ of 4,000.*smaller step \(now 100\)"
+    ):
         training.fit(recipe, callbacks=[told.append])
     assert all(np.isfinite(w).all() for p in told for w in p.state.network.weights)
+
+
+def test_the_problem_where_training_diverges_is_found() -> None:
+    stage = Stage(steps=400, step=0.1, loss="cross-entropy")
+    recipe = Recipe(activation="relu", stages=(stage,))
+    with pytest.raises(Diverged) as many:
+        training.fit(recipe, engine="numpy", reports=2)
+    with pytest.raises(Diverged) as one:
+        training.fit(recipe, engine="numpy", reports=400)
+    assert str(many.value) == str(one.value)
+    assert "problem 1 " not in str(one.value)
+    assert "problem 200 " not in str(one.value)
+
+
+def test_weights_that_are_not_finite_are_divergence_too() -> None:
+    stage, weights = Stage(steps=100), [np.zeros(2), np.array([np.inf])]
+    recipe = Recipe(stages=(stage,))
+    training._check_finite(recipe, stage, 0, np.zeros((5, 8, 1, 1)), weights[:1])
+    with pytest.raises(Diverged, match="problem 25 of 100"):
+        training._check_finite(recipe, stage, 20, np.zeros((5, 8, 1, 1)), weights)
 
 
 def test_the_last_problem_is_the_last_that_was_shown() -> None:

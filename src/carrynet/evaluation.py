@@ -8,6 +8,7 @@ the answer has beyond its operands included.
 How words are followed is in `engines`.  Shapes: T time, H hidden.
 """
 
+import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import numpy as np
 from carrynet import engines, problems, rng
 from carrynet.cells import Array, sigmoid
 from carrynet.engines import Engine
-from carrynet.engines.reference import Prefixes, Tally, expand
+from carrynet.engines.reference import Prefixes, Tally, expand, numbers
 from carrynet.errors import InputError
 from carrynet.network import Network, margins, predict
 from carrynet.problems import tables
@@ -123,7 +124,7 @@ def evaluate(
     Raises `InputError` when there are more than `MOST_PROBLEMS` problems.
     """
     task = network.task
-    symbols = len(task.machine.symbols)
+    symbols, digits = len(task.machine.symbols), operator.index(digits)
     if digits < 1:
         raise InputError(f"digits must be at least 1, not {digits}")
     # more than 32 digits are too many for any task, and the power would itself be long
@@ -252,6 +253,7 @@ class Worked:
     expected: list[int]  # T outputs of the machine
     predicted: list[int]  # T outputs of the network
     margins: Array  # (T,)
+    finite: bool  # whether all logits are numbers; the states of ReLU units can overflow
     error: float  # sum_t |target - sigmoid(logit)|, the tutorial's error
     hidden: Array | None  # (T, H), where asked for
 
@@ -268,7 +270,7 @@ class Worked:
     @property
     def right(self) -> bool:
         """Whether every digit is right."""
-        return self.predicted == self.expected
+        return self.finite and self.predicted == self.expected
 
     def to_json(self) -> dict[str, Any]:
         """The problem, both answers and the verdict as plain values for JSON."""
@@ -294,12 +296,14 @@ def work(
     task, machine = network.task, network.task.machine
     word = task.encode(operands, digits)
     expected = machine.run(word)
-    blocks, margin, predicted, error, start = [], [], [], 0.0, 0
+    blocks, margin, predicted, error, start, finite = [], [], [], 0.0, 0, True
     for h, logits in network.states(word):
         wanted = np.array(expected[start : start + len(h)])
         predicted += predict(logits).tolist()
-        margin.append(margins(logits, wanted))
-        error += float(np.abs(tables(task).targets[wanted] - sigmoid(logits)).sum())
+        finite = finite and not np.isnan(logits).any()
+        margin.append(numbers(margins(logits, wanted)))
+        gaps = np.abs(tables(task).targets[wanted] - sigmoid(logits))
+        error += float(np.nan_to_num(gaps, nan=1.0).sum())
         start += len(h)
         if hidden:
             blocks.append(h)
@@ -311,6 +315,7 @@ def work(
         expected=expected,
         predicted=predicted,
         margins=np.concatenate(margin),
+        finite=finite,
         error=error,
         hidden=np.concatenate(blocks) if hidden else None,
     )

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from carrynet import rng
 from carrynet.cells import CELLS, Array, Elman, quiet, sigmoid, sigmoid_slope
-from carrynet.errors import InputError
+from carrynet.errors import InputError, unknown
 from carrynet.problems import tables
 from carrynet.tasks import Task
 
@@ -229,6 +229,8 @@ class Network:
     weights: Weights
 
     def __post_init__(self) -> None:
+        if self.activation not in CELLS:
+            raise unknown("activation", self.activation, CELLS)
         X, H, Y = self.task.inputs, self.hidden, self.task.neurons
         shapes = Weights((X, H), (H, H), (H,), (H, Y), (Y,))  # type: ignore[arg-type]
         for name, array, shape in zip(Weights._fields, self.weights, shapes, strict=True):
@@ -245,7 +247,7 @@ class Network:
     @property
     def hidden(self) -> int:
         """H, the number of hidden units."""
-        return len(self.weights.Whh)
+        return self.weights.bh.size
 
     @property
     def dtype(self) -> np.dtype[np.floating]:

@@ -8,13 +8,14 @@ Plain Python, so that the command line can show its help without loading NumPy.
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import isfinite
+from math import inf, isfinite
+from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from carrynet import tasks
-from carrynet.errors import InputError, unknown
+from carrynet.errors import InputError, shorten, unknown
 
 
 def _setting(
@@ -40,17 +41,31 @@ def _check(settings: Any) -> None:
     for f in fields(settings):
         if not f.metadata:
             continue
-        value = getattr(settings, f.name)
+        value = _plain(getattr(settings, f.name), f.type)
+        object.__setattr__(settings, f.name, value)
         choices, within = f.metadata["choices"], f.metadata["within"]
-        if f.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-            object.__setattr__(settings, f.name, value)
         if type(value) is not f.type or (f.type is float and not isfinite(value)):
-            raise InputError(f"{f.name} must be {_KINDS[f.type]}, not {value!r}")
+            raise InputError(f"{f.name} must be {_KINDS[f.type]}, not {shorten(value)}")
+        if f.type is str and not value.isprintable():
+            raise InputError(f"{f.name} must be printable text, not {shorten(value)}")
         if choices and value not in choices:
             raise unknown(f.name, value, choices)
         if within and not within[0] <= value <= within[1]:
-            raise InputError(f"{f.name} must be {_accepted(f)}, not {value}")
+            raise InputError(f"{f.name} must be {_accepted(f)}, not {shorten(value)}")
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    """NumPy's numbers as Python's, and whole numbers as floats where those are wanted."""
+    if isinstance(value, bool):
+        return value
+    if kind is int and isinstance(value, Integral):
+        return int(value)
+    if kind is float and isinstance(value, Real):
+        try:
+            return float(value)
+        except OverflowError:
+            return inf
+    return value
 
 
 def _accepted(f: Any) -> str:
@@ -117,6 +132,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check(self)
+        stages: Any = self.stages
+        if not isinstance(stages, tuple | list) or {type(s) for s in stages} - {Stage}:
+            raise InputError("stages must be a tuple of Stage")
+        object.__setattr__(self, "stages", tuple(stages))
         task = tasks.parse(self.task)
         object.__setattr__(self, "task", task.text)  # one spelling for one task
         if self.digits <= task.headroom:
@@ -126,11 +145,15 @@ class Recipe:
             )
         if not self.stages or len({stage.name for stage in self.stages}) < len(self.stages):
             raise InputError("a recipe needs one or more stages with different names")
+        # hidden states forward and back, inputs, outputs, and digits while they are drawn
+        width = 3 * self.hidden + 2 * task.inputs + 3 * task.neurons + 6 * task.operands
         for stage in self.stages:
-            if stage.batch * self.digits * self.hidden > MAX_ACTIVATIONS:
+            if stage.batch * self.digits * width > MAX_NUMBERS:
                 raise InputError(
-                    f"batch x digits x hidden = {stage.batch * self.digits * self.hidden:,} does "
-                    f"not fit in memory: at most {MAX_ACTIVATIONS:,} are accepted"
+                    f"an update with batch {stage.batch:,}, digits {self.digits:,} and hidden "
+                    f"{self.hidden:,} does not fit in memory: it takes "
+                    f"{stage.batch * self.digits * width:,} numbers, at most {MAX_NUMBERS:,} "
+                    "are accepted"
                 )
 
     @property
@@ -149,7 +172,7 @@ class Recipe:
         """Read a recipe; keys that are left out have their default values."""
         try:
             table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise InputError(f"not a recipe in TOML: {error}") from None
         stages = table.pop("stages", [{}])
         if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
@@ -183,8 +206,8 @@ class Recipe:
         return replace(self, **changes, stages=tuple(stages.values()))
 
 
-MAX_ACTIVATIONS = 2**28
-"""The most hidden activations that one update may hold: 1 GB in float32."""
+MAX_NUMBERS = 2**28
+"""The most numbers that one update may hold: 1 GB in float32."""
 
 RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
     {
@@ -221,6 +244,8 @@ def get(recipe: str | Path | Recipe) -> Recipe:
         return recipe
     if isinstance(recipe, str) and recipe in RECIPES:
         return RECIPES[recipe]
+    if not isinstance(recipe, str | Path):
+        raise InputError(f"a recipe is a name, a file or a Recipe, not {shorten(recipe)}")
     if isinstance(recipe, Path) or recipe.endswith(".toml"):
         try:
             text = Path(recipe).read_text(encoding="utf-8")
@@ -239,7 +264,7 @@ def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
             raise InputError(f"setting '{text}' must have the form key=value")
         try:
             settings[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
             settings[key.strip()] = value.strip()
     return settings
 

@@ -24,7 +24,7 @@ from functools import cache
 from itertools import product
 from types import MappingProxyType
 
-from carrynet.errors import InputError, unknown
+from carrynet.errors import InputError, shorten, unknown
 from carrynet.mealy import Machine
 
 DIGITS = "0123456789abcdef"
@@ -94,15 +94,15 @@ class Task:
             )
         for value in operands:
             if not hasattr(value, "__index__"):
-                raise InputError(f"operand {value!r} is not an integer")
+                raise InputError(f"operand {shorten(value)} is not an integer")
             if value < 0:
-                raise InputError(f"operand {value} is negative: accepted are 0, 1, 2, ...")
+                raise InputError(f"operand {shorten(value)} is negative: accepted are 0, 1, 2, ...")
             # log2(base) <= 4 bits a digit, so this bound costs nothing and is never too strict
             if operator.index(value).bit_length() > 4 * MAX_WORD:
                 raise InputError(f"an operand is longer than {MAX_WORD:,} digits")
         columns = [to_digits(operator.index(value), self.base) for value in operands]
         longest = max(map(len, columns))
-        digits = longest if digits is None else digits
+        digits = longest if digits is None else operator.index(digits)
         if longest > digits:
             raise InputError(f"an operand has {longest} digits in base {self.base}, not {digits}")
         if digits + self.headroom > MAX_WORD:

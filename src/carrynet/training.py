@@ -22,7 +22,7 @@ from carrynet.engines import native
 from carrynet.errors import CarrynetError
 from carrynet.network import LOSSES, Network, initialise, predict
 from carrynet.optim import Moments, initial_moments
-from carrynet.recipe import MAX_ACTIVATIONS, Recipe, Stage
+from carrynet.recipe import MAX_NUMBERS, Recipe, Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +200,7 @@ def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
 def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
     """Updates between two reports, each well under a second unless one is enough."""
     if reports == 1:
-        return max(1, MAX_ACTIVATIONS // 64 // (stage.batch * recipe.digits * recipe.hidden))
+        return max(1, MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden))
     multiplications = 3 * stage.batch * recipe.digits * recipe.hidden**2
     seconds = recipe.digits * 20e-6 + multiplications / 2e9  # about, on the NumPy engine
     return max(1, min(stage.steps // reports, int(0.25 / seconds)))
@@ -216,7 +216,7 @@ def _check_finite(
     problem = shown + first * stage.batch + 1
     raise Diverged(
         f"training diverged at problem {problem:,} of {recipe.problems:,}: the weights "
-        f"are no longer finite; try a step smaller than {stage.step:g}"
+        f"or outputs are no longer finite; try a smaller step (now {stage.step:g}) or init_width"
     )
 
 

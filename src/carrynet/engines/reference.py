@@ -3,8 +3,11 @@
 Shapes: N words (or prefixes of words), S symbols, T time, H hidden, Y output.
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,44 @@ from carrynet.optim import UPDATES, Moments
 from carrynet.problems import Words, answers, sequences, tables
 from carrynet.recipe import Recipe, Stage
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+_lock, _inside, _limit = threading.Lock(), 0, None
 
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def in_one_thread(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Keep NumPy's matrix products in one thread while a function runs.
+
+    The order of their sums depends on the number of threads, and with it the last bits of
+    the weights; and for matrices this small more threads only wait for one another.
+    """
+
+    @wraps(function)
+    def guarded(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
+        global _inside, _limit
+        with _lock:
+            if _inside == 0:
+                _limit = _blas().limit(limits=1)
+            _inside += 1
+        try:
+            return function(*arguments, **options)
+        finally:
+            with _lock:
+                _inside -= 1
+                if _inside == 0 and _limit is not None:
+                    _limit.restore_original_limits()
+
+    return guarded
+
+
+@in_one_thread
 def advance(
     network: Network, moments: Moments, recipe: Recipe, stage: Stage, words: Words, first: int
 ) -> tuple[Weights, Moments, Array]:
@@ -69,6 +109,7 @@ class Tally:
     wrong: int | None  # the first wrong word as a number in base S
 
 
+@in_one_thread
 def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
     """Every word below some prefixes; see `engines.Engine`.
 
@@ -98,6 +139,7 @@ def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
     return Tally(right, float(smallest), wrong)
 
 
+@in_one_thread
 def expand(network: Network, prefixes: Prefixes) -> tuple[Prefixes, float]:
     """All prefixes one symbol longer, and the smallest margin of the new outputs.
 
@@ -128,6 +170,7 @@ def _flush(network: Network, prefixes: Prefixes) -> tuple[Prefixes, float]:
     return Prefixes(h, state, right, prefixes.word), smallest
 
 
+@in_one_thread
 def follow(network: Network, words: Words) -> tuple[NDArray[np.int32], float]:
     """Where each word first goes wrong, and the smallest margin; see `engines.Engine`."""
     expected = answers(network.task, words)
@@ -155,8 +198,12 @@ def judge(
     logits = read_out(network.weights, h)
     margin = margins(logits, expected)
     hit = (predict(logits) == expected) & ~np.isnan(margin)
-    worst = -float(np.finfo(margin.dtype).max)
-    return hit, float(np.nan_to_num(margin, nan=worst).min())
+    return hit, float(numbers(margin).min())
+
+
+def numbers(margin: Array) -> Array:
+    """Margins with the most there is for infinity, and the least for what is not a number."""
+    return np.nan_to_num(margin, nan=-float(np.finfo(margin.dtype).max))
 
 
 _CHILD_FLOATS = 2**20  # numbers in the hidden states of the children made at once
