@@ -4,15 +4,18 @@ import io
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 import carrynet as cn
-from carrynet import cli
+from carrynet import cli, runs
 from carrynet.network import Network
 from carrynet.recipe import Recipe
 from carrynet.runs import Run
@@ -233,7 +236,7 @@ def test_every_task_has_its_command(
         (("add", "ff", "3"), "'ff' is not a whole number"),
         (("add", "0b11", "3"), "'0b11' is not a whole number"),
         (("add", "٣", "3"), "is not a whole number"),
-        (("add", "x" * 5000, "3"), "x...' is not"),
+        (("add", "x" * 5000, "3"), "x... is not"),
         (("add", "1"), "no run of add with 1 operand under runs"),
         (("add", "1", "2", "3", "--run", "runs/right"), "takes 2 operands, not 3"),
         (("add", "1", "2", "--run", "nowhere"), "nowhere is not a run: there is no such folder"),
@@ -251,6 +254,16 @@ def test_every_task_has_its_command(
         (("explain", "1"), "takes 2 operands, not 1"),
         (("explain", "nowhere", "1", "2"), "no such folder"),
         (("explain", "runs/right", "1", "x"), "'x' is not a whole number"),
+        (("explain", "--run", "nowhere", "1", "2"), "no such folder"),
+        (("add", "1\n2", "3"), "n2' is not a whole number"),
+        (("train", "--recipe", "a\nb"), "unknown recipe"),
+        (("train", "--set", "a\nb=1"), "unknown key"),
+        (("train", "--set", "step=1" + "0" * 400), "step must be a finite number"),
+        (("train", "--set", "hidden=" + "[" * 5000), "hidden must be a whole number"),
+        (("train", "--set", "name=a\tb"), "name must be printable"),
+        (("train", "--digits", "4096", "--set", "batch=65536"), "does not fit in memory"),
+        (("evaluate", "n" * 300), "cannot read"),
+        (("train", "--out", "n" * 300), "n: File name too long|cannot write"),
         (("ad", "1", "2"), "No such command"),
         (("train", "--sed", "1"), "No such option"),
     ],
@@ -268,6 +281,87 @@ def test_bad_input_is_one_line_and_exit_2(
     assert sorted(path.as_posix() for path in place.rglob("*")) == before
 
 
+def test_nothing_asked_shows_the_help(tmp_path: Path) -> None:
+    done = carrynet(cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: ")
+
+
+def test_an_unfinished_run_is_passed_over(place: Path) -> None:
+    runs.create(place / "runs" / "newer", Recipe())
+    try:
+        assert carrynet("evaluate", "--digits", 2, cwd=place).returncode == 1
+    finally:
+        shutil.rmtree(place / "runs" / "newer")
+
+
+def test_only_unfinished_runs_are_named(tmp_path: Path) -> None:
+    runs.create(tmp_path / "runs" / "my run", Recipe())
+    done = carrynet("add", 1, 2, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "carrynet: no finished run of add with 2 operands under runs: "
+        "go on with: carrynet train --resume 'runs/my run'\n"
+    )
+
+
+def test_advice_is_what_the_user_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
+    done = carrynet("add", 1, 2, cwd=tmp_path)
+    assert "make one with 'uv run carrynet train'" in done.stderr
+
+
+def test_output_that_cannot_be_written(place: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m carrynet add 1 2 --run runs/right > /dev/full",
+        cwd=place,
+        shell=True,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (2, "carrynet: output: No space left on device\n")
+
+
+def test_consoles_without_the_signs(place: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "carrynet", "explain", "runs/right", "1", "2"],
+        cwd=place,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        check=False,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"???" in done.stdout
+
+
+def test_too_little_memory_is_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("carrynet.evaluation.work", out_of_memory)
+    done = carrynet("add", 1, 2, cwd=place)
+    assert done.returncode == 2
+    assert "not enough memory" in done.stderr
+
+
+def test_control_c_in_an_evaluation(place: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "carrynet", "evaluate", "runs/right", "--digits", "15"],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(2)
+    assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert out == ""
+
+
 def test_divergence_is_one_line_and_exit_2(tmp_path: Path) -> None:
     settings = ("--set", "activation=relu", "--set", "step=100", "--set", "loss=cross-entropy")
     done = carrynet("train", *settings, "--out", "run", cwd=tmp_path)
@@ -275,6 +369,7 @@ def test_divergence_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "diverged at problem" in done.stderr
     assert "the last good state is in run" in done.stderr
+    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
 def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Text for people: columns, bars, tables."""
 
+import json
+
 import numpy as np
 
+import carrynet as cn
 from carrynet import tasks
 from carrynet.evaluation import Exhaustive, Sampled, work
-from carrynet.network import Network
+from carrynet.network import Network, Weights
 from carrynet.report import text
 
 
@@ -35,6 +38,34 @@ def test_right_answers_with_a_wrong_digit_below_are_marked(forgetful: Network) -
 def test_bars() -> None:
     assert text.bars(np.array([0, 0.5, 1, 0.14, -9, 9]), 0, 1) == "▁▅█▂▁█"
     assert text.bars(np.array([-1.0, 0, 1]), -1, 1) == "▁▅█"
+
+
+def test_explanations_of_relu_units_that_overflow() -> None:
+    task = tasks.add()
+    weights = Weights(
+        Wxh=np.ones((2, 2), np.float32),
+        Whh=np.full((2, 2), 1e6, np.float32),
+        bh=np.zeros(2, np.float32),
+        Why=np.array([[1], [-1]], np.float32),
+        by=np.zeros(1, np.float32),
+    )
+    worked = work(Network(task, "relu", weights), (2**40 - 1, 1), hidden=True)
+    assert not worked.right
+    assert "WRONG" in text.explanation(worked, "relu")
+    json.dumps(text.explanation_json(worked), allow_nan=False)
+
+
+def test_bars_of_relu_units_reach_their_largest() -> None:
+    assert text._range(np.array([[0.0, 7.0], [3.5, 1.0]]), "relu") == (0, 7)
+    assert text._range(np.zeros((2, 2)), "relu") == (0, 1)
+    assert text._range(np.zeros((2, 2)), "tanh") == (-1, 1)
+
+
+def test_signs_of_the_operations(trained: cn.Run) -> None:
+    network = Network(tasks.subtract(), "sigmoid", trained.network.weights)
+    lines = text.columns(work(network, (9, 5))).splitlines()
+    assert lines[0].startswith("  borrow  ")
+    assert lines[2].startswith("-      5  0 0 1 0 1")
 
 
 def test_exhaustive_results() -> None:

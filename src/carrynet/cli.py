@@ -3,15 +3,18 @@
 Exit codes: 0 right, 1 wrong, 2 bad usage or input, 130 interrupted.
 """
 
+import io
 import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from carrynet import __version__, recipe as recipes
-from carrynet.errors import CarrynetError, InputError
+from carrynet.errors import CarrynetError, InputError, shorten
 
 if TYPE_CHECKING:
     from carrynet.recipe import Recipe
@@ -25,10 +28,9 @@ def _whole_number(text: str) -> int:
     """A number >= 0 of any length, in decimal digits."""
     if text.isascii() and text.isdecimal():
         return int(text)
-    shown = text if len(text) <= 40 else f"{text[:37]}..."
     if text[:1] == "-" and text[1:].isdecimal():
-        raise InputError(f"operand '{shown}' is negative: accepted are 0, 1, 2, ...")
-    raise InputError(f"operand '{shown}' is not a whole number in decimal digits, such as 118")
+        raise InputError(f"operand {shorten(text)} is negative: accepted are 0, 1, 2, ...")
+    raise InputError(f"operand {shorten(text)} is not a whole number in decimal digits: write 118")
 
 
 def _whole_numbers(_context: object, _parameter: object, texts: tuple[str, ...]) -> tuple[int, ...]:
@@ -104,11 +106,11 @@ def train(
 
     folder = resume
     if folder is None:
-        folder = runs.create(out or runs.fresh_path(chosen), chosen, engine or "auto", force=force)
+        folder = runs.create(out, chosen, engine or "auto", force=force)
     try:
         run = runs.resume(folder)
     except KeyboardInterrupt:
-        click.echo(f"interrupted; go on with: carrynet train --resume {folder}", err=True)
+        click.echo(f"interrupted; {runs.resume_hint(folder)}", err=True)
         sys.exit(INTERRUPTED)
     except Diverged as error:
         raise Diverged(f"{error} (the last good state is in {folder})") from None
@@ -216,21 +218,24 @@ def evaluate(run: Path | None, digits: int | None, as_json: bool) -> None:
 
 @cli.command(context_settings=_operands_follow)
 @click.argument("arguments", nargs=-1, required=True, metavar="[RUN] A B ...")
+@_run_option
 @_digits
 @_json
-def explain(arguments: tuple[str, ...], digits: int | None, as_json: bool) -> None:
+def explain(
+    arguments: tuple[str, ...], run: Path | None, digits: int | None, as_json: bool
+) -> None:
     """Show a problem digit by digit: state, output, margin and hidden units.
 
-    RUN may come first; everything that is not a number is taken for it.
+    RUN may come first, unless its name is a number; then use --run.
     """
     from carrynet.evaluation import work
     from carrynet.report import text
 
-    run, numbers = None, arguments
-    if not arguments[0].lstrip("-").isdecimal() and (
-        len(arguments) > 2 or Path(arguments[0]).is_dir()
-    ):
-        run, numbers = Path(arguments[0]), arguments[1:]
+    numbers = arguments
+    first = arguments[0]
+    named = not first.lstrip("-").isdecimal() and (len(arguments) > 2 or _is_folder(first))
+    if run is None and named:
+        run, numbers = Path(first), arguments[1:]
     loaded = _load(run)
     worked = work(loaded.network, [_whole_number(text) for text in numbers], digits, hidden=True)
     if as_json:
@@ -257,6 +262,13 @@ def bench(only: tuple[str, ...], rounds: int, as_json: bool) -> None:
         _print("\n\n".join([facts, *(result.to_markdown() for result in results)]))
 
 
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except OSError:
+        return False
+
+
 def _load(run: Path | None) -> "Run":
     from carrynet import runs
 
@@ -264,7 +276,7 @@ def _load(run: Path | None) -> "Run":
 
 
 def _print(result: str | dict[str, Any]) -> None:
-    click.echo(result if isinstance(result, str) else json.dumps(result, indent=2))
+    click.echo(result if isinstance(result, str) else json.dumps(result, indent=2, allow_nan=False))
 
 
 def _exit(right: bool) -> None:
@@ -281,19 +293,34 @@ def main() -> None:
     """Run the command line; every foreseen error is one line on standard error."""
     # Operands and answers may be longer than the 4,300 digits that Python converts by default.
     sys.set_int_max_str_digits(0)
+    for stream in (sys.stdout, sys.stderr):  # bars and signs that a console cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        code = cli.main(standalone_mode=False) or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except CarrynetError as error:
         _fail(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # our reader has gone, as in 'carrynet explain ... | head'
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except MemoryError:
+        _fail("there is not enough memory: try smaller digits, hidden or batch")
+    except OSError as error:  # a disk that is full or a folder that may not be read
+        _fail(f"{shorten(str(error.filename)) if error.filename else 'output'}: {error.strerror}")
 
 
 def _fail(message: str) -> None:
-    click.echo(f"carrynet: {message}", err=True)
+    with suppress(OSError):
+        click.echo(f"carrynet: {' '.join(message.split())}", err=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what cannot be written is not tried again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(2)

@@ -101,10 +101,12 @@ def plain_c(weights: Weights, words: Words, step: float) -> Job:
     if compiler is None:
         raise Absent("a C compiler")
     with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder) / "train.c", Path(folder) / "train.so"
+        source, code, library = (Path(folder) / f"train.{kind}" for kind in ("c", "o", "so"))
         source.write_text(C_SOURCE)
-        flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
-        subprocess.run([compiler, *flags, source, "-o", library, "-lm"], check=True)
+        flags = ["-O3", "-march=native", "-ffast-math", "-fPIC"]
+        subprocess.run([compiler, *flags, "-c", source, "-o", code], check=True)
+        # linked without -ffast-math, which would switch denormal numbers off in this process
+        subprocess.run([compiler, "-shared", code, "-o", library, "-lm"], check=True)
         function = ctypes.CDLL(str(library)).train
     x, y = _inputs(words)
 

@@ -1,13 +1,14 @@
 """Runs and problems as text for a terminal; every function returns a string."""
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from carrynet.cells import Array
 from carrynet.evaluation import Evaluation, Exhaustive, Sampled, Worked
-from carrynet.runs import Run
+from carrynet.runs import Run, program
 from carrynet.tasks import DIGITS, Task
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -38,7 +39,7 @@ def _advice(run: Run) -> str:
         return "it is wrong somewhere: try more problems (--set steps=...) or another --seed"
     task = run.network.task
     operands = " ".join(("118", "8", "3", "2")[: task.operands])
-    return f"carrynet {task.family.removesuffix('_by')} {operands}"
+    return f"{program()} {task.family.removesuffix('_by')} {operands}"
 
 
 def evaluation(evaluation: Evaluation, task: Task) -> str:
@@ -157,7 +158,7 @@ def explanation_json(worked: Worked) -> dict[str, Any]:
                 "predicted": machine.outputs[worked.predicted[t]],
                 "expected": machine.outputs[worked.expected[t]],
                 "margin": float(worked.margins[t]),
-                "hidden": worked.hidden[t].tolist(),
+                "hidden": [h if isfinite(h) else None for h in worked.hidden[t].tolist()],
             }
             for t, symbol in enumerate(worked.word)
         ],
@@ -166,7 +167,8 @@ def explanation_json(worked: Worked) -> dict[str, Any]:
 
 def bars(values: Array, low: float, high: float) -> str:
     """One block character for each value between low and high."""
-    scaled = (np.clip(values, low, high) - low) / (high - low) * (len(_BARS) - 1)
+    finite = np.nan_to_num(values, nan=low)
+    scaled = (np.clip(finite, low, high) - low) / (high - low) * (len(_BARS) - 1)
     return "".join(_BARS[i] for i in scaled.round().astype(int))
 
 
@@ -179,7 +181,8 @@ def _verdict(worked: Worked) -> str:
 
 def _range(hidden: Array, activation: str) -> tuple[float, float]:
     if activation == "relu":
-        return 0.0, float(hidden.max()) or 1.0
+        finite = hidden[np.isfinite(hidden)]
+        return 0.0, float(finite.max(initial=0)) or 1.0
     return (-1.0 if activation == "tanh" else 0.0), 1.0
 
 
