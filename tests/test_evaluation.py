@@ -254,6 +254,11 @@ def test_states_that_overflow_are_wrong_and_finite(engine: str) -> None:
     assert result.margin == -np.finfo(np.float32).max
     assert np.isfinite(evaluate(exploding, 8, engine=engine).margin)
     assert not work(exploding, (2**60, 1)).right
+    # infinitely wrong, in a way that leaves numbers
+    bias = exploding.weights._replace(Why=np.array([[1], [0]], np.float32))
+    infinite = Network(exploding.task, "relu", bias)
+    assert np.isfinite(sample(infinite, 64, engine=engine).margin)
+    assert np.isfinite(evaluate(infinite, 8, engine=engine).margin)
 
 
 def test_evaluations_as_json_and_back(forgetful: Network) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,9 @@ def test_nothing_is_overwritten_without_force(copy: Path, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="is a link"):
         cn.train(SHORT, out=tmp_path / "link", force=True)
     (tmp_path / "link").unlink()
+
+    with pytest.raises(InputError, match="is where you are"), chdir(copy):
+        cn.train(SHORT, out=".", force=True)
 
     cn.train(SHORT, out=copy, force=True, seed=7)
     assert cn.load(copy).recipe.seed == 7

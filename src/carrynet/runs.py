@@ -184,6 +184,8 @@ def _check_replaceable(path: Path, place: Path, force: bool) -> None:
         raise InputError(f"{path} is not a run: --force replaces nothing else") from None
     if place.is_symlink():
         raise InputError(f"{path} is a link: --force replaces folders only")
+    if place in (Path.cwd(), *Path.cwd().parents):
+        raise InputError(f"{path} is where you are: --force cannot replace it from inside")
     foreign = sorted(file.name for file in place.iterdir() if not _is_ours(file))
     if foreign:
         raise InputError(f"{path} holds {foreign[0]}, which is not carrynet's: move it away first")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.cells import Array
-from carrynet.engines.reference import Prefixes, Tally
+from carrynet.engines.reference import Prefixes, Tally, numbers
 from carrynet.errors import CarrynetError
 from carrynet.network import Network, Weights
 from carrynet.optim import BETA1, BETA2, Moments
@@ -224,7 +224,7 @@ def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
             *(len(state[some]), prefixes.word + i, depth, network.task.headroom, symbols),
         )
     wrong = int(tally[1])
-    return Tally(int(tally[0]), float(margin[0]), None if wrong == _NONE else wrong)
+    return Tally(int(tally[0]), float(numbers(margin)[0]), None if wrong == _NONE else wrong)
 
 
 def follow(network: Network, words: Words) -> tuple[NDArray[np.int32], float]:
@@ -239,7 +239,7 @@ def follow(network: Network, words: Words) -> tuple[NDArray[np.int32], float]:
         *(_buffer(8 * layout.width), _buffer(4, np.int32), first_error, margin),
         *(*words.shape, table.delta.shape[1]),
     )
-    return first_error, float(margin[0])
+    return first_error, float(numbers(margin)[0])
 
 
 _NONE = 2**63 - 1  # no word is wrong
