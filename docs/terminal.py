@@ -4,6 +4,7 @@ uv run --group docs python docs/terminal.py
 """
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,8 @@ WIDTH = 96
 
 
 def main() -> None:
+    # shown as typed where carrynet is installed, without 'uv run' in front
+    environment = {k: v for k, v in os.environ.items() if k != "UV_RUN_RECURSION_DEPTH"}
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     with tempfile.TemporaryDirectory() as cwd:
         for command in COMMANDS:
@@ -26,6 +29,7 @@ def main() -> None:
             done = subprocess.run(
                 [sys.executable, "-m", *command.split()],
                 cwd=cwd,
+                env=environment,
                 check=True,
                 capture_output=True,
                 text=True,

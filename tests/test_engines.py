@@ -1,6 +1,9 @@
 """Engines: what an update is, against loops written independently."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,6 +190,29 @@ def test_auto_takes_what_works_and_says_so_once(
     ]
     with pytest.raises(Unavailable, match="llvmlite cannot be imported"):
         engines.get("native", 32, "float32")
+
+
+def test_without_llvmlite_numpy_serves(tmp_path: Path) -> None:
+    script = (
+        "import sys\nsys.modules['llvmlite'] = None\n"
+        "sys.argv = ['carrynet', 'train', '--hidden', '4', '--set', 'steps=20', *sys.argv[1:]]\n"
+        "from carrynet.cli import main\nmain()"
+    )
+    said = []
+    for engine in ("auto", "native"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, "--engine", engine, "--out", str(tmp_path / engine)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        said.append((done.returncode, "numpy engine" in done.stdout, done.stderr))
+    reason = "llvmlite cannot be imported: import of llvmlite halted; None in sys.modules"
+    assert said == [
+        (1, True, f"carrynet: {reason}; using the NumPy engine\n"),
+        (2, False, f"carrynet: {reason}\n"),
+    ]
+    assert not (tmp_path / "native").exists()
 
 
 def test_engines_say_what_they_refuse() -> None:

@@ -150,10 +150,10 @@ class _Cell(Code):
         P, L = self.layout.width, self.lanes
         sets = max(1, 8 // (rows * len(columns)))
         unrolled = P if rows == 1 and P * len(columns) <= 256 else 4
-        none: list[Value | None] = [None] * (sets * rows * len(columns))
-        sums = none
+        size = rows * len(columns)
+        sums: list[Value | None] = [None] * (sets * size)
         if start is not None:
-            sums[: rows * len(columns)] = [value for row in start for value in row]
+            sums[:size] = [value for row in start for value in row]
 
         def turn(k: Integer, *carried: Value | None) -> list[Value | None]:
             sums = list(carried)
@@ -172,7 +172,6 @@ class _Cell(Code):
         else:
             zero = self.constant(0.0)
             sums = self.loop(P, turn, [zero if s is None else s for s in sums], step=unrolled)
-        size = rows * len(columns)
         while len(sums) > size:
             half = len(sums) // 2
             sums = [self.fadd(sums[i], sums[half + i]) for i in range(half)]

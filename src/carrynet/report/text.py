@@ -20,7 +20,7 @@ def summary(run: Run) -> str:
     kind = f"{recipe.hidden} {recipe.activation} units, seed {recipe.seed}, {run.engine} engine"
     lines = [
         f"recipe      {recipe.name}: {recipe.task}, {recipe.digits} digits, {kind}",
-        f"trained     {recipe.problems:,} problems in {run.seconds:.1f} s",
+        f"trained     {recipe.problems:,} problems in {run.seconds:.2f} s",
         "",
         f"error       {last.error:.4f}, summed over the digits of the last problem",
         f"predicted   {_digits(last.predicted, last)}",
