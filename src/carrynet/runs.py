@@ -236,6 +236,8 @@ def _appear(place: Path, recipe: Recipe, engine: str, force: bool) -> bool:
 
 def _lives(suffix: str) -> bool:
     """Whether the process lives whose number a hidden name carries."""
+    if os.name == "nt":
+        return True  # there, to ask is to kill
     try:
         os.kill(int(suffix.removeprefix(".")), 0)
     except (ValueError, ProcessLookupError):

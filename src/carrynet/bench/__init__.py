@@ -143,7 +143,7 @@ def tutorial_job(rounds: int) -> list[Comparison]:
         "JAX, jitted scans": lambda: rivals.jax_scan(*given),
         "NumPy engine": lambda: ours(reference),
         "the tutorial's loop": lambda: rivals.loop(*given),
-        "PyTorch nn.RNN, eager": lambda: rivals.torch_rnn(*given),
+        "PyTorch nn.RNN (tanh), eager": lambda: rivals.torch_rnn(*given),
     }
     given = (network.weights, words[:, 0], stage.step)
     ready, absent = _ready(jobs, agree=2e-2)
