@@ -445,9 +445,9 @@ def _key(kernel: str, shape: "Shape") -> bytes:
 def _generator() -> str:
     """A digest of the modules that write the code, so that no version of them is forgotten."""
     digest = hashlib.sha256()
-    for module in (kernels, vector):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    kernel_files = sorted(Path(str(kernels.__file__)).parent.glob("*.py"))
+    for file in (*kernel_files, Path(str(vector.__file__)), Path(__file__)):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

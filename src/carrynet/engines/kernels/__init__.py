@@ -1,0 +1,59 @@
+"""The native kernels: LLVM IR for exactly one shape of network.
+
+Shapes: B batch, T time, X input, H hidden, Y output, S symbols, Q machine states,
+J inputs that a symbol can switch on; L the lanes of a vector.  H is padded to P, a
+multiple of L, with units that stay at zero.
+
+Parameters lie in one array of float32 (see `Layout`): Wxh (X+1, P), whose last row
+is always zero; Whh (P, P); bh (P,); Why (Y, P); by (Y padded).  A symbol's inputs are
+0 or 1, so that x Wxh is the sum of the J rows that it switches on; `active` (S, J)
+holds where they begin, and that of the zero row for inputs that are off.
+
+Products come in two forms, both with all sums in registers:
+
+    gemm    C[r] = C0[r] + sum_k A[r, k] W[k]         rows of states through weights
+    rank    C[i] += sum_k A[k, i] B[k]                gradients, over time and batch
+
+For the way back W^T is kept beside W and takes the same updates, or is made anew.
+They are methods of `cell.Cell`.  `train` and `across` make updates, `judge` holds `walk`,
+the tree of prefixes, and `follow`, for long words.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import llvmlite.ir as ir
+
+from carrynet.engines.kernels.across import ACROSS, across, across_offsets
+from carrynet.engines.kernels.judge import BLOCK, FOLLOW, WALK, follow, walk, walk_room
+from carrynet.engines.kernels.peak import PEAK_CHAINS, peak
+from carrynet.engines.kernels.shape import Layout, Shape
+from carrynet.engines.kernels.train import TRAIN, train
+
+__all__ = [
+    "BLOCK",
+    "KERNELS",
+    "PEAK_CHAINS",
+    "Kernel",
+    "Layout",
+    "Shape",
+    "across_offsets",
+    "walk_room",
+]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How a kernel is written, and the arrays that it takes, by name and NumPy type."""
+
+    write: Callable[[Shape], ir.Module]
+    arrays: Mapping[str, str]
+
+
+KERNELS = {
+    "train": Kernel(train, TRAIN),
+    "across": Kernel(across, ACROSS),
+    "walk": Kernel(walk, WALK),
+    "follow": Kernel(follow, FOLLOW),
+    "peak": Kernel(peak, {"numbers": "f4"}),
+}

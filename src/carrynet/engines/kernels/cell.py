@@ -1,0 +1,176 @@
+"""Code with the cell of one shape, and the two products that all kernels are made of."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import llvmlite.ir as ir
+
+from carrynet.engines.kernels.shape import Layout, Shape
+from carrynet.engines.vector import Code, Integer, Value
+
+Rows = list[list[Value]]  # vectors by row and column
+
+
+class Cell(Code):
+    """Code with the cell and the two products of one shape."""
+
+    def __init__(
+        self,
+        module: ir.Module,
+        name: str,
+        arrays: Iterable[str],
+        integers: Sequence[str],
+        shape: Shape,
+    ) -> None:
+        super().__init__(module, name, list(arrays), integers, shape.lanes)
+        self.shape, self.layout = shape, Layout(shape)
+        self.registers = 32 if shape.lanes == 16 else 16
+
+    def f(self, z: Value) -> Value:
+        """The activation."""
+        if self.shape.activation == "relu":
+            return self.at_least(0.0, z)
+        return self.tanh(z) if self.shape.activation == "tanh" else self.sigmoid(z)
+
+    def activate(self, z: Value, column: int) -> Value:
+        """f(z) for a column of units, zero in the padding, where sigmoid(0) is not."""
+        L, H, y = self.lanes, self.shape.hidden, self.f(z)
+        if (column + 1) * L <= H or self.shape.activation != "sigmoid":
+            return y
+        mask = [1.0 if column * L + lane < H else 0.0 for lane in range(L)]
+        return self.fmul(y, ir.Constant(self.vector, mask))
+
+    def slope(self, y: Value) -> Value:
+        """f'(z) from y = f(z)."""
+        if self.shape.activation == "relu":
+            positive = self.builder.fcmp_ordered(">", y, self.constant(0.0))
+            return self.builder.select(positive, self.constant(1.0), self.constant(0.0))
+        first = y if self.shape.activation == "sigmoid" else self.constant(1.0)
+        return self.fsub(first, self.fmul(y, y))
+
+    def gemm(
+        self,
+        rows: int,
+        columns: Sequence[int],
+        a: Value,
+        a_row: Integer,
+        w: Value,
+        start: Rows | None,
+    ) -> Rows:
+        """start[r] + sum_k a[r, k] w[k], for some columns; a[r] begins at a + r * P.
+
+        Few sums at once would wait for one another: then k is dealt out to several
+        sets of sums, which are added at the end.
+        """
+        P, L = self.layout.width, self.lanes
+        sets = max(1, 8 // (rows * len(columns)))
+        unrolled = P if rows == 1 and P * len(columns) <= 256 else 4
+        size = rows * len(columns)
+        sums: list[Value | None] = [None] * (sets * size)
+        if start is not None:
+            sums[:size] = [value for row in start for value in row]
+
+        def turn(k: Integer, *carried: Value | None) -> list[Value | None]:
+            sums = list(carried)
+            for j in range(unrolled):
+                here = self.add(k, j)
+                weights = [self.load(w, self.add(self.mul(here, P), v * L)) for v in columns]
+                for r in range(rows):
+                    value = self.broadcast(a, self.add(self.add(a_row, r * P), here))
+                    for c, weight in enumerate(weights):
+                        i = ((j % sets) * rows + r) * len(columns) + c
+                        sums[i] = self.fma(value, weight, sums[i])
+            return sums
+
+        if unrolled == P:
+            sums = turn(0, *sums)
+        else:
+            zero = self.constant(0.0)
+            sums = self.loop(P, turn, [zero if s is None else s for s in sums], step=unrolled)
+        while len(sums) > size:
+            half = len(sums) // 2
+            sums = [self.fadd(sums[i], sums[half + i]) for i in range(half)]
+        return [sums[r * len(columns) : (r + 1) * len(columns)] for r in range(rows)]
+
+    def column_tiles(self, most: int) -> list[range]:
+        """The columns, in groups of at most `most`."""
+        C = self.layout.columns
+        return [range(i, min(i + most, C)) for i in range(0, C, most)]
+
+    def each_row(self, count: Integer, tile: int, body: Callable[[Integer, int], None]) -> None:
+        """`body(first, rows)` for all rows in tiles, then for the rest one by one."""
+        if count == 1:
+            body(0, 1)
+            return
+        tiled = self.mul(self.div(count, tile), tile)
+        self.loop(tiled, lambda row: body(row, tile), step=tile)
+        self.loop(count, lambda row: body(row, 1), start=tiled)
+
+    def rank(
+        self,
+        target: Value,
+        offset: int,
+        a: Value,
+        a_row: Integer,
+        b: Value,
+        b_row: Integer,
+        count: Integer,
+        *,
+        add: bool = True,
+    ) -> None:
+        """target[i] (+)= sum_k a[k, i] b[k] over `count` rows of P, for all P rows i."""
+        P, L = self.layout.width, self.lanes
+        for columns in self.column_tiles(4):
+            sums_at_once = 16 if self.registers == 32 else 8
+            # a power of two up to 8, so that it divides P
+            height = 1 << min(3, (sums_at_once // len(columns)).bit_length() - 1)
+
+            def tile(i: Value, columns: range = columns, height: int = height) -> None:
+                places = [
+                    self.add(offset + v * L, self.mul(self.add(i, r), P))
+                    for r in range(height)
+                    for v in columns
+                ]
+                sums = [self.load(target, place) if add else self.constant(0.0) for place in places]
+
+                def turn(k: Value, *sums: Value) -> list[Value]:
+                    shift = self.mul(k, P)
+                    right = [self.load(b, self.add(self.add(b_row, shift), v * L)) for v in columns]
+                    from_a = self.add(self.add(a_row, shift), i)
+                    left = [self.broadcast(a, self.add(from_a, r)) for r in range(height)]
+                    return [
+                        self.fma(left[n // len(columns)], right[n % len(columns)], s)
+                        for n, s in enumerate(sums)
+                    ]
+
+                sums = self.loop(count, turn, sums)
+                for value, place in zip(sums, places, strict=True):
+                    self.store(value, target, place)
+
+            self.loop(P, tile, step=height)
+
+    def drive(self, symbol: Value, columns: Sequence[int]) -> list[Value]:
+        """X Wxh + bh of a symbol, by the rows that it switches on."""
+        sums: list[Value] | None = None
+        if self.shape.biases:
+            sums = [self.load(self.p, self.layout.bh + v * self.lanes) for v in columns]
+        for j in range(self.shape.active):
+            row = self.integer(self.active, self.add(self.mul(symbol, self.shape.active), j), 32)
+            rows = [self.load(self.p, self.add(row, v * self.lanes)) for v in columns]
+            sums = (
+                rows
+                if sums is None
+                else [self.fadd(*pair) for pair in zip(sums, rows, strict=True)]
+            )
+        assert sums is not None
+        return sums
+
+    def logit(self, h: Value, h_row: Integer, y: int) -> Value:
+        """One logit of a hidden state, a single float."""
+        dot: Value | None = None
+        for v in range(self.layout.columns):
+            weight = self.load(self.p, self.layout.Why + y * self.layout.width + v * self.lanes)
+            dot = self.fma(self.load(h, self.add(h_row, v * self.lanes)), weight, dot)
+        total = self.total(dot)
+        if self.shape.biases:
+            total = self.fadd(total, self.scalar(self.p, self.layout.by + y))
+        return total

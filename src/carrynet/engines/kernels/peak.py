@@ -1,0 +1,25 @@
+"""Nothing but multiply-adds: what the others are measured against."""
+
+import llvmlite.ir as ir
+
+from carrynet.engines.kernels.cell import Cell
+from carrynet.engines.kernels.shape import Shape
+from carrynet.engines.vector import Value
+
+PEAK_CHAINS = 16
+"""Independent multiply-adds in each turn of `peak`."""
+
+
+def peak(shape: Shape) -> ir.Module:
+    """`peak(...)`: nothing but multiply-adds in registers, to measure how many there can be."""
+    module = ir.Module("peak")
+    k = Cell(module, "peak", {"numbers": "f4"}, ("turns",), shape)
+    chains = [k.load(k.numbers, i * k.lanes) for i in range(PEAK_CHAINS)]
+    factor = k.load(k.numbers, PEAK_CHAINS * k.lanes)
+
+    def turn(_: Value, *chains: Value) -> list[Value]:
+        return [k.fma(chain, factor, factor) for chain in chains]
+
+    k.store_all(k.loop(k.turns, turn, chains), k.numbers, 0)
+    k.done()
+    return module

@@ -1,0 +1,69 @@
+"""Which network a kernel is made for, and where its parameters lie."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a kernel is made for; equal shapes share machine code."""
+
+    lanes: int  # L
+    hidden: int  # H
+    inputs: int  # X
+    active: int  # J
+    outputs: int  # Y
+    activation: str = "sigmoid"
+    loss: str = ""  # of training only
+    readout: str = "bits"
+    optimiser: str = ""
+    biases: bool = True
+    alone: bool = False  # one problem for each update
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parameters lie, in floats."""
+
+    shape: Shape
+
+    @property
+    def columns(self) -> int:
+        """P / L, the vectors of a hidden state."""
+        # at least 8 units, so that loops over units can be unrolled by 8
+        multiple = max(8, self.shape.lanes)
+        return -(-self.shape.hidden // multiple) * multiple // self.shape.lanes
+
+    @property
+    def width(self) -> int:
+        """P, the padded number of hidden units."""
+        return self.columns * self.shape.lanes
+
+    @property
+    def Whh(self) -> int:
+        """Where Whh begins."""
+        return (self.shape.inputs + 1) * self.width
+
+    @property
+    def bh(self) -> int:
+        """Where bh begins."""
+        return self.Whh + self.width**2
+
+    @property
+    def Why(self) -> int:
+        """Where Why begins, transposed."""
+        return self.bh + self.width
+
+    @property
+    def by(self) -> int:
+        """Where by begins."""
+        return self.Why + self.shape.outputs * self.width
+
+    @property
+    def output_width(self) -> int:
+        """Y, padded to vectors."""
+        return -(-self.shape.outputs // self.shape.lanes) * self.shape.lanes
+
+    @property
+    def size(self) -> int:
+        """How many floats there are."""
+        return self.by + self.output_width
