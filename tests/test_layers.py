@@ -12,6 +12,7 @@ LAYERS = [
     "tasks",
     "recipe rng",
     "cells problems",
+    "files",
     "network",
     "optim",
     "engines.vector",

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import runs, training
+from carrynet import files, runs, training
 from carrynet.errors import InputError, RunError
 from carrynet.recipe import RECIPES, Recipe, Stage
 from carrynet.training import Progress
@@ -462,11 +462,11 @@ def test_an_impossible_checkpoint_is_refused(
 ) -> None:
     """Whole and with a right digest, but not what this training can have written."""
     checkpoint = interrupted(tmp_path / "run", ADAM)
-    tensors, facts = runs._read_tensors(checkpoint)
+    tensors, facts = files.read_tensors(checkpoint)
     del facts["digest"]
     change(tensors, facts)
     tensors = {name: np.asarray(tensor) for name, tensor in tensors.items()}
-    runs._write_tensors(checkpoint, tensors, {**facts, "digest": runs._digest(tensors, facts)})
+    files.write_tensors(checkpoint, tensors, {**facts, "digest": runs._digest(tensors, facts)})
     with pytest.raises(RunError, match=r"checkpoint.safetensors is damaged") as caught:
         cn.resume(tmp_path / "run")
     assert "\n" not in str(caught.value)

@@ -24,20 +24,17 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from carrynet import __version__, engines, recipe as recipes, training
+from carrynet import __version__, engines, files, recipe as recipes, training
 from carrynet.cells import Array
-from carrynet.errors import CarrynetError, InputError, RunError, shorten
+from carrynet.errors import InputError, RunError, shorten
 from carrynet.evaluation import Evaluation, Worked, examine, work
 from carrynet.network import Network, Weights
 from carrynet.optim import BUFFERS
@@ -105,7 +102,7 @@ class Run:
         Raises `InputError` when `path` exists, unless `force` and it is a run.
         """
         folder = create(path, self.recipe, self.engine, force=force)
-        _write(folder / "metrics.jsonl", _json_lines(self.metrics))
+        files.write(folder / "metrics.jsonl", files.json_lines(self.metrics))
         _write_model(folder, self.network, self.seconds)
         return _write_evaluation(folder, self.evaluation)
 
@@ -161,12 +158,12 @@ def create(
         place = Path(os.path.abspath(path))  # noqa: PTH100
         if os.path.lexists(place):
             _check_replaceable(Path(path), place, force)
-        if not _guard(path, _appear, place, recipe, chosen, force):
+        if not files.guard(path, _appear, place, recipe, chosen, force):
             raise _exists(Path(path))
         return Path(path)
     while True:
         place = fresh_path(recipe)
-        if _guard(place, _appear, place, recipe, chosen, False):
+        if files.guard(place, _appear, place, recipe, chosen, False):
             return place
         # another process has just taken the name
 
@@ -201,8 +198,8 @@ def _appear(place: Path, recipe: Recipe, engine: str, force: bool) -> bool:
     text = recipe.to_toml()
     try:
         beside.mkdir(parents=True)
-        _write(beside / "recipe.toml", text)
-        _write_json(
+        files.write(beside / "recipe.toml", text)
+        files.write_json(
             beside / "config.json",
             {
                 "format": FORMAT,
@@ -211,7 +208,7 @@ def _appear(place: Path, recipe: Recipe, engine: str, force: bool) -> bool:
                 "python": sys.version.split()[0],
                 "numpy": np.__version__,
                 "engine": engine,
-                "recipe_sha256": _sha256(text.encode()),
+                "recipe_sha256": files.sha256(text.encode()),
                 "status": "training",
             },
         )
@@ -292,10 +289,10 @@ def load(path: str | Path) -> Run:
     if config["status"] != "complete":
         raise RunError(f"{folder} is unfinished: {resume_hint(folder)}")
     file = folder / "evaluation.json"
-    data = _read_bytes(file)
-    if _sha256(data) != config["evaluation_sha256"]:
-        raise _damaged(file, "it is not the evaluation that the run was finished with")
-    with _reading(file):
+    data = files.read_bytes(file)
+    if files.sha256(data) != config["evaluation_sha256"]:
+        raise files.damaged(file, "it is not the evaluation that the run was finished with")
+    with files.reading(file):
         evaluation = Evaluation.from_json(json.loads(data))
     return Run(
         recipe,
@@ -371,11 +368,11 @@ class _Recorder:
     def __init__(self, folder: Path, recipe: Recipe, state: State | None, seconds: float) -> None:
         shown = 0 if state is None else _shown(recipe, state)
         kept = [line for line in _read_metrics(folder) if line["problem"] <= shown]
-        _write(folder / "metrics.jsonl", _json_lines(kept))
+        files.write(folder / "metrics.jsonl", files.json_lines(kept))
         # the very first state too can be saved, should training go wrong at once
         self._state = state or training.start(recipe)
         self._folder, self._before = folder, seconds
-        self._file = _guard(folder, (folder / "metrics.jsonl").open, "a", encoding="utf-8")
+        self._file = files.guard(folder, (folder / "metrics.jsonl").open, "a", encoding="utf-8")
         self._started = self._saved = time.monotonic()
 
     @property
@@ -385,18 +382,18 @@ class _Recorder:
 
     def __call__(self, progress: Progress) -> None:
         self._state = progress.state
-        _guard(self._file.name, self._file.write, _json_lines([_metrics(progress)]))
+        files.guard(self._file.name, self._file.write, files.json_lines([_metrics(progress)]))
         if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
             self.checkpoint()
 
     def checkpoint(self) -> None:
         # metrics first: a checkpoint never knows of more than they do
-        _guard(self._file.name, self._file.flush)
+        files.guard(self._file.name, self._file.flush)
         _write_checkpoint(self._folder, self._state, self.seconds)
         self._saved = time.monotonic()
 
     def close(self) -> None:
-        _guard(self._file.name, self._file.close)
+        files.guard(self._file.name, self._file.close)
 
 
 def _shown(recipe: Recipe, state: State) -> int:
@@ -408,48 +405,6 @@ def _shown(recipe: Recipe, state: State) -> int:
 
 
 # Writing -----------------------------------------------------------------------------
-
-
-def _guard(place: object, action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Do something to the disk; what the system refuses becomes one line."""
-    try:
-        return action(*arguments, **options)
-    except OSError as error:
-        raise RunError(f"cannot write {place}: {error.strerror or error}") from None
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Write a whole file or leave what was there."""
-    data = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-
-    def action() -> None:
-        try:
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-
-    _guard(path, action)
-
-
-def _json_lines(documents: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(document) + "\n" for document in documents)
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
-
-
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    _write(path, _json(document))
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _is_ours(file: Path) -> bool:
@@ -469,26 +424,26 @@ def _write_model(folder: Path, network: Network, seconds: float) -> None:
         "activation": network.activation,
         "weights_sha256": network.digest(),
     }
-    _write_tensors(folder / "model.safetensors", network.weights._asdict(), facts)
+    files.write_tensors(folder / "model.safetensors", network.weights._asdict(), facts)
     _set_status(folder, "trained", seconds=seconds, weights_sha256=network.digest())
 
 
 def _write_evaluation(folder: Path, evaluation: Evaluation) -> Run:
     """Write the evaluation and the model card and, after them, that the run is complete."""
-    document = _json(evaluation.to_json())
-    _write(folder / "evaluation.json", document)
+    document = files.json_text(evaluation.to_json())
+    files.write(folder / "evaluation.json", document)
     config = _read_config(folder)
     recipe = _read_recipe(folder, config)
-    _write(folder / "README.md", model_card(recipe, config, evaluation))
+    files.write(folder / "README.md", model_card(recipe, config, evaluation))
     for file in folder.iterdir():
         if file.name == "checkpoint.safetensors" or _is_leftover(file):
-            _guard(file, file.unlink)
-    _set_status(folder, "complete", evaluation_sha256=_sha256(document.encode()))
+            files.guard(file, file.unlink)
+    _set_status(folder, "complete", evaluation_sha256=files.sha256(document.encode()))
     return load(folder)
 
 
 def _set_status(folder: Path, status: str, **more: Any) -> None:
-    _write_json(folder / "config.json", {**_read_config(folder), "status": status, **more})
+    files.write_json(folder / "config.json", {**_read_config(folder), "status": status, **more})
 
 
 def _write_checkpoint(folder: Path, state: State, seconds: float) -> None:
@@ -502,14 +457,7 @@ def _write_checkpoint(folder: Path, state: State, seconds: float) -> None:
         "seconds": seconds,
     }
     facts["digest"] = _digest(tensors, facts)
-    _write_tensors(folder / "checkpoint.safetensors", tensors, facts)
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-    # One key of metadata: safetensors writes several in random order, and equal runs are to
-    # have equal files.
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    _write(path, safetensors.numpy.save(contiguous, {"carrynet": json.dumps(facts)}))
+    files.write_tensors(folder / "checkpoint.safetensors", tensors, facts)
 
 
 def _named(prefix: str, weights: Weights) -> dict[str, Array]:
@@ -568,39 +516,6 @@ Weights: `model.safetensors`, SHA-256 of the network `{config["weights_sha256"]}
 # Reading -----------------------------------------------------------------------------
 
 
-def _damaged(path: Path, error: object) -> RunError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return RunError(f"{path} is damaged or not carrynet's: {reason}")
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Whatever can go wrong with a file's contents becomes one line that names it."""
-    try:
-        yield
-    except RunError:
-        raise
-    except (
-        *(CarrynetError, safetensors.SafetensorError, ValueError, KeyError, TypeError),
-        *(AttributeError, IndexError, OverflowError, RecursionError),
-    ) as error:
-        raise _damaged(path, error) from None
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise ValueError(what)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise RunError(f"{path.parent} is damaged: it has no {path.name}") from None
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from None
-
-
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
         is_folder, is_run = folder.is_dir(), (folder / "config.json").exists()
@@ -611,8 +526,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not is_run:
         raise RunError(f"{folder} is not a run: it has no config.json")
     path = folder / "config.json"
-    with _reading(path):
-        config = json.loads(_read_bytes(path).decode())
+    with files.reading(path):
+        config = json.loads(files.read_bytes(path).decode())
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise RunError(f"{folder} is not a run: {path.name} is not of format {FORMAT}")
     if config.get("version") != FORMAT_VERSION:
@@ -629,52 +544,43 @@ def _read_config(folder: Path) -> dict[str, Any]:
         needed.update(seconds=(int, float), weights_sha256=str)
     if config.get("status") == "complete":
         needed.update(evaluation_sha256=str)
-    with _reading(path):
+    with files.reading(path):
         for key, kind in needed.items():
-            _require(isinstance(config.get(key), kind), f"{key} is missing or wrong")
+            files.require(isinstance(config.get(key), kind), f"{key} is missing or wrong")
         known = config["status"] in ("training", "trained", "complete")
-        _require(known, f"unknown status {config['status']!r}")
+        files.require(known, f"unknown status {config['status']!r}")
     return config
 
 
 def _read_recipe(folder: Path, config: Mapping[str, Any]) -> Recipe:
     path = folder / "recipe.toml"
-    data = _read_bytes(path)
-    with _reading(path):
-        unchanged = _sha256(data) == config["recipe_sha256"]
-        _require(unchanged, "it is not the recipe that the run was started with")
+    data = files.read_bytes(path)
+    with files.reading(path):
+        unchanged = files.sha256(data) == config["recipe_sha256"]
+        files.require(unchanged, "it is not the recipe that the run was started with")
         return Recipe.from_toml(data.decode())
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays of a safetensors file, and the facts that carrynet wrote beside them."""
-    data = _read_bytes(path)
-    with _reading(path):
-        tensors = safetensors.numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts = json.loads(header["__metadata__"]["carrynet"])
-        _require(isinstance(facts, dict), "its metadata are not carrynet's")
-        return tensors, facts
 
 
 def _read_weights(tensors: Mapping[str, Array], recipe: Recipe) -> Weights:
     """The weights among tensors by name, which must be those of the recipe's network."""
     names = ", ".join(sorted(tensors)) or "nothing"
-    _require(tensors.keys() == set(Weights._fields), f"it holds {names}")
+    files.require(tensors.keys() == set(Weights._fields), f"it holds {names}")
     network = Network(parse(recipe.task), recipe.activation, Weights(**tensors))
     fits = (network.hidden, network.dtype.name) == (recipe.hidden, recipe.dtype)
-    _require(fits, f"it has {network.hidden} units in {network.dtype}, which the recipe has not")
+    files.require(
+        fits, f"it has {network.hidden} units in {network.dtype}, which the recipe has not"
+    )
     return network.weights
 
 
 def _read_model(folder: Path, config: Mapping[str, Any]) -> Network:
     path, recipe = folder / "model.safetensors", _read_recipe(folder, config)
-    tensors, _ = _read_tensors(path)
-    with _reading(path):
+    tensors, _ = files.read_tensors(path)
+    with files.reading(path):
         weights = _read_weights(tensors, recipe)
         network = Network(parse(recipe.task), recipe.activation, weights)
         ours = network.digest() == config["weights_sha256"]
-        _require(ours, "its weights are not those that the run was finished with")
+        files.require(ours, "its weights are not those that the run was finished with")
         return network
 
 
@@ -683,15 +589,15 @@ def _read_checkpoint(folder: Path, recipe: Recipe) -> tuple[State | None, float]
     path = folder / "checkpoint.safetensors"
     if not path.exists():
         return None, 0.0
-    tensors, facts = _read_tensors(path)
-    with _reading(path):
+    tensors, facts = files.read_tensors(path)
+    with files.reading(path):
         digest = facts.pop("digest", None)
-        _require(digest == _digest(tensors, facts), "its contents do not match its digest")
+        files.require(digest == _digest(tensors, facts), "its contents do not match its digest")
         mine = facts["recipe"] == _read_config(folder)["recipe_sha256"]
-        _require(mine, "it belongs to another recipe")
+        files.require(mine, "it belongs to another recipe")
         stage, step, seconds = (facts[key] for key in ("stage", "step", "seconds"))
-        _require(type(stage) is int and type(step) is int, "it does not say where training is")
-        _require(type(seconds) is float and 0 <= seconds < 1e12, "its time is wrong")
+        files.require(type(stage) is int and type(step) is int, "it does not say where training is")
+        files.require(type(seconds) is float and 0 <= seconds < 1e12, "its time is wrong")
         groups: dict[str, dict[str, Array]] = {}
         for name, tensor in tensors.items():
             group, _, part = name.rpartition(".")
@@ -701,11 +607,11 @@ def _read_checkpoint(folder: Path, recipe: Recipe) -> tuple[State | None, float]
             _read_weights(groups.pop(f"moments.{i}"), recipe) for i in range(len(groups))
         )
         ended = stage == len(recipe.stages)
-        _require(ended or 0 <= stage < len(recipe.stages), f"there is no stage {stage}")
+        files.require(ended or 0 <= stage < len(recipe.stages), f"there is no stage {stage}")
         steps = 1 if ended else recipe.stages[stage].steps
-        _require(0 <= step < steps, f"stage {stage} has no step {step}")
+        files.require(0 <= step < steps, f"stage {stage} has no step {step}")
         buffers = 0 if ended else BUFFERS[recipe.stages[stage].optimiser]
-        _require(len(moments) == buffers, f"it has {len(moments)} moments, not {buffers}")
+        files.require(len(moments) == buffers, f"it has {len(moments)} moments, not {buffers}")
         network = Network(parse(recipe.task), recipe.activation, weights)
         return State(network, moments, stage, step), seconds
 
@@ -715,8 +621,8 @@ def _read_metrics(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
     if not path.exists():
         return []
-    with _reading(path):
-        lines = [json.loads(text) for text in _read_bytes(path).decode().split("\n")[:-1]]
+    with files.reading(path):
+        lines = [json.loads(text) for text in files.read_bytes(path).decode().split("\n")[:-1]]
         for line in lines:
-            _require(type(line["problem"]) is int, "a line has no problem")
+            files.require(type(line["problem"]) is int, "a line has no problem")
         return lines

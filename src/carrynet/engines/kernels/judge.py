@@ -1,6 +1,5 @@
 """Words followed and judged: the tree of prefixes, and long words."""
 
-
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.cell import Cell, Rows

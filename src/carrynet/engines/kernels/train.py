@@ -1,6 +1,5 @@
 """Updates of one network: `network.bptt` and an optimiser, in machine code."""
 
-
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.cell import Cell, Rows
