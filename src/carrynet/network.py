@@ -261,7 +261,7 @@ class Network:
 
     @property
     def drives(self) -> Array:
-        """X Wxh + bh for every symbol: shape (S, H)."""
+        """x Wxh + bh for every symbol: shape (S, H)."""
         vectors = tables(self.task).vectors.astype(self.dtype)
         return vectors @ self.weights.Wxh + self.weights.bh
 

@@ -1,6 +1,6 @@
 """The native engine: machine code for exactly this network's shape, built with llvmlite.
 
-Kernels are in `kernels.py`; here they are compiled, kept in a cache of object files,
+Kernels are in `kernels/`; here they are compiled, kept in a cache of object files,
 loaded and called.  ctypes lets go of the interpreter's lock during a call, so that
 threads run kernels side by side.  float32 only, up to 256 hidden units.
 """

@@ -54,27 +54,27 @@ class Code:
         return ir.Constant(INT, value) if isinstance(value, int) else value
 
     def add(self, a: Integer, b: Integer) -> Integer:
-        """A + b."""
+        """a + b."""
         if isinstance(a, int) and isinstance(b, int):
             return a + b
         return a if b == 0 else self.builder.add(self.i64(a), self.i64(b))
 
     def sub(self, a: Integer, b: Integer) -> Integer:
-        """A - b."""
+        """a - b."""
         return self.builder.sub(self.i64(a), self.i64(b))
 
     def mul(self, a: Integer, b: Integer) -> Integer:
-        """A * b."""
+        """a * b."""
         if isinstance(a, int) and isinstance(b, int):
             return a * b
         return a if b == 1 else self.builder.mul(self.i64(a), self.i64(b))
 
     def div(self, a: Integer, b: int) -> Integer:
-        """A // b, for a >= 0."""
+        """a // b, for a >= 0."""
         return a if b == 1 else self.builder.udiv(self.i64(a), self.i64(b))
 
     def less(self, a: Integer, b: Integer) -> Value:
-        """A < b."""
+        """a < b."""
         return self.builder.icmp_signed("<", self.i64(a), self.i64(b))
 
     # Control
@@ -179,22 +179,22 @@ class Code:
         return self.builder.shuffle_vector(first, nothing, ir.Constant(self.integers, None))
 
     def fma(self, a: Value, b: Value, c: Value | None) -> Value:
-        """A * b + c; without c, a * b."""
+        """a * b + c; without c, a * b."""
         if c is None:
             return self.builder.fmul(a, b)
         # fmuladd and not fma: where the processor has none, that would be a call to libm
         return self._intrinsic(f"llvm.fmuladd.v{self.lanes}f32", self.vector, a, b, c)
 
     def fadd(self, a: Value, b: Value) -> Value:
-        """A + b."""
+        """a + b."""
         return self.builder.fadd(a, b)
 
     def fsub(self, a: Value, b: Value) -> Value:
-        """A - b."""
+        """a - b."""
         return self.builder.fsub(a, b)
 
     def fmul(self, a: Value, b: Value) -> Value:
-        """A * b."""
+        """a * b."""
         return self.builder.fmul(a, b)
 
     def total(self, value: Value) -> Value:

@@ -9,7 +9,7 @@ from carrynet.engines.kernels.shape import Shape
 from carrynet.engines.vector import Integer, Value
 
 ACROSS = {
-    "p": "f4",  # (parameters, L): the parameters of L networks, updated; see `across_size`
+    "p": "f4",  # (parameters, L): the parameters of L networks, updated; see `across_offsets`
     "words": "u2",  # (L, updates, T)
     "steps": "f4",  # (L,) step sizes
     "vectors": "f4",

@@ -149,7 +149,7 @@ class Cell(Code):
             self.loop(P, tile, step=height)
 
     def drive(self, symbol: Value, columns: Sequence[int]) -> list[Value]:
-        """X Wxh + bh of a symbol, by the rows that it switches on."""
+        """x Wxh + bh of a symbol, by the rows that it switches on."""
         sums: list[Value] | None = None
         if self.shape.biases:
             sums = [self.load(self.p, self.layout.bh + v * self.lanes) for v in columns]
