@@ -14,7 +14,7 @@ import numpy as np
 from carrynet.network import Weights
 
 Moments = tuple[Weights, ...]
-BETA1, BETA2 = 0.9, 0.999  # of Adam
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam
 
 
 def sgd(
@@ -32,13 +32,13 @@ def adam(
     m <- b1 m + (1 - b1) g;   v <- b2 v + (1 - b2) g^2;
     w <- w - step * m/(1 - b1^t) / (sqrt(v/(1 - b2^t)) + epsilon)
     """
-    b1, b2, epsilon = BETA1, BETA2, 1e-8
+    b1, b2 = BETA1, BETA2
     m = Weights(*(b1 * m + (1 - b1) * g for m, g in zip(moments[0], gradients, strict=True)))
     v = Weights(*(b2 * v + (1 - b2) * g * g for v, g in zip(moments[1], gradients, strict=True)))
     rate, root = step / (1 - b1**count), sqrt(1 - b2**count)
     return Weights(
         *(
-            w - rate * m / (np.sqrt(v) / root + epsilon)
+            w - rate * m / (np.sqrt(v) / root + EPSILON)
             for w, m, v in zip(weights, m, v, strict=True)
         )
     ), (m, v)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carrynet import optim
 from carrynet.cells import Array
 from carrynet.engines.reference import Prefixes, Tally, numbers
 from carrynet.errors import CarrynetError
@@ -446,7 +447,8 @@ def _generator() -> str:
     """A digest of the modules that write the code, so that no version of them is forgotten."""
     digest = hashlib.sha256()
     kernel_files = sorted(Path(str(kernels.__file__)).parent.glob("*.py"))
-    for file in (*kernel_files, Path(str(vector.__file__)), Path(__file__)):
+    others = (Path(str(module.__file__)) for module in (vector, optim))  # optim: Adam's constants
+    for file in (*kernel_files, *others, Path(__file__)):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 

@@ -114,10 +114,8 @@ class Cell(Code):
         b: Value,
         b_row: Integer,
         count: Integer,
-        *,
-        add: bool = True,
     ) -> None:
-        """target[i] (+)= sum_k a[k, i] b[k] over `count` rows of P, for all P rows i."""
+        """target[i] += sum_k a[k, i] b[k] over `count` rows of P, for all P rows i."""
         P, L = self.layout.width, self.lanes
         for columns in self.column_tiles(4):
             sums_at_once = 16 if self.registers == 32 else 8
@@ -130,7 +128,7 @@ class Cell(Code):
                     for r in range(height)
                     for v in columns
                 ]
-                sums = [self.load(target, place) if add else self.constant(0.0) for place in places]
+                sums = [self.load(target, place) for place in places]
 
                 def turn(k: Value, *sums: Value) -> list[Value]:
                     shift = self.mul(k, P)

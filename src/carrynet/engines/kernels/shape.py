@@ -17,7 +17,7 @@ class Shape:
     readout: str = "bits"
     optimiser: str = ""
     biases: bool = True
-    alone: bool = False  # one problem for each update
+    alone: bool = False  # one problem for each update, by plain descent
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import llvmlite.ir as ir
 from carrynet.engines.kernels.cell import Cell, Rows
 from carrynet.engines.kernels.shape import Shape
 from carrynet.engines.vector import Integer, Value
+from carrynet.optim import BETA1, BETA2, EPSILON
 
 TRAIN = {
     "p": "f4",  # the parameters, updated
@@ -37,7 +38,6 @@ def train(shape: Shape) -> ir.Module:
     group = 4 if shape.alone else 2  # columns at once
     tiles = k.column_tiles(group)
     rows = k.mul(k.T, B)  # of all hidden states, time before batch
-    descent = shape.optimiser == "sgd"
 
     def update(u: Value) -> None:
         read_words(u)
@@ -46,15 +46,15 @@ def train(shape: Shape) -> ir.Module:
         read_out(first_logit)
         loss_gradient(u, first_logit)
         backward()
-        if descent:
-            gather(k.p, add=True)
-            if shape.alone:  # the same sums for W^T
-                k.rank(k.transposed, 0, k.dz, P, k.h, 0, k.sub(k.T, 1))
+        if shape.optimiser == "sgd":
+            gather(k.p)
         else:
             k.loop(k.layout.size, lambda i: k.store(k.constant(0.0), k.gradient, i), step=L)
-            gather(k.gradient, add=False)
+            gather(k.gradient)
             adam(u)
-        if not (descent and shape.alone):
+        if shape.alone:  # the same sums for W^T, cheaper than to turn W around
+            k.rank(k.transposed, 0, k.dz, P, k.h, 0, k.sub(k.T, 1))
+        else:
             transpose()
 
     def read_words(u: Value) -> None:
@@ -181,10 +181,10 @@ def train(shape: Shape) -> ir.Module:
         step(end, last=True)
         k.loop(end, lambda i: step(k.sub(k.sub(end, 1), i), last=False))
 
-    def gather(target: Value, add: bool) -> None:
-        """Add up the gradients of all parameters."""
+    def gather(target: Value) -> None:
+        """Add the gradients of all parameters to what is there."""
         C = k.layout.columns
-        k.rank(target, k.layout.Whh, k.h, 0, k.dz, k.mul(B, P), k.mul(k.sub(k.T, 1), B), add=add)
+        k.rank(target, k.layout.Whh, k.h, 0, k.dz, k.mul(B, P), k.mul(k.sub(k.T, 1), B))
         for y in range(Y):
             for columns in k.column_tiles(4):
 
@@ -234,16 +234,16 @@ def train(shape: Shape) -> ir.Module:
         """As `optim.adam`: `roots` holds step / (1 - b1^t) and 1 / sqrt(1 - b2^t)."""
         rate = k.broadcast(k.roots, k.mul(u, 2))
         root = k.broadcast(k.roots, k.add(k.mul(u, 2), 1))
-        size = k.layout.size
+        size, b1, b2 = k.layout.size, k.constant(BETA1), k.constant(BETA2)
 
         def some(i: Value) -> None:
             g = k.load(k.gradient, i)
-            m = k.fma(k.constant(0.9), k.load(k.moments, i), k.fmul(k.constant(0.1), g))
-            squares = k.fmul(k.fmul(k.constant(0.001), g), g)
-            v = k.fma(k.constant(0.999), k.load(k.moments, k.add(i, size)), squares)
+            m = k.fma(b1, k.load(k.moments, i), k.fmul(k.constant(1 - BETA1), g))
+            squares = k.fmul(k.fmul(k.constant(1 - BETA2), g), g)
+            v = k.fma(b2, k.load(k.moments, k.add(i, size)), squares)
             k.store(m, k.moments, i)
             k.store(v, k.moments, k.add(i, size))
-            divisor = k.fma(k.sqrt(v), root, k.constant(1e-8))
+            divisor = k.fma(k.sqrt(v), root, k.constant(EPSILON))
             change = k.builder.fdiv(k.fmul(rate, m), divisor)
             k.store(k.fsub(k.load(k.p, i), change), k.p, i)
 
