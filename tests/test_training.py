@@ -85,7 +85,7 @@ def test_the_step_falls_on_across_reports(engine: str) -> None:
 
 def test_every_stage_has_problems_of_its_own() -> None:
     recipe = Recipe(stages=(Stage(steps=50), Stage("again", steps=50)))
-    one, other = (training._words(recipe, stage, 0, 50) for stage in (0, 1))
+    one, other = (training.draw(recipe, stage, 0, 50) for stage in (0, 1))
     assert (one != other).any(axis=(1, 2)).mean() > 0.9
 
 
@@ -94,7 +94,7 @@ def test_progress_is_measured_before_the_update() -> None:
     told: list[Progress] = []
     training.fit(recipe, callbacks=[told.append], engine="numpy")
     network = training.start(recipe).network
-    words = training._words(recipe, 0, 0, 1)[0]
+    words = training.draw(recipe, 0, 0, 1)[0]
     errors, losses, rights = [], [], []
     for word in words.tolist():
         _, logits = next(network.states(word))
@@ -160,6 +160,17 @@ def test_many_networks_are_trained_as_one_by_one(name: str) -> None:
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-4)
 
 
+def test_long_trainings_across_the_lanes_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = POPULATIONS["across the lanes"]
+    whole = training.fit_many(recipes)
+    monkeypatch.setattr(training, "MAX_NUMBERS", 64 * 8 * 8 * 70)  # 70 updates at once
+    parts = training.fit_many(recipes)
+    for one, other in zip(whole, parts, strict=True):
+        assert isinstance(one, Network)
+        assert isinstance(other, Network)
+        assert same(one, other)
+
+
 @pytest.mark.parametrize("engine", ["native", "numpy"])
 def test_one_that_diverges_does_not_trouble_the_others(engine: str) -> None:
     stage = Stage(steps=400, loss="cross-entropy")
@@ -214,14 +225,14 @@ def test_weights_that_are_not_finite_are_divergence_too() -> None:
 def test_the_last_problem_is_the_last_that_was_shown() -> None:
     recipe = TWO_STAGES
     seen: list[Words] = []
-    original = training._words
+    original = training.draw
 
     def spy(*args: object) -> Words:
         seen.append(original(*args))  # type: ignore[arg-type]
         return seen[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_words", spy)
+        patch.setattr(training, "draw", spy)
         training.fit(recipe)
     last = seen[-1][-1, -1]
     bits = [(symbol >> 1 & 1, symbol & 1) for symbol in last.tolist()]

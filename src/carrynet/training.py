@@ -88,7 +88,7 @@ def fit(
     while state.stage < len(recipe.stages):
         stage = recipe.stages[state.stage]
         count = min(_updates_at_once(recipe, stage, reports), stage.steps - state.step)
-        words = _words(recipe, state.stage, state.step, count)
+        words = draw(recipe, state.stage, state.step, count)
         weights, moments, logits = advance(
             state.network, state.moments, recipe, stage, words, state.step
         )
@@ -146,18 +146,9 @@ def _alike(recipe: Recipe) -> Recipe:
 
 
 def _fit_group(recipes: list[Recipe], engine: str) -> list[Network | Diverged]:
-    if len(recipes) > 1:
-        states = [start(recipe) for recipe in recipes]
-        networks = [state.network for state in states]
-        updates = recipes[0].stages[0].steps
-        words = [_words(recipe, 0, 0, updates)[:, 0] for recipe in recipes]
-        weights = native.advance_across(networks, recipes, words)
-        if all(np.isfinite(array).all() for each in weights for array in each):
-            return [
-                replace(network, weights=each)
-                for network, each in zip(networks, weights, strict=True)
-            ]
-        # which problem was the first to go wrong is found out one by one
+    trained = _fit_across(recipes) if len(recipes) > 1 else None
+    if trained is not None:
+        return list(trained)
     results: list[Network | Diverged] = []
     for recipe in recipes:
         try:
@@ -167,15 +158,30 @@ def _fit_group(recipes: list[Recipe], engine: str) -> list[Network | Diverged]:
     return results
 
 
+def _fit_across(recipes: list[Recipe]) -> list[Network] | None:
+    """A group in the lanes of vectors; None if one diverges, for the caller to find out which."""
+    stage = recipes[0].stages[0]
+    networks = [start(recipe).network for recipe in recipes]
+    most = _updates_at_once(recipes[0], stage, reports=1)
+    for first in range(0, stage.steps, most):
+        count = min(most, stage.steps - first)
+        words = [draw(recipe, 0, first, count)[:, 0] for recipe in recipes]
+        weights = native.advance_across(networks, recipes, words)
+        if not all(np.isfinite(array).all() for each in weights for array in each):
+            return None
+        networks = [replace(n, weights=w) for n, w in zip(networks, weights, strict=True)]
+    return networks
+
+
 def last_problem(recipe: Recipe) -> list[int]:
     """The operands of the last problem that the recipe shows."""
     task = tasks.parse(recipe.task)
-    word = _words(recipe, len(recipe.stages) - 1, recipe.stages[-1].steps - 1, 1)[0, -1]
+    word = draw(recipe, len(recipe.stages) - 1, recipe.stages[-1].steps - 1, 1)[0, -1]
     columns = zip(*(task.digits_of(int(symbol)) for symbol in word), strict=True)
     return [tasks.from_digits(column, task.base) for column in columns]
 
 
-def _words(recipe: Recipe, stage: int, first: int, count: int) -> problems.Words:
+def draw(recipe: Recipe, stage: int, first: int, count: int) -> problems.Words:
     """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T)."""
     batch = recipe.stages[stage].batch
     words = problems.training_words(

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from carrynet import evaluation, problems, rng, training
+from carrynet import evaluation, training
 from carrynet.bench import rivals
 from carrynet.cells import Array
 from carrynet.engines import native, reference
@@ -129,7 +129,7 @@ def tutorial_job(rounds: int) -> list[Comparison]:
     """20,000 problems of 8 bits, one at a time."""
     recipe = RECIPES["tutorial"]
     stage, network = recipe.stages[0], training.start(recipe).network
-    words = _words(recipe)
+    words = training.draw(recipe, 0, 0, recipe.stages[0].steps)
     operations = _operations(recipe)
     beats, per_call = native.multiply_adds(2_000_000)
 
@@ -162,7 +162,10 @@ def mini_batches(rounds: int) -> list[Comparison]:
     """1,000 updates from batches of 32 words of 16 bits, Adam, cross-entropy, biases."""
     stage = Stage(steps=1_000, batch=32, optimiser="adam", step=0.01, loss="cross-entropy")
     recipe = Recipe(digits=16, biases=True, init_scaling="sqrt-hidden", stages=(stage,))
-    network, words = training.start(recipe).network, _words(recipe)
+    network, words = (
+        training.start(recipe).network,
+        training.draw(recipe, 0, 0, recipe.stages[0].steps),
+    )
     moments = initial_moments("adam", network.weights)
 
     def ours(engine: Any) -> rivals.Job:
@@ -322,19 +325,6 @@ def _ready(
         if not all(gap < agree for gap in apart):
             raise CarrynetError(f"{name} ends in other weights than ours: {max(apart):.2g} apart")
     return ready, absent
-
-
-def _words(recipe: Recipe) -> problems.Words:
-    stage, task = recipe.stages[0], training.start(recipe).network.task
-    words = problems.training_words(
-        task,
-        recipe.digits,
-        seed=recipe.seed,
-        stream=rng.STAGES,
-        start=0,
-        count=stage.steps * stage.batch,
-    )
-    return words.reshape(stage.steps, stage.batch, recipe.digits)
 
 
 def _matrices(weights: Weights) -> tuple[Array, ...]:

@@ -167,9 +167,9 @@ def lanes_for(recipe: Recipe) -> int:
 def advance_across(
     networks: Sequence[Network], recipes: Sequence[Recipe], words: Sequence[Words]
 ) -> list[Weights]:
-    """The single stage of recipes that differ in seed and step only, up to a vector of them.
+    """Updates for recipes that differ in seed and step only, up to a vector of them.
 
-    Each network has its own words (updates, T).  All updates are made; see `kernels.across`.
+    Each network has its own words (updates, T); see `kernels.across`.
     """
     recipe, network = recipes[0], networks[0]
     stage, table, H = recipe.stages[0], tables(networks[0].task), networks[0].hidden
