@@ -304,9 +304,10 @@ def test_of_many_at_once_each_gets_a_name(tmp_path: Path) -> None:
 
 def test_what_a_killed_creation_leaves_is_swept_away(tmp_path: Path) -> None:
     (tmp_path / ".run.999999999.new").mkdir()
-    (tmp_path / f".run.{os.getpid()}0.other").mkdir()
+    alive = f".run.{os.getppid()}.new"
+    (tmp_path / alive).mkdir()
     cn.train(SHORT, out=tmp_path / "run")
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name.endswith(".new")) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"run", alive}
 
 
 def test_other_hidden_files_are_left_alone(tmp_path: Path) -> None:

@@ -33,8 +33,10 @@ def _whole_number(text: str) -> int:
     raise InputError(f"operand {shorten(text)} is not a whole number in decimal digits: write 118")
 
 
-def _whole_numbers(_context: object, _parameter: object, texts: tuple[str, ...]) -> tuple[int, ...]:
-    return tuple(map(_whole_number, texts))
+def _whole_numbers(
+    _context: object, _parameter: object, texts: str | tuple[str, ...]
+) -> tuple[int, ...]:
+    return tuple(map(_whole_number, (texts,) if isinstance(texts, str) else texts))
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -118,74 +120,48 @@ def train(
     _exit(run.evaluation.right)
 
 
-def _compute(
-    family: str, operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
-) -> None:
-    """Let a network of some family of tasks work one problem, and print it in columns."""
-    from carrynet import runs, tasks
-    from carrynet.evaluation import work
-    from carrynet.report import text
+def _solves(command: str, family: str, operands: int, about: str) -> None:
+    """Add the command that lets a network of some family of tasks work one problem."""
 
-    def fits(recipe: "Recipe") -> bool:
-        task = tasks.parse(recipe.task)
-        return task.family == family and task.operands == len(operands)
+    @cli.command(command, help=about, context_settings=_operands_follow)
+    @click.argument("operands", nargs=operands, required=True, callback=_whole_numbers)
+    @_run_option
+    @_digits
+    @_json
+    def solve(
+        operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
+    ) -> None:
+        from carrynet import runs, tasks
+        from carrynet.evaluation import work
+        from carrynet.report import text
 
-    if run is None:
-        what = f"run of {family} with {len(operands)} operand{'s' * (len(operands) > 1)}"
-        run = runs.newest(fits=fits, what=what)
-    network = runs.load(run).network
-    if network.task.family != family:
-        raise InputError(f"{run} has learned {network.task.text}, not {family}")
-    worked = work(network, operands, digits)
-    if as_json:
-        _print({"run": str(run), "task": network.task.text, **worked.to_json()})
-    else:
-        _print(text.columns(worked, width=_width()))
-    _exit(worked.right)
+        def fits(recipe: "Recipe") -> bool:
+            task = tasks.parse(recipe.task)
+            return task.family == family and task.operands == len(operands)
 
-
-@cli.command(context_settings=_operands_follow)
-@click.argument("operands", nargs=-1, required=True, callback=_whole_numbers)
-@_run_option
-@_digits
-@_json
-def add(operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool) -> None:
-    """Add numbers of any length, in columns: carrynet add 118 8."""
-    _compute("add", operands, run, digits, as_json)
+        if run is None:
+            what = f"run of {command} with {len(operands)} operand{'s' * (len(operands) > 1)}"
+            run = runs.newest(fits=fits, what=what)
+        network = runs.load(run).network
+        if network.task.family != family:
+            raise InputError(f"{run} has learned {network.task.text}, not {family}")
+        worked = work(network, operands, digits)
+        if as_json:
+            _print({"run": str(run), "task": network.task.text, **worked.to_json()})
+        else:
+            _print(text.columns(worked, width=_width()))
+        _exit(worked.right)
 
 
-@cli.command(context_settings=_operands_follow)
-@click.argument("operands", nargs=2, callback=_whole_numbers)
-@_run_option
-@_digits
-@_json
-def subtract(
-    operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
-) -> None:
-    """Subtract the second number from the first: carrynet subtract 5 9."""
-    _compute("subtract", operands, run, digits, as_json)
-
-
-@cli.command(context_settings=_operands_follow)
-@click.argument("operands", nargs=2, callback=_whole_numbers)
-@_run_option
-@_digits
-@_json
-def compare(operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool) -> None:
-    """Say which of two numbers is larger: carrynet compare 5 9."""
-    _compute("compare", operands, run, digits, as_json)
-
-
-@cli.command(context_settings=_operands_follow)
-@click.argument("operands", metavar="NUMBER", callback=lambda c, p, text: (_whole_number(text),))
-@_run_option
-@_digits
-@_json
-def multiply(
-    operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
-) -> None:
-    """Multiply by the constant that the network has learned: carrynet multiply 14."""
-    _compute("multiply_by", operands, run, digits, as_json)
+_solves("add", "add", -1, "Add numbers of any length, in columns: carrynet add 118 8.")
+_solves("subtract", "subtract", 2, "Subtract the second number: carrynet subtract 5 9.")
+_solves("compare", "compare", 2, "Say which of two numbers is larger: carrynet compare 5 9.")
+_solves(
+    "multiply",
+    "multiply_by",
+    1,
+    "Multiply by the constant that the network has learned: carrynet multiply 14.",
+)
 
 
 @cli.command()
@@ -201,14 +177,10 @@ def evaluate(run: Path | None, digits: int | None, as_json: bool) -> None:
     from carrynet.report import text
 
     loaded = _load(run)
+    if digits is None:
+        digits = evaluation.affordable_digits(loaded.network.task, loaded.recipe.digits)
     with Bar() as bar:
-        if digits is None:
-            result = evaluation.examine(loaded.network, loaded.recipe.digits, watch=bar.watch)
-        else:
-            result = evaluation.Evaluation(
-                evaluation.evaluate(loaded.network, digits, watch=bar.watch),
-                evaluation.by_length(loaded.network),
-            )
+        result = evaluation.examine(loaded.network, digits, watch=bar.watch)
     if as_json:
         _print({"run": str(loaded.path), "evaluation": result.to_json()})
     else:

@@ -92,10 +92,9 @@ class Evaluation:
 def examine(
     network: Network, digits: int = 8, *, engine: str = "auto", watch: Watch | None = None
 ) -> Evaluation:
-    """Both: exhaustive up to `digits` (fewer where that is too many), sampled by length."""
-    most = affordable_digits(network.task, digits)
+    """Both: exhaustive up to `digits`, sampled by length."""
     return Evaluation(
-        evaluate(network, most, engine=engine, watch=watch), by_length(network, engine=engine)
+        evaluate(network, digits, engine=engine, watch=watch), by_length(network, engine=engine)
     )
 
 

@@ -35,7 +35,7 @@ import numpy as np
 from carrynet import __version__, engines, files, recipe as recipes, training
 from carrynet.cells import Array
 from carrynet.errors import InputError, RunError, shorten
-from carrynet.evaluation import Evaluation, Worked, examine, work
+from carrynet.evaluation import Evaluation, Worked, affordable_digits, examine, work
 from carrynet.network import Network, Weights
 from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
@@ -137,8 +137,13 @@ def train(
         callbacks = [lambda progress: lines.append(_metrics(progress)), bar, *callbacks]
         network = training.fit(chosen, engine=engine, callbacks=callbacks)
         seconds = time.monotonic() - started
-        evaluation = examine(network, chosen.digits, watch=bar.watch)
+        evaluation = _examine(chosen, network, bar)
     return Run(chosen, engine, network, seconds, evaluation, tuple(lines))
+
+
+def _examine(recipe: Recipe, network: Network, bar: Bar) -> Evaluation:
+    """Test a fresh network up to its recipe's digits, fewer where those are too many."""
+    return examine(network, affordable_digits(network.task, recipe.digits), watch=bar.watch)
 
 
 def create(
@@ -191,7 +196,8 @@ def _check_replaceable(path: Path, place: Path, force: bool) -> None:
 def _appear(place: Path, recipe: Recipe, engine: str, force: bool) -> bool:
     """Make the folder in full beside its place and rename it; False where that is taken."""
     for stale in place.parent.glob(f".{glob.escape(place.name)}.*.new"):
-        if not _lives(stale.suffixes[-2:][0]):
+        process = re.search(r"\.(\d+)\.new$", stale.name)
+        if process and not _lives(int(process[1])):
             shutil.rmtree(stale, ignore_errors=True)
     beside = place.with_name(f".{place.name}.{os.getpid()}.new")
     replaced = place.with_name(f".{place.name}.{os.getpid()}.old")
@@ -231,16 +237,16 @@ def _appear(place: Path, recipe: Recipe, engine: str, force: bool) -> bool:
     return True
 
 
-def _lives(suffix: str) -> bool:
-    """Whether the process lives whose number a hidden name carries."""
+def _lives(process: int) -> bool:
+    """Whether a process lives, as far as can be told."""
     if os.name == "nt":
         return True  # there, to ask is to kill
     try:
-        os.kill(int(suffix.removeprefix(".")), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        return True
+        pass  # it lives, and is somebody else's
     return True
 
 
@@ -273,7 +279,7 @@ def resume(path: str | Path, *, callbacks: Sequence[Callback] = (), progress: bo
             config = _read_config(folder)
         if config["status"] == "trained":
             network = _read_model(folder, config)
-            _write_evaluation(folder, examine(network, recipe.digits, watch=bar.watch))
+            _write_evaluation(folder, _examine(recipe, network, bar))
     return load(folder)
 
 
