@@ -1,10 +1,15 @@
 """Machines: answers, minimisation, differences, drawings."""
 
+import os
+import pickle
+import subprocess
+import sys
 from itertools import product
 
 import pytest
 from hypothesis import given, strategies as st
 
+from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.mealy import Machine, shortest_difference
 
@@ -95,6 +100,22 @@ def test_shortest_difference_of_nearly_equal_machines() -> None:
         output=(ADDER.output[0], ADDER.output[1], ADDER.output[1], ADDER.output[1]),
     )
     assert shortest_difference(ADDER, limited) == [3, 1, 1, 1, 0]
+
+
+def test_equal_machines_are_found_in_other_processes_too() -> None:
+    script = (
+        "import pickle, sys; from carrynet import tasks; "
+        "sent = pickle.load(sys.stdin.buffer); assert sent in {tasks.add(): 1}"
+    )
+    task = tasks.add()
+    hash(task)
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", script],
+            input=pickle.dumps(task),
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
 
 
 def test_different_alphabets_are_not_compared() -> None:

@@ -9,6 +9,7 @@ module; arrays live in `problems.py`.
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from carrynet.errors import InputError
 
@@ -54,6 +55,18 @@ class Machine:
                     raise InputError(f"{name} needs one column for each symbol")
                 if not all(0 <= entry < bound for entry in row):
                     raise InputError(f"{name} has an entry outside 0..{bound - 1}")
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # made once: tables may be long, and tasks are looked up by them in every step
+        return hash((self.states, self.symbols, self.outputs, self.delta, self.output))
+
+    def __getstate__(self) -> dict[str, object]:
+        # hashes of text differ between processes
+        return {name: value for name, value in vars(self).items() if name != "_hash"}
 
     def run(self, word: Iterable[int]) -> list[int]:
         """The outputs for a word of symbols, from the start state."""
