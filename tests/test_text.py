@@ -52,6 +52,8 @@ def test_explanations_of_relu_units_that_overflow() -> None:
     worked = work(Network(task, "relu", weights), (2**40 - 1, 1), hidden=True)
     assert not worked.right
     assert "WRONG" in text.explanation(worked, "relu")
+    wrong = worked.hits.count(False)
+    assert f"({wrong} of {len(worked.word)} digits in base 2 WRONG" in text.columns(worked)
     json.dumps(text.explanation_json(worked), allow_nan=False)
 
 

@@ -20,9 +20,9 @@ import numpy as np
 from carrynet import engines, problems, rng
 from carrynet.cells import Array, sigmoid
 from carrynet.engines import Engine
-from carrynet.engines.reference import Prefixes, Tally, expand, numbers
+from carrynet.engines.reference import Prefixes, Tally, expand, judge
 from carrynet.errors import InputError
-from carrynet.network import Network, margins, predict
+from carrynet.network import Network, predict
 from carrynet.problems import tables
 from carrynet.tasks import Task, from_digits
 
@@ -252,7 +252,7 @@ class Worked:
     expected: list[int]  # T outputs of the machine
     predicted: list[int]  # T outputs of the network
     margins: Array  # (T,)
-    finite: bool  # whether all logits are numbers; the states of ReLU units can overflow
+    hits: list[bool]  # T: whether the output is right, and its logits are numbers
     error: float  # sum_t |target - sigmoid(logit)|, the tutorial's error
     hidden: Array | None  # (T, H), where asked for
 
@@ -269,7 +269,7 @@ class Worked:
     @property
     def right(self) -> bool:
         """Whether every digit is right."""
-        return self.finite and self.predicted == self.expected
+        return all(self.hits)
 
     def to_json(self) -> dict[str, Any]:
         """The problem, both answers and the verdict as plain values for JSON."""
@@ -295,12 +295,13 @@ def work(
     task, machine = network.task, network.task.machine
     word = task.encode(operands, digits)
     expected = machine.run(word)
-    blocks, margin, predicted, error, start, finite = [], [], [], 0.0, 0, True
+    blocks, margin, predicted, hits, error, start = [], [], [], [], 0.0, 0
     for h, logits in network.states(word):
         wanted = np.array(expected[start : start + len(h)])
+        hit, margin_here = judge(logits, wanted)
         predicted += predict(logits).tolist()
-        finite = finite and not np.isnan(logits).any()
-        margin.append(numbers(margins(logits, wanted)))
+        hits += hit.tolist()
+        margin.append(margin_here)
         gaps = np.abs(tables(task).targets[wanted] - sigmoid(logits))
         error += float(np.nan_to_num(gaps, nan=1.0).sum())
         start += len(h)
@@ -314,7 +315,7 @@ def work(
         expected=expected,
         predicted=predicted,
         margins=np.concatenate(margin),
-        finite=finite,
+        hits=hits,
         error=error,
         hidden=np.concatenate(blocks) if hidden else None,
     )

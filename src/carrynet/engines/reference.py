@@ -149,7 +149,7 @@ def expand(network: Network, prefixes: Prefixes) -> tuple[Prefixes, float]:
     table, drives = tables(network.task), network.drives
     products = prefixes.h.dot(network.weights.Whh)
     h = network.cell.f(drives + products[:, None]).reshape(-1, network.hidden)
-    hit, margin = judge(network, h, table.output[prefixes.state].ravel())
+    hit, margin = _judge_states(network, h, table.output[prefixes.state].ravel())
     children = Prefixes(
         h=h,
         state=table.delta[prefixes.state].ravel(),
@@ -165,7 +165,7 @@ def _flush(network: Network, prefixes: Prefixes) -> tuple[Prefixes, float]:
     h, state, right, smallest = prefixes.h, prefixes.state, prefixes.right, np.inf
     for _ in range(network.task.headroom):
         h = network.cell.step(zeros, h, network.weights.Whh)
-        hit, margin = judge(network, h, table.output[state, 0])
+        hit, margin = _judge_states(network, h, table.output[state, 0])
         right, state, smallest = right & hit, table.delta[state, 0], min(smallest, margin)
     return Prefixes(h, state, right, prefixes.word), smallest
 
@@ -183,27 +183,31 @@ def follow(network: Network, words: Words) -> tuple[NDArray[np.int32], float]:
         for t in range(len(block)):
             block[t] = h = step(drives[words[:, start + t]], h, Whh)
         here = np.s_[:, start : start + len(block)]
-        hit, margin = judge(network, block, expected[here].T)
+        hit, margin = _judge_states(network, block, expected[here].T)
         hits[here], smallest = hit.T, min(smallest, margin)
     return np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32), smallest
 
 
-def judge(
-    network: Network, h: Array, expected: NDArray[np.integer]
-) -> tuple[NDArray[np.bool_], float]:
-    """Which answers to hidden states are right, and their smallest margin.
+def judge(logits: Array, expected: NDArray[np.integer]) -> tuple[NDArray[np.bool_], Array]:
+    """Which logits (..., Y) give the expected outputs (...), and their margins.
 
     Only ReLU states can overflow; logits that are not numbers are wrong by the most there is.
     """
-    logits = read_out(network.weights, h)
     margin = margins(logits, expected)
-    hit = (predict(logits) == expected) & ~np.isnan(margin)
-    return hit, float(numbers(margin).min())
+    return (predict(logits) == expected) & ~np.isnan(margin), numbers(margin)
 
 
 def numbers(margin: Array) -> Array:
     """Margins with the most there is for infinity, and the least for what is not a number."""
     return np.nan_to_num(margin, nan=-float(np.finfo(margin.dtype).max))
+
+
+def _judge_states(
+    network: Network, h: Array, expected: NDArray[np.integer]
+) -> tuple[NDArray[np.bool_], float]:
+    """Which answers to hidden states are right, and their smallest margin."""
+    hit, margin = judge(read_out(network.weights, h), expected)
+    return hit, float(margin.min())
 
 
 _CHILD_FLOATS = 2**20  # numbers in the hidden states of the children made at once

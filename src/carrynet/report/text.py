@@ -114,10 +114,7 @@ def columns(worked: Worked, width: int = 100) -> str:
     answer = task.write_answer(worked.answer)
     rows += ["  " + "-" * (rule - 2), row(answer, (outputs[o] for o in worked.predicted))]
     if not worked.right:
-        marks = [
-            "^" if p != e else " " for p, e in zip(worked.predicted, worked.expected, strict=True)
-        ]
-        rows.append(row("wrong", marks))
+        rows.append(row("wrong", (" " if hit else "^" for hit in worked.hits)))
     return "\n".join([*rows, "", _verdict(worked)])
 
 
@@ -131,8 +128,8 @@ def explanation(worked: Worked, activation: str) -> str:
     for t, symbol in enumerate(worked.word):
         said, wanted = worked.predicted[t], worked.expected[t]
         verdict = machine.outputs[said]
-        if said != wanted:
-            verdict += f" not {machine.outputs[wanted]}"
+        if not worked.hits[t]:  # right by chance where the logit is not a number
+            verdict = f"{verdict if said != wanted else 'none'} not {machine.outputs[wanted]}"
         lines.append(
             f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<8}"
             f"{verdict:<10}{worked.margins[t]:>8.2f}  {bars(worked.hidden[t], low, high)}"
@@ -173,7 +170,7 @@ def bars(values: Array, low: float, high: float) -> str:
 
 
 def _verdict(worked: Worked) -> str:
-    wrong = sum(p != e for p, e in zip(worked.predicted, worked.expected, strict=True))
+    wrong = worked.hits.count(False)
     count = f"{len(worked.word):,} digits in base {worked.task.base}"
     outcome = f"{wrong:,} of {count} WRONG" if wrong else f"{count}, all right"
     return f"{equation(worked)}\n({outcome}; smallest margin {worked.margins.min():.2f})"
