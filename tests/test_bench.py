@@ -49,9 +49,19 @@ def test_other_weights_are_noticed() -> None:
     ready, absent = bench._ready({"ours": job(1.0), "theirs": job(1.001), "C": missing}, 0.01)
     assert list(ready) == ["ours", "theirs"]
     assert absent == ("C (needs a compiler)",)
+    ready, _ = bench._ready({"ours": job(1.0), "merely timed": lambda: lambda: ()}, 0.01)
+    assert list(ready) == ["ours", "merely timed"]
     for wrong in (1.1, np.nan):
         with pytest.raises(CarrynetError, match="theirs ends in other weights"):
             bench._ready({"ours": job(1.0), "theirs": job(wrong)}, 0.01)
+
+
+def test_there_is_nothing_to_measure_without_the_native_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(native, "_missing", "llvmlite cannot be imported")
+    with pytest.raises(native.Unavailable, match="llvmlite cannot be imported"):
+        bench.run(("process",))
 
 
 def test_results_are_ratios_to_ours() -> None:

@@ -89,10 +89,10 @@ def test_the_key_holds_everything_that_code_depends_on(monkeypatch: pytest.Monke
     keys = {native._key("train", SMALL), native._key("walk", SMALL)}
     for field, value in {"hidden": 6, "lanes": 4, "biases": False, "activation": "tanh"}.items():
         keys.add(native._key("train", Shape(**{**vars(SMALL), field: value})))
-    machine = native._machine()
+    machine = native.processor()
     for field in ("cpu", "features", "triple"):
-        other = native._Machine(**{**vars(machine), field: "other"})
-        monkeypatch.setattr(native, "_machine", lambda other=other: other)
+        other = native.Processor(**{**vars(machine), field: "other"})
+        monkeypatch.setattr(native, "processor", lambda other=other: other)
         keys.add(native._key("train", SMALL))
     monkeypatch.setattr(native, "_generator", lambda: "another version")
     keys.add(native._key("train", SMALL))
@@ -145,7 +145,7 @@ def assembly(kernel: str, shape: Shape) -> str:
 def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: int) -> None:
     readout = "bits" if outputs == 1 else "argmax"
     shape = Shape(
-        lanes=native._machine().lanes,
+        lanes=native.processor().lanes,
         hidden=17,
         inputs=6,
         active=2,
@@ -160,10 +160,10 @@ def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: in
 
 
 def with_lanes(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
-    machine = native._machine()
+    machine = native.processor()
     native._evaluation.cache_clear()
     monkeypatch.setattr(
-        native, "_machine", lambda: native._Machine(**{**vars(machine), "lanes": lanes})
+        native, "processor", lambda: native.Processor(**{**vars(machine), "lanes": lanes})
     )
 
 
@@ -240,8 +240,8 @@ def guarded(size, dtype=np.float32):
 
 native._buffer = guarded
 lanes = int(sys.argv[1])
-machine = native._machine()
-native._machine = lambda: native._Machine(**{**vars(machine), "lanes": lanes})
+machine = native.processor()
+native.processor = lambda: native.Processor(**{**vars(machine), "lanes": lanes})
 for settings in (
     {"hidden": 1, "digits": 2}, {"hidden": 17}, {"hidden": 33, "batch": 5}, {"hidden": 32},
     {"hidden": 9, "task": "add:base=3", "optimiser": "adam", "batch": 3},

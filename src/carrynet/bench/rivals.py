@@ -2,9 +2,9 @@
 
 Each function takes the same initial weights and problems and returns a job to be
 timed, which starts from those weights every time, and ends in the trained weights
-(Wxh, Whh, Why), for the proof that the same work was done.  Compilation and the
-making of inputs are done before and are not timed.  None of these libraries is
-installed with carrynet; `Absent` says which is missing.
+(Wxh, Whh, Why), to be compared with ours; or in nothing, where it cannot train the same
+network.  Compilation and the making of inputs are done before and are not timed.  None
+of these libraries is installed with carrynet; `Absent` says which is missing.
 """
 
 import ctypes

@@ -54,7 +54,7 @@ def refuses(hidden: int, dtype: str) -> str | None:
     if hidden > MOST_HIDDEN:
         return f"the native engine takes up to {MOST_HIDDEN} hidden units, not {hidden}"
     try:
-        _machine()
+        processor()
     except (RuntimeError, OSError) as error:
         return f"LLVM does not know this processor: {error}"
     return None
@@ -128,7 +128,7 @@ def _train_shape(network: Network, recipe: Recipe, stage: Stage) -> "Shape":
 def _common(network: Network) -> dict[str, Any]:
     task = network.task
     return {
-        "lanes": _machine().lanes,
+        "lanes": processor().lanes,
         "hidden": network.hidden,
         "inputs": task.inputs,
         "active": task.operands,
@@ -161,7 +161,7 @@ def lanes_for(recipe: Recipe) -> int:
     """How many networks of a recipe are best trained at once by one thread: 1 or all lanes."""
     (stage, *more) = recipe.stages
     simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
-    return _machine().lanes if simple and recipe.hidden <= ACROSS_HIDDEN else 1
+    return processor().lanes if simple and recipe.hidden <= ACROSS_HIDDEN else 1
 
 
 def advance_across(
@@ -261,7 +261,7 @@ def _evaluation(network: Network) -> tuple["Shape", "Layout", Array, Array]:
 
 def multiply_adds(turns: int) -> tuple[Callable[[], None], float]:
     """A function that only multiplies and adds, and how many operations a call makes."""
-    shape = Shape(_machine().lanes, 8, 1, 1, 1)
+    shape = Shape(processor().lanes, 8, 1, 1, 1)
     function = _function("peak", shape)
     numbers = _buffer((kernels.PEAK_CHAINS + 1) * shape.lanes)
     operations = 2.0 * turns * kernels.PEAK_CHAINS * shape.lanes
@@ -329,7 +329,7 @@ def _active(network: Network, layout: "Layout") -> NDArray[np.int32]:
 
 
 @dataclass(frozen=True)
-class _Machine:
+class Processor:
     """The processor that code is made for."""
 
     triple: str
@@ -339,12 +339,13 @@ class _Machine:
 
 
 @cache
-def _machine() -> _Machine:
+def processor() -> Processor:
+    """This machine's processor, as LLVM knows it."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     features = llvm.get_host_cpu_features()
     lanes = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
-    return _Machine(llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), lanes)
+    return Processor(llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), lanes)
 
 
 _lock = threading.Lock()
@@ -388,7 +389,7 @@ def _address(array: NDArray[Any], kind: np.dtype[Any]) -> int:
 
 
 def _target_machine() -> "llvm.TargetMachine":
-    machine = _machine()
+    machine = processor()
     target = llvm.Target.from_triple(machine.triple)
     return target.create_target_machine(cpu=machine.cpu, features=machine.features, opt=2, jit=True)
 
@@ -438,7 +439,7 @@ def cache_folder() -> Path:
 
 def _key(kernel: str, shape: "Shape") -> bytes:
     """Everything that machine code depends on."""
-    facts = (kernel, shape, _machine(), llvmlite.__version__, llvm.llvm_version_info, _generator())
+    facts = (kernel, shape, processor(), llvmlite.__version__, llvm.llvm_version_info, _generator())
     return repr(facts).encode()
 
 
