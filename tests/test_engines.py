@@ -120,6 +120,22 @@ NATIVE_CASES = [
     {"task": "add:base=3", "loss": "squared", "biases": True},
     {"task": "add:base=16,operands=3", "loss": "cross-entropy", "digits": 5, "biases": True},
     {"task": "add:operands=4", "optimiser": "adam", "step": 0.01, "batch": 32},
+    *(
+        {"loss": "cross-entropy", "worst": 0.5, "slack": 0.2, "init_width": 0.3, **more}
+        for more in (
+            {},
+            {"optimiser": "adam", "step": 0.01, "batch": 32, "steps": 150, "ramp_to": 0.6},
+            {"optimiser": "adam", "step": 0.01, "batch": 5, "ramp_from": 0.002, "ramp_to": 0.006},
+            {"hidden": 1, "biases": True},
+            {"hidden": 17, "biases": True, "batch": 3},
+            {"hidden": 100, "init_width": 0.1, "batch": 4, "worst": 1.0},
+            {"activation": "tanh", "optimiser": "adam", "step": 0.01, "batch": 8},
+            {"activation": "relu", "biases": True, "batch": 2, "init_width": 0.1, "step": 0.01},
+            {"task": "compare", "batch": 9, "optimiser": "adam", "step": 0.01, "biases": True},
+            {"task": "add:base=3", "hidden": 20},
+            {"task": "add:base=16,operands=3", "digits": 5, "batch": 2, "step": 0.01},
+        )
+    ),
 ]
 
 

@@ -14,7 +14,7 @@ LAYERS = [
     "cells problems",
     "files",
     "network",
-    "optim",
+    "bounds optim",
     "engines.vector",
     "engines.kernels.shape",
     "engines.kernels.cell",

@@ -64,10 +64,33 @@ def test_the_tutorial_is_the_tutorial() -> None:
                 "step_end": 1.0,
                 "decay": 0.0,
                 "loss": "squared",
+                "worst": 0.0,
+                "slack": 0.0,
+                "ramp_from": 0.0,
+                "ramp_to": 0.0,
             },
         ),
     }
     assert RECIPES["tutorial"].problems == 20_000
+
+
+def test_the_worst_case_grows_along_its_ramp() -> None:
+    stage = Stage(steps=100, loss="cross-entropy", worst=0.5, slack=1, ramp_from=0.2, ramp_to=0.6)
+    assert [stage.ramp_at(i) for i in (0, 20, 40, 60, 99)] == [0, 0, 0.5, 1, 1]
+    assert Stage(loss="cross-entropy", worst=0.5).ramp_at(0) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"slack": 0.1}, "needs a worst above 0"),
+        ({"worst": 0.1}, "needs loss cross-entropy"),
+        ({"ramp_from": 0.5}, "must not be larger than ramp_to"),
+    ],
+)
+def test_a_worst_case_that_makes_no_sense(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Stage(**settings)  # type: ignore[arg-type]
 
 
 def test_a_short_file_is_enough() -> None:

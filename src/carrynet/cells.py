@@ -43,6 +43,35 @@ class Elman:
         dz = g * self.slope(h_next)
         return dz, dz.dot(Whh.T)
 
+    def step_bounds(
+        self, drive: Array, c: Array, r: Array, Whh: Array, slack: float
+    ) -> tuple[Array, Array]:
+        """Bounds of the next state over all states h with |h - c| <= r, unit by unit.
+
+            z = d + c Whh,   rho = r |Whh| + slack,   l = f(z - rho),   u = f(z + rho)
+
+        All activations are monotone, so f of the ends is the ends of f.  Returns (l, u).
+        """
+        z, rho = drive + c.dot(Whh), r.dot(np.abs(Whh)) + slack
+        return self.f(z - rho), self.f(z + rho)
+
+    def step_bounds_vjp(
+        self, lower: Array, upper: Array, gc: Array, gr: Array, Whh: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Pull gradients with respect to c' = (l + u)/2 and r' = (u - l)/2 back through one step.
+
+            dL/dl = (gc - gr)/2,   dL/du = (gc + gr)/2
+            dL/dz = dL/dl f'(z - rho) + dL/du f'(z + rho)
+            dL/drho = dL/du f'(z + rho) - dL/dl f'(z - rho)
+            dL/dc = dL/dz Whh^T,   dL/dr = dL/drho |Whh|^T
+
+        Returns dL/dz, dL/drho, dL/dc and dL/dr.
+        """
+        from_lower = (gc - gr) / 2 * self.slope(lower)
+        from_upper = (gc + gr) / 2 * self.slope(upper)
+        dz, drho = from_lower + from_upper, from_upper - from_lower
+        return dz, drho, dz.dot(Whh.T), drho.dot(np.abs(Whh).T)
+
 
 quiet = np.errstate(over="ignore")
 """For functions that call `sigmoid`: an overflow in it is not worth a warning."""

@@ -197,7 +197,7 @@ def bptt(
         dz[t], from_next = cell.step_vjp(h[t + 1], g[t] + from_next, weights.Whh)
 
     # every position of every sequence is a row: sums over t and b are matrix products
-    x_rows, h_rows, z_rows, y_rows = map(_rows, (x, h, dz, d_logits))
+    x_rows, h_rows, z_rows, y_rows = map(rows_of, (x, h, dz, d_logits))
     before, after = h_rows[: len(z_rows)], h_rows[-len(z_rows) :]
     gradients = Weights(
         Wxh=x_rows.T.dot(z_rows),
@@ -209,7 +209,8 @@ def bptt(
     return gradients, logits
 
 
-def _rows(a: Array) -> Array:
+def rows_of(a: Array) -> Array:
+    """All vectors of an array as the rows of a matrix: shape (..., N) to (rows, N)."""
     return a.reshape(-1, a.shape[-1])
 
 

@@ -95,11 +95,29 @@ class Stage:
     loss: str = _setting(
         "squared", "what is made small, summed over digits", choices=("squared", "cross-entropy")
     )
+    worst: float = _setting(
+        0.0, "the share of the worst case in the loss, at last (see `bounds`)", within=(0, 1)
+    )
+    slack: float = _setting(
+        0.0, "what the worst case adds to every pre-activation, at last", within=(0, 1e3)
+    )
+    ramp_from: float = _setting(
+        0.0, "the part of the stage after which worst and slack grow from 0", within=(0, 1)
+    )
+    ramp_to: float = _setting(
+        0.0, "the part of the stage after which they are whole", within=(0, 1)
+    )
 
     def __post_init__(self) -> None:
         _check(self)
         if not self.name.isidentifier():
             raise InputError(f"stage name '{self.name}' must be a plain word")
+        if self.slack and not self.worst:
+            raise InputError("slack is part of the worst case: it needs a worst above 0")
+        if self.worst and self.loss != "cross-entropy":
+            raise InputError("a worst above 0 needs loss cross-entropy, whose worst case is known")
+        if self.ramp_from > self.ramp_to:
+            raise InputError("ramp_from must not be larger than ramp_to")
 
     def step_at(self, update: int) -> float:
         """The step size of update 0, 1, ...: level, then linear to `step * step_end`."""
@@ -108,6 +126,13 @@ class Stage:
             return self.step
         fraction = (update - level) / (self.steps - level)
         return self.step * (1 + fraction * (self.step_end - 1))
+
+    def ramp_at(self, update: int) -> float:
+        """The part of `worst` and `slack` that holds in update 0, 1, ...: from 0 to 1, linear."""
+        start, end = self.ramp_from * self.steps, self.ramp_to * self.steps
+        if update >= end:
+            return 1.0
+        return max(0.0, (update - start) / (end - start))
 
 
 @dataclass(frozen=True)
@@ -209,10 +234,28 @@ class Recipe:
 MAX_NUMBERS = 2**28
 """The most numbers that one update may hold: 1 GB in float32."""
 
+HARDEN = Stage(
+    name="harden",
+    steps=800,
+    batch=32,
+    optimiser="adam",
+    step=0.02,
+    decay=0.2,
+    step_end=0.02,
+    loss="cross-entropy",
+    worst=0.5,
+    slack=0.5,
+    ramp_to=0.6,
+)
+"""The stage that makes a network provable, whatever it was trained by."""
+
 RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
     {
         # The tutorial, with the mistake in its gradient mended and one output neuron.
         "tutorial": Recipe(name="tutorial"),
+        # The tutorial, and then hardening: until even the worst case, in which every unit is off
+        # at every step, is answered rightly.  Such networks are easy to prove.
+        "certified": Recipe(name="certified", stages=(Stage(), HARDEN)),
         # What a practitioner would write today.
         "plain-adam": Recipe(
             name="plain-adam",

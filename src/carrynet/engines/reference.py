@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from carrynet import bounds
 from carrynet.cells import Array
 from carrynet.network import LOSSES, Network, Weights, bptt, margins, predict, read_out
 from carrynet.optim import UPDATES, Moments
@@ -69,9 +70,15 @@ def advance(
     # A diverging training may overflow; the caller finds the first logits that are not finite.
     with np.errstate(over="ignore", invalid="ignore"):
         for i in range(len(words)):
-            gradients, logits[i][alone] = bptt(
-                weights, cell, loss, x[i][alone], targets[i][alone], biases=recipe.biases
-            )
+            problem = weights, cell, loss, x[i][alone], targets[i][alone]
+            gradients, logits[i][alone] = bptt(*problem, biases=recipe.biases)
+            if stage.worst:
+                ramp = stage.ramp_at(first + i)
+                worst = bounds.bptt(*problem, ramp * stage.slack, biases=recipe.biases)
+                share = ramp * stage.worst
+                gradients = Weights(
+                    *((1 - share) * g + share * w for g, w in zip(gradients, worst, strict=True))
+                )
             weights, moments = update(
                 weights, gradients, moments, stage.step_at(first + i), first + i + 1
             )
