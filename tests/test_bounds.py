@@ -1,6 +1,6 @@
 """Bounds: that they hold, and their gradients against autograd and differences."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import autograd
@@ -88,7 +88,7 @@ def test_gradients_agree_with_central_differences(
     for _ in range(3):
         d = [rng.normal(size=w.shape) / 4 for w in weights]
 
-        def along(a: float, d: list[Array] = d) -> float:
+        def along(a: float, d: Sequence[Array] = d) -> float:
             moved = tuple(w + a * v for w, v in zip(weights, d, strict=True))
             return total(moved, x, targets)
 

@@ -54,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, trained: cn.Run, forgetful: 
     trained.save(cwd / "runs" / "right")
     wrong = Recipe(name="wrong", hidden=3, dtype="float64")
     evaluation = cn.evaluate(forgetful, 8), cn.by_length(forgetful, (16,))
-    run = Run(wrong, "numpy", forgetful, 0.0, type(trained.evaluation)(*evaluation), ())
+    run = Run(wrong, "numpy", forgetful, 0.0, type(trained.evaluation)(*evaluation), None, ())
     run.save(cwd / "runs" / "wrong")
     os.utime(cwd / "runs" / "right" / "recipe.toml", (1, 1))
     return cwd
@@ -65,7 +65,7 @@ def test_train_and_add(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert (
-        lines[0] == "recipe      tutorial: add, 8 digits, 16 sigmoid units, seed 1, native engine"
+        lines[0] == "recipe      certified: add, 8 digits, 16 sigmoid units, seed 1, native engine"
     )
     assert lines[3].startswith("error       0.")
     predicted, true = lines[4].split()[1:], lines[5].split()[1:]
@@ -75,7 +75,11 @@ def test_train_and_add(tmp_path: Path) -> None:
     assert (plus, equals, int(a) + int(b)) == ("+", "=", int(c))
     assert int("".join(true), 2) == int(c)
     assert "exhaustive  right on all 65,536 pairs of numbers with up to 8 digits" in done.stdout
-    assert "run         runs/0001-tutorial-add-h16-s1" in done.stdout
+    assert "proved      right for numbers of any length" in done.stdout
+    assert "run         runs/0001-certified-add-h16-s1" in done.stdout
+    checked = process("check", cwd=tmp_path)
+    assert checked.returncode == 0
+    assert checked.stdout.startswith("valid       For the task add, the network with these weights")
 
     added = process("add", 118, 8, cwd=tmp_path)
     assert added.returncode == 0
@@ -90,7 +94,7 @@ def test_train_and_add(tmp_path: Path) -> None:
 
 
 def test_train_prints_one_document(tmp_path: Path) -> None:
-    settings = ("--set", "steps=300", "--set", "init_width=0.5")
+    settings = ("--recipe", "tutorial", "--set", "steps=300", "--set", "init_width=0.5")
     done = carrynet("train", "--hidden", 4, *settings, "--json", "--out", "x/y", cwd=tmp_path)
     assert done.returncode == 1  # 300 problems are not enough
     document = json.loads(done.stdout)
@@ -106,7 +110,7 @@ def test_a_recipe_file(tmp_path: Path) -> None:
     done = carrynet("train", "--recipe", "mine.toml", "--seed", 4, cwd=tmp_path)
     assert done.returncode == 1
     assert "WRONG on" in done.stdout
-    assert "it is wrong somewhere" in done.stdout
+    assert "carrynet harden runs/0001-mine-add-h3-s4" in done.stdout
     run = cn.load(tmp_path / "runs" / "0001-mine-add-h3-s4")
     assert (run.recipe.hidden, run.recipe.seed, run.recipe.problems) == (3, 4, 50)
 
@@ -226,7 +230,7 @@ def test_every_task_has_its_command(
         (("train", "--digits", "x"), "not a valid integer"),
         (("train", "--hidden", "0"), "from 1 to 1,024"),
         (("train", "--seed", "-1"), "seed must be from 0"),
-        (("train", "--set", "step=-1"), "step must be from"),
+        (("train", "--set", "learn.step=-1"), "step must be from"),
         (("train", "--out", "runs/right"), "exists"),
         (("train", "--out", ".", "--force"), "not a run"),
         (("train", "--resume", "none"), "no such folder"),
@@ -258,10 +262,10 @@ def test_every_task_has_its_command(
         (("add", "1\n2", "3"), "n2' is not a whole number"),
         (("train", "--recipe", "a\nb"), "unknown recipe"),
         (("train", "--set", "a\nb=1"), "unknown key"),
-        (("train", "--set", "step=1" + "0" * 400), "step must be a finite number"),
+        (("train", "--set", "learn.step=1" + "0" * 400), "step must be a finite number"),
         (("train", "--set", "hidden=" + "[" * 5000), "hidden must be a whole number"),
         (("train", "--set", "name=a\tb"), "name must be printable"),
-        (("train", "--digits", "4096", "--set", "batch=65536"), "does not fit in memory"),
+        (("train", "--digits", "4096", "--set", "learn.batch=65536"), "does not fit in memory"),
         (("evaluate", "n" * 300), "cannot read"),
         (("train", "--out", "n" * 300), "n: File name too long|cannot write"),
         (("ad", "1", "2"), "No such command"),
@@ -363,8 +367,10 @@ def test_control_c_in_an_evaluation(place: Path) -> None:
 
 
 def test_divergence_is_one_line_and_exit_2(tmp_path: Path) -> None:
-    settings = ("--set", "activation=relu", "--set", "step=100", "--set", "loss=cross-entropy")
-    done = carrynet("train", *settings, "--out", "run", cwd=tmp_path)
+    recipe = "activation=relu", "step=100", "loss=cross-entropy"
+    settings = [part for setting in recipe for part in ("--set", setting)]
+    arguments = ("train", "--recipe", "tutorial", *settings, "--out", "run")
+    done = carrynet(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "diverged at problem" in done.stderr

@@ -54,6 +54,7 @@ def test_the_tutorial_is_the_tutorial() -> None:
         "init_scaling": "none",
         "seed": 0,
         "dtype": "float32",
+        "origin": "",
         "stages": (
             {
                 "name": "learn",

@@ -1,25 +1,30 @@
 """The command line.  Results go to standard output, progress to standard error.
 
-Exit codes: 0 right, 1 wrong, 2 bad usage or input, 130 interrupted.
+Exit codes: 0 right or proved, 1 wrong or refuted, 2 bad usage or input, 3 undecided (of
+`prove` only), 130 interrupted.
 """
 
 import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from carrynet import __version__, recipe as recipes
 from carrynet.errors import CarrynetError, InputError, shorten
+from carrynet.mealy import Machine
 
 if TYPE_CHECKING:
     from carrynet.recipe import Recipe
     from carrynet.runs import Run
 
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
@@ -47,6 +52,19 @@ _run_option = click.option(
     help="The run to ask.  [default: the newest that fits]",
 )
 _digits = click.option("--digits", type=int, help="Read the operands with this many digits.")
+
+
+def _budget(default: float) -> Callable[[Command], Command]:
+    """The option that bounds how long a proof is searched for."""
+    return click.option(
+        "--budget",
+        type=click.FloatRange(0, 1e6),
+        default=default,
+        show_default=True,
+        help="Seconds for a proof, beyond the quick steps.",
+    )
+
+
 # An operand that begins with a minus sign is refused as a number, not as an option.
 _operands_follow = {"ignore_unknown_options": True}
 
@@ -69,7 +87,9 @@ def cli() -> None:
 
 
 @cli.command(cls=_Train)
-@click.option("--recipe", "-r", help="tutorial, plain-adam or FILE.toml.  [default: tutorial]")
+@click.option(
+    "--recipe", "-r", help="certified, tutorial, plain-adam or FILE.toml.  [default: certified]"
+)
 @click.option("--task", help="add, add:base=3,operands=3, subtract, compare, multiply_by:k=3, ...")
 @click.option("--digits", type=int, help="Length of the training problems.")
 @click.option("--hidden", type=int, help="Number of hidden units.")
@@ -83,6 +103,12 @@ def cli() -> None:
 )
 @click.option("--force", is_flag=True, help="Replace the run that --out names.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")
+@click.option(
+    "--origin",
+    type=click.Path(path_type=Path),
+    help="The model.safetensors that a recipe with an origin begins with.",
+)
+@_budget(0.0)
 @_json
 def train(
     recipe: str | None,
@@ -91,33 +117,145 @@ def train(
     out: Path | None,
     force: bool,
     resume: Path | None,
+    origin: Path | None,
+    budget: float,
     as_json: bool,
     **named: Any,
 ) -> None:
-    """Train a network, test it on every problem, and write the run."""
+    """Train a network, test it on every problem, try to prove it, and write the run."""
     given = {key: value for key, value in named.items() if value is not None}
-    if resume is not None and (recipe or settings or engine or out or force or given):
+    if resume is not None and (recipe or settings or engine or out or force or origin or given):
         raise click.UsageError("--resume goes on with the run's own recipe: give it alone")
-    chosen = recipes.get(recipe or "tutorial").with_settings(
+    chosen = recipes.get(recipe or recipes.DEFAULT).with_settings(
         {**recipes.parse_settings(settings), **given}
     )
 
     from carrynet import runs
-    from carrynet.report import text
-    from carrynet.training import Diverged
 
     folder = resume
     if folder is None:
-        folder = runs.create(out, chosen, engine or "auto", force=force)
+        begin = None if origin is None else runs.read_network(origin)
+        folder = runs.create(out, chosen, engine or "auto", force=force, origin=begin)
+    _carry_out(folder, budget, as_json)
+
+
+def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
+    """Do the training that a folder holds, and print and judge what came of it."""
+    from carrynet import runs
+    from carrynet.report import text
+    from carrynet.training import Diverged
+
     try:
-        run = runs.resume(folder)
+        run = runs.resume(folder, budget=budget)
     except KeyboardInterrupt:
         click.echo(f"interrupted; {runs.resume_hint(folder)}", err=True)
         sys.exit(INTERRUPTED)
     except Diverged as error:
         raise Diverged(f"{error} (the last good state is in {folder})") from None
     _print(run.to_json() if as_json else text.summary(run))
-    _exit(run.evaluation.right)
+    _exit(run.right)
+
+
+@cli.command()
+@_run
+@_budget(0.0)
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the recipe."
+)
+@click.option("--engine", default="auto", help="auto, native, numpy.  [default: auto]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: runs/...]"
+)
+@click.option("--force", is_flag=True, help="Replace the run that --out names.")
+@_json
+def harden(
+    run: Path | None,
+    budget: float,
+    settings: tuple[str, ...],
+    engine: str,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train a run on, against its worst case, until it is easy to prove: a new run."""
+    from carrynet import runs
+
+    old = _load(run)
+    recipe = runs.hardening(old).with_settings(recipes.parse_settings(settings))
+    folder = runs.create(out, recipe, engine, force=force, origin=old.network)
+    _carry_out(folder, budget, as_json)
+
+
+@cli.command()
+@_run
+@_budget(10.0)
+@_json
+def prove(run: Path | None, budget: float, as_json: bool) -> None:
+    """Decide whether a run is right for numbers of any length.
+
+    Exit code 0 if that is proved, 1 if it is refuted, 3 if neither could be done.
+    """
+    from carrynet import runs
+    from carrynet.proof import verdict
+    from carrynet.report import text
+
+    proved = runs.prove(_load(run), budget=budget)
+    assert proved.proof is not None
+    if as_json:
+        _print({"run": str(proved.path), "proof": verdict.to_json(proved.proof)})
+    else:
+        _print(text.proof(proved.proof, proved.network.task))
+    sys.exit({"proved": 0, "refuted": 1, "undecided": 3}[proved.proof.verdict])
+
+
+@cli.command()
+@_run
+@_json
+def check(run: Path | None, as_json: bool) -> None:
+    """Check a run's certificate, from its weights and nothing else: exit code 0 valid, 1 not."""
+    from carrynet import runs
+    from carrynet.proof import check as checker
+
+    folder = run if run is not None else runs.newest()
+    certificate = runs.read_certificate(folder)
+    found = {"run": str(folder), "valid": True, "claim": certificate.claim}
+    try:
+        checked = checker.check(runs.read_model(folder), certificate)
+        found |= {"regions": checked.regions, "slack": checked.slack, "margin": checked.margin}
+        lines = f"valid       {certificate.claim}"
+    except checker.Rejected as error:
+        found |= {"valid": False, "reason": str(error)}
+        lines = f"NOT VALID   {error}"
+    _print(found if as_json else lines)
+    _exit(bool(found["valid"]))
+
+
+@cli.command()
+@_run
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "svg", "dot"]),
+    default="text",
+    show_default=True,
+)
+@_json
+def automaton(run: Path | None, form: str, as_json: bool) -> None:
+    """Show the machine that a network has learned, found by asking it."""
+    from carrynet import extract
+    from carrynet.report import drawing, text
+
+    loaded = _load(run)
+    extraction = extract.extract(loaded.network)
+    comparison = extract.compare(loaded.network, extraction.machine)
+    if as_json:
+        _print({"run": str(loaded.path), **text.automaton_json(extraction, comparison)})
+    elif form == "text":
+        _print(text.automaton(extraction, comparison, loaded.network.task))
+    else:
+        draw = {"svg": drawing.svg, "mermaid": Machine.to_mermaid, "dot": Machine.to_dot}[form]
+        click.echo(draw(extraction.machine), nl=False)
+    _exit(comparison.word is None and extraction.complete)
 
 
 def _solves(command: str, family: str, operands: int, about: str) -> None:

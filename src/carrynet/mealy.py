@@ -126,7 +126,7 @@ class Machine:
         lines = ["stateDiagram-v2"]
         lines += [f'    state "{_mermaid(name)}" as s{q}' for q, name in enumerate(self.states)]
         lines.append("    [*] --> s0")
-        lines += [f"    s{q} --> s{r}: {_mermaid(label)}" for q, r, label in self._edges()]
+        lines += [f"    s{q} --> s{r}: {_mermaid(label)}" for q, r, label in self.edges()]
         return "\n".join(lines) + "\n"
 
     def to_dot(self) -> str:
@@ -135,11 +135,14 @@ class Machine:
         lines.append('    start [shape=point, label=""];')
         lines += [f"    s{q} [label={_dot(name)}];" for q, name in enumerate(self.states)]
         lines.append("    start -> s0;")
-        lines += [f"    s{q} -> s{r} [label={_dot(label)}];" for q, r, label in self._edges()]
+        lines += [f"    s{q} -> s{r} [label={_dot(label)}];" for q, r, label in self.edges()]
         return "\n".join([*lines, "}"]) + "\n"
 
-    def _edges(self, most: int = 8) -> list[tuple[int, int, str]]:
-        """One edge for each pair of joined states; at most `most` symbols spelled out on it."""
+    def edges(self, most: int = 8) -> list[tuple[int, int, str]]:
+        """One edge (from, to, label) for each pair of joined states.
+
+        A label is 'symbol / output; symbol / output; ...', with at most `most` of them.
+        """
         edges = []
         for q, row in enumerate(self.delta):
             for r in sorted(set(row)):

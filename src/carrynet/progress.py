@@ -40,6 +40,13 @@ class Bar:
         """Progress of an evaluation."""
         self._show("evaluating", done, total)
 
+    def say(self, step: str) -> None:
+        """A step of a search, of which nobody knows how long it takes."""
+        if self._enabled and self._title != step:
+            self._close()
+            self._title = step
+            self._bar = tqdm(bar_format="proving: {desc} {elapsed}", desc=step, leave=False)
+
     def _show(self, title: str, done: int, total: int) -> None:
         if not self._enabled:
             return

@@ -5,7 +5,10 @@
     metrics.jsonl       error, loss and accuracy along the way
     model.safetensors   the weights
     evaluation.json     what was tested, and the outcome
+    proof.json          the verdict: proved, refuted or undecided
+    certificate.json    the proof, where there is one
     README.md           the model card
+    origin.safetensors  the weights that training began with, where they were not random
     checkpoint.safetensors   where an unfinished training stands
 
 Every file but `metrics.jsonl` is written under another name and then renamed,
@@ -25,7 +28,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,9 @@ from carrynet.evaluation import Evaluation, Worked, affordable_digits, examine, 
 from carrynet.network import Network, Weights
 from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
+from carrynet.proof import search, verdict
+from carrynet.proof.certificate import Certificate, Model
+from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.recipe import Recipe
 from carrynet.tasks import parse
 from carrynet.training import Callback, Diverged, Progress, State
@@ -49,7 +55,8 @@ FORMAT, FORMAT_VERSION = "carrynet-run", 1
 FILES = frozenset(
     {
         *("recipe.toml", "config.json", "metrics.jsonl", "model.safetensors"),
-        *("evaluation.json", "README.md", "checkpoint.safetensors"),
+        *("evaluation.json", "proof.json", "certificate.json", "README.md"),
+        *("origin.safetensors", "checkpoint.safetensors"),
     }
 )
 
@@ -63,19 +70,29 @@ class Run:
     network: Network
     seconds: float  # of training, resumed parts added up
     evaluation: Evaluation
+    proof: Verdict | None  # None for a run from before there were proofs
     metrics: tuple[Mapping[str, Any], ...]  # the lines of metrics.jsonl
     path: Path | None = None  # None for a run that was not written to disk
+    origin: Network | None = None  # that the training began with, where it was not random
 
     def __repr__(self) -> str:
         tested = self.evaluation.exhaustive
+        proof = f"{self.proof.verdict}; " if self.proof else ""
         return (
-            f"Run({str(self.path or 'in memory')!r}, {self.network!r}, exhaustive: "
+            f"Run({str(self.path or 'in memory')!r}, {self.network!r}, {proof}exhaustive: "
             f"{tested.right:,} of {tested.pairs:,} right at {tested.digits} digits)"
         )
 
+    @property
+    def right(self) -> bool:
+        """Whether nothing that was tried is answered wrongly."""
+        return self.evaluation.right and not isinstance(self.proof, Refuted)
+
     @cached_property
-    def last_problem(self) -> Worked:
+    def last_problem(self) -> Worked | None:
         """The last problem of the training, worked by the finished network."""
+        if not self.recipe.stages:
+            return None
         digits = self.recipe.digits - self.network.task.headroom
         return work(self.network, training.last_problem(self.recipe), digits)
 
@@ -89,11 +106,11 @@ class Run:
                 "engine": self.engine,
                 "seconds": self.seconds,
                 "problems": self.recipe.problems,
-                "final_error": last.error,
+                "final_error": last and last.error,
             },
             "evaluation": self.evaluation.to_json(),
-            "proof": None,
-            "last_problem": last.to_json(),
+            "proof": self.proof and verdict.to_json(self.proof),
+            "last_problem": last and last.to_json(),
         }
 
     def save(self, path: str | Path, *, force: bool = False) -> "Run":
@@ -101,25 +118,29 @@ class Run:
 
         Raises `InputError` when `path` exists, unless `force` and it is a run.
         """
-        folder = create(path, self.recipe, self.engine, force=force)
+        folder = create(path, self.recipe, self.engine, force=force, origin=self.origin)
         files.write(folder / "metrics.jsonl", files.json_lines(self.metrics))
         _write_model(folder, self.network, self.seconds)
-        return _write_evaluation(folder, self.evaluation)
+        return _finish(folder, self.evaluation, self.proof)
 
 
 def train(
-    recipe: str | Path | Recipe = "tutorial",
+    recipe: str | Path | Recipe = recipes.DEFAULT,
     *,
     out: str | Path | None = None,
     force: bool = False,
     engine: str = "auto",
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
+    origin: Network | None = None,
+    budget: float = 0.0,
     **settings: Any,
 ) -> Run:
-    """Train a network by a recipe and evaluate it.
+    """Train a network by a recipe, evaluate it, and try to prove it.
 
     `settings` change single keys of the recipe: `train("tutorial", hidden=16, seed=3)`.
+    `origin` is the network that training begins with, for recipes that name one.  `budget`
+    is how many seconds a search for a proof may take beyond its first, quick steps.
     With `out` the run is written to that folder, with checkpoints along the way;
     without, it is kept in memory and can be saved later.
 
@@ -128,17 +149,63 @@ def train(
     """
     chosen = recipes.get(recipe).with_settings(settings)
     if out is not None:
-        folder = create(out, chosen, engine, force=force)
-        return resume(folder, callbacks=callbacks, progress=progress)
+        folder = create(out, chosen, engine, force=force, origin=origin)
+        return resume(folder, callbacks=callbacks, progress=progress, budget=budget)
     engine = engines.get(engine, chosen.hidden, chosen.dtype).name
     lines: list[dict[str, Any]] = []
-    started = time.monotonic()
+    state, started = training.start(chosen, origin), time.monotonic()
     with Bar(progress) as bar:
         callbacks = [lambda progress: lines.append(_metrics(progress)), bar, *callbacks]
-        network = training.fit(chosen, engine=engine, callbacks=callbacks)
+        network = training.fit(chosen, engine=engine, state=state, callbacks=callbacks)
         seconds = time.monotonic() - started
         evaluation = _examine(chosen, network, bar)
-    return Run(chosen, engine, network, seconds, evaluation, tuple(lines))
+        proof = search.prove(network, budget=budget, watch=bar.say)
+    return Run(chosen, engine, network, seconds, evaluation, proof, tuple(lines), origin=origin)
+
+
+def harden(
+    run: Run,
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    engine: str = "auto",
+    progress: bool = True,
+    budget: float = 0.0,
+    **settings: Any,
+) -> Run:
+    """Train a run's network on, against its worst case, until it is easy to prove.
+
+    The new run's recipe has one stage, `recipe.HARDEN`, whose keys `settings` may change, and
+    names the old network as its origin.  Biases are trained from here on.
+    """
+    options: dict[str, Any] = {"out": out, "force": force, "engine": engine, "progress": progress}
+    return train(hardening(run), **options, origin=run.network, budget=budget, **settings)
+
+
+def hardening(run: Run) -> Recipe:
+    """The recipe that `harden` trains a run's network on by."""
+    return replace(
+        run.recipe,
+        name="hardened",
+        biases=True,
+        origin=run.network.digest(),
+        stages=(recipes.HARDEN,),
+    )
+
+
+def prove(run: Run, *, budget: float = search.BUDGET, progress: bool = True) -> Run:
+    """Search again for a verdict on a run's network; what is decided is written to its folder.
+
+    A verdict that the run has already is not given up for an undecided one.
+    """
+    with Bar(progress) as bar:
+        found = search.prove(run.network, budget=budget, watch=bar.say)
+    if isinstance(found, Undecided) and isinstance(run.proof, Proved | Refuted):
+        return run
+    if run.path is None:
+        return replace(run, proof=found)
+    _set_status(run.path, "trained")  # until all that is written fits together again
+    return _finish(run.path, run.evaluation, found)
 
 
 def _examine(recipe: Recipe, network: Network, bar: Bar) -> Evaluation:
@@ -147,28 +214,34 @@ def _examine(recipe: Recipe, network: Network, bar: Bar) -> Evaluation:
 
 
 def create(
-    path: str | Path | None, recipe: Recipe, engine: str = "auto", *, force: bool = False
+    path: str | Path | None,
+    recipe: Recipe,
+    engine: str = "auto",
+    *,
+    force: bool = False,
+    origin: Network | None = None,
 ) -> Path:
     """Make a new run folder, which appears whole or not at all, for `resume` to carry out.
 
     Without a path it gets the next free name under `RUNS`.  With `force` a run that is
     there is replaced, but not a folder that holds anything else.
 
-    Raises `InputError` when `path` exists, or for an unknown engine; `RunError` when the
-    folder cannot be written.
+    Raises `InputError` when `path` exists, for an unknown engine, or when the recipe's origin
+    is not given; `RunError` when the folder cannot be written.
     """
+    training.start(recipe, origin)
     chosen = engines.get(engine, recipe.hidden, recipe.dtype).name
     if path is not None:
         # the name itself, for '.' and the like, but not what a link points to
         place = Path(os.path.abspath(path))  # noqa: PTH100
         if os.path.lexists(place):
             _check_replaceable(Path(path), place, force)
-        if not files.guard(path, _appear, place, recipe, chosen, force):
+        if not files.guard(path, _appear, place, recipe, chosen, force, origin):
             raise _exists(Path(path))
         return Path(path)
     while True:
         place = fresh_path(recipe)
-        if files.guard(place, _appear, place, recipe, chosen, False):
+        if files.guard(place, _appear, place, recipe, chosen, False, origin):
             return place
         # another process has just taken the name
 
@@ -193,7 +266,7 @@ def _check_replaceable(path: Path, place: Path, force: bool) -> None:
         raise InputError(f"{path} holds {foreign[0]}, which is not carrynet's: move it away first")
 
 
-def _appear(place: Path, recipe: Recipe, engine: str, force: bool) -> bool:
+def _appear(place: Path, recipe: Recipe, engine: str, force: bool, origin: Network | None) -> bool:
     """Make the folder in full beside its place and rename it; False where that is taken."""
     for stale in place.parent.glob(f".{glob.escape(place.name)}.*.new"):
         process = re.search(r"\.(\d+)\.new$", stale.name)
@@ -205,6 +278,8 @@ def _appear(place: Path, recipe: Recipe, engine: str, force: bool) -> bool:
     try:
         beside.mkdir(parents=True)
         files.write(beside / "recipe.toml", text)
+        if origin is not None:
+            _write_network(beside / "origin.safetensors", origin)
         files.write_json(
             beside / "config.json",
             {
@@ -250,7 +325,13 @@ def _lives(process: int) -> bool:
     return True
 
 
-def resume(path: str | Path, *, callbacks: Sequence[Callback] = (), progress: bool = True) -> Run:
+def resume(
+    path: str | Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+    budget: float = 0.0,
+) -> Run:
     """Go on with a run that was interrupted, from its last checkpoint.
 
     Ends in the same weights, bit for bit, as if it had not been.  A finished run
@@ -262,6 +343,7 @@ def resume(path: str | Path, *, callbacks: Sequence[Callback] = (), progress: bo
     with Bar(progress) as bar:
         if config["status"] == "training":
             state, seconds = _read_checkpoint(folder, recipe)
+            state = state or training.start(recipe, _read_origin(folder, recipe))
             recorder = _Recorder(folder, recipe, state, seconds)
             try:
                 network = training.fit(
@@ -279,7 +361,8 @@ def resume(path: str | Path, *, callbacks: Sequence[Callback] = (), progress: bo
             config = _read_config(folder)
         if config["status"] == "trained":
             network = _read_model(folder, config)
-            _write_evaluation(folder, _examine(recipe, network, bar))
+            evaluation = _examine(recipe, network, bar)
+            _finish(folder, evaluation, search.prove(network, budget=budget, watch=bar.say))
     return load(folder)
 
 
@@ -294,20 +377,16 @@ def load(path: str | Path) -> Run:
     recipe = _read_recipe(folder, config)
     if config["status"] != "complete":
         raise RunError(f"{folder} is unfinished: {resume_hint(folder)}")
-    file = folder / "evaluation.json"
-    data = files.read_bytes(file)
-    if files.sha256(data) != config["evaluation_sha256"]:
-        raise files.damaged(file, "it is not the evaluation that the run was finished with")
-    with files.reading(file):
-        evaluation = Evaluation.from_json(json.loads(data))
     return Run(
         recipe,
         config["engine"],
         _read_model(folder, config),
         config["seconds"],
-        evaluation,
+        Evaluation.from_json(_read_result(folder, config, "evaluation")),
+        _read_proof(folder, config),
         tuple(_read_metrics(folder)),
         folder,
+        _read_origin(folder, recipe),
     )
 
 
@@ -371,12 +450,11 @@ def _metrics(progress: Progress) -> dict[str, Any]:
 class _Recorder:
     """The callback that keeps a run's metrics and checkpoints on disk."""
 
-    def __init__(self, folder: Path, recipe: Recipe, state: State | None, seconds: float) -> None:
-        shown = 0 if state is None else _shown(recipe, state)
+    def __init__(self, folder: Path, recipe: Recipe, state: State, seconds: float) -> None:
+        shown = _shown(recipe, state)
         kept = [line for line in _read_metrics(folder) if line["problem"] <= shown]
         files.write(folder / "metrics.jsonl", files.json_lines(kept))
-        # the very first state too can be saved, should training go wrong at once
-        self._state = state or training.start(recipe)
+        self._state = state  # the very first can be saved too, should training go wrong at once
         self._folder, self._before = folder, seconds
         self._file = files.guard(folder, (folder / "metrics.jsonl").open, "a", encoding="utf-8")
         self._started = self._saved = time.monotonic()
@@ -425,27 +503,43 @@ def _is_leftover(file: Path) -> bool:
 
 def _write_model(folder: Path, network: Network, seconds: float) -> None:
     """Write the weights and, after them, that the run is trained."""
+    _write_network(folder / "model.safetensors", network)
+    _set_status(folder, "trained", seconds=seconds, weights_sha256=network.digest())
+
+
+def _write_network(path: Path, network: Network) -> None:
     facts = {
         "task": network.task.text,
         "activation": network.activation,
         "weights_sha256": network.digest(),
     }
-    files.write_tensors(folder / "model.safetensors", network.weights._asdict(), facts)
-    _set_status(folder, "trained", seconds=seconds, weights_sha256=network.digest())
+    files.write_tensors(path, network.weights._asdict(), facts)
 
 
-def _write_evaluation(folder: Path, evaluation: Evaluation) -> Run:
-    """Write the evaluation and the model card and, after them, that the run is complete."""
-    document = files.json_text(evaluation.to_json())
-    files.write(folder / "evaluation.json", document)
+def _finish(folder: Path, evaluation: Evaluation, proof: Verdict | None) -> Run:
+    """Write the results and the model card and, after them, that the run is complete."""
     config = _read_config(folder)
+    hashes = {"evaluation_sha256": _write_result(folder, "evaluation", evaluation.to_json())}
+    if isinstance(proof, Proved):
+        files.write_json(folder / "certificate.json", proof.certificate.to_json())
+    else:
+        files.guard(folder, (folder / "certificate.json").unlink, missing_ok=True)
+    if proof is not None:
+        hashes["proof_sha256"] = _write_result(folder, "proof", verdict.to_json(proof))
     recipe = _read_recipe(folder, config)
-    files.write(folder / "README.md", model_card(recipe, config, evaluation))
+    files.write(folder / "README.md", model_card(recipe, config, evaluation, proof))
     for file in folder.iterdir():
         if file.name == "checkpoint.safetensors" or _is_leftover(file):
             files.guard(file, file.unlink)
-    _set_status(folder, "complete", evaluation_sha256=files.sha256(document.encode()))
+    _set_status(folder, "complete", **hashes)
     return load(folder)
+
+
+def _write_result(folder: Path, name: str, document: Mapping[str, Any]) -> str:
+    """Write NAME.json, and return its hash."""
+    text = files.json_text(document)
+    files.write(folder / f"{name}.json", text)
+    return files.sha256(text.encode())
 
 
 def _set_status(folder: Path, status: str, **more: Any) -> None:
@@ -478,13 +572,25 @@ def _digest(tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def model_card(recipe: Recipe, config: Mapping[str, Any], evaluation: Evaluation) -> str:
+def model_card(
+    recipe: Recipe, config: Mapping[str, Any], evaluation: Evaluation, proof: Verdict | None
+) -> str:
     """The run's README.md, with its results in the form that model hubs read."""
     tested, name = evaluation.exhaustive, f"{recipe.name}-{recipe.task}-h{recipe.hidden}"
     rows = "\n".join(
         f"| {part.digits:,} | {part.kind} | {part.right:,} of {part.pairs:,} | {part.margin:.2f} |"
         for part in evaluation.sampled
     )
+    made = f"trained on {recipe.problems:,} examples of the task `{recipe.task}`"
+    again = f"""Made by carrynet {config["carrynet"]}, {config["engine"]} engine. To make it again:
+
+    carrynet train --recipe recipe.toml{" --origin origin.safetensors" * bool(recipe.origin)} \\
+        --engine {config["engine"]} --out again"""
+    if recipe.origin:
+        made += ", beginning with the weights in `origin.safetensors`"
+    if not recipe.stages:
+        made = f"trained elsewhere, for the task `{recipe.task}`"
+        again = f"Imported by carrynet {config['carrynet']}."
     return f"""---
 library_name: carrynet
 tags: [recurrent-neural-network, arithmetic, length-generalisation]
@@ -497,8 +603,10 @@ model-index:
 ---
 # {recipe.task}, learned digit by digit
 
-A recurrent network with {recipe.hidden} {recipe.activation} hidden units that was trained on
-{recipe.problems:,} examples of the task `{recipe.task}`, least significant digit first.
+A recurrent network with {recipe.hidden} {recipe.activation} hidden units that was {made},
+least significant digit first.
+
+{_verdict_card(proof)}
 
 **Exhaustive**: {tested.right:,} of all {tested.pairs:,} problems with operands of up to
 {tested.digits} digits are right (smallest margin {tested.margin:.2f}).
@@ -509,14 +617,28 @@ A recurrent network with {recipe.hidden} {recipe.activation} hidden units that w
 |---:|---|---|---:|
 {rows}
 
-These are tests of the problems counted above; nothing is proved about other numbers.
+These are tests of the problems counted above, and say nothing of other numbers.
 
-Made by carrynet {config["carrynet"]}, {config["engine"]} engine. To make it again:
-
-    carrynet train --recipe recipe.toml --engine {config["engine"]} --out again
+{again}
 
 Weights: `model.safetensors`, SHA-256 of the network `{config["weights_sha256"]}`.
 """
+
+
+def _verdict_card(proof: Verdict | None) -> str:
+    if isinstance(proof, Proved):
+        return (
+            f"**Proved** right for numbers of any length: {proof.certificate.claim} The proof is "
+            f"`certificate.json` ({proof.regions} regions, smallest margin {proof.margin:.2f}); "
+            "`carrynet check .` checks it."
+        )
+    if isinstance(proof, Refuted):
+        operands = ", ".join(map(str, proof.operands))
+        return (
+            f"**Refuted**: it is wrong for {operands}, read as numbers of {proof.digits} digits, "
+            f"where it answers {proof.answered} and not {proof.expected}."
+        )
+    return "**Undecided**: neither a proof for all lengths nor a wrong answer was found."
 
 
 # Reading -----------------------------------------------------------------------------
@@ -550,6 +672,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
         needed.update(seconds=(int, float), weights_sha256=str)
     if config.get("status") == "complete":
         needed.update(evaluation_sha256=str)
+        if "proof_sha256" in config:
+            needed.update(proof_sha256=str)
     with files.reading(path):
         for key, kind in needed.items():
             files.require(isinstance(config.get(key), kind), f"{key} is missing or wrong")
@@ -620,6 +744,69 @@ def _read_checkpoint(folder: Path, recipe: Recipe) -> tuple[State | None, float]
         files.require(len(moments) == buffers, f"it has {len(moments)} moments, not {buffers}")
         network = Network(parse(recipe.task), recipe.activation, weights)
         return State(network, moments, stage, step), seconds
+
+
+def _read_origin(folder: Path, recipe: Recipe) -> Network | None:
+    """The network that the recipe begins with; None where it begins with random weights."""
+    if not recipe.origin:
+        return None
+    path = folder / "origin.safetensors"
+    tensors, _ = files.read_tensors(path)
+    with files.reading(path):
+        weights = _read_weights(tensors, recipe)
+        network = Network(parse(recipe.task), recipe.activation, weights)
+        files.require(network.digest() == recipe.origin, "it is not the recipe's origin")
+        return network
+
+
+def _read_result(folder: Path, config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The document in NAME.json, which must be the one that the run was finished with."""
+    file = folder / f"{name}.json"
+    data = files.read_bytes(file)
+    with files.reading(file):
+        ours = files.sha256(data) == config[f"{name}_sha256"]
+        files.require(ours, f"it is not the {name} that the run was finished with")
+        return json.loads(data)
+
+
+def _read_proof(folder: Path, config: Mapping[str, Any]) -> Verdict | None:
+    if "proof_sha256" not in config:
+        return None
+    document = _read_result(folder, config, "proof")
+    with files.reading(folder / "proof.json"):
+        certificate = read_certificate(folder) if document["verdict"] == "proved" else None
+        return verdict.from_json(document, certificate)
+
+
+def read_model(folder: Path) -> Model:
+    """A run's weights, as plain numbers and by the checker's own reader."""
+    path = folder / "model.safetensors"
+    data = files.read_bytes(path)
+    with files.reading(path):
+        return Model.read(data)
+
+
+def read_network(path: Path) -> Network:
+    """A network from a `model.safetensors`, or from the run in a folder.
+
+    Raises `RunError` for any other file.
+    """
+    if path.is_dir():
+        return load(path).network
+    tensors, facts = files.read_tensors(path)
+    with files.reading(path):
+        return Network(parse(facts["task"]), facts["activation"], Weights(**tensors))
+
+
+def read_certificate(folder: Path) -> Certificate:
+    """The certificate in a run's folder, believed by nobody yet.
+
+    Raises `RunError` where there is none, or something else.
+    """
+    path = folder / "certificate.json"
+    data = files.read_bytes(path)
+    with files.reading(path):
+        return Certificate.from_json(json.loads(data))
 
 
 def _read_metrics(folder: Path) -> list[dict[str, Any]]:

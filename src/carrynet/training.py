@@ -19,7 +19,7 @@ import numpy as np
 from carrynet import engines, problems, rng, tasks
 from carrynet.cells import Array, quiet, sigmoid
 from carrynet.engines import native
-from carrynet.errors import CarrynetError
+from carrynet.errors import CarrynetError, InputError
 from carrynet.network import LOSSES, Network, initialise, predict
 from carrynet.optim import Moments, initial_moments
 from carrynet.recipe import MAX_NUMBERS, Recipe, Stage
@@ -57,8 +57,15 @@ class Diverged(CarrynetError):
     """Training left the finite numbers; the states given to callbacks are all good."""
 
 
-def start(recipe: Recipe) -> State:
-    """The state before the first update."""
+def start(recipe: Recipe, origin: Network | None = None) -> State:
+    """The state before the first update: random weights, or the network that the recipe names.
+
+    Raises `InputError` unless `origin` is the network that the recipe begins with.
+    """
+    if recipe.origin or origin:
+        if origin is None or origin.digest() != recipe.origin:
+            raise InputError("the recipe begins with a network, its origin, which must be given")
+        return _next_stage(recipe, origin, 0)
     width = recipe.init_width
     if recipe.init_scaling == "sqrt-hidden":
         width /= recipe.hidden**0.5
@@ -174,7 +181,7 @@ def _fit_across(recipes: list[Recipe]) -> list[Network] | None:
 
 
 def last_problem(recipe: Recipe) -> list[int]:
-    """The operands of the last problem that the recipe shows."""
+    """The operands of the last problem that the recipe, which has stages, shows."""
     task = tasks.parse(recipe.task)
     word = draw(recipe, len(recipe.stages) - 1, recipe.stages[-1].steps - 1, 1)[0, -1]
     columns = zip(*(task.digits_of(int(symbol)) for symbol in word), strict=True)

@@ -1,6 +1,7 @@
 """Runs and problems as text for a terminal; every function returns a string."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from carrynet.cells import Array
 from carrynet.evaluation import Evaluation, Exhaustive, Sampled, Worked
+from carrynet.extract import Comparison, Extraction
+from carrynet.mealy import Machine
+from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.runs import Run, program
 from carrynet.tasks import DIGITS, Task
 
@@ -22,24 +26,49 @@ def summary(run: Run) -> str:
         f"recipe      {recipe.name}: {recipe.task}, {recipe.digits} digits, {kind}",
         f"trained     {recipe.problems:,} problems in {run.seconds:.2f} s",
         "",
-        f"error       {last.error:.4f}, summed over the digits of the last problem",
-        f"predicted   {_digits(last.predicted, last)}",
-        f"true        {_digits(last.expected, last)}",
-        f"            {equation(last)}",
-        "",
-        evaluation(run.evaluation, run.network.task),
     ]
+    if last is not None:
+        lines += [
+            f"error       {last.error:.4f}, summed over the digits of the last problem",
+            f"predicted   {_digits(last.predicted, last)}",
+            f"true        {_digits(last.expected, last)}",
+            f"            {equation(last)}",
+            "",
+        ]
+    lines.append(evaluation(run.evaluation, run.network.task))
+    if run.proof is not None:
+        lines += ["", proof(run.proof, run.network.task)]
     if run.path is not None:
         lines += ["", f"run         {run.path}", f"next        {_advice(run)}"]
     return "\n".join(lines)
 
 
 def _advice(run: Run) -> str:
-    if not run.evaluation.right:
-        return "it is wrong somewhere: try more problems (--set steps=...) or another --seed"
+    if not run.right or isinstance(run.proof, Undecided):
+        return f"{program()} harden {run.path}   (trains on until it is easy to prove)"
     task = run.network.task
     operands = " ".join(("118", "8", "3", "2")[: task.operands])
     return f"{program()} {task.family.removesuffix('_by')} {operands}"
+
+
+def proof(verdict: Verdict, task: Task) -> str:
+    """A verdict: what is known of numbers of any length."""
+    if isinstance(verdict, Proved):
+        return (
+            f"proved      right for numbers of any length: {verdict.regions} regions, "
+            f"smallest margin {verdict.margin:.2f},\n"
+            f"            with errors of up to {verdict.slack:.2g} in every unit at every step; "
+            f"checked, {verdict.seconds:.2f} s"
+        )
+    if isinstance(verdict, Refuted):
+        operands = [_brief(str(operand)) for operand in verdict.operands]
+        answer, right = (_brief(task.write_answer(a)) for a in (verdict.answered, verdict.expected))
+        wrong = task.equation.format(*operands, answer=answer)
+        where = f"wrong at digit {verdict.position:,} of {verdict.digits:,}"
+        shortest = "a shortest counterexample" if verdict.shortest else "it may not be the shortest"
+        return f"REFUTED     {wrong}, right is {right}\n            ({where}; {shortest})"
+    tried = "\n            ".join(verdict.tried)
+    return f"undecided   neither proved nor refuted for numbers of any length:\n            {tried}"
 
 
 def evaluation(evaluation: Evaluation, task: Task) -> str:
@@ -77,6 +106,66 @@ def sampled(results: Iterable[Sampled]) -> str:
         lines.append(f"            {digits:<11,}{columns}{margin:.2f}{first}")
     lines.append("            (tests of the problems counted; not a proof for other numbers)")
     return "\n".join(lines)
+
+
+def automaton(extraction: Extraction, comparison: Comparison, task: Task) -> str:
+    """The machine that a network has learned, and how it differs from the task's."""
+    machine = extraction.machine
+    count = len(machine.states)
+    how = (
+        f"that answer all of {extraction.tested:,} test words as the network does"
+        if extraction.complete
+        else f"the most that are tried, which answer {extraction.agreed:,} of "
+        f"{extraction.tested:,} test words as the network does"
+    )
+    lines = [f"learned     {count} state{'s' * (count > 1)}, {how}", ""]
+    shown = min(count, _STATES), min(len(machine.symbols), _SYMBOLS)
+    part = Machine(
+        states=machine.states,
+        symbols=machine.symbols[: shown[1]],
+        outputs=machine.outputs,
+        delta=tuple(row[: shown[1]] for row in machine.delta),
+        output=tuple(row[: shown[1]] for row in machine.output),
+    )
+    table = str(part).split("\n")[: shown[0] + 1]
+    lines += [f"            {row}" for row in table]
+    left = [
+        f"{whole - some:,} more {what}"
+        for whole, some, what in (
+            (count, shown[0], "states"),
+            (len(machine.symbols), shown[1], "symbols"),
+        )
+        if whole > some
+    ]
+    if left:
+        lines.append(f"            and {', '.join(left)}: --json has them all")
+    lines.append("            (next state / output, under each symbol)")
+    if comparison.word is None:
+        names = ", ".join(
+            f"{state} is {task.memory} {name}"
+            for state, name in zip(machine.states, comparison.names, strict=True)
+        )
+        return "\n".join([*lines, "", f"compared    the same machine as the task's: {names}"])
+    word = " ".join(machine.symbols[a] for a in comparison.word)
+    length = f"{len(comparison.word):,}"
+    asked = "wrong" if comparison.confirmed else "right, unlike its machine"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"compared    NOT the task's machine: they differ after {length} symbols",
+            f"            {word if len(word) < 200 else word[:200] + ' ...'}",
+            f"            (least significant first; asked, the network is {asked} there)",
+        ]
+    )
+
+
+_STATES, _SYMBOLS = 12, 12  # that a table shows
+
+
+def automaton_json(extraction: Extraction, comparison: Comparison) -> dict[str, Any]:
+    """The same, as plain values for JSON."""
+    return {"extraction": asdict(extraction), "comparison": asdict(comparison)}
 
 
 def equation(worked: Worked) -> str:
@@ -181,6 +270,13 @@ def _range(hidden: Array, activation: str) -> tuple[float, float]:
         finite = hidden[np.isfinite(hidden)]
         return 0.0, float(finite.max(initial=0)) or 1.0
     return (-1.0 if activation == "tanh" else 0.0), 1.0
+
+
+def _brief(number: str) -> str:
+    """A number as it is, or, where that is long, its ends."""
+    if len(number) <= 40:
+        return number
+    return f"{number[:12]}...{number[-12:]} ({len(number):,} digits)"
 
 
 def _digits(outputs: list[int], worked: Worked) -> str:

@@ -1,0 +1,204 @@
+"""Extraction: the machine that a network has learned, found by asking it.
+
+Nothing here knows what the network should do.  The algorithm is L* (Angluin 1987), for Mealy
+machines, with the counterexamples of Rivest and Schapire (1993).  States of the machine
+are regions of hidden space by behaviour: two hidden states belong together if the network
+answers alike from both, whatever *experiment* follows.
+
+    close     every state, after every symbol, must behave like some state; else a new one
+    test      the machine must answer test words as the network does: all short ones, and
+              random ones, most of them slow to change
+    refine    a word that it answers otherwise holds a suffix that tells two states apart
+              which were held to be one; it becomes an experiment
+
+The machine is that of the words tested: no proof, and no claim about other words.
+
+Shapes: N states, S symbols, T time, H hidden.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrynet import rng
+from carrynet.cells import Array
+from carrynet.engines.reference import in_one_thread
+from carrynet.mealy import Machine, shortest_difference
+from carrynet.network import Network, predict, read_out
+
+Word = tuple[int, ...]
+
+MOST_STATES = 64
+_SHORT_WORDS = 20_000  # all words are tried of the length where there are at most so many
+_WORDS, _LENGTH = 256, 128
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A machine, and how well it is known to be the network's."""
+
+    machine: Machine  # minimal; its states are named A, B, ... in the order they were found
+    access: tuple[Word, ...]  # for each state, a word that leads the network to it
+    experiments: tuple[Word, ...]  # by which states are told apart
+    tested: int  # words
+    agreed: int  # words that machine and network answer alike; all, unless states ran out
+
+    @property
+    def complete(self) -> bool:
+        """Whether the machine answers every word tested as the network does."""
+        return self.agreed == self.tested
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An extracted machine beside that of the network's task."""
+
+    word: Word | None  # the shortest whose last symbol they answer differently
+    confirmed: bool  # the network answers it as the extracted machine does
+    names: tuple[str, ...]  # what the task calls each extracted state; '' where there is no one
+
+
+@in_one_thread
+@np.errstate(over="ignore", invalid="ignore")
+def extract(network: Network, *, most: int = MOST_STATES, seed: int = 0) -> Extraction:
+    """The machine that answers as the network does, with at most `most` states."""
+    S = len(network.drives)
+    tests = _tests(S, seed)
+    answers = [_answers(network, np.zeros((1, network.hidden)), words)[0] for words in tests]
+    access: list[Word] = [()]
+    experiments: list[Word] = [(a,) for a in range(S)]
+    while True:
+        machine = _close(network, access, experiments, most)
+        differ = [(_run(machine, w) != a) for w, a in zip(tests, answers, strict=True)]
+        agreed = sum(int((~d.any(axis=1)).sum()) for d in differ)
+        tested = sum(map(len, tests))
+        found = next((i for i, d in enumerate(differ) if d.any()), None)
+        if found is None or len(access) >= most:
+            break
+        row, position = np.argwhere(differ[found])[0]
+        word = tuple(tests[found][row, : position + 1].tolist())
+        experiments.append(_suffix(network, machine, access, word))
+    return Extraction(machine, tuple(access), tuple(experiments), tested, agreed)
+
+
+def compare(network: Network, machine: Machine) -> Comparison:
+    """An extracted machine beside that of the network's task."""
+    specified = network.task.machine
+    word = shortest_difference(machine, specified)
+    confirmed = word is not None and network.run(word) == machine.run(word)
+    held: list[set[int]] = [set() for _ in machine.states]
+    pairs = {(0, 0): None}
+    queue = [(0, 0)]
+    for p, q in queue:  # grows while it is read
+        held[p].add(q)
+        for a in range(len(machine.symbols)):
+            pair = machine.delta[p][a], specified.delta[q][a]
+            if pair not in pairs:
+                pairs[pair] = None
+                queue.append(pair)
+    names = tuple(specified.states[min(qs)] if len(qs) == 1 else "" for qs in held)
+    return Comparison(None if word is None else tuple(word), confirmed, names)
+
+
+def _close(network: Network, access: list[Word], experiments: list[Word], most: int) -> Machine:
+    """A machine whose states behave differently; words for new ones are added to `access`."""
+    S = len(network.drives)
+    h = np.concatenate([_after(network, word) for word in access])
+    rows = [_row(network, state[None], experiments) for state in h]
+    number = {row: q for q, row in enumerate(rows)}
+    states, delta = list(h), []
+    for q, state in enumerate(states):  # grows while it is read
+        after = network.cell.step(network.drives, state[None], network.weights.Whh)
+        following = []
+        for a in range(S):
+            row = _row(network, after[a][None], experiments)
+            if row not in number and len(states) < most:
+                number[row] = len(states)
+                states.append(after[a])
+                rows.append(row)
+                access.append((*access[q], a))
+            following.append(number.get(row, q))  # where states ran out
+        delta.append(tuple(following))
+    output = [tuple(row[:S]) for row in rows]  # the first experiments are the single symbols
+    task = network.task.machine
+    names = tuple(_letters(q) for q in range(len(states)))
+    return Machine(names, task.symbols, task.outputs, tuple(delta), tuple(output))
+
+
+def _row(network: Network, h: Array, experiments: list[Word]) -> Word:
+    """What the network answers from a hidden state to each experiment, end to end."""
+    row: list[int] = []
+    S = len(network.drives)
+    singles = np.arange(S)[:, None]
+    row += _answers(network, h, singles)[0][:, 0].tolist()
+    for word in experiments[S:]:
+        row += _answers(network, h, np.array([word]))[0][0].tolist()
+    return tuple(row)
+
+
+def _suffix(network: Network, machine: Machine, access: list[Word], word: Word) -> Word:
+    """The part of a counterexample that tells apart two states held to be one.
+
+    From the word to its last symbol read in the machine's state, by way of prefixes replaced
+    by the access words of the states that the machine is in after them: somewhere on this way
+    the network's last answer changes, and what follows there makes the difference.
+    """
+    visited = machine.visit(word)
+    last = [network.run([*access[q], *word[i:]])[-1] for i, q in enumerate(visited[:-1])]
+    change = next(i for i in range(1, len(last)) if last[i] != last[0])
+    return word[change:]
+
+
+def _tests(symbols: int, seed: int) -> list[NDArray[np.int64]]:
+    """Test words (N, T): all of some length, and long random ones, most slow to change."""
+    length = 1
+    while symbols ** (length + 1) <= _SHORT_WORDS:
+        length += 1
+    short = np.unravel_index(np.arange(symbols**length), (symbols,) * length)
+    draws = rng.raw(seed, rng.EXTRACTION, 0, 2 * _WORDS * _LENGTH).reshape(2, _WORDS, _LENGTH)
+    long = rng.below(symbols, draws[1])
+    chance = np.resize([0.0, 0.5, 0.9, 0.99], _WORDS)[:, None]
+    stay = rng.unit(draws[0]) < chance
+    for t in range(1, _LENGTH):
+        long[:, t] = np.where(stay[:, t], long[:, t - 1], long[:, t])
+    return [np.stack(short, axis=1), long]
+
+
+def _answers(network: Network, h: Array, words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Outputs from each hidden state (N, H) along each word (M, T): shape (N, M, T)."""
+    N, (M, T) = len(h), words.shape
+    answers = np.empty((N, M, T), np.int64)
+    now = np.repeat(h.astype(network.dtype), M, axis=0)
+    for t in range(T):
+        drive = network.drives[np.tile(words[:, t], N)]
+        now = network.cell.step(drive, now, network.weights.Whh)
+        answers[:, :, t] = predict(read_out(network.weights, now)).reshape(N, M)
+    return answers
+
+
+def _after(network: Network, word: Word) -> Array:
+    """The hidden state (1, H) after a word."""
+    h = np.zeros((1, network.hidden), network.dtype)
+    for a in word:
+        h = network.cell.step(network.drives[a], h, network.weights.Whh)
+    return h
+
+
+def _run(machine: Machine, words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A machine's outputs along words (N, T)."""
+    delta, output = np.array(machine.delta), np.array(machine.output)
+    state, outputs = np.zeros(len(words), np.int64), np.empty_like(words)
+    for t in range(words.shape[1]):
+        outputs[:, t] = output[state, words[:, t]]
+        state = delta[state, words[:, t]]
+    return outputs
+
+
+def _letters(number: int) -> str:
+    """A, B, ..., Z, AA, AB, ..."""
+    name, number = "", number + 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name

@@ -1,0 +1,1 @@
+"""Proofs for numbers of any length: the search for them, certificates, and their checker."""

@@ -1,0 +1,296 @@
+"""Boxes: the search for an inductive invariant of networks that forget.
+
+A plan says which regions there are.  First, one for each *history*: the last few symbols
+that were read, with the machine's states between them; for the start, one of its own.  Then
+each is split where the hidden states that the network is seen in fall into separate groups,
+since many networks remember more than their machine: one box round two groups would
+hold what lies between, where the network never is.  Groups that are followed by different
+groups are split again, until each has one successor under each symbol.
+
+Then each region's box is the smallest that holds what the network can be in, found as a
+least fixed point:
+
+    repeat: every box takes in the images of the boxes that lead to it, grown by the slack
+    until nothing grows (an invariant), or an output is no longer certain (none)
+
+Computed in floats, with boxes rounded outward to a grid; `check` decides whether it is a proof.
+
+Shapes: N regions, P hidden states seen, S symbols, H hidden, Y output.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrynet import rng
+from carrynet.cells import Array, quiet
+from carrynet.mealy import Machine
+from carrynet.network import Network, Weights, read_out
+from carrynet.problems import tables
+from carrynet.proof.certificate import Certificate, Region
+
+Numbers = NDArray[np.intp]
+
+BITS = 24  # boxes are rounded outward to multiples of 2^-BITS
+_GUARD = 1e-9  # what floats may be off by
+_ROUNDS = 2_000
+_MOST_REGIONS = 4_000
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which regions there are, and how they follow one another; region 0 is the start's."""
+
+    names: tuple[str, ...]
+    state: Numbers  # (N,) of the machine
+    next: Numbers  # (N, S) the region that follows
+    output: Numbers  # (N,) of the symbol by which it is entered; -1 for the start
+    symbol: Numbers  # (N,) by which it is entered; -1 for the start
+
+
+def by_history(machine: Machine, length: int) -> Plan:
+    """A region for each history of up to `length` >= 1 symbols that the machine can have."""
+    start: tuple[int, tuple[int, ...]] = (0, ())  # the state before the symbols that are kept
+    order, number, next_, ends = [start], {start: 0}, [], [(0, -1)]
+    for before, word in order:  # grows while it is read
+        state, row = _after(machine, before, word), []
+        for a in range(len(machine.symbols)):
+            longer = (*word, a)
+            dropped, kept = longer[:-length], longer[-length:]
+            key = _after(machine, before, dropped), kept
+            if key not in number:
+                number[key] = len(order)
+                order.append(key)
+                ends.append((state, a))
+            row.append(number[key])
+        next_.append(row)
+    return Plan(
+        names=tuple(_name(machine, *key) for key in order),
+        state=np.array([_after(machine, *key) for key in order]),
+        next=np.array(next_),
+        output=np.array([-1, *(machine.output[q][a] for q, a in ends[1:])]),
+        symbol=np.array([a for _, a in ends]),
+    )
+
+
+def _after(machine: Machine, state: int, word: tuple[int, ...]) -> int:
+    for a in word:
+        state = machine.delta[state][a]
+    return state
+
+
+def _name(machine: Machine, before: int, word: tuple[int, ...]) -> str:
+    if not word:
+        return "start"
+    return f"{machine.states[before]}; {' '.join(machine.symbols[a] for a in word)}"
+
+
+# Splitting ---------------------------------------------------------------------------
+
+
+@quiet
+def split(network: Network, plan: Plan, gap: float) -> Plan | None:
+    """The plan with its regions split into groups of states that are `gap` apart or more.
+
+    None where that makes too many.
+    """
+    h, region = _states_seen(network, plan)
+    group = _groups(h, region, gap)
+    S, step = plan.next.shape[1], _stepper(network)
+    follower = np.empty((len(h), S), np.intp)  # the state seen that is nearest to each image
+    for a in range(S):
+        image, into = step(h, a), plan.next[region, a]
+        for j in np.unique(into):
+            here, there = np.flatnonzero(into == j), np.flatnonzero(region == j)
+            squares = (h[there] ** 2).sum(axis=1) - 2 * image[here] @ h[there].T
+            follower[here, a] = there[squares.argmin(axis=1)]
+    count = -1
+    while group.max() + 1 != count:  # Moore's refinement, on what was seen
+        count = group.max() + 1
+        if count > _MOST_REGIONS:
+            return None
+        group = np.unique(np.column_stack([group, group[follower]]), axis=0, return_inverse=True)[
+            1
+        ].ravel()
+    # number the groups by their first member; the start is the first of all
+    _, first, group = np.unique(group, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    group, first = np.argsort(order)[group], first[order]
+    old = region[first]
+    return Plan(
+        names=tuple(plan.names[i] for i in old),
+        state=plan.state[old],
+        next=group[follower[first]],
+        output=plan.output[old],
+        symbol=plan.symbol[old],
+    )
+
+
+def _states_seen(network: Network, plan: Plan) -> tuple[Array, Numbers]:
+    """Hidden states (P, H) that the network comes to, and the regions where they belong (P,).
+
+    After one word that leads to each region, after all short words, and along words that
+    are random and, most of them, slow to change.  The start is the first.
+    """
+    S, step = plan.next.shape[1], _stepper(network)
+    states: list[Array] = [np.zeros((1, network.hidden))]
+    regions = [np.zeros(1, np.intp)]
+
+    entered = np.zeros((len(plan.names), network.hidden))
+    # regions are numbered breadth first: each is first entered from one with a lower number
+    for j, edge in zip(*np.unique(plan.next, return_index=True), strict=True):
+        entered[j] = step(entered[edge // S], edge % S)
+    states.append(entered)
+    regions.append(np.arange(len(plan.names)))
+
+    h, region = states[0], regions[0]
+    while len(h) * S <= _SHORT_WORDS:
+        h = np.concatenate([step(h, a) for a in range(S)])
+        region = plan.next[region].T.ravel()
+        states.append(h)
+        regions.append(region)
+
+    draws = rng.raw(0, rng.PROOF, 0, 2 * _WORDS * _LENGTH).reshape(2, _LENGTH, _WORDS)
+    fresh = rng.below(S, draws[1])
+    stay = rng.unit(draws[0]) < np.resize([0.0, 0.5, 0.8, 0.95], _WORDS)
+    h, region = np.zeros((_WORDS, network.hidden)), np.zeros(_WORDS, np.intp)
+    a = fresh[0]
+    for t in range(_LENGTH):
+        a = np.where(stay[t], a, fresh[t])
+        h, region = step(h, a), plan.next[region, a]
+        states.append(h)
+        regions.append(region)
+
+    h, region = np.concatenate(states), np.concatenate(regions)
+    coarse = np.column_stack([region, np.round(h * 20)])  # states alike need not be seen twice
+    first = np.sort(np.unique(coarse, axis=0, return_index=True)[1])
+    by_region = first[np.argsort(region[first], kind="stable")]
+    _, start = np.unique(region[by_region], return_index=True)
+    rank = np.arange(len(by_region)) - np.repeat(start, np.diff([*start, len(by_region)]))
+    kept = np.sort(by_region[rank < _SEEN])
+    return h[kept], region[kept]
+
+
+_SEEN = 64  # hidden states, at most, for each region
+_SHORT_WORDS = 1_500  # all words are followed up to the length where there are so many
+_WORDS, _LENGTH = 64, 60
+
+
+def _stepper(network: Network) -> Callable[[Array, Numbers | int], Array]:
+    """The cell in double precision: states (..., H) and symbols (...) to states."""
+    W = _double(network)
+    drives = tables(network.task).vectors @ W.Wxh + W.bh
+    return lambda h, a: network.cell.step(drives[a], h, W.Whh)
+
+
+def _double(network: Network) -> Weights:
+    return Weights(*(w.astype(np.float64) for w in network.weights))
+
+
+def _groups(h: Array, region: Numbers, gap: float) -> Numbers:
+    """Number the groups of each region: states nearer than `gap` in every unit are in one."""
+    group, count = np.empty(len(h), np.intp), 0
+    for j in np.unique(region):
+        here = np.flatnonzero(region == j)
+        near = np.abs(h[here, None] - h[None, here]).max(axis=-1) < gap
+        left = np.ones(len(here), dtype=bool)
+        while left.any():
+            members = np.zeros(len(here), dtype=bool)
+            more = np.arange(len(here)) == left.argmax()
+            while (more != members).any():
+                members, more = more, near[more].any(axis=0)
+            group[here[members]] = count
+            count, left = count + 1, left & ~members
+    return group
+
+
+# Closing -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """A fixed point: one box for each region of a plan."""
+
+    plan: Plan
+    lower: Array  # (N, H), multiples of 2^-BITS
+    upper: Array  # (N, H)
+    slack: float
+    margin: float  # the smallest, by floats
+
+
+@quiet
+def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
+    """The least boxes that hold all images grown by the slack; None if an output is in doubt.
+
+    All regions that lead to one read the same symbol, so that z is bounded for each region
+    before its symbol is read, and f, which is monotone, taken once for each that is entered.
+    """
+    W, S, grid = _double(network), plan.next.shape[1], 2.0**BITS
+    positive, negative = np.maximum(W.Whh, 0), np.minimum(W.Whh, 0)
+    order = np.argsort(plan.next, axis=None, kind="stable")  # edges by where they lead
+    source = order // S
+    entered, first_edge = np.unique(plan.next.ravel()[order], return_index=True)
+    drives = (tables(network.task).vectors @ W.Wxh + W.bh)[plan.symbol[entered]]
+    outputs = plan.output[entered]
+
+    shape = len(plan.names), network.hidden
+    lower, upper = np.full(shape, np.inf), np.full(shape, -np.inf)  # nothing is in them yet
+    lower[0] = upper[0] = 0.0
+    for _ in range(_ROUNDS):
+        empty = lower[:, :1] > upper[:, :1]
+        low, high = np.where(empty, 0, lower), np.where(empty, 0, upper)
+        z_low = np.where(empty, np.inf, low @ positive + high @ negative - _GUARD)
+        z_high = np.where(empty, -np.inf, high @ positive + low @ negative + _GUARD)
+        z_low = np.minimum.reduceat(z_low[source], first_edge) + drives
+        z_high = np.maximum.reduceat(z_high[source], first_edge) + drives
+        some = z_low[:, 0] <= z_high[:, 0]
+        at = entered[some]
+        new_lower, new_upper = lower.copy(), upper.copy()
+        grown = network.cell.f(z_low[some]) - slack - _GUARD
+        new_lower[at] = np.minimum(lower[at], np.floor(grown * grid) / grid)
+        grown = network.cell.f(z_high[some]) + slack + _GUARD
+        new_upper[at] = np.maximum(upper[at], np.ceil(grown * grid) / grid)
+        margin = smallest_margin(network, new_lower[at], new_upper[at], outputs[some])
+        if not margin > 0:
+            return None
+        if (new_lower == lower).all() and (new_upper == upper).all():
+            return Boxes(plan, lower, upper, slack, margin)
+        lower, upper = new_lower, new_upper
+    return None
+
+
+def smallest_margin(network: Network, lower: Array, upper: Array, outputs: Numbers) -> float:
+    """The smallest margin of the readout over boxes (N, H) that are to answer `outputs` (N,)."""
+    W, c, r = _double(network), (lower + upper) / 2, (upper - lower) / 2
+    if W.by.size == 1:
+        sign = np.where(outputs == 1, 1.0, -1.0)
+        return float((sign * read_out(W, c)[:, 0] - (r @ np.abs(W.Why))[:, 0]).min())
+    smallest = np.inf
+    for y in np.unique(outputs):
+        others = np.arange(W.by.size) != y
+        pairs, bias = W.Why[:, [y]] - W.Why[:, others], W.by[y] - W.by[others]
+        some = outputs == y
+        smallest = min(smallest, float((c[some] @ pairs + bias - r[some] @ np.abs(pairs)).min()))
+    return smallest
+
+
+def certificate(network: Network, boxes: Boxes) -> Certificate:
+    """Boxes as exact numbers.  Regions that turned out to be empty are left out."""
+    plan, grid = boxes.plan, 2**BITS
+    kept = np.flatnonzero((boxes.lower <= boxes.upper).all(axis=1))
+    number = np.cumsum(np.isin(np.arange(len(plan.names)), kept)) - 1
+    lower, upper = ((side[kept] * grid).astype(int).tolist() for side in (boxes.lower, boxes.upper))
+    next_ = number[plan.next[kept]].tolist()
+    return Certificate(
+        task=network.task.text,
+        activation=network.activation,
+        weights_sha256=network.digest(),
+        bits=BITS,
+        slack=int(boxes.slack * grid),
+        regions=tuple(
+            Region(plan.names[i], int(plan.state[i]), tuple(low), tuple(high), tuple(row))
+            for i, low, high, row in zip(kept, lower, upper, next_, strict=True)
+        ),
+    )

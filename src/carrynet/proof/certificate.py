@@ -1,0 +1,191 @@
+"""Certificates: what is claimed of a network, for numbers of any length, and why it is true.
+
+A certificate is an *inductive invariant*: finitely many regions of hidden space, each
+labelled with a state of the task's machine, such that
+
+    start    the state h = 0 lies in region 0, which is labelled with the start state;
+    step     from every region, under every symbol, the next hidden state, moved by up to
+             `slack` in every unit, lies in a region labelled with the machine's next state;
+    output   all over that region the readout gives the machine's output.
+
+By induction over its length, every word is then answered rightly.  All numbers are exact:
+whole multiples of 2^-bits.  Plain Python, because the checker trusts this module; what
+finds certificates is in `search` and `boxes`, what believes them in `check`.
+
+The JSON of a certificate:
+
+    format, version   "carrynet-certificate", 1
+    claim             the theorem in words
+    task, activation  of the network
+    weights_sha256    of the network, by `Model.digest`
+    bits              numbers are whole multiples of 2^-bits
+    slack             in that unit
+    regions           for each: name (a history, for readers), state (of the machine),
+                      lower, upper (H numbers each), next (a region for each symbol)
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import prod
+from typing import Any
+
+from carrynet.errors import InputError, shorten
+
+FORMAT, VERSION = "carrynet-certificate", 1
+MOST_BITS = 64
+Matrix = Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network as plain numbers, which is all that a claim is about.
+
+    Shapes as in `network`: Wxh (X, H), Whh (H, H), bh (H,), Why (H, Y), by (Y,).
+    """
+
+    task: str
+    activation: str
+    dtype: str  # in which it is evaluated: float32 or float64
+    Wxh: Matrix
+    Whh: Matrix
+    bh: Sequence[float]
+    Why: Matrix
+    by: Sequence[float]
+
+    @classmethod
+    def read(cls, data: bytes) -> "Model":
+        """A model from the bytes of a run's `model.safetensors`: a header in JSON, then numbers.
+
+        Raises `InputError` for anything else.
+        """
+        try:
+            start = 8 + int.from_bytes(data[:8], "little")
+            header = json.loads(data[8:start])
+            facts = json.loads(header.pop("__metadata__")["carrynet"])
+            (kind,) = {entry["dtype"] for entry in header.values()}
+            code, dtype = {"F32": ("f", "float32"), "F64": ("d", "float64")}[kind]
+            arrays: dict[str, Any] = {}
+            for name, entry in header.items():
+                first, end = entry["data_offsets"]
+                numbers = [x for (x,) in struct.iter_unpack(f"<{code}", data[start:][first:end])]
+                *rows, width = entry["shape"]
+                if len(numbers) != prod(entry["shape"]) or len(rows) > 1:
+                    raise ValueError(name)
+                arrays[name] = (
+                    [numbers[i : i + width] for i in range(0, len(numbers), width)]
+                    if rows
+                    else numbers
+                )
+            return cls(facts["task"], facts["activation"], dtype, **arrays)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
+            raise InputError(f"not a model of carrynet's: {shorten(str(error))}") from None
+
+    def digest(self) -> str:
+        """SHA-256 over everything that the network computes with; `Network.digest` agrees."""
+        head = f"{self.task} {self.activation} {self.dtype} {len(self.bh)}"
+        digest = hashlib.sha256(head.encode())
+        code = {"float32": "f", "float64": "d"}[self.dtype]
+        for rows in (self.Wxh, self.Whh, [self.bh], self.Why, [self.by]):
+            for row in rows:
+                digest.update(struct.pack(f"<{len(row)}{code}", *row))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box of hidden space, one interval for each unit, in units of 2^-bits."""
+
+    name: str
+    state: int
+    lower: tuple[int, ...]
+    upper: tuple[int, ...]
+    next: tuple[int, ...]  # the region that follows under each symbol
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Regions that prove a network right, and about which network and how much they say."""
+
+    task: str
+    activation: str
+    weights_sha256: str
+    bits: int
+    slack: int
+    regions: tuple[Region, ...]
+
+    @property
+    def tolerance(self) -> float:
+        """The slack, as a number."""
+        return self.slack / 2**self.bits
+
+    @property
+    def claim(self) -> str:
+        """The theorem in words."""
+        return (
+            f"For the task {self.task}, the network with these weights, begun at h = 0, answers "
+            "every word of symbols of every length as the task's machine does, in exact "
+            "arithmetic and in any other whose error in each hidden unit at each step is at most "
+            f"{self.tolerance!r}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON; see the module."""
+        return {"format": FORMAT, "version": VERSION, "claim": self.claim, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Certificate":
+        """The inverse of `to_json`.
+
+        Raises `InputError` for whatever is not a certificate in full: missing and unknown
+        keys, numbers that are not whole, a claim that says something else.
+        """
+        _require(isinstance(document, Mapping), "it is not a table")
+        _require(document.get("format") == FORMAT, f"its format is not {FORMAT}")
+        version = document.get("version")
+        _require(version == VERSION, f"it has version {shorten(version)}, not {VERSION}")
+        head = ("format", "version", "claim")
+        values = {key: value for key, value in document.items() if key not in head}
+        _keys(values, cls)
+        for key in ("task", "activation", "weights_sha256"):
+            _require(isinstance(values[key], str), f"{key} must be text")
+        bits, slack = values["bits"], values["slack"]
+        _require(_whole(bits) and 0 <= bits <= MOST_BITS, f"bits must be from 0 to {MOST_BITS}")
+        _require(_whole(slack), "slack must be a whole number")
+        _require(isinstance(values["regions"], list), "regions must be a list")
+        regions = []
+        for i, entry in enumerate(values["regions"]):
+            where = f"region {i}"
+            _require(isinstance(entry, Mapping), f"{where} is not a table")
+            _keys(entry, Region, f" of {where}")
+            _require(isinstance(entry["name"], str), f"the name of {where} must be text")
+            _require(_whole(entry["state"]), f"the state of {where} must be a whole number")
+            lists = {key: entry[key] for key in ("lower", "upper", "next")}
+            for key, numbers in lists.items():
+                good = isinstance(numbers, list | tuple) and all(map(_whole, numbers))
+                _require(good, f"{key} of {where} must be whole numbers")
+            tuples = {key: tuple(numbers) for key, numbers in lists.items()}
+            regions.append(Region(entry["name"], entry["state"], **tuples))
+        certificate = cls(**{**values, "regions": tuple(regions)})
+        claimed = document.get("claim")
+        _require(claimed == certificate.claim, "its claim is not what its numbers say")
+        return certificate
+
+
+def _keys(given: Mapping[str, Any], kind: type, of: str = "") -> None:
+    wanted = {f.name for f in fields(kind)}
+    for key in wanted - given.keys():
+        raise InputError(f"not a certificate: {key}{of} is missing")
+    for key in given.keys() - wanted:
+        raise InputError(f"not a certificate: unknown key {shorten(key)}{of}")
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise InputError(f"not a certificate: {what}")

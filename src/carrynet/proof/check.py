@@ -1,0 +1,253 @@
+"""The checker: whether a certificate proves its claim.  Short, dull, and all that is trusted.
+
+It redoes every inclusion and every output in ball arithmetic (Arb; Johansson 2017), whose
+results are intervals certain to hold the true value: a comparison is true only if it holds
+all over them.  It believes nothing that a search has computed, shares no code with one, and
+needs no NumPy.  What must be trusted: this module, `certificate`, `tasks` and `mealy` (which
+say what a right answer is), Python, and Arb with its binding python-flint.
+
+For boxes [l, u], with f monotone and W+ and W- the positive and negative parts of Whh:
+
+    z in [l W+ + u W- + d,  u W+ + l W- + d]       all pre-activations under a symbol
+    f(z) +- slack inside [l', u']                  the box that follows, compared before f,
+                                                   as f^-1(l' + slack) <= z <= f^-1(u' - slack)
+    smallest margin of h Why + by, h in [l', u']   positive: the readout is right all over it
+
+The claim is to hold for the arithmetic that networks are run in, and not for real numbers
+only.  So `slack` must be no less than the rounding errors of one step in the model's type,
+and the smallest margin than those of a readout.  For a sum of n products in any order
+(Higham 2002, section 3.1), eps = 2^-24 or 2^-53, and an activation good to 8 eps, they are
+
+    (H + X + 4) eps (|h| |Whh| + |x| |Wxh| + |bh|) max f' + 8 eps max(|h|, 1)
+    (H + 4) eps (|h| |Why| + |by|)                 twice that where two logits are compared
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import flint
+from flint import arb, arb_mat
+
+from carrynet import tasks
+from carrynet.errors import CarrynetError
+from carrynet.proof.certificate import Certificate, Model
+from carrynet.tasks import Task
+
+PRECISION = 80  # bits of the balls
+EPSILON = {"float32": -24, "float64": -53}  # as powers of two
+
+
+class Rejected(CarrynetError):
+    """A certificate that does not prove its claim; the message says where it fails."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What has been proved."""
+
+    regions: int
+    slack: float  # an error of up to this in every hidden unit at every step does no harm
+    margin: float  # every logit of every word is at least this far on the right side
+
+
+def check(model: Model, certificate: Certificate) -> Checked:
+    """Check that a certificate proves its claim about a model.
+
+    Raises `Rejected` with the first thing that does not hold.
+    """
+    before = flint.ctx.prec
+    flint.ctx.prec = PRECISION
+    try:
+        return _check(model, certificate)
+    finally:
+        flint.ctx.prec = before
+
+
+def _check(model: Model, certificate: Certificate) -> Checked:
+    task = tasks.parse(model.task)
+    H = _check_model(model, task)
+    _require(certificate.task == model.task, "it is about another task")
+    _require(certificate.activation == model.activation, "it is about another activation")
+    _require(certificate.weights_sha256 == model.digest(), "it is about other weights")
+
+    unit, regions = -certificate.bits, certificate.regions
+    slack = arb((certificate.slack, unit))
+    lower = [[arb((number, unit)) for number in region.lower] for region in regions]
+    upper = [[arb((number, unit)) for number in region.upper] for region in regions]
+    symbols = len(task.machine.symbols)
+    _require(bool(regions), "it has no regions")
+    for i, region in enumerate(regions):
+        _require(len(lower[i]) == len(upper[i]) == H, f"region {i} has not {H} units")
+        ordered = all(low <= high for low, high in zip(lower[i], upper[i], strict=True))
+        _require(ordered, f"region {i} is empty")
+        _require(0 <= region.state < len(task.machine.states), f"region {i} has no such state")
+        _require(len(region.next) == symbols, f"region {i} has not {symbols} successors")
+        _require(all(0 <= j < len(regions) for j in region.next), f"region {i} leads nowhere")
+
+    # start
+    _require(regions[0].state == 0, "region 0 is not labelled with the start state")
+    holds_zero = all(low <= 0 <= high for low, high in zip(lower[0], upper[0], strict=True))
+    _require(holds_zero, "region 0 does not hold the start, h = 0")
+
+    # step: z under symbol a is products[i] + drives[a]
+    W, drives = arb_mat(model.Whh), _drives(model, task)
+    positive, negative = _part(W, 1), _part(W, -1)
+    low_product = arb_mat(lower) * positive + arb_mat(upper) * negative
+    high_product = arb_mat(upper) * positive + arb_mat(lower) * negative
+    inverse = INVERSES[model.activation]
+    # -inf <= z <= inf holds for every z: beyond the range of f there is nothing to check
+    least = [[inverse(low + slack, -1) for low in row] for row in lower]
+    most = [[inverse(high - slack, 1) for high in row] for row in upper]
+    needed: dict[int, set[int]] = {}  # by region, the outputs that are asked of it
+    for i, region in enumerate(regions):
+        for a, j in enumerate(region.next):
+            state, output = (
+                task.machine.delta[region.state][a],
+                task.machine.output[region.state][a],
+            )
+            where = f"from region {i} under {task.machine.symbols[a]}"
+            _require(regions[j].state == state, f"{where}: region {j} has the wrong state")
+            for k in range(H):
+                d = drives[a][k]
+                inside = (
+                    least[j][k] <= low_product[i, k] + d and high_product[i, k] + d <= most[j][k]
+                )
+                _require(inside, f"{where}: unit {k} leaves region {j}")
+            needed.setdefault(j, set()).add(output)
+
+    # output
+    margin = arb("inf")
+    for j, outputs in needed.items():
+        for output in outputs:
+            found = _margin(model, task, lower[j], upper[j], output)
+            _require(found > 0, f"in region {j} the output is not always {output}")
+            margin = margin.min(found)
+
+    reach = [
+        max((x for row in (*lower, *upper) for x in [abs(row[k])]), key=float) for k in range(H)
+    ]
+    _check_rounding(model, task, reach, slack, margin)
+    return Checked(len(regions), certificate.tolerance, float(margin.lower()))
+
+
+def _check_model(model: Model, task: Task) -> int:
+    """H, after making sure that the weights are numbers that fit together."""
+    X, H, Y = task.inputs, len(model.bh), task.neurons
+    for matrix, height, width in ((model.Wxh, X, H), (model.Whh, H, H), (model.Why, H, Y)):
+        fits = len(matrix) == height and all(len(row) == width for row in matrix)
+        _require(fits, "the model's weights do not fit together")
+    _require(len(model.by) == Y and H > 0, "the model's weights do not fit together")
+    _require(model.dtype in EPSILON, "the model's type is unknown")
+    _require(model.activation in INVERSES, "the model's activation is unknown")
+    rows = (*model.Wxh, *model.Whh, model.bh, *model.Why, model.by)
+    finite = all(isfinite(w) for row in rows for w in row)
+    _require(finite, "the model's weights are not all finite")
+    return H
+
+
+def _drives(model: Model, task: Task) -> list[list[arb]]:
+    """x Wxh + bh for every symbol: digits as they are in base 2, else one-hot."""
+    drives = []
+    for a in range(len(task.machine.symbols)):
+        d = [arb(b) for b in model.bh]
+        for operand, digit in enumerate(task.digits_of(a)):
+            weight = digit if task.base == 2 else 1
+            row = operand if task.base == 2 else operand * task.base + digit
+            d = [x + weight * w for x, w in zip(d, model.Wxh[row], strict=True)]
+        drives.append(d)
+    return drives
+
+
+def _part(matrix: arb_mat, sign: int) -> arb_mat:
+    """The positive or the negative entries of a matrix, and zeros."""
+    rows = [[x if x * sign > 0 else arb(0) for x in row] for row in matrix.tolist()]
+    return arb_mat(rows)
+
+
+def _margin(
+    model: Model, task: Task, lower: Sequence[arb], upper: Sequence[arb], output: int
+) -> arb:
+    """A lower bound of how far the logits are on the right side, all over a box."""
+
+    def least(weights: Sequence[arb], bias: arb) -> arb:
+        ends = (
+            (low if w > 0 else high) * w for w, low, high in zip(weights, lower, upper, strict=True)
+        )
+        return sum(ends, bias)
+
+    columns = [[arb(row[y]) for row in model.Why] for y in range(task.neurons)]
+    biases = [arb(b) for b in model.by]
+    if task.readout == "bits":
+        sign = 1 if output == 1 else -1
+        return least([sign * w for w in columns[0]], sign * biases[0])
+    margin = arb("inf")
+    for y in range(task.neurons):
+        if y != output:
+            pairs = zip(columns[output], columns[y], strict=True)
+            margin = margin.min(least([p - q for p, q in pairs], biases[output] - biases[y]))
+    return margin
+
+
+def _check_rounding(
+    model: Model, task: Task, reach: Sequence[arb], slack: arb, margin: arb
+) -> None:
+    """That slack and margin cover the model's own arithmetic; |h| <= reach."""
+    H, X, eps = len(reach), task.inputs, arb((1, EPSILON[model.dtype]))
+    slope = arb(0.25) if model.activation == "sigmoid" else arb(1)
+    for k in range(H):
+        size = sum((reach[i] * abs(model.Whh[i][k]) for i in range(H)), arb(abs(model.bh[k])))
+        size += sum(abs(arb(row[k])) for row in model.Wxh)
+        error = (H + X + 4) * eps * size * slope + 8 * eps * reach[k].max(arb(1))
+        _require(
+            slack >= error,
+            f"its slack does not cover the rounding of {model.dtype}, {float(error.upper()):.1e}",
+        )
+    for y in range(task.neurons):
+        size = sum((reach[i] * abs(model.Why[i][y]) for i in range(H)), arb(abs(model.by[y])))
+        _require(
+            margin >= 2 * (H + 4) * eps * size,
+            f"its smallest margin does not cover the rounding of {model.dtype}",
+        )
+
+
+def _logit(p: arb) -> arb:
+    return (p / (1 - p)).log()
+
+
+def _inverse(f: Callable[[arb], arb], low: int) -> Callable[[arb, int], arb]:
+    """f^-1 of a function onto the open interval (low, 1).
+
+    Where a bound lies beyond the interval, every z satisfies it or none does: the result
+    is an infinity.  `side` is -1 for a lower bound and 1 for an upper one.
+    """
+
+    def inverse(bound: arb, side: int) -> arb:
+        if low < bound < 1:
+            return f(bound)
+        if bound <= low:
+            return arb("-inf")
+        if bound >= 1:
+            return arb("inf")
+        return arb("nan")  # cannot be told: no comparison holds
+
+    return inverse
+
+
+def _relu_inverse(bound: arb, side: int) -> arb:
+    """max(z, 0) >= bound for all z where bound <= 0; max(z, 0) <= bound for none where < 0."""
+    if bound > 0 or (bound >= 0 and side > 0):
+        return bound
+    return arb("-inf") if (bound <= 0 and side < 0) or (bound < 0 and side > 0) else arb("nan")
+
+
+INVERSES = {
+    "sigmoid": _inverse(_logit, 0),
+    "tanh": _inverse(arb.atanh, -1),
+    "relu": _relu_inverse,
+}
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise Rejected(f"the certificate is rejected: {what}")

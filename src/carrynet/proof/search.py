@@ -1,0 +1,154 @@
+"""The search for a verdict: a proof, a counterexample, or neither.
+
+    boxes    from coarse plans to fine ones             proves what forgets fast
+    refute   short words, bad ones, long chains         refutes
+    trees    of words, from ball to ball                proves what forgets slowly
+
+Whatever is found is judged by somebody else: a counterexample by the network itself, a
+certificate by `check`.  The first two always do the same work; only the third, which may
+take long, looks at the clock.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import monotonic
+
+import numpy as np
+
+from carrynet.cells import Array
+from carrynet.evaluation import work
+from carrynet.network import Network
+from carrynet.proof import boxes, refute
+from carrynet.proof.boxes import Boxes, Plan
+from carrynet.proof.certificate import Certificate, Model
+from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
+from carrynet.tasks import from_digits
+
+BUDGET = 10.0
+"""Seconds that a search may take, by default, beyond what it always does."""
+
+PLANS = ((1, 0.3), (2, 0.3), (2, 0.15), (3, 0.3), (3, 0.15), (3, 0.08), (4, 0.15))
+"""Lengths of the histories and gaps of the groups that boxes are tried with."""
+
+MOST_EDGES = 100_000  # of a plan
+
+Watch = Callable[[str], None]
+"""Told what is being tried."""
+
+
+def model(network: Network) -> Model:
+    """A network as the plain numbers that certificates speak of."""
+    return Model(
+        task=network.task.text,
+        activation=network.activation,
+        dtype=network.dtype.name,
+        **{name: array.tolist() for name, array in network.weights._asdict().items()},
+    )
+
+
+def prove(network: Network, *, budget: float = BUDGET, watch: Watch | None = None) -> Verdict:
+    """Decide whether a network is right for words of every length, if that can be done."""
+    started = monotonic()
+    tell = watch or (lambda step: None)
+    tried: list[str] = []
+    tell("boxes")
+    found = _by_boxes(network)
+    if found is not None:
+        proved = _checked(network, "boxes", boxes.certificate(network, found), tried)
+        if proved is not None:
+            return replace(proved, seconds=monotonic() - started)
+    else:
+        tried.append(f"boxes: none of {len(PLANS)} plans closed")
+    tell("words that might be wrong")
+    refutation = refute.refute(network)
+    if refutation is not None:
+        return replace(_refuted(network, refutation), seconds=monotonic() - started)
+    length = refute.exhaustive_length(network)
+    tried.append(f"words: all of up to {length} symbols, bad ones and long chains are right")
+    return Undecided(tuple(tried), monotonic() - started)
+
+
+def _by_boxes(network: Network) -> Boxes | None:
+    """Boxes from the first plan that closes, with the largest slack that still does."""
+    machine = network.task.machine
+    for length, gap in PLANS:
+        if len(machine.states) * len(machine.symbols) ** (length + 1) > MOST_EDGES:
+            return None
+        plan = boxes.split(network, boxes.by_history(machine, length), gap)
+        if plan is None:
+            continue
+        found = _close(network, plan, _smallest_slack(network))
+        if found is not None:
+            return _largest_slack(network, plan, found)
+    return None
+
+
+def _largest_slack(network: Network, plan: Plan, found: Boxes) -> Boxes:
+    """Boxes with a slack that cannot be raised by a twentieth: doubled, then bisected."""
+    low, high = found, None
+    while high is None or high > 1.05 * low.slack:
+        slack = 2 * low.slack if high is None else (low.slack * high) ** 0.5
+        wider = _close(network, plan, slack)
+        if wider is None:
+            high = slack
+        else:
+            low = wider
+    return low
+
+
+def _close(network: Network, plan: Plan, slack: float) -> Boxes | None:
+    """`boxes.close`, if slack and margin also cover the rounding of the network's own type."""
+    found = boxes.close(network, plan, slack)
+    if found is None:
+        return None
+    step, readout = rounding(network, np.maximum(np.abs(found.lower), np.abs(found.upper)).max(0))
+    return found if slack >= step and found.margin >= readout else None
+
+
+def _smallest_slack(network: Network) -> float:
+    """A slack that covers rounding, should states stay within 1 (or, for ReLU, 100)."""
+    reach = np.full(network.hidden, 100.0 if network.activation == "relu" else 1.0)
+    return 1.1 * rounding(network, reach)[0]
+
+
+def rounding(network: Network, reach: Array) -> tuple[float, float]:
+    """What one step and one readout may be off by, for |h| <= reach (H,); see `check`."""
+    W = [np.abs(w.astype(np.float64)) for w in network.weights]
+    Wxh, Whh, bh, Why, by = W
+    eps = float(np.finfo(network.dtype).eps) / 2
+    slope = 0.25 if network.activation == "sigmoid" else 1.0
+    terms = network.hidden + network.task.inputs + 4
+    step = terms * eps * (reach @ Whh + Wxh.sum(0) + bh) * slope + 8 * eps * np.maximum(reach, 1)
+    readout = 2 * (network.hidden + 4) * eps * (reach @ Why + by)
+    return 1.000001 * float(step.max()), 1.000001 * float(readout.max())
+
+
+def _checked(
+    network: Network, method: str, certificate: Certificate, tried: list[str]
+) -> Proved | None:
+    """A proof, if the checker accepts the certificate."""
+    from carrynet.proof import check
+
+    try:
+        result = check.check(model(network), certificate)
+    except check.Rejected as error:
+        tried.append(f"{method}: {error}")
+        return None
+    return Proved(method, result.regions, result.slack, result.margin, 0.0, certificate)
+
+
+def _refuted(network: Network, found: refute.Refutation) -> Refuted:
+    """A wrong word as numbers: its symbols hold the digits of the operands."""
+    task = network.task
+    columns = zip(*(task.digits_of(symbol) for symbol in found.word), strict=True)
+    operands = tuple(from_digits(column, task.base) for column in columns)
+    worked = work(network, operands, len(found.word))
+    return Refuted(
+        operands=operands,
+        digits=len(found.word),
+        position=found.position,
+        answered=worked.answer,
+        expected=worked.right_answer,
+        shortest=found.shortest,
+        seconds=0.0,
+    )

@@ -1,0 +1,94 @@
+"""Verdicts: what is known of a network for numbers of any length.
+
+Exactly one of three.  `Proved` exists only with a certificate that `check` has accepted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+from carrynet.proof.certificate import Certificate
+
+
+@dataclass(frozen=True)
+class Proved:
+    """Right for every word of every length; the checker has accepted the certificate."""
+
+    method: str  # by which the certificate was found
+    regions: int
+    slack: float  # an error of up to this in every hidden unit at every step does no harm
+    margin: float  # every logit of every word is at least this far on the right side
+    seconds: float
+    certificate: Certificate = field(repr=False, compare=False)
+
+    verdict: ClassVar[str] = "proved"
+
+
+@dataclass(frozen=True)
+class Refuted:
+    """Wrong for at least one problem, which the network itself was seen to answer wrongly."""
+
+    operands: tuple[int, ...]  # read as numbers of `digits` digits
+    digits: int
+    position: int  # of the wrong output, from 0
+    answered: int
+    expected: int
+    shortest: bool  # whether every shorter word is known to be right
+    seconds: float
+
+    verdict: ClassVar[str] = "refuted"
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """Neither: what was tried did not find a proof or a wrong answer."""
+
+    tried: tuple[str, ...]
+    seconds: float
+
+    verdict: ClassVar[str] = "undecided"
+
+
+Verdict = Proved | Refuted | Undecided
+
+
+def to_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as plain values: the same keys for all three, null where they do not apply."""
+    counterexample = None
+    if isinstance(verdict, Refuted):
+        counterexample = {**asdict(verdict), "operands": list(verdict.operands)}
+        del counterexample["seconds"]
+    proved = verdict if isinstance(verdict, Proved) else None
+    return {
+        "verdict": verdict.verdict,
+        "method": proved and proved.method,
+        "regions": proved and proved.regions,
+        "slack": proved and proved.slack,
+        "margin": proved and proved.margin,
+        "counterexample": counterexample,
+        "tried": list(verdict.tried) if isinstance(verdict, Undecided) else None,
+        "seconds": verdict.seconds,
+        "checked": proved is not None,
+    }
+
+
+def from_json(document: Mapping[str, Any], certificate: Certificate | None) -> Verdict:
+    """The inverse of `to_json`; a proof needs its certificate.
+
+    Raises `ValueError`, `KeyError` or `TypeError` for anything else.
+    """
+    kind, seconds = document["verdict"], document["seconds"]
+    if kind == "proved":
+        if certificate is None or not document["checked"]:
+            raise ValueError("a proof without a certificate")
+        names = ("method", "regions", "slack", "margin")
+        values = {name: document[name] for name in names}
+        return Proved(**values, seconds=seconds, certificate=certificate)
+    if kind == "refuted":
+        values = dict(document["counterexample"])
+        if values.keys() != {f.name for f in fields(Refuted)} - {"seconds"}:
+            raise ValueError("its counterexample is not one")
+        return Refuted(**{**values, "operands": tuple(values["operands"])}, seconds=seconds)
+    if kind == "undecided":
+        return Undecided(tuple(document["tried"]), seconds)
+    raise ValueError(f"unknown verdict {kind!r}")

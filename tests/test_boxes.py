@@ -1,0 +1,136 @@
+"""Boxes: that they hold what the network can do, and close where they should."""
+
+import numpy as np
+import pytest
+
+import carrynet as cn
+from carrynet import tasks
+from carrynet.engines.reference import in_one_thread
+from carrynet.network import Network, Weights
+from carrynet.problems import tables
+from carrynet.proof import boxes
+from carrynet.proof.boxes import Plan
+
+
+def follow(plan: Plan, word: list[int]) -> int:
+    region = 0
+    for a in word:
+        region = int(plan.next[region, a])
+    return region
+
+
+@pytest.mark.parametrize(
+    ("task", "length", "regions"),
+    [
+        # the start; for length 1, each edge; for longer ones, the words from the start too
+        ("add", 1, 1 + 8),
+        ("add", 2, 1 + 4 + 32),
+        ("add", 3, 1 + 4 + 16 + 128),
+        ("compare", 1, 1 + 12),
+        ("multiply_by:k=3", 2, 1 + 2 + 12),
+    ],
+)
+def test_histories(task: str, length: int, regions: int) -> None:
+    machine = tasks.parse(task).machine
+    plan = boxes.by_history(machine, length)
+    assert len(plan.names) == len(set(plan.names)) == regions
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        word = rng.integers(0, len(machine.symbols), rng.integers(1, 12)).tolist()
+        region = follow(plan, word)
+        assert plan.state[region] == machine.visit(word)[-1]
+        assert plan.output[region] == machine.run(word)[-1]
+        assert plan.symbol[region] == word[-1]
+
+
+def test_what_came_before_a_history_is_forgotten() -> None:
+    plan = boxes.by_history(tasks.add().machine, 2)
+    assert follow(plan, [3, 1, 2]) == follow(plan, [0, 3, 1, 1, 2])  # carry 1 before 1, 2
+    assert follow(plan, [3, 1, 2]) != follow(plan, [0, 1, 2])  # carry 0 before 1, 2
+    assert plan.names[follow(plan, [3, 1, 2])] == "1; 0,1 1,0"
+
+
+def test_a_network_that_remembers_more_than_its_machine_is_split() -> None:
+    """One unit remembers, for good, whether a 1 was ever read: the task does not ask for it."""
+    task = tasks.multiply_by(1)
+    k = 40.0
+    weights = Weights(
+        Wxh=np.array([[k, k]]),
+        Whh=np.array([[0.0, 0], [0, k]]),
+        bh=np.array([-k / 2, -k / 2]),
+        Why=np.array([[k], [0.0]]),
+        by=np.array([-k / 2]),
+    )
+    network = Network(task, "sigmoid", weights)
+    plan = boxes.by_history(task.machine, 1)
+    assert len(plan.names) == 3  # start, after 0, after 1
+    whole = boxes.close(network, plan, 1e-3)
+    assert whole is not None
+    after_zero = follow(plan, [1, 0])
+    assert whole.upper[after_zero, 1] - whole.lower[after_zero, 1] > 0.9
+    split = boxes.split(network, plan, 0.3)
+    assert split is not None
+    assert len(split.names) == 4
+    assert follow(split, [0]) != follow(split, [1, 0]) == follow(split, [1, 1, 0, 0])
+    apart = boxes.close(network, split, 1e-3)
+    assert apart is not None
+    assert (apart.upper - apart.lower).max() < 0.1
+
+
+def test_disturbed_sequences_stay_in_their_boxes(adder: Network) -> None:
+    """The invariant in person: any word, every unit off by up to the slack at each step."""
+    slack, rng = 0.02, np.random.default_rng(1)
+    plan = boxes.by_history(adder.task.machine, 2)
+    found = boxes.close(adder, plan, slack)
+    assert found is not None
+    words = rng.integers(0, 4, (500, 40))
+    drives = tables(adder.task).vectors @ adder.weights.Wxh + adder.weights.bh
+    h: np.ndarray = np.zeros((500, 3))
+    region = np.zeros(500, np.intp)
+    for t in range(40):
+        h = adder.cell.step(drives[words[:, t]], h, adder.weights.Whh)
+        h = h + slack * rng.choice([-1.0, 1.0], h.shape)
+        region = plan.next[region, words[:, t]]
+        assert (found.lower[region] <= h).all()
+        assert (h <= found.upper[region]).all()
+
+
+def test_a_wrong_network_does_not_close(forgetful: Network) -> None:
+    for length in (1, 2, 3):
+        plan = boxes.by_history(forgetful.task.machine, length)
+        assert boxes.close(forgetful, plan, 0.0) is None
+
+
+def test_too_much_slack_does_not_close(adder: Network) -> None:
+    plan = boxes.by_history(adder.task.machine, 1)
+    assert boxes.close(adder, plan, 0.05) is not None
+    assert boxes.close(adder, plan, 0.5) is None
+
+
+def test_margins_over_boxes_are_those_of_their_corners() -> None:
+    rng = np.random.default_rng(2)
+    for task in (tasks.add(), tasks.add(base=3)):
+        Y = task.neurons
+        shapes = ((task.inputs, 4), (4, 4), (4,), (4, Y), (Y,))
+        network = Network(task, "tanh", Weights(*(rng.normal(size=s) for s in shapes)))
+        lower = rng.normal(size=(1, 4))
+        upper = lower + rng.uniform(0, 1, (1, 4))
+        corners = np.array(np.meshgrid(*zip(lower[0], upper[0], strict=True))).reshape(4, -1).T
+        logits = corners @ network.weights.Why + network.weights.by
+        for output in range(len(task.machine.outputs)):
+            if Y == 1:
+                least = ((2 * output - 1) * logits).min()
+            else:
+                others = np.delete(logits, output, axis=1)
+                least = (logits[:, [output]] - others).min()
+            ours = boxes.smallest_margin(network, lower, upper, np.array([output]))
+            assert ours == pytest.approx(least)
+
+
+def test_the_search_repeats_itself(trained: cn.Run) -> None:
+    run = in_one_thread(boxes.split)
+    plan = boxes.by_history(trained.network.task.machine, 2)
+    one, again = (run(trained.network, plan, 0.15) for _ in range(2))
+    assert one is not None
+    assert again is not None
+    assert (one.next == again.next).all()

@@ -1,0 +1,222 @@
+"""The checker: it accepts what is true, and whatever is wrong it rejects."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from carrynet import tasks
+from carrynet.network import Network, Weights
+from carrynet.proof import boxes
+from carrynet.proof.certificate import Certificate, Region
+from carrynet.proof.check import Checked, Rejected, check
+from carrynet.proof.search import model
+from tests.conftest import hand_built_adder
+
+ADDER = hand_built_adder()
+
+
+def proof_of(network: Network, slack: float = 2**-10) -> Certificate:
+    found = boxes.close(network, boxes.by_history(network.task.machine, 1), slack)
+    assert found is not None
+    return boxes.certificate(network, found)
+
+
+CERTIFICATE = proof_of(ADDER)
+
+
+def changed(i: int, **changes: Any) -> Certificate:
+    """The certificate with one region changed."""
+    regions = list(CERTIFICATE.regions)
+    regions[i] = replace(regions[i], **changes)
+    return replace(CERTIFICATE, regions=tuple(regions))
+
+
+def test_a_hand_built_adder_is_accepted() -> None:
+    found = check(model(ADDER), CERTIFICATE)
+    assert replace(found, margin=0.0) == Checked(regions=9, slack=2**-10, margin=0.0)
+    # a logit is 40 (h1 - h2 + h3 - 1/2), units are within 2^-10 + e^-20 of 0 and 1
+    assert found.margin == pytest.approx(20 - 120 * 2**-10, abs=1e-4)
+
+
+def test_a_proof_on_paper_is_accepted() -> None:
+    """The machine of compare:base=2 as an identity: one unit for each state, by hand.
+
+    With sharpness k, unit q fires when the relation is q; boxes of radius 1/10 about the
+    corners are closed, since each pre-activation is at least k/2 - 3k/10 from its threshold.
+    """
+    k, task = 100.0, tasks.compare()
+    # inputs a, b: < fires if b > a, or equal digits and it was < before
+    Wxh = k * np.array([[-1.0, 1.0], [1.0, -1.0]])
+    network = Network(
+        task,
+        "sigmoid",
+        Weights(
+            Wxh, k * np.eye(2), np.full(2, -k / 2), k * np.array([[-1.0, 1, 0], [-1, 0, 1]]),
+            k * np.array([0.5, 0, 0]),
+        ),
+    )  # fmt: skip
+    # a < b twice keeps <, a > b after < : z_< = k - k - k/2 < 0: forgotten; as the task asks
+    corners = {"start": (0, 0), "<": (8, 0), ">": (0, 8)}  # in eighths
+    named = {"start": 0, "<": 1, ">": 2}
+    regions = []
+    for name, corner in corners.items():
+        lower, upper = tuple(c - 1 for c in corner), tuple(c + 1 for c in corner)
+        follow = (named[name], 1, 2, named[name])
+        regions.append(Region(name, named[name], lower, upper, follow))
+    claim = Certificate("compare", "sigmoid", network.digest(), 3, 0, tuple(regions))
+    with pytest.raises(Rejected, match="does not cover the rounding of float64"):
+        check(model(network), claim)
+    fine = replace(
+        claim,
+        bits=40,
+        slack=2**20,
+        regions=tuple(
+            replace(
+                r, lower=tuple(2**37 * x for x in r.lower), upper=tuple(2**37 * x for x in r.upper)
+            )
+            for r in claim.regions
+        ),
+    )
+    assert check(model(network), fine).regions == 3
+
+
+@pytest.mark.parametrize(
+    ("certificate", "message"),
+    [
+        (replace(CERTIFICATE, task="subtract"), "about another task"),
+        (replace(CERTIFICATE, activation="tanh"), "about another activation"),
+        (replace(CERTIFICATE, weights_sha256="0" * 64), "about other weights"),
+        (replace(CERTIFICATE, regions=()), "no regions"),
+        (replace(CERTIFICATE, slack=2**23), "leaves region"),
+        (replace(CERTIFICATE, slack=0), "does not cover the rounding"),
+        (replace(CERTIFICATE, slack=-1), "does not cover the rounding"),
+        (changed(0, state=1), "region 0 is not labelled with the start state"),
+        (changed(0, lower=(1, 0, 0), upper=(1, 0, 0)), "does not hold the start"),
+        (changed(1, state=7), "region 1 has no such state"),
+        (changed(1, state=-1), "region 1 has no such state"),
+        (changed(1, lower=(0, 0)), "region 1 has not 3 units"),
+        (changed(1, lower=(2**24,) * 3, upper=(0,) * 3), "region 1 is empty"),
+        (changed(2, next=(1, 2, 3)), "region 2 has not 4 successors"),
+        (changed(2, next=(1, 2, 3, 9)), "region 2 leads nowhere"),
+        (changed(2, next=(1, 2, 3, -1)), "region 2 leads nowhere"),
+        (changed(2, next=(1, 2, 4, 3)), "has the wrong state"),
+        (changed(2, next=(1, 2, 2, 1)), "has the wrong state"),
+        (changed(2, next=(2, 1, 3, 4)), "leaves region"),
+        (changed(2, next=(0, 2, 3, 4)), "leaves region 0"),
+    ],
+)
+def test_a_wrong_certificate_is_rejected(certificate: Certificate, message: str) -> None:
+    with pytest.raises(Rejected, match=message):
+        check(model(ADDER), certificate)
+
+
+def test_a_transition_to_an_equal_state_with_another_output_is_rejected() -> None:
+    """Every region as large as can be: all inclusions hold, and only outputs are wrong."""
+    size = 2 * 2**24
+    regions = tuple(replace(r, lower=(-size,) * 3, upper=(size,) * 3) for r in CERTIFICATE.regions)
+    with pytest.raises(Rejected, match="the output is not always"):
+        check(model(ADDER), replace(CERTIFICATE, regions=regions))
+
+
+@given(st.integers(0, 8), st.integers(0, 2), st.booleans(), st.integers(3, 2**20))
+def test_no_box_can_be_made_smaller(i: int, unit: int, low: bool, by: int) -> None:
+    """The search finds the least fixed point: what is cut off, beyond rounding, sticks out."""
+    region = CERTIFICATE.regions[i]
+    side = list(region.lower if low else region.upper)
+    side[unit] += by if low else -by
+    with pytest.raises(Rejected):
+        check(model(ADDER), changed(i, **{"lower" if low else "upper": tuple(side)}))
+
+
+@given(st.integers(0, 4), st.floats(0.01, 1), st.integers(0, 20))
+def test_other_weights_are_rejected(which: int, size: float, seed: int) -> None:
+    """Even if the hash is forged, the regions do not fit weights that are far enough off."""
+    rng = np.random.default_rng(seed)
+    moved = list(ADDER.weights)
+    moved[which] = moved[which] + 40 * size * rng.choice([-1, 1], moved[which].shape)
+    network = Network(ADDER.task, "sigmoid", Weights(*moved))
+    with pytest.raises(Rejected, match="about other weights"):
+        check(model(network), CERTIFICATE)
+    forged = replace(CERTIFICATE, weights_sha256=network.digest())
+    try:
+        check(model(network), forged)
+    except Rejected:
+        return
+    # what is accepted must be true: ask the network
+    words = rng.integers(0, 4, (64, 50))
+    for word in words.tolist():
+        assert network.run(word) == network.task.machine.run(word)
+
+
+def test_a_slack_that_claims_too_much_is_rejected_and_the_precision_is_put_back() -> None:
+    import flint
+
+    before = flint.ctx.prec
+    with pytest.raises(Rejected):
+        check(model(ADDER), replace(CERTIFICATE, slack=CERTIFICATE.slack + 1))
+    assert flint.ctx.prec == before
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("bh", [0.0, 0.0], "do not fit together"),
+        ("by", [], "do not fit together"),
+        ("Wxh", [[0.0] * 3], "do not fit together"),
+        ("bh", [0.0, 0.0, float("nan")], "not all finite"),
+        ("bh", [0.0, 0.0, float("inf")], "not all finite"),
+        ("dtype", "float16", "type is unknown"),
+        ("activation", "sine", "activation is unknown"),
+    ],
+)
+def test_a_model_that_is_none_is_rejected(part: str, value: Any, message: str) -> None:
+    with pytest.raises(Rejected, match=message):
+        check(replace(model(ADDER), **{part: value}), CERTIFICATE)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+def test_images_are_judged_as_by_an_independent_bound(activation: str) -> None:
+    """One unit, one symbol that matters: f(3 h + 1) over [l, u], worked out with floats.
+
+    A box is accepted exactly when the image, grown by the slack, fits; tried at ends that
+    are a little within and a little beyond.
+    """
+    f: dict[str, Any] = {
+        "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+        "tanh": np.tanh,
+        "relu": lambda z: max(z, 0),
+    }
+    task, bits, slack = tasks.multiply_by(1), 30, 2.0**-12
+    # reads 0 or 1 and answers it: h' = f(w x + v h + b), from every h in [0, top]
+    w, v, b, top = 2.0, 0.25, -1.0, 4.0 / 3 + 0.1 if activation == "relu" else 1.1
+    weights = Weights(
+        np.array([[w]]), np.array([[v]]), np.array([b]), np.array([[64.0]]), np.array([0.0])
+    )
+    outcome = []
+    for extra in (2.0**-20, -(2.0**-20)):
+        boxes_ = []
+        for x in (0.0, 1.0):
+            low, high = (f[activation](w * x + v * h + b) for h in (-1.0, top))
+            boxes_.append((low - slack - extra, high + slack + extra))
+        middle = (boxes_[0][1] + boxes_[1][0]) / 2
+        network = Network(task, activation, weights._replace(by=np.array([-64 * middle])))
+        exact = [(int(np.floor(lo * 2**bits)), int(np.ceil(hi * 2**bits))) for lo, hi in boxes_]
+        # region 0 holds everything that is come to; it is reached by no symbol
+        whole = (-(2**bits),), (int(top * 2**bits),)
+        regions = (
+            Region("start", 0, *whole, (1, 2)),
+            *(Region(str(i), 0, (lo,), (hi,), (1, 2)) for i, (lo, hi) in enumerate(exact)),
+        )
+        certificate = Certificate(
+            task.text, activation, network.digest(), bits, int(slack * 2**bits), regions
+        )
+        assert all(lo >= -1 and hi <= top for lo, hi in boxes_)
+        try:
+            check(model(network), certificate)
+            outcome.append("accepted")
+        except Rejected as error:
+            outcome.append("leaves region" if "leaves region" in str(error) else str(error))
+    assert outcome == ["accepted", "leaves region"]
