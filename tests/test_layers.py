@@ -19,6 +19,7 @@ LAYERS = [
     "engines.vector",
     "engines.kernels.shape",
     "engines.kernels.cell",
+    "engines.kernels.bounds",
     "engines.kernels.train engines.kernels.across engines.kernels.judge engines.kernels.peak",
     "engines.kernels",
     "engines.reference",

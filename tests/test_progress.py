@@ -22,12 +22,14 @@ def shown_by_training(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, prog
 def test_each_bar_is_drawn_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = shown_by_training(monkeypatch, Terminal(), True)
     lines = shown.rstrip("\n").split("\n")
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert "training: 100%" in lines[0]
     assert "3000/3000" in lines[0]
     assert "error=" in lines[0]
     assert "evaluating: 100%" in lines[1]
     assert "65536/65536" in lines[1]
+    assert "proving: boxes" in lines[2]
+    assert lines[2].endswith("\r")  # a search leaves no line behind
 
 
 def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,18 +223,19 @@ class Recipe:
         """
         own, staged = _keys(Recipe), _keys(Stage)
         changes: dict[str, Any] = {}
-        stages = {stage.name: stage for stage in self.stages}
+        stages: dict[str, dict[str, Any]] = {stage.name: {} for stage in self.stages}
         for key, value in settings.items():
             stage_name, dot, stage_key = key.rpartition(".")
             if key in own:
                 changes[key] = value
             elif stage_key in staged and (stage_name in stages if dot else len(stages) == 1):
                 stage_name = stage_name if dot else self.stages[0].name
-                stages[stage_name] = replace(stages[stage_name], **{stage_key: value})
+                stages[stage_name][stage_key] = value
             else:
                 dotted = tuple(f"{stage}.{name}" for stage in stages for name in staged)
                 raise unknown("key", key, own + (staged[1:] if len(stages) == 1 else dotted))
-        return replace(self, **changes, stages=tuple(stages.values()))
+        changed = tuple(replace(stage, **stages[stage.name]) for stage in self.stages)
+        return replace(self, **changes, stages=changed)
 
 
 MAX_NUMBERS = 2**28

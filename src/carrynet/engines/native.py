@@ -57,6 +57,16 @@ def refuses(hidden: int, dtype: str) -> str | None:
         processor()
     except (RuntimeError, OSError) as error:
         return f"LLVM does not know this processor: {error}"
+    return _cannot_build()
+
+
+@cache
+def _cannot_build() -> str | None:
+    """Why LLVM makes no machine code here, if it does not; tried once, with the smallest kernel."""
+    try:
+        multiply_adds(1)[0]()
+    except (RuntimeError, OSError, MemoryError) as error:
+        return f"LLVM cannot make machine code here: {error}"
     return None
 
 
@@ -78,6 +88,9 @@ def advance(
     for i, moment in enumerate(packed):
         both[i * layout.size : (i + 1) * layout.size] = moment
     rates, roots = _rates(stage, first, updates, B)
+    ramps = [stage.ramp_at(first + i) for i in range(updates)] if stage.worst else []
+    shares = np.array([(ramp * stage.worst, ramp * stage.slack) for ramp in ramps], np.float32)
+    bounded = rows if stage.worst else 0
     logits = _buffer(updates * rows * Y)
     scratch = _buffer(2 * layout.output_width)
     scratch[:] = -1e30  # what the softmax finds beyond the outputs
@@ -85,7 +98,7 @@ def advance(
         p,
         _buffer(P * P),
         both,
-        _buffer(0 if shape.optimiser == "sgd" else layout.size),
+        _buffer(layout.size if stage.worst or shape.optimiser == "adam" else 0),
         np.ascontiguousarray(words, np.uint16),
         rates,
         roots,
@@ -99,6 +112,10 @@ def advance(
         _buffer(rows * P),
         _buffer(rows * Y),
         scratch,
+        shares,
+        _buffer(bounded, np.int32),
+        *(_buffer(bounded * P) for _ in range(6)),
+        *(_buffer(bounded * Y) for _ in range(2)),
         updates,
         B,
         T,
@@ -121,7 +138,8 @@ def _train_shape(network: Network, recipe: Recipe, stage: Stage) -> "Shape":
         loss=stage.loss,
         optimiser=stage.optimiser,
         biases=recipe.biases,
-        alone=stage.batch == 1 and stage.optimiser == "sgd",
+        alone=stage.batch == 1 and stage.optimiser == "sgd" and not stage.worst,
+        worst=stage.worst > 0,
     )
 
 

@@ -210,6 +210,16 @@ class Code:
         """The square root of each lane."""
         return self._intrinsic(f"llvm.sqrt.v{self.lanes}f32", self.vector, value)
 
+    def abs(self, value: Value) -> Value:
+        """The magnitude of each lane."""
+        return self._intrinsic(f"llvm.fabs.v{self.lanes}f32", self.vector, value)
+
+    def sign(self, value: Value) -> Value:
+        """1, 0 or -1 for each lane."""
+        c, b = self.constant, self.builder
+        negative = b.select(b.fcmp_ordered("<", value, c(0.0)), c(-1.0), c(0.0))
+        return b.select(b.fcmp_ordered(">", value, c(0.0)), c(1.0), negative)
+
     def _intrinsic(self, name: str, kind: Any, *arguments: Value, **options: Any) -> Value:
         declared = self.module.globals.get(name)
         if declared is None:

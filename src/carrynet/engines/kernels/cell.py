@@ -31,10 +31,13 @@ class Cell(Code):
             return self.at_least(0.0, z)
         return self.tanh(z) if self.shape.activation == "tanh" else self.sigmoid(z)
 
-    def activate(self, z: Value, column: int) -> Value:
-        """f(z) for a column of units, zero in the padding, where sigmoid(0) is not."""
+    def activate(self, z: Value, column: int, *, bound: bool = False) -> Value:
+        """f(z) for a column of units, zero in the padding.
+
+        There sigmoid(0) is not zero, and of a bound no f(z +- slack) is.
+        """
         L, H, y = self.lanes, self.shape.hidden, self.f(z)
-        if (column + 1) * L <= H or self.shape.activation != "sigmoid":
+        if (column + 1) * L <= H or not (bound or self.shape.activation == "sigmoid"):
             return y
         mask = [1.0 if column * L + lane < H else 0.0 for lane in range(L)]
         return self.fmul(y, ir.Constant(self.vector, mask))
@@ -55,8 +58,12 @@ class Cell(Code):
         a_row: Integer,
         w: Value,
         start: Rows | None,
+        *,
+        magnitudes: bool = False,
     ) -> Rows:
         """start[r] + sum_k a[r, k] w[k], for some columns; a[r] begins at a + r * P.
+
+        With `magnitudes`, |w[k]| instead.
 
         Few sums at once would wait for one another: then k is dealt out to several
         sets of sums, which are added at the end.
@@ -74,6 +81,8 @@ class Cell(Code):
             for j in range(unrolled):
                 here = self.add(k, j)
                 weights = [self.load(w, self.add(self.mul(here, P), v * L)) for v in columns]
+                if magnitudes:
+                    weights = [self.abs(weight) for weight in weights]
                 for r in range(rows):
                     value = self.broadcast(a, self.add(self.add(a_row, r * P), here))
                     for c, weight in enumerate(weights):

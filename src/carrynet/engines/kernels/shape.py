@@ -18,6 +18,7 @@ class Shape:
     optimiser: str = ""
     biases: bool = True
     alone: bool = False  # one problem for each update, by plain descent
+    worst: bool = False  # the worst case has a share in the loss
 
 
 @dataclass(frozen=True)

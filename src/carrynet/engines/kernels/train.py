@@ -2,6 +2,7 @@
 
 import llvmlite.ir as ir
 
+from carrynet.engines.kernels.bounds import BOUNDS, Bounds
 from carrynet.engines.kernels.cell import Cell, Rows
 from carrynet.engines.kernels.shape import Shape
 from carrynet.engines.vector import Integer, Value
@@ -25,6 +26,7 @@ TRAIN = {
     "dz": "f4",  # (T, B, P) room
     "dl": "f4",  # (T, B, Y) room for targets, then for gradients
     "scratch": "f4",  # two outputs, padded, -1e30
+    **BOUNDS,
 }
 
 
@@ -38,20 +40,34 @@ def train(shape: Shape) -> ir.Module:
     group = 4 if shape.alone else 2  # columns at once
     tiles = k.column_tiles(group)
     rows = k.mul(k.T, B)  # of all hidden states, time before batch
+    bounds = Bounds(k, B, tile, tiles)
+    # descent alone can add gradients to the weights at once; the worst case needs both
+    apart = shape.worst or shape.optimiser == "adam"
 
     def update(u: Value) -> None:
         read_words(u)
         forward()
         first_logit = k.mul(k.mul(u, rows), Y)
         read_out(first_logit)
-        loss_gradient(u, first_logit)
-        backward()
-        if shape.optimiser == "sgd":
-            gather(k.p)
-        else:
+        rate = k.broadcast(k.rates, u)  # -step / B for descent, 1 / B for Adam
+        if apart:
             k.loop(k.layout.size, lambda i: k.store(k.constant(0.0), k.gradient, i), step=L)
-            gather(k.gradient)
+        if shape.worst:
+            share = k.broadcast(k.shares, k.mul(u, 2))
+            bounds.forward(k.broadcast(k.shares, k.add(k.mul(u, 2), 1)))
+            bounds.read_out()
+            loss_gradient(k.worst, 0, k.dworst, k.fmul(rate, share))
+            bounds.backward()
+            bounds.gather()
+            gather(k.gradient, k.centre, k.dcentre, k.dworst)
+            rate = k.fmul(rate, k.fsub(k.constant(1.0), share))
+        loss_gradient(k.logits, first_logit, k.dl, rate)
+        backward()
+        gather(k.gradient if apart else k.p, k.h, k.dz, k.dl)
+        if shape.optimiser == "adam":
             adam(u)
+        elif apart:
+            k.loop(k.layout.size, descend, step=L)
         if shape.alone:  # the same sums for W^T, cheaper than to turn W around
             k.rank(k.transposed, 0, k.dz, P, k.h, 0, k.sub(k.T, 1))
         else:
@@ -68,10 +84,14 @@ def train(shape: Shape) -> ir.Module:
                 edge = k.add(k.mul(state, k.S), symbol)
                 row = k.add(k.mul(t, B), b)
                 k.store_integer(symbol, k.symbols, row, 32)
-                answer = k.mul(k.integer(k.output, edge, 32), Y)
+                answer = k.integer(k.output, edge, 32)
                 for y in range(Y):
-                    target = k.scalar(k.targets, k.add(answer, y))
+                    target = k.scalar(k.targets, k.add(k.mul(answer, Y), y))
                     k.store(target, k.dl, k.add(k.mul(row, Y), y))
+                    if shape.worst:
+                        k.store(target, k.dworst, k.add(k.mul(row, Y), y))
+                if shape.worst:
+                    k.store_integer(answer, k.answers, row, 32)
                 return [k.integer(k.delta, edge, 32)]
 
             k.loop(k.T, position, [k.i64(0)])
@@ -112,34 +132,35 @@ def train(shape: Shape) -> ir.Module:
 
         k.loop(rows, row)
 
-    def loss_gradient(u: Value, first_logit: Integer) -> None:
-        """dL/dlogits over the targets in `dl`, times the rate of the update."""
-        rate = k.broadcast(k.rates, u)  # -step / B for descent, 1 / B for Adam
+    def loss_gradient(logits: Value, first: Integer, targets: Value, rate: Value) -> None:
+        """dL/dlogits, times a rate, over the targets."""
         if (shape.loss, shape.readout) == ("cross-entropy", "argmax"):
-            k.loop(rows, lambda r: softmax_gradient(r, first_logit, rate))
+            k.loop(rows, lambda r: softmax_gradient(r, logits, first, targets, rate))
             return
 
         def some(i: Value) -> None:
-            y = k.sigmoid(k.load(k.logits, k.add(first_logit, i)))
-            difference = k.fsub(y, k.load(k.dl, i))
+            y = k.sigmoid(k.load(logits, k.add(first, i)))
+            difference = k.fsub(y, k.load(targets, i))
             if shape.loss == "squared":
                 difference = k.fmul(difference, k.fsub(y, k.fmul(y, y)))
-            k.store(k.fmul(difference, rate), k.dl, i)
+            k.store(k.fmul(difference, rate), targets, i)
 
         k.loop(k.mul(rows, Y), some, step=L)
 
-    def softmax_gradient(r: Value, first_logit: Integer, rate: Value) -> None:
+    def softmax_gradient(
+        r: Value, logits: Value, first: Integer, targets: Value, rate: Value
+    ) -> None:
         # `scratch` is as wide as vectors, and -1e30 beyond the outputs: e^that is nothing.
         place, width = k.mul(r, Y), k.layout.output_width
         for y in range(Y):
-            k.store(k.scalar(k.logits, k.add(k.add(first_logit, place), y)), k.scratch, y)
-        logits = k.load_all(k.scratch, 0, width // L)
-        largest = k.largest(logits[0])
-        for vector in logits[1:]:
+            k.store(k.scalar(logits, k.add(k.add(first, place), y)), k.scratch, y)
+        vectors = k.load_all(k.scratch, 0, width // L)
+        largest = k.largest(vectors[0])
+        for vector in vectors[1:]:
             other = k.largest(vector)
             more = k.builder.fcmp_ordered(">", other, largest)
             largest = k.builder.select(more, other, largest)
-        powers = [k.exp(k.fsub(vector, k.splat(largest))) for vector in logits]
+        powers = [k.exp(k.fsub(vector, k.splat(largest))) for vector in vectors]
         total = k.total(powers[0])
         for vector in powers[1:]:
             total = k.fadd(total, k.total(vector))
@@ -148,9 +169,9 @@ def train(shape: Shape) -> ir.Module:
             k.store(share, k.scratch, width + i * L)
         for y in range(Y):
             share = k.scalar(k.scratch, width + y)
-            difference = k.fsub(share, k.scalar(k.dl, k.add(place, y)))
+            difference = k.fsub(share, k.scalar(targets, k.add(place, y)))
             scaled = k.fmul(difference, k.builder.extract_element(rate, k.i64(0)))
-            k.store(scaled, k.dl, k.add(place, y))
+            k.store(scaled, targets, k.add(place, y))
 
     def backward() -> None:
         def step(t: Integer, last: bool) -> None:
@@ -181,19 +202,19 @@ def train(shape: Shape) -> ir.Module:
         step(end, last=True)
         k.loop(end, lambda i: step(k.sub(k.sub(end, 1), i), last=False))
 
-    def gather(target: Value) -> None:
+    def gather(target: Value, h: Value, dz: Value, dl: Value) -> None:
         """Add the gradients of all parameters to what is there."""
         C = k.layout.columns
-        k.rank(target, k.layout.Whh, k.h, 0, k.dz, k.mul(B, P), k.mul(k.sub(k.T, 1), B))
+        k.rank(target, k.layout.Whh, h, 0, dz, k.mul(B, P), k.mul(k.sub(k.T, 1), B))
         for y in range(Y):
             for columns in k.column_tiles(4):
 
                 def turn(
                     r: Value, *sums: Value, y: int = y, columns: range = columns
                 ) -> list[Value]:
-                    d = k.broadcast(k.dl, k.add(k.mul(r, Y), y))
+                    d = k.broadcast(dl, k.add(k.mul(r, Y), y))
                     return [
-                        k.fma(d, k.load(k.h, k.add(k.mul(r, P), v * L)), s)
+                        k.fma(d, k.load(h, k.add(k.mul(r, P), v * L)), s)
                         for v, s in zip(columns, sums, strict=True)
                     ]
 
@@ -205,14 +226,14 @@ def train(shape: Shape) -> ir.Module:
                 place = k.layout.bh + v * L
                 summed = k.loop(
                     rows,
-                    lambda r, s, v=v: [k.fadd(s, k.load(k.dz, k.add(k.mul(r, P), v * L)))],
+                    lambda r, s, v=v: [k.fadd(s, k.load(dz, k.add(k.mul(r, P), v * L)))],
                     [k.load(target, place)],
                 )
                 k.store(summed[0], target, place)
             for y in range(Y):
                 summed = k.loop(
                     rows,
-                    lambda r, s, y=y: [k.fadd(s, k.scalar(k.dl, k.add(k.mul(r, Y), y)))],
+                    lambda r, s, y=y: [k.fadd(s, k.scalar(dl, k.add(k.mul(r, Y), y)))],
                     [k.scalar(target, k.layout.by + y)],
                 )
                 k.store(summed[0], target, k.layout.by + y)
@@ -223,12 +244,15 @@ def train(shape: Shape) -> ir.Module:
                 row = k.integer(k.active, k.add(k.mul(symbol, shape.active), j), 32)
                 for v in range(C):
                     place = k.add(row, v * L)
-                    dz = k.load(k.dz, k.add(k.mul(r, P), v * L))
-                    k.store(k.fadd(k.load(target, place), dz), target, place)
+                    change = k.load(dz, k.add(k.mul(r, P), v * L))
+                    k.store(k.fadd(k.load(target, place), change), target, place)
 
         k.loop(rows, scatter)
         for v in range(C):  # the zero row has taken what belongs nowhere
             k.store(k.constant(0.0), target, X * P + v * L)
+
+    def descend(i: Value) -> None:
+        k.store(k.fadd(k.load(k.p, i), k.load(k.gradient, i)), k.p, i)
 
     def adam(u: Value) -> None:
         """As `optim.adam`: `roots` holds step / (1 - b1^t) and 1 / sqrt(1 - b2^t)."""
