@@ -178,10 +178,12 @@ def harden(
     as_json: bool,
 ) -> None:
     """Train a run on, against its worst case, until it is easy to prove: a new run."""
-    from carrynet import runs
+    from carrynet import runs, training
 
     old = _load(run)
-    recipe = runs.hardening(old).with_settings(recipes.parse_settings(settings))
+    recipe = training.hardening(old.recipe, old.network).with_settings(
+        recipes.parse_settings(settings)
+    )
     folder = runs.create(out, recipe, engine, force=force, origin=old.network)
     _carry_out(folder, budget, as_json)
 

@@ -256,6 +256,9 @@ HARDEN = Stage(
 )
 """The stage that makes a network provable, whatever it was trained by."""
 
+HARDEN_DIGITS = 24
+"""Length of the problems, at least, by which a network that somebody trained is hardened."""
+
 DEFAULT = "certified"
 """The recipe that is meant where none is named."""
 

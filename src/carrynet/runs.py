@@ -179,17 +179,12 @@ def harden(
     names the old network as its origin.  Biases are trained from here on.
     """
     options: dict[str, Any] = {"out": out, "force": force, "engine": engine, "progress": progress}
-    return train(hardening(run), **options, origin=run.network, budget=budget, **settings)
-
-
-def hardening(run: Run) -> Recipe:
-    """The recipe that `harden` trains a run's network on by."""
-    return replace(
-        run.recipe,
-        name="hardened",
-        biases=True,
-        origin=run.network.digest(),
-        stages=(recipes.HARDEN,),
+    return train(
+        training.hardening(run.recipe, run.network),
+        **options,
+        origin=run.network,
+        budget=budget,
+        **settings,
     )
 
 

@@ -22,7 +22,7 @@ from carrynet.engines import native
 from carrynet.errors import CarrynetError, InputError
 from carrynet.network import LOSSES, Network, initialise, predict
 from carrynet.optim import Moments, initial_moments
-from carrynet.recipe import MAX_NUMBERS, Recipe, Stage
+from carrynet.recipe import HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe, Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ def fit(
     engine: str = "auto",
     state: State | None = None,
     callbacks: Sequence[Callback] = (),
-    reports: int = 200,
+    reports: int = 100,
 ) -> Network:
     """Train as the recipe says, from `state` or from the beginning.
 
@@ -113,6 +113,23 @@ def fit(
         if done == stage.steps:
             shown += stage.steps * stage.batch
     return state.network
+
+
+def hardening(recipe: Recipe, network: Network) -> Recipe:
+    """The recipe by which a network that `recipe` trained is trained on, to be easy to prove.
+
+    It begins with the network, whose digest it names as its origin, trains biases from there
+    on, and has the stage `recipe.HARDEN` twice, with problems long enough for states that
+    drift slowly to show.
+    """
+    return replace(
+        recipe,
+        name="hardened",
+        digits=max(recipe.digits, HARDEN_DIGITS),
+        biases=True,
+        origin=network.digest(),
+        stages=(HARDEN, replace(HARDEN, name="again")),
+    )
 
 
 def fit_many(

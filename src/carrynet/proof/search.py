@@ -16,6 +16,7 @@ from time import monotonic
 import numpy as np
 
 from carrynet.cells import Array
+from carrynet.engines.reference import in_one_thread
 from carrynet.evaluation import work
 from carrynet.network import Network
 from carrynet.proof import boxes, refute
@@ -46,6 +47,7 @@ def model(network: Network) -> Model:
     )
 
 
+@in_one_thread
 def prove(network: Network, *, budget: float = BUDGET, watch: Watch | None = None) -> Verdict:
     """Decide whether a network is right for words of every length, if that can be done."""
     started = monotonic()

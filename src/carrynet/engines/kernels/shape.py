@@ -1,6 +1,7 @@
 """Which network a kernel is made for, and where its parameters lie."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -27,44 +28,44 @@ class Layout:
 
     shape: Shape
 
-    @property
+    @cached_property
     def columns(self) -> int:
         """P / L, the vectors of a hidden state."""
         # at least 8 units, so that loops over units can be unrolled by 8
         multiple = max(8, self.shape.lanes)
         return -(-self.shape.hidden // multiple) * multiple // self.shape.lanes
 
-    @property
+    @cached_property
     def width(self) -> int:
         """P, the padded number of hidden units."""
         return self.columns * self.shape.lanes
 
-    @property
+    @cached_property
     def Whh(self) -> int:
         """Where Whh begins."""
         return (self.shape.inputs + 1) * self.width
 
-    @property
+    @cached_property
     def bh(self) -> int:
         """Where bh begins."""
         return self.Whh + self.width**2
 
-    @property
+    @cached_property
     def Why(self) -> int:
         """Where Why begins, transposed."""
         return self.bh + self.width
 
-    @property
+    @cached_property
     def by(self) -> int:
         """Where by begins."""
         return self.Why + self.shape.outputs * self.width
 
-    @property
+    @cached_property
     def output_width(self) -> int:
         """Y, padded to vectors."""
         return -(-self.shape.outputs // self.shape.lanes) * self.shape.lanes
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many floats there are."""
         return self.by + self.output_width
