@@ -416,3 +416,110 @@ def test_a_reader_that_goes_away_is_no_error(place: Path) -> None:
         text=True,
     )
     assert done.stderr == ""
+
+
+# Proofs ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def proofs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a run that is proved, one that is refuted, one that is neither."""
+    cwd = tmp_path_factory.mktemp("proofs")
+    cn.train("certified", hidden=8, out=cwd / "proved")
+    cn.train("tutorial", hidden=8, seed=2, out=cwd / "refuted")
+    cn.train("tutorial", hidden=16, seed=4, out=cwd / "undecided")
+    return cwd
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "line"),
+    [
+        ("proved", 0, "proved      right for numbers of any length: "),
+        ("refuted", 1, "REFUTED     "),
+        ("undecided", 3, "undecided   neither proved nor refuted for numbers of any length:"),
+    ],
+)
+def test_prove(proofs: Path, run: str, code: int, line: str) -> None:
+    before = {file.name: file.read_bytes() for file in (proofs / run).iterdir()}
+    done = carrynet("prove", run, "--budget", 0, cwd=proofs)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout.startswith(line)
+    document = json.loads(carrynet("prove", run, "--budget", 0, "--json", cwd=proofs).stdout)
+    assert document["run"] == run
+    assert document["proof"]["verdict"] == run
+    after = {file.name: file.read_bytes() for file in (proofs / run).iterdir()}
+    assert before.keys() == after.keys()
+    assert before.get("certificate.json") == after.get("certificate.json")
+    assert cn.load(proofs / run).to_json()["proof"] == document["proof"]
+
+
+def test_check(proofs: Path, tmp_path: Path) -> None:
+    done = carrynet("check", "proved", cwd=proofs)
+    assert done.returncode == 0
+    assert done.stdout.startswith("valid       For the task add, the network with these weights")
+    document = json.loads(carrynet("check", "proved", "--json", cwd=proofs).stdout)
+    assert document["valid"]
+    assert document["regions"] == cn.load(proofs / "proved").to_json()["proof"]["regions"]
+    missing = carrynet("check", "refuted", cwd=proofs)
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "it has no certificate.json" in missing.stderr
+
+
+def test_check_does_not_believe_a_certificate(proofs: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(proofs / "proved", copy)
+    certificate = json.loads((copy / "certificate.json").read_text())
+    certificate["regions"][3]["upper"][0] -= 2**20
+    (copy / "certificate.json").write_text(json.dumps(certificate))
+    done = carrynet("check", copy, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.startswith("NOT VALID   the certificate is rejected: ")
+    document = json.loads(carrynet("check", copy, "--json", cwd=tmp_path).stdout)
+    assert not document["valid"]
+    # another run's weights
+    shutil.copy(proofs / "proved" / "certificate.json", copy)
+    shutil.copy(proofs / "refuted" / "model.safetensors", copy)
+    assert "about other weights" in carrynet("check", copy, cwd=tmp_path).stdout
+    (copy / "certificate.json").write_text("{")
+    broken = carrynet("check", copy, cwd=tmp_path)
+    assert broken.returncode == 2
+    assert broken.stderr.count("\n") == 1
+
+
+def test_harden_makes_a_refuted_network_provable(proofs: Path, tmp_path: Path) -> None:
+    done = carrynet("harden", proofs / "refuted", "--out", "hard", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "proved      right for numbers of any length" in done.stdout
+    run = cn.load(tmp_path / "hard")
+    assert run.recipe.origin == cn.load(proofs / "refuted").network.digest()
+    card = (tmp_path / "hard" / "README.md").read_text()
+    assert "beginning with the weights in `origin.safetensors`" in card
+    # as the card says
+    place = tmp_path / "hard"
+    again = carrynet(
+        *("train", "--recipe", "recipe.toml", "--origin", "origin.safetensors"),
+        *("--engine", run.engine, "--out", "again"),
+        cwd=place,
+    )
+    assert again.returncode == 0, again.stderr
+    assert cn.load(place / "again").network.digest() == run.network.digest()
+    alone = carrynet("train", "--recipe", "recipe.toml", cwd=place)
+    assert alone.returncode == 2
+    assert "its origin, which must be given" in alone.stderr
+
+
+def test_automaton(proofs: Path) -> None:
+    done = carrynet("automaton", "proved", cwd=proofs)
+    assert done.returncode == 0
+    assert "the same machine as the task's: A is carry 0, B is carry 1" in done.stdout
+    wrong = carrynet("automaton", "refuted", cwd=proofs)
+    assert wrong.returncode == 1
+    assert "NOT the task's machine: they differ after" in wrong.stdout
+    document = json.loads(carrynet("automaton", "refuted", "--json", cwd=proofs).stdout)
+    word = document["comparison"]["word"]
+    network = cn.load(proofs / "refuted").network
+    if document["comparison"]["confirmed"]:
+        assert network.run(word) != network.task.machine.run(word)
+    for form, start in (("svg", "<svg "), ("mermaid", "stateDiagram-v2"), ("dot", "digraph")):
+        drawn = carrynet("automaton", "proved", "--format", form, cwd=proofs)
+        assert drawn.stdout.startswith(start)

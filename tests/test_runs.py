@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import pytest
 import carrynet as cn
 from carrynet import files, runs, training
 from carrynet.errors import InputError, RunError
+from carrynet.proof import search
 from carrynet.recipe import RECIPES, Recipe, Stage
 from carrynet.training import Progress
 
@@ -417,8 +419,8 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, change: str) -> None:
     elif change == "flip":
         data[-9] ^= 1
     elif change == "step":
-        assert data.count(b'step\\": 201') == 1
-        data = data.replace(b'step\\": 201', b'step\\": 301')
+        assert data.count(b'step\\": 204') == 1
+        data = data.replace(b'step\\": 204', b'step\\": 304')
     else:
         new_recipe("step = 0.1", "step = 0.2")(tmp_path / "run")
     checkpoint.write_bytes(data)
@@ -490,7 +492,7 @@ def test_checkpoints_are_written_along_the_way(
         seen.append(state.step)
 
     cn.train(SHORT, out=tmp_path / "run", callbacks=[look])
-    assert seen[0] == 3
+    assert seen[0] == 6
     assert len(seen) == 200
 
 
@@ -625,3 +627,117 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
     # With room again, the run goes on.
     assert subprocess.run(command("train", "--resume", path), check=False).returncode in (0, 1)
     assert {file.name for file in path.iterdir()} == FILES
+
+
+# Verdicts and origins ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def proved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("proofs") / "proved"
+    cn.train("certified", hidden=8, out=path)
+    return path
+
+
+def test_a_proof_comes_back_with_its_certificate(proved: Path) -> None:
+    run = cn.load(proved)
+    assert isinstance(run.proof, cn.Proved)
+    assert run.proof.certificate == runs.read_certificate(proved)
+    assert "proved; " in repr(run)
+    card = (proved / "README.md").read_text()
+    assert "**Proved** right for numbers of any length" in card
+    memory = cn.train("certified", hidden=8)
+    assert isinstance(memory.proof, cn.Proved)
+    assert memory.proof.certificate == run.proof.certificate
+    saved = memory.save(proved.parent / "saved")
+    assert {file.name for file in saved.path.iterdir()} == {f.name for f in proved.iterdir()}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("proof.json", lambda text: text.replace('"proved"', '"refuted"')),
+        ("proof.json", lambda text: text[:50]),
+        ("certificate.json", lambda text: text[:-50]),
+        ("certificate.json", lambda text: text.replace('"bits": 24', '"bits": 23')),
+    ],
+)
+def test_a_damaged_proof_is_named(
+    proved: Path, tmp_path: Path, name: str, change: Callable[[str], str]
+) -> None:
+    shutil.copytree(proved, tmp_path / "run")
+    file = tmp_path / "run" / name
+    file.write_text(change(file.read_text()))
+    with pytest.raises(RunError, match=name.replace(".", r"\.")):
+        cn.load(tmp_path / "run")
+
+
+def test_a_run_from_before_there_were_proofs_can_be_proved(proved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+    (path / "proof.json").unlink()
+    (path / "certificate.json").unlink()
+    config = json.loads((path / "config.json").read_text())
+    del config["proof_sha256"]
+    (path / "config.json").write_text(json.dumps(config))
+    run = cn.load(path)
+    assert run.proof is None
+    assert isinstance(runs.prove(run, budget=0).proof, cn.Proved)
+    assert isinstance(cn.load(path).proof, cn.Proved)
+
+
+def test_a_verdict_is_not_given_up_for_an_undecided_one(
+    proved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(proved, tmp_path / "run")
+    run = cn.load(tmp_path / "run")
+    nothing = cn.Undecided(("nothing",), 0.0)
+    monkeypatch.setattr(search, "prove", lambda *_, **__: nothing)
+    assert runs.prove(run) is run
+    assert isinstance(cn.load(tmp_path / "run").proof, cn.Proved)
+    (tmp_path / "run" / "config.json").touch()
+    refuted = cn.train("tutorial", hidden=3, steps=5)
+    assert refuted.proof == nothing
+
+
+def test_an_interrupted_proof_leaves_a_run_to_be_resumed(
+    proved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+    run, write = cn.load(path), runs._write_result
+
+    def full(folder: Path, name: str, document: object) -> str:
+        if name == "proof":
+            raise RunError("cannot write proof.json: No space left on device")
+        return write(folder, name, document)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runs, "_write_result", full)
+    with pytest.raises(RunError, match="No space left"):
+        runs.prove(run, budget=0)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="unfinished: go on with"):
+        cn.load(path)
+    assert isinstance(cn.resume(path).proof, cn.Proved)
+
+
+def test_a_hardened_run_knows_its_origin(tmp_path: Path) -> None:
+    old = cn.train("tutorial", hidden=8, seed=2)
+    run = cn.harden(old, out=tmp_path / "run")
+    assert isinstance(run.proof, cn.Proved)
+    assert run.origin is not None
+    assert run.origin.digest() == old.network.digest() == run.recipe.origin
+    assert cn.load(run.path or "").origin is not None
+    # interrupted before its first checkpoint, it begins with its origin again
+    path = tmp_path / "again"
+    recipe = training.hardening(old.recipe, old.network)
+    runs.create(path, recipe, run.engine, origin=old.network)
+    assert cn.resume(path).network.digest() == run.network.digest()
+    data = (path / "origin.safetensors").read_bytes()
+    (path / "origin.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(RunError, match=r"origin\.safetensors is damaged"):
+        cn.load(path)
+    with pytest.raises(InputError, match="its origin, which must be given"):
+        cn.train(recipe)
+    with pytest.raises(InputError, match="its origin, which must be given"):
+        cn.train(recipe, origin=run.network)

@@ -2,9 +2,10 @@
 
     import carrynet as cn
 
-    run = cn.train("tutorial", hidden=16, seed=3)
+    run = cn.train("certified", hidden=16, seed=3)
     run.network.add(118, 8)               # 126, by the network
     cn.evaluate(run.network, digits=8)    # Exhaustive(digits=8, pairs=65536, right=65536, ...)
+    cn.prove(run.network)                 # Proved(...) | Refuted(...) | Undecided(...)
 
 Names are loaded when they are first used, so that `import carrynet` and the
 command line's help do not wait for NumPy.
@@ -23,16 +24,30 @@ if TYPE_CHECKING:
     )
     from carrynet.evaluation import by_length as by_length, evaluate as evaluate
     from carrynet.network import Network as Network
+    from carrynet.proof.search import prove as prove
+    from carrynet.proof.verdict import (
+        Proved as Proved,
+        Refuted as Refuted,
+        Undecided as Undecided,
+    )
     from carrynet.recipe import Recipe as Recipe, Stage as Stage
-    from carrynet.runs import Run as Run, load as load, resume as resume, train as train
+    from carrynet.runs import (
+        Run as Run,
+        harden as harden,
+        load as load,
+        resume as resume,
+        train as train,
+    )
     from carrynet.training import Diverged as Diverged
 
 _HOME = {
     "errors": ("CarrynetError", "InputError", "RunError"),
     "evaluation": ("by_length", "evaluate"),
     "network": ("Network",),
+    "proof.search": ("prove",),
+    "proof.verdict": ("Proved", "Refuted", "Undecided"),
     "recipe": ("Recipe", "Stage"),
-    "runs": ("Run", "load", "resume", "train"),
+    "runs": ("Run", "harden", "load", "resume", "train"),
     "training": ("Diverged",),
 }
 __all__ = sorted(name for names in _HOME.values() for name in names)

@@ -28,10 +28,11 @@ from carrynet.tasks import from_digits
 BUDGET = 10.0
 """Seconds that a search may take, by default, beyond what it always does."""
 
-PLANS = ((1, 0.3), (2, 0.3), (2, 0.15), (3, 0.3), (3, 0.15), (3, 0.08), (4, 0.15))
+PLANS = ((1, 0.5), (1, 0.3), (2, 0.3), (2, 0.15), (3, 0.3), (3, 0.15), (3, 0.08), (4, 0.15))
 """Lengths of the histories and gaps of the groups that boxes are tried with."""
 
-MOST_EDGES = 100_000  # of a plan
+MOST_EDGES = 100_000  # of the plan of a history
+FINE_EDGES = 20_000  # of a plan for which the slack is bisected finely
 
 Watch = Callable[[str], None]
 """Told what is being tried."""
@@ -86,9 +87,13 @@ def _by_boxes(network: Network) -> Boxes | None:
 
 
 def _largest_slack(network: Network, plan: Plan, found: Boxes) -> Boxes:
-    """Boxes with a slack that cannot be raised by a twentieth: doubled, then bisected."""
+    """Boxes with a slack that cannot be raised by a twentieth: doubled, then bisected.
+
+    For large plans, where a try takes seconds, by a factor of two.
+    """
     low, high = found, None
-    while high is None or high > 1.05 * low.slack:
+    precision = 1.05 if plan.next.size < FINE_EDGES else 2.01
+    while high is None or high > precision * low.slack:
         slack = 2 * low.slack if high is None else (low.slack * high) ** 0.5
         wider = _close(network, plan, slack)
         if wider is None:

@@ -1,0 +1,179 @@
+"""The search for a verdict, as an adversary sees it: nothing wrong is ever called proved."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import carrynet as cn
+from carrynet import tasks, training
+from carrynet.evaluation import evaluate, work
+from carrynet.mealy import shortest_difference
+from carrynet.network import Network, Weights
+from carrynet.proof import check
+from carrynet.proof.search import model, prove, rounding
+from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
+from carrynet.recipe import RECIPES
+from tests.test_extract import network_of, random_machine
+
+
+@cache
+def trained_by(recipe: str, hidden: int, seed: int) -> Network:
+    chosen = RECIPES[recipe].with_settings({"hidden": hidden, "seed": seed})
+    return training.fit(chosen, reports=1)
+
+
+def quick(network: Network) -> Verdict:
+    return prove(network, budget=0)
+
+
+def stands_long_words(network: Network, seed: int = 0) -> bool:
+    """Whether many long words, random, sticky and periodic, are answered rightly."""
+    rng, S = np.random.default_rng(seed), len(network.drives)
+    words = rng.integers(0, S, (96, 300))
+    for t in range(1, 300):
+        stay = rng.random(96) < np.repeat([0.0, 0.9, 0.99], 32)
+        words[:, t] = np.where(stay, words[:, t - 1], words[:, t])
+    for i in range(0, 96, 3):
+        period = rng.integers(1, 5)
+        words[i] = np.resize(words[i, :period], 300)
+    machine = network.task.machine
+    return all(network.run(word) == machine.run(word) for word in words.tolist())
+
+
+@pytest.mark.parametrize("hidden", [8, 16, 32])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_certified_networks_are_proved(hidden: int, seed: int) -> None:
+    network = trained_by("certified", hidden, seed)
+    found = quick(network)
+    assert isinstance(found, Proved)
+    assert found.slack > rounding(network, np.ones(hidden))[0]
+    assert found.margin > 0
+    assert check.check(model(network), found.certificate).regions == found.regions
+    assert stands_long_words(network)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [
+        ("add:base=3", {}),
+        ("subtract", {}),
+        ("compare", {}),
+        ("multiply_by:k=3", {}),
+        ("add:operands=3", {"digits": 12, "harden.steps": 2000}),
+        ("add", {"activation": "tanh", "init_width": 0.5}),
+        ("add", {"dtype": "float64", "harden.steps": 400}),
+        ("multiply_by:k=3", {"activation": "relu", "init_width": 0.3, "learn.step": 0.02}),
+    ],
+    ids=str,
+)
+def test_other_tasks_cells_and_readouts_are_proved(task: str, changes: dict[str, object]) -> None:
+    recipe = RECIPES["certified"].with_settings({"task": task, "hidden": 32, **changes})
+    network = training.fit(recipe, reports=1)
+    assert isinstance(quick(network), Proved)
+    assert stands_long_words(network)
+
+
+def test_right_on_every_pair_of_eight_digits_and_wrong_later() -> None:
+    """What testing alone would pass: found by their seeds, trained by the tutorial's recipe."""
+    for seed in (2, 3, 7, 14):
+        network = trained_by("tutorial", 8, seed)
+        assert evaluate(network, 8).right == 65_536
+        found = quick(network)
+        assert isinstance(found, Refuted)
+        assert found.digits > 9
+        worked = work(network, found.operands, found.digits)
+        assert worked.hits.index(False) == found.position
+        assert (worked.answer, worked.right_answer) == (found.answered, found.expected)
+        assert sum(found.operands) == found.expected
+
+
+def test_a_shortest_counterexample(forgetful: Network) -> None:
+    found = quick(forgetful)
+    assert isinstance(found, Refuted)
+    assert (found.digits, found.shortest, found.position) == (2, True, 1)
+
+
+def test_what_can_be_neither_is_undecided() -> None:
+    found = quick(trained_by("tutorial", 16, 4))
+    assert isinstance(found, Undecided)
+    assert any("boxes" in step for step in found.tried)
+    assert any("all of up to 7 symbols" in step for step in found.tried)
+
+
+def test_the_same_network_gets_the_same_verdict() -> None:
+    network = trained_by("certified", 16, 5)
+    one, again = (quick(network) for _ in range(2))
+    assert isinstance(one, Proved)
+    assert isinstance(again, Proved)
+    assert one.certificate == again.certificate
+
+
+def test_a_network_is_proved_exactly_if_its_machine_is_the_tasks() -> None:
+    adder = tasks.add().machine
+    assert isinstance(quick(network_of(adder, tasks.add())), Proved)
+    for seed in range(20):
+        machine = random_machine(2, seed)
+        found = quick(network_of(machine, tasks.add()))
+        word = shortest_difference(machine, adder)
+        if word is None:
+            assert isinstance(found, Proved)
+        else:
+            assert isinstance(found, Refuted)
+            assert found.digits == len(word)
+
+
+def flipped_tables() -> Iterator[tasks.Task]:
+    """The adder with one entry of a table changed."""
+    adder = tasks.add()
+    for table in ("delta", "output"):
+        for q in range(2):
+            for a in range(4):
+                rows = [list(row) for row in getattr(adder.machine, table)]
+                rows[q][a] = 1 - rows[q][a]
+                changed: dict[str, Any] = {table: tuple(map(tuple, rows))}
+                machine = replace(adder.machine, **changed)
+                yield replace(adder, machine=machine)
+
+
+@pytest.mark.parametrize("task", list(flipped_tables()))
+def test_a_right_adder_is_refuted_for_any_other_machine(task: tasks.Task) -> None:
+    network = trained_by("certified", 8, 0)
+    found = quick(Network(task, "sigmoid", network.weights))
+    assert isinstance(found, Refuted)
+    assert found.shortest
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.sampled_from(["sigmoid", "tanh", "relu"]))
+def test_random_networks_are_not_proved(seed: int, hidden: int, activation: str) -> None:
+    rng = np.random.default_rng(seed)
+    shapes = ((2, hidden), (hidden, hidden), (hidden,), (hidden, 1), (1,))
+    weights = Weights(*(5 * rng.normal(size=s).astype(np.float32) for s in shapes))
+    network = Network(tasks.add(), activation, weights)
+    if isinstance(quick(network), Proved):
+        assert stands_long_words(network, seed)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.floats(0.02, 2), st.integers(0, 3))
+def test_mutants_that_are_proved_are_right(seed: int, size: float, which: int) -> None:
+    """Good networks with one matrix disturbed: some stay right, some are a little wrong."""
+    rng, parent = np.random.default_rng(seed), trained_by("certified", 8, which)
+    name = rng.choice(["Wxh", "Whh", "bh", "Why"])
+    array = getattr(parent.weights, name)
+    moved = array + size * rng.normal(size=array.shape).astype(np.float32)
+    network = Network(parent.task, "sigmoid", parent.weights._replace(**{name: moved}))
+    found = quick(network)
+    if isinstance(found, Proved):
+        assert stands_long_words(network, seed)
+    if isinstance(found, Refuted):
+        assert not work(network, found.operands, found.digits).right
+
+
+def test_the_library(trained: cn.Run) -> None:
+    assert cn.prove(trained.network, budget=0).verdict in ("undecided", "refuted", "proved")
