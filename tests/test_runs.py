@@ -493,7 +493,7 @@ def test_checkpoints_are_written_along_the_way(
 
     cn.train(SHORT, out=tmp_path / "run", callbacks=[look])
     assert seen[0] == 6
-    assert len(seen) == 200
+    assert len(seen) == 100
 
 
 def test_seconds_of_all_parts_are_added_up(tmp_path: Path) -> None:
