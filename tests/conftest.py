@@ -10,6 +10,8 @@ import carrynet as cn
 from carrynet import tasks
 from carrynet.network import Network, Weights
 
+collect_ignore = ["data"]  # its script needs PyTorch
+
 settings.register_profile("carrynet", deadline=None)  # machines may be busy
 settings.load_profile("carrynet")
 
