@@ -523,3 +523,38 @@ def test_automaton(proofs: Path) -> None:
     for form, start in (("svg", "<svg "), ("mermaid", "stateDiagram-v2"), ("dot", "digraph")):
         drawn = carrynet("automaton", "proved", "--format", form, cwd=proofs)
         assert drawn.stdout.startswith(start)
+
+
+def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
+    file = Path(__file__).parent / "data" / "state_dict.pt"
+    done = carrynet("import", file, "--activation", "tanh", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 1  # it was never trained
+    assert "trained     elsewhere" in done.stdout
+    assert "REFUTED" in done.stdout
+    assert "Wxh=rnn.weight_ih_l0.T" in done.stderr or "weight_ih_l0.T" in done.stderr
+    run = cn.load(tmp_path / "run")
+    assert run.recipe.stages == ()
+    assert run.last_problem is None
+    assert run.network.digest() == run.recipe.origin
+    assert "trained elsewhere" in (tmp_path / "run" / "README.md").read_text()
+    for command in (("prove", "--budget", 0), ("evaluate",), ("automaton",)):
+        assert carrynet(*command, "run", cwd=tmp_path).returncode == 1
+    hardened = carrynet("harden", "run", "--out", "hard", cwd=tmp_path)
+    assert hardened.returncode in (0, 1)
+    assert cn.load(tmp_path / "hard").recipe.origin == run.network.digest()
+
+
+def test_import_says_what_it_cannot_take(tmp_path: Path) -> None:
+    data = Path(__file__).parent / "data"
+    for arguments, message in (
+        ((data / "lstm.pt",), "is of an LSTM"),
+        ((data / "none.pt",), "none.pt"),
+        ((data / "state_dict.pt", "--task", "compare"), "not|need"),
+        ((data / "state_dict.pt", "--map", "Whx=a"), "did you mean 'Wxh'"),
+        ((data / "state_dict.pt", "--activation", "sine"), "unknown activation"),
+    ):
+        done = carrynet("import", *arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert re.search(message, done.stderr), done.stderr
+        assert done.stderr.splitlines()[-1].startswith("carrynet: ")
+    assert not (tmp_path / "runs").exists()

@@ -188,6 +188,55 @@ def harden(
     _carry_out(folder, budget, as_json)
 
 
+@cli.command("import")
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--task", default="add", show_default=True, help="What the network has learned.")
+@click.option(
+    "--activation", default="sigmoid", show_default=True, help="Of its cell: sigmoid, tanh, relu."
+)
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="KEY=EXPRESSION",
+    help="Which tensors are Wxh, Whh, bh, Why, by, as in bh=b1+b2 or Wxh=W.T; threshold=0.5.",
+)
+@click.option("--digits", type=int, default=8, show_default=True, help="Try all problems up to.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: runs/...]"
+)
+@click.option("--force", is_flag=True, help="Replace the run that --out names.")
+@_budget(0.0)
+@_json
+def import_(
+    weights: Path,
+    task: str,
+    activation: str,
+    maps: tuple[str, ...],
+    digits: int,
+    out: Path | None,
+    force: bool,
+    budget: float,
+    as_json: bool,
+) -> None:
+    """Make a run of weights that were trained elsewhere: safetensors, .npz, PyTorch's .pt.
+
+    Names of torch.nn.RNN with a linear readout are recognised.
+    """
+    from carrynet import foreign, runs, tasks
+
+    parsed = tasks.parse(task)
+    tensors = foreign.read(weights)
+    mapping = foreign.guess(tensors, parsed, foreign.Mapping.parse(maps))
+    network = foreign.to_network(tensors, parsed, activation, mapping)
+    click.echo(f"read as     {shorten(str(mapping), 400)}", err=True)
+    if left := foreign.unused(tensors, mapping):
+        click.echo(f"not used    {shorten(', '.join(left), 400)}", err=True)
+    recipe = runs.importing(network, digits)
+    folder = runs.create(out, recipe, force=force, origin=network)
+    _carry_out(folder, budget, as_json)
+
+
 @cli.command()
 @_run
 @_budget(10.0)

@@ -20,12 +20,12 @@ class RunError(CarrynetError):
     """A run folder that is missing, damaged, unfinished or not one at all."""
 
 
-def shorten(value: object) -> str:
+def shorten(value: object, most: int = 60) -> str:
     """A value as it is shown in a message: at most some 60 characters."""
     if isinstance(value, int) and abs(value) >= 10**60:
         return f"a number of {value.bit_length()} bits"
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def unknown(kind: str, name: object, accepted: Iterable[str]) -> InputError:

@@ -188,6 +188,21 @@ def harden(
     )
 
 
+def importing(network: Network, digits: int = 8) -> Recipe:
+    """The recipe of a run that only holds a network: no stages, and the network its origin."""
+    return Recipe(
+        name="imported",
+        task=network.task.text,
+        digits=digits,
+        hidden=network.hidden,
+        activation=network.activation,
+        biases=True,
+        dtype=network.dtype.name,
+        origin=network.digest(),
+        stages=(),
+    )
+
+
 def prove(run: Run, *, budget: float = search.BUDGET, progress: bool = True) -> Run:
     """Search again for a verdict on a run's network; what is decided is written to its folder.
 

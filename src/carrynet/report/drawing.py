@@ -17,13 +17,16 @@ def svg(machine: Machine) -> str:
     tallest = max(label.count("; ") + 1 for label in labels) * _LINE
     widest = 7.5 * max(len(part) for label in labels for part in label.split("; "))
     ring = 0.0 if count == 1 else max(60.0 + widest, 30.0 * count)
-    edge = ring + 2 * _RADIUS + 60 + max(tallest, widest)
+    loop = 3 * _RADIUS + 16 + tallest
+    left = ring + 3 * _RADIUS + widest
+    above, below = (loop, 3 * _RADIUS + tallest) if count <= 2 else (ring + loop,) * 2
     # from the left, clockwise
     places = [
         (-ring * cos(2 * pi * q / count), -ring * sin(2 * pi * q / count)) for q in range(count)
     ]
     joined = {(q, r) for q, r, _ in machine.edges()}
-    parts = [_arrow((places[0][0] - 2.2 * _RADIUS, places[0][1]), places[0])]
+    # the start's arrow comes from where no loop is
+    parts = [_arrow(places[0], 0.0 if count <= 2 else pi / 4)]
     for q, r, label in machine.edges():
         if q == r:
             parts.append(_loop(places[q], label, count))
@@ -32,8 +35,8 @@ def svg(machine: Machine) -> str:
     for (x, y), name in zip(places, machine.states, strict=True):
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS:g}"/>')
         parts.append(f'<text x="{x:.1f}" y="{y + 5:.1f}" class="state">{escape(name)}</text>')
-    box = f"{-edge:.0f} {-edge:.0f} {2 * edge:.0f} {2 * edge:.0f}"
-    return "\n".join([_HEAD.format(box=box, width=2 * edge), *parts, "</svg>\n"])
+    box = f"{-left:.0f} {-above:.0f} {2 * left:.0f} {above + below:.0f}"
+    return "\n".join([_HEAD.format(box=box, width=2 * left), *parts, "</svg>\n"])
 
 
 _HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="{width:.0f}" role="img">
@@ -42,7 +45,10 @@ _HEAD = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="{width
 svg {{ color: #1a1a1a; background: #ffffff; font: 13px sans-serif; }}
 @media (prefers-color-scheme: dark) {{ svg {{ color: #e8e8e8; background: #1b1b1b; }} }}
 path, circle {{ fill: none; stroke: currentColor; stroke-width: 1.5; }}
-text {{ fill: currentColor; text-anchor: middle; }} .state {{ font-weight: bold; }}
+text {{ fill: currentColor; stroke: #ffffff; stroke-width: 4px; paint-order: stroke;
+text-anchor: middle; }}
+.state {{ font-weight: bold; }}
+@media (prefers-color-scheme: dark) {{ text {{ stroke: #1b1b1b; }} }}
 .head {{ fill: currentColor; }}
 </style>
 <defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7"
@@ -53,9 +59,11 @@ def _path(d: str) -> str:
     return f'<path d="{d}" marker-end="url(#head)"/>'
 
 
-def _arrow(start: Point, end: Point) -> str:
-    """A straight arrow that ends at the rim of a state."""
-    return _path(f"M{start[0]:.1f} {start[1]:.1f} {end[0] - _RADIUS:.1f} {end[1]:.1f}")
+def _arrow(place: Point, turn: float) -> str:
+    """A short arrow from nowhere to the rim of a state, downwards by an angle."""
+    (x, y), c, s = place, cos(turn), sin(turn)
+    start, end = 2.4 * _RADIUS, _RADIUS
+    return _path(f"M{x - start * c:.1f} {y - start * s:.1f} {x - end * c:.1f} {y - end * s:.1f}")
 
 
 def _arc(start: Point, end: Point, label: str, *, bent: bool) -> str:

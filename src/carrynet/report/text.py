@@ -24,7 +24,9 @@ def summary(run: Run) -> str:
     kind = f"{recipe.hidden} {recipe.activation} units, seed {recipe.seed}, {run.engine} engine"
     lines = [
         f"recipe      {recipe.name}: {recipe.task}, {recipe.digits} digits, {kind}",
-        f"trained     {recipe.problems:,} problems in {run.seconds:.2f} s",
+        f"trained     {recipe.problems:,} problems in {run.seconds:.2f} s"
+        if recipe.stages
+        else "trained     elsewhere",
         "",
     ]
     if last is not None:
