@@ -549,7 +549,7 @@ def test_import_says_what_it_cannot_take(tmp_path: Path) -> None:
     for arguments, message in (
         ((data / "lstm.pt",), "is of an LSTM"),
         ((data / "none.pt",), "none.pt"),
-        ((data / "state_dict.pt", "--task", "compare"), "not|need"),
+        ((data / "state_dict.pt", "--task", "compare"), "must have .5, 3."),
         ((data / "state_dict.pt", "--map", "Whx=a"), "did you mean 'Wxh'"),
         ((data / "state_dict.pt", "--activation", "sine"), "unknown activation"),
     ):
@@ -558,3 +558,20 @@ def test_import_says_what_it_cannot_take(tmp_path: Path) -> None:
         assert re.search(message, done.stderr), done.stderr
         assert done.stderr.splitlines()[-1].startswith("carrynet: ")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_bounded_claim_where_nothing_more_is_known(proofs: Path) -> None:
+    done = carrynet("prove", "undecided", "--budget", 0, "--digits", 9, cwd=proofs)
+    assert done.returncode == 0
+    assert "undecided   neither proved nor refuted" in done.stdout
+    assert "right for all numbers of up to 9 digits, and nothing is known of longer" in done.stdout
+    assert "by exhaustion, all 262,144 problems were tried" in done.stdout
+    arguments = ("prove", "undecided", "--budget", 0, "--digits", 3, "--json")
+    document = json.loads(carrynet(*arguments, cwd=proofs).stdout)
+    assert document["proof"]["verdict"] == "undecided"
+    assert (document["bounded"]["pairs"], document["bounded"]["right"]) == (64, 64)
+    proved = carrynet("prove", "proved", "--digits", 9, "--json", cwd=proofs)
+    assert json.loads(proved.stdout)["bounded"] is None  # more is known
+    many = carrynet("prove", "undecided", "--digits", 99, cwd=proofs)
+    assert (many.returncode, many.stdout) == (2, "")
+    assert "at most 16 digits are accepted" in many.stderr

@@ -240,23 +240,43 @@ def import_(
 @cli.command()
 @_run
 @_budget(10.0)
+@click.option(
+    "--digits",
+    type=int,
+    help="Where undecided, show at least that all numbers of up to so many digits are right.",
+)
 @_json
-def prove(run: Path | None, budget: float, as_json: bool) -> None:
+def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) -> None:
     """Decide whether a run is right for numbers of any length.
 
-    Exit code 0 if that is proved, 1 if it is refuted, 3 if neither could be done.
+    Exit code 0 if that is proved (or, with --digits, the bounded claim is), 1 if it is
+    refuted, 3 if neither could be done.
     """
-    from carrynet import runs
+    from carrynet import evaluation, runs
+    from carrynet.progress import Bar
     from carrynet.proof import verdict
     from carrynet.report import text
 
-    proved = runs.prove(_load(run), budget=budget)
+    loaded = _load(run)
+    if digits is not None:
+        evaluation.count_problems(loaded.network.task, digits)  # too many are refused at once
+    proved = runs.prove(loaded, budget=budget)
+    network, bounded = proved.network, None
     assert proved.proof is not None
+    code = {"proved": 0, "refuted": 1, "undecided": 3}[proved.proof.verdict]
+    if digits is not None and code == 3:
+        with Bar() as bar:
+            bounded = evaluation.evaluate(network, digits, watch=bar.watch)
+        code = 0 if bounded.right == bounded.pairs else 1
     if as_json:
-        _print({"run": str(proved.path), "proof": verdict.to_json(proved.proof)})
+        document = {"run": str(proved.path), "proof": verdict.to_json(proved.proof)}
+        _print(document if digits is None else {**document, "bounded": bounded and vars(bounded)})
     else:
-        _print(text.proof(proved.proof, proved.network.task))
-    sys.exit({"proved": 0, "refuted": 1, "undecided": 3}[proved.proof.verdict])
+        lines = [text.proof(proved.proof, network.task)]
+        if bounded is not None:
+            lines.append(text.bounded(bounded, network.task))
+        _print("\n".join(lines))
+    sys.exit(code)
 
 
 @cli.command()

@@ -105,6 +105,23 @@ def affordable_digits(task: Task, digits: int, most: int = 2**20) -> int:
     return digits
 
 
+def count_problems(task: Task, digits: int) -> int:
+    """How many problems have operands of up to `digits` digits.
+
+    Raises `InputError` where they are too many to try them all.
+    """
+    symbols = len(task.machine.symbols)
+    if digits < 1:
+        raise InputError(f"digits must be at least 1, not {digits}")
+    # more than 32 digits are too many for any task, and the power would itself be long
+    if digits > 32 or symbols**digits > MOST_PROBLEMS:
+        raise InputError(
+            f"{symbols}^{digits} problems of {digits} digits are too many to try them all: "
+            f"at most {affordable_digits(task, 32, MOST_PROBLEMS)} digits are accepted"
+        )
+    return symbols**digits
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def evaluate(
     network: Network,
@@ -122,18 +139,10 @@ def evaluate(
 
     Raises `InputError` when there are more than `MOST_PROBLEMS` problems.
     """
-    task = network.task
-    symbols, digits = len(task.machine.symbols), operator.index(digits)
-    if digits < 1:
-        raise InputError(f"digits must be at least 1, not {digits}")
-    # more than 32 digits are too many for any task, and the power would itself be long
-    if digits > 32 or symbols**digits > MOST_PROBLEMS:
-        raise InputError(
-            f"{symbols}^{digits} problems of {digits} digits are too many to try them all: "
-            f"at most {affordable_digits(task, 32, MOST_PROBLEMS)} digits are accepted"
-        )
+    task, digits = network.task, operator.index(digits)
+    pairs, symbols = count_problems(task, digits), len(task.machine.symbols)
     worker = _engine(engine, network)
-    pairs, smallest = symbols**digits, np.inf
+    smallest = np.inf
     prefixes, depth = Prefixes.root(network), digits
     subtrees = min(_MOST_SUBTREES, pairs // _SUBTREE_PAIRS)
     while depth > 1 and len(prefixes.state) * symbols <= subtrees:

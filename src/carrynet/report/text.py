@@ -93,6 +93,17 @@ def exhaustive(result: Exhaustive, task: Task) -> str:
     )
 
 
+def bounded(result: Exhaustive, task: Task) -> str:
+    """What is shown for numbers of some length and no longer: by trying them all."""
+    if result.right < result.pairs:
+        return exhaustive(result, task)
+    return (
+        f"bounded     right for all numbers of up to {result.digits} digits, and nothing is known "
+        f"of longer ones:\n            by exhaustion, all {result.pairs:,} problems were tried, "
+        f"smallest margin {result.margin:.2f}"
+    )
+
+
 def sampled(results: Iterable[Sampled]) -> str:
     """Longer problems: a row for each length, a column for each kind of sample."""
     lines = ["sampled     digits     uniform       long chains   smallest margin"]
