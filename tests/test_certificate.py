@@ -11,10 +11,10 @@ import carrynet as cn
 from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.network import Network, initialise
-from carrynet.proof.certificate import Certificate, Model, Region
+from carrynet.proof.certificate import BoxCertificate, Model, Region, from_json
 from carrynet.proof.search import model
 
-CERTIFICATE = Certificate(
+CERTIFICATE = BoxCertificate(
     task="add",
     activation="sigmoid",
     weights_sha256="0" * 64,
@@ -29,7 +29,7 @@ CERTIFICATE = Certificate(
 
 def test_json_and_back() -> None:
     text = json.dumps(CERTIFICATE.to_json())
-    assert Certificate.from_json(json.loads(text)) == CERTIFICATE
+    assert from_json(json.loads(text)) == CERTIFICATE
     assert "every word of symbols of every length" in text
     assert "at most 0.125" in text  # the slack, as a number
 
@@ -71,7 +71,7 @@ def region(**changes: Any) -> list[dict[str, Any]]:
 )
 def test_anything_else_is_refused(document: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"not a certificate: {message}"):
-        Certificate.from_json(document)
+        from_json(document)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

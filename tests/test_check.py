@@ -10,15 +10,15 @@ from hypothesis import given, strategies as st
 from carrynet import tasks
 from carrynet.network import Network, Weights
 from carrynet.proof import boxes
-from carrynet.proof.certificate import Certificate, Region
-from carrynet.proof.check import Checked, Rejected, check
+from carrynet.proof.certificate import BoxCertificate, Region, Rejected
+from carrynet.proof.check import Checked, check
 from carrynet.proof.search import model
 from tests.conftest import hand_built_adder
 
 ADDER = hand_built_adder()
 
 
-def proof_of(network: Network, slack: float = 2**-10) -> Certificate:
+def proof_of(network: Network, slack: float = 2**-10) -> BoxCertificate:
     found = boxes.close(network, boxes.by_history(network.task.machine, 1), slack)
     assert found is not None
     return boxes.certificate(network, found)
@@ -27,7 +27,7 @@ def proof_of(network: Network, slack: float = 2**-10) -> Certificate:
 CERTIFICATE = proof_of(ADDER)
 
 
-def changed(i: int, **changes: Any) -> Certificate:
+def changed(i: int, **changes: Any) -> BoxCertificate:
     """The certificate with one region changed."""
     regions = list(CERTIFICATE.regions)
     regions[i] = replace(regions[i], **changes)
@@ -66,7 +66,7 @@ def test_a_proof_on_paper_is_accepted() -> None:
         lower, upper = tuple(c - 1 for c in corner), tuple(c + 1 for c in corner)
         follow = (named[name], 1, 2, named[name])
         regions.append(Region(name, named[name], lower, upper, follow))
-    claim = Certificate("compare", "sigmoid", network.digest(), 3, 0, tuple(regions))
+    claim = BoxCertificate("compare", "sigmoid", network.digest(), 3, 0, tuple(regions))
     with pytest.raises(Rejected, match="does not cover the rounding of float64"):
         check(model(network), claim)
     fine = replace(
@@ -108,7 +108,7 @@ def test_a_proof_on_paper_is_accepted() -> None:
         (changed(2, next=(0, 2, 3, 4)), "leaves region 0"),
     ],
 )
-def test_a_wrong_certificate_is_rejected(certificate: Certificate, message: str) -> None:
+def test_a_wrong_certificate_is_rejected(certificate: BoxCertificate, message: str) -> None:
     with pytest.raises(Rejected, match=message):
         check(model(ADDER), certificate)
 
@@ -210,7 +210,7 @@ def test_images_are_judged_as_by_an_independent_bound(activation: str) -> None:
             Region("start", 0, *whole, (1, 2)),
             *(Region(str(i), 0, (lo,), (hi,), (1, 2)) for i, (lo, hi) in enumerate(exact)),
         )
-        certificate = Certificate(
+        certificate = BoxCertificate(
             task.text, activation, network.digest(), bits, int(slack * 2**bits), regions
         )
         assert all(lo >= -1 and hi <= top for lo, hi in boxes_)

@@ -285,16 +285,20 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
 def check(run: Path | None, as_json: bool) -> None:
     """Check a run's certificate, from its weights and nothing else: exit code 0 valid, 1 not."""
     from carrynet import runs
+    from carrynet.progress import Bar
     from carrynet.proof import check as checker
+    from carrynet.proof.certificate import Rejected
 
     folder = run if run is not None else runs.newest()
     certificate = runs.read_certificate(folder)
     found = {"run": str(folder), "valid": True, "claim": certificate.claim}
     try:
-        checked = checker.check(runs.read_model(folder), certificate)
+        model = runs.read_model(folder)
+        with Bar() as bar:
+            checked = checker.check(model, certificate, bar.watch)
         found |= {"regions": checked.regions, "slack": checked.slack, "margin": checked.margin}
         lines = f"valid       {certificate.claim}"
-    except checker.Rejected as error:
+    except Rejected as error:
         found |= {"valid": False, "reason": str(error)}
         lines = f"NOT VALID   {error}"
     _print(found if as_json else lines)

@@ -42,10 +42,14 @@ class Bar:
 
     def say(self, step: str) -> None:
         """A step of a search, of which nobody knows how long it takes."""
-        if self._enabled and self._title != step:
+        if not self._enabled:
+            return
+        if self._title != "proving":
             self._close()
-            self._title = step
-            self._bar = tqdm(bar_format="proving: {desc} {elapsed}", desc=step, leave=False)
+            self._title = "proving"
+            self._bar = tqdm(bar_format="proving: {desc}{elapsed}", desc=step, leave=False)
+        if self._bar is not None:
+            self._bar.set_description(step)
 
     def _show(self, title: str, done: int, total: int) -> None:
         if not self._enabled:

@@ -43,7 +43,7 @@ from carrynet.network import Network, Weights
 from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
 from carrynet.proof import search, verdict
-from carrynet.proof.certificate import Certificate, Model
+from carrynet.proof.certificate import Certificate, Model, from_json
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.recipe import Recipe
 from carrynet.tasks import parse
@@ -816,7 +816,7 @@ def read_certificate(folder: Path) -> Certificate:
     path = folder / "certificate.json"
     data = files.read_bytes(path)
     with files.reading(path):
-        return Certificate.from_json(json.loads(data))
+        return from_json(json.loads(data))
 
 
 def _read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from carrynet.cells import Array, quiet
 from carrynet.mealy import Machine
 from carrynet.network import Network, Weights, read_out
 from carrynet.problems import tables
-from carrynet.proof.certificate import Certificate, Region
+from carrynet.proof.certificate import BoxCertificate, Region
 
 Numbers = NDArray[np.intp]
 
@@ -276,14 +276,14 @@ def smallest_margin(network: Network, lower: Array, upper: Array, outputs: Numbe
     return smallest
 
 
-def certificate(network: Network, boxes: Boxes) -> Certificate:
+def certificate(network: Network, boxes: Boxes) -> BoxCertificate:
     """Boxes as exact numbers.  Regions that turned out to be empty are left out."""
     plan, grid = boxes.plan, 2**BITS
     kept = np.flatnonzero((boxes.lower <= boxes.upper).all(axis=1))
     number = np.cumsum(np.isin(np.arange(len(plan.names)), kept)) - 1
     lower, upper = ((side[kept] * grid).astype(int).tolist() for side in (boxes.lower, boxes.upper))
     next_ = number[plan.next[kept]].tolist()
-    return Certificate(
+    return BoxCertificate(
         task=network.task.text,
         activation=network.activation,
         weights_sha256=network.digest(),

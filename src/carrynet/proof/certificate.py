@@ -8,20 +8,32 @@ labelled with a state of the task's machine, such that
              `slack` in every unit, lies in a region labelled with the machine's next state;
     output   all over that region the readout gives the machine's output.
 
-By induction over its length, every word is then answered rightly.  All numbers are exact:
-whole multiples of 2^-bits.  Plain Python, because the checker trusts this module; what
-finds certificates is in `search` and `boxes`, what believes them in `check`.
+By induction over its length, every word is then answered rightly.  In place of `step`, every
+word that begins in a region may be followed for several steps, its outputs right on the way,
+until it lies in some region: then the words that are followed are the region's tree.
 
-The JSON of a certificate:
+Plain Python, because the checker trusts this module; what finds certificates is in `search`,
+`boxes` and `tree`, what believes them in `check`.  All numbers are exact.  The JSON of both kinds:
 
     format, version   "carrynet-certificate", 1
     claim             the theorem in words
+    method            "boxes" or "trees"
     task, activation  of the network
     weights_sha256    of the network, by `Model.digest`
-    bits              numbers are whole multiples of 2^-bits
-    slack             in that unit
+
+of boxes, numbers being whole multiples of 2^-bits:
+
+    bits, slack
     regions           for each: name (a history, for readers), state (of the machine),
                       lower, upper (H numbers each), next (a region for each symbol)
+
+of trees, numbers being doubles, which JSON's decimals stand for to the last bit:
+
+    slack
+    metric            T (H, H): region i is the ball |T (h - centre)| <= radius, i = 0 the start
+    centres, radii, states
+    trees             for each region a list with an entry for each symbol: the number of the
+                      region that holds every state after it, or again such a list
 """
 
 import hashlib
@@ -29,14 +41,25 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import prod
-from typing import Any
+from math import isfinite, prod
+from types import MappingProxyType
+from typing import Any, ClassVar
 
-from carrynet.errors import InputError, shorten
+from carrynet.errors import CarrynetError, InputError, shorten
 
 FORMAT, VERSION = "carrynet-certificate", 1
 MOST_BITS = 64
 Matrix = Sequence[Sequence[float]]
+
+
+class Rejected(CarrynetError):
+    """A certificate that does not prove its claim; the message says where it fails."""
+
+
+def require(condition: bool, what: str) -> None:
+    """Reject a certificate unless a condition holds."""
+    if not condition:
+        raise Rejected(f"the certificate is rejected: {what}")
 
 
 @dataclass(frozen=True)
@@ -106,20 +129,19 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """Regions that prove a network right, and about which network and how much they say."""
+class _Claim:
+    """What a certificate is about."""
 
     task: str
     activation: str
     weights_sha256: str
-    bits: int
-    slack: int
-    regions: tuple[Region, ...]
+
+    method: ClassVar[str]
 
     @property
     def tolerance(self) -> float:
         """The slack, as a number."""
-        return self.slack / 2**self.bits
+        raise NotImplementedError
 
     @property
     def claim(self) -> str:
@@ -133,27 +155,70 @@ class Certificate:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON; see the module."""
-        return {"format": FORMAT, "version": VERSION, "claim": self.claim, **asdict(self)}
+        head = {"format": FORMAT, "version": VERSION, "claim": self.claim, "method": self.method}
+        return {**head, **{f.name: getattr(self, f.name) for f in fields(self)}}
+
+
+@dataclass(frozen=True)
+class TreeCertificate(_Claim):
+    """Balls, and where every word from them ends.  Region 0 is the start point."""
+
+    slack: float
+    metric: Matrix  # (H, H)
+    centres: Matrix  # (G, H)
+    radii: Sequence[float]  # (G,)
+    states: Sequence[int]  # (G,)
+    trees: Sequence[Sequence[Any]]  # (G,) nested lists
+
+    method: ClassVar[str] = "trees"
+
+    @property
+    def tolerance(self) -> float:
+        """The slack."""
+        return self.slack
 
     @classmethod
-    def from_json(cls, document: Any) -> "Certificate":
-        """The inverse of `to_json`.
+    def _from_values(cls, values: dict[str, Any]) -> "TreeCertificate":
+        _require(_number(values["slack"]), "slack must be a number")
+        for key in ("metric", "centres"):
+            good = isinstance(values[key], list) and all(map(_numbers, values[key]))
+            _require(good, f"{key} must be lists of numbers")
+        _require(_numbers(values["radii"]), "radii must be numbers")
+        states, trees = values["states"], values["trees"]
+        _require(isinstance(states, list) and all(map(_whole, states)), "states must be numbers")
+        _require(isinstance(trees, list), "trees must be a list")
+        todo = list(trees)
+        while todo:
+            tree = todo.pop()
+            _require(isinstance(tree, list), "a tree must be a list")
+            todo += [entry for entry in tree if not _whole(entry)]
+        return cls(**values)
 
-        Raises `InputError` for whatever is not a certificate in full: missing and unknown
-        keys, numbers that are not whole, a claim that says something else.
-        """
-        _require(isinstance(document, Mapping), "it is not a table")
-        _require(document.get("format") == FORMAT, f"its format is not {FORMAT}")
-        version = document.get("version")
-        _require(version == VERSION, f"it has version {shorten(version)}, not {VERSION}")
-        head = ("format", "version", "claim")
-        values = {key: value for key, value in document.items() if key not in head}
-        _keys(values, cls)
-        for key in ("task", "activation", "weights_sha256"):
-            _require(isinstance(values[key], str), f"{key} must be text")
-        bits, slack = values["bits"], values["slack"]
+
+@dataclass(frozen=True)
+class BoxCertificate(_Claim):
+    """Boxes that prove a network right."""
+
+    bits: int
+    slack: int
+    regions: tuple[Region, ...]
+
+    method: ClassVar[str] = "boxes"
+
+    @property
+    def tolerance(self) -> float:
+        """The slack, as a number."""
+        return self.slack / 2**self.bits
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON; see the module."""
+        return {**super().to_json(), "regions": [asdict(region) for region in self.regions]}
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> "BoxCertificate":
+        bits = values["bits"]
         _require(_whole(bits) and 0 <= bits <= MOST_BITS, f"bits must be from 0 to {MOST_BITS}")
-        _require(_whole(slack), "slack must be a whole number")
+        _require(_whole(values["slack"]), "slack must be a whole number")
         _require(isinstance(values["regions"], list), "regions must be a list")
         regions = []
         for i, entry in enumerate(values["regions"]):
@@ -164,14 +229,41 @@ class Certificate:
             _require(_whole(entry["state"]), f"the state of {where} must be a whole number")
             lists = {key: entry[key] for key in ("lower", "upper", "next")}
             for key, numbers in lists.items():
-                good = isinstance(numbers, list | tuple) and all(map(_whole, numbers))
+                good = isinstance(numbers, list) and all(map(_whole, numbers))
                 _require(good, f"{key} of {where} must be whole numbers")
             tuples = {key: tuple(numbers) for key, numbers in lists.items()}
             regions.append(Region(entry["name"], entry["state"], **tuples))
-        certificate = cls(**{**values, "regions": tuple(regions)})
-        claimed = document.get("claim")
-        _require(claimed == certificate.claim, "its claim is not what its numbers say")
-        return certificate
+        return cls(**{**values, "regions": tuple(regions)})
+
+
+Certificate = BoxCertificate | TreeCertificate
+"""Either kind."""
+
+KINDS = MappingProxyType({kind.method: kind for kind in (BoxCertificate, TreeCertificate)})
+
+
+def from_json(document: Any) -> Certificate:
+    """The inverse of `to_json`.
+
+    Raises `InputError` for whatever is not a certificate in full: missing and unknown keys,
+    numbers that are none, a claim that says something else.
+    """
+    _require(isinstance(document, Mapping), "it is not a table")
+    _require(document.get("format") == FORMAT, f"its format is not {FORMAT}")
+    version = document.get("version")
+    _require(version == VERSION, f"it has version {shorten(version)}, not {VERSION}")
+    kind = KINDS.get(str(document.get("method")))
+    if kind is None:
+        raise InputError(f"not a certificate: its method is not one of {', '.join(KINDS)}")
+    head = ("format", "version", "claim", "method")
+    values = {key: value for key, value in document.items() if key not in head}
+    _keys(values, kind)
+    for key in ("task", "activation", "weights_sha256"):
+        _require(isinstance(values[key], str), f"{key} must be text")
+    certificate: Certificate = kind._from_values(values)
+    claimed = document.get("claim")
+    _require(claimed == certificate.claim, "its claim is not what its numbers say")
+    return certificate
 
 
 def _keys(given: Mapping[str, Any], kind: type, of: str = "") -> None:
@@ -180,6 +272,14 @@ def _keys(given: Mapping[str, Any], kind: type, of: str = "") -> None:
         raise InputError(f"not a certificate: {key}{of} is missing")
     for key in given.keys() - wanted:
         raise InputError(f"not a certificate: unknown key {shorten(key)}{of}")
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and isfinite(value)
+
+
+def _numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(map(_number, values))
 
 
 def _whole(value: Any) -> bool:

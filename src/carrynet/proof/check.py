@@ -30,16 +30,15 @@ import flint
 from flint import arb, arb_mat
 
 from carrynet import tasks
-from carrynet.errors import CarrynetError
-from carrynet.proof.certificate import Certificate, Model
+from carrynet.proof import check_trees
+from carrynet.proof.certificate import BoxCertificate, Certificate, Model, require
 from carrynet.tasks import Task
 
 PRECISION = 80  # bits of the balls
 EPSILON = {"float32": -24, "float64": -53}  # as powers of two
 
-
-class Rejected(CarrynetError):
-    """A certificate that does not prove its claim; the message says where it fails."""
+Watch = Callable[[int, int], None]
+"""Told how many regions are checked, out of how many."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Checked:
     margin: float  # every logit of every word is at least this far on the right side
 
 
-def check(model: Model, certificate: Certificate) -> Checked:
+def check(model: Model, certificate: Certificate, watch: Watch | None = None) -> Checked:
     """Check that a certificate proves its claim about a model.
 
     Raises `Rejected` with the first thing that does not hold.
@@ -59,39 +58,51 @@ def check(model: Model, certificate: Certificate) -> Checked:
     before = flint.ctx.prec
     flint.ctx.prec = PRECISION
     try:
-        return _check(model, certificate)
+        task = tasks.parse(model.task)
+        _check_model(model, task)
+        require(certificate.task == model.task, "it is about another task")
+        require(certificate.activation == model.activation, "it is about another activation")
+        require(certificate.weights_sha256 == model.digest(), "it is about other weights")
+        drives = _drives(model, task)
+        if isinstance(certificate, BoxCertificate):
+            reach, margin = _check_boxes(model, task, drives, certificate)
+            slack = arb((certificate.slack, -certificate.bits))
+            regions = len(certificate.regions)
+        else:
+            reach, margin = check_trees.check(model, task, drives, certificate, watch)
+            slack, regions = arb(certificate.slack), len(certificate.radii)
+        _check_rounding(model, task, reach, slack, margin)
+        return Checked(regions, certificate.tolerance, float(margin.lower()))
     finally:
         flint.ctx.prec = before
 
 
-def _check(model: Model, certificate: Certificate) -> Checked:
-    task = tasks.parse(model.task)
-    H = _check_model(model, task)
-    _require(certificate.task == model.task, "it is about another task")
-    _require(certificate.activation == model.activation, "it is about another activation")
-    _require(certificate.weights_sha256 == model.digest(), "it is about other weights")
-
+def _check_boxes(
+    model: Model, task: Task, drives: list[list[arb]], certificate: BoxCertificate
+) -> tuple[list[arb], arb]:
+    """Check an inductive invariant of boxes: what |h| can reach, and the smallest margin."""
+    H = len(model.bh)
     unit, regions = -certificate.bits, certificate.regions
     slack = arb((certificate.slack, unit))
     lower = [[arb((number, unit)) for number in region.lower] for region in regions]
     upper = [[arb((number, unit)) for number in region.upper] for region in regions]
     symbols = len(task.machine.symbols)
-    _require(bool(regions), "it has no regions")
+    require(bool(regions), "it has no regions")
     for i, region in enumerate(regions):
-        _require(len(lower[i]) == len(upper[i]) == H, f"region {i} has not {H} units")
+        require(len(lower[i]) == len(upper[i]) == H, f"region {i} has not {H} units")
         ordered = all(low <= high for low, high in zip(lower[i], upper[i], strict=True))
-        _require(ordered, f"region {i} is empty")
-        _require(0 <= region.state < len(task.machine.states), f"region {i} has no such state")
-        _require(len(region.next) == symbols, f"region {i} has not {symbols} successors")
-        _require(all(0 <= j < len(regions) for j in region.next), f"region {i} leads nowhere")
+        require(ordered, f"region {i} is empty")
+        require(0 <= region.state < len(task.machine.states), f"region {i} has no such state")
+        require(len(region.next) == symbols, f"region {i} has not {symbols} successors")
+        require(all(0 <= j < len(regions) for j in region.next), f"region {i} leads nowhere")
 
     # start
-    _require(regions[0].state == 0, "region 0 is not labelled with the start state")
+    require(regions[0].state == 0, "region 0 is not labelled with the start state")
     holds_zero = all(low <= 0 <= high for low, high in zip(lower[0], upper[0], strict=True))
-    _require(holds_zero, "region 0 does not hold the start, h = 0")
+    require(holds_zero, "region 0 does not hold the start, h = 0")
 
     # step: z under symbol a is products[i] + drives[a]
-    W, drives = arb_mat(model.Whh), _drives(model, task)
+    W = arb_mat(model.Whh)
     positive, negative = _part(W, 1), _part(W, -1)
     low_product = arb_mat(lower) * positive + arb_mat(upper) * negative
     high_product = arb_mat(upper) * positive + arb_mat(lower) * negative
@@ -107,13 +118,13 @@ def _check(model: Model, certificate: Certificate) -> Checked:
                 task.machine.output[region.state][a],
             )
             where = f"from region {i} under {task.machine.symbols[a]}"
-            _require(regions[j].state == state, f"{where}: region {j} has the wrong state")
+            require(regions[j].state == state, f"{where}: region {j} has the wrong state")
             for k in range(H):
                 d = drives[a][k]
                 inside = (
                     least[j][k] <= low_product[i, k] + d and high_product[i, k] + d <= most[j][k]
                 )
-                _require(inside, f"{where}: unit {k} leaves region {j}")
+                require(inside, f"{where}: unit {k} leaves region {j}")
             needed.setdefault(j, set()).add(output)
 
     # output
@@ -121,29 +132,26 @@ def _check(model: Model, certificate: Certificate) -> Checked:
     for j, outputs in needed.items():
         for output in outputs:
             found = _margin(model, task, lower[j], upper[j], output)
-            _require(found > 0, f"in region {j} the output is not always {output}")
+            require(found > 0, f"in region {j} the output is not always {output}")
             margin = margin.min(found)
 
-    reach = [
-        max((x for row in (*lower, *upper) for x in [abs(row[k])]), key=float) for k in range(H)
-    ]
-    _check_rounding(model, task, reach, slack, margin)
-    return Checked(len(regions), certificate.tolerance, float(margin.lower()))
+    every = [*lower, *upper]
+    reach = [max((abs(row[k]) for row in every), key=float) for k in range(H)]
+    return reach, margin
 
 
-def _check_model(model: Model, task: Task) -> int:
-    """H, after making sure that the weights are numbers that fit together."""
+def _check_model(model: Model, task: Task) -> None:
+    """Make sure that the weights are numbers that fit together."""
     X, H, Y = task.inputs, len(model.bh), task.neurons
     for matrix, height, width in ((model.Wxh, X, H), (model.Whh, H, H), (model.Why, H, Y)):
         fits = len(matrix) == height and all(len(row) == width for row in matrix)
-        _require(fits, "the model's weights do not fit together")
-    _require(len(model.by) == Y and H > 0, "the model's weights do not fit together")
-    _require(model.dtype in EPSILON, "the model's type is unknown")
-    _require(model.activation in INVERSES, "the model's activation is unknown")
+        require(fits, "the model's weights do not fit together")
+    require(len(model.by) == Y and H > 0, "the model's weights do not fit together")
+    require(model.dtype in EPSILON, "the model's type is unknown")
+    require(model.activation in INVERSES, "the model's activation is unknown")
     rows = (*model.Wxh, *model.Whh, model.bh, *model.Why, model.by)
     finite = all(isfinite(w) for row in rows for w in row)
-    _require(finite, "the model's weights are not all finite")
-    return H
+    require(finite, "the model's weights are not all finite")
 
 
 def _drives(model: Model, task: Task) -> list[list[arb]]:
@@ -199,13 +207,13 @@ def _check_rounding(
         size = sum((reach[i] * abs(model.Whh[i][k]) for i in range(H)), arb(abs(model.bh[k])))
         size += sum(abs(arb(row[k])) for row in model.Wxh)
         error = (H + X + 4) * eps * size * slope + 8 * eps * reach[k].max(arb(1))
-        _require(
+        require(
             slack >= error,
             f"its slack does not cover the rounding of {model.dtype}, {float(error.upper()):.1e}",
         )
     for y in range(task.neurons):
         size = sum((reach[i] * abs(model.Why[i][y]) for i in range(H)), arb(abs(model.by[y])))
-        _require(
+        require(
             margin >= 2 * (H + 4) * eps * size,
             f"its smallest margin does not cover the rounding of {model.dtype}",
         )
@@ -246,8 +254,3 @@ INVERSES = {
     "tanh": _inverse(arb.atanh, -1),
     "relu": _relu_inverse,
 }
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise Rejected(f"the certificate is rejected: {what}")

@@ -19,14 +19,17 @@ from carrynet.cells import Array
 from carrynet.engines.reference import in_one_thread
 from carrynet.evaluation import work
 from carrynet.network import Network
-from carrynet.proof import boxes, refute
+from carrynet.proof import boxes, refute, tree
 from carrynet.proof.boxes import Boxes, Plan
-from carrynet.proof.certificate import Certificate, Model
+from carrynet.proof.certificate import Certificate, Model, Rejected
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.tasks import from_digits
 
 BUDGET = 10.0
-"""Seconds that a search may take, by default, beyond what it always does."""
+"""Seconds that a search may take, by default, beyond what it always does.
+
+The check of what it finds is not counted: of trees it can take longer than the search.
+"""
 
 PLANS = ((1, 0.5), (1, 0.3), (2, 0.3), (2, 0.15), (3, 0.3), (3, 0.15), (3, 0.08), (4, 0.15))
 """Lengths of the histories and gaps of the groups that boxes are tried with."""
@@ -54,20 +57,37 @@ def prove(network: Network, *, budget: float = BUDGET, watch: Watch | None = Non
     started = monotonic()
     tell = watch or (lambda step: None)
     tried: list[str] = []
+
+    def proved(method: str, certificate: Certificate) -> Proved | None:
+        checked = _checked(network, method, certificate, tried, tell)
+        return checked and replace(checked, seconds=monotonic() - started)
+
     tell("boxes")
     found = _by_boxes(network)
-    if found is not None:
-        proved = _checked(network, "boxes", boxes.certificate(network, found), tried)
-        if proved is not None:
-            return replace(proved, seconds=monotonic() - started)
-    else:
+    if found is None:
         tried.append(f"boxes: none of {len(PLANS)} plans closed")
+    elif proof := proved("boxes", boxes.certificate(network, found)):
+        return proof
     tell("words that might be wrong")
     refutation = refute.refute(network)
     if refutation is not None:
         return replace(_refuted(network, refutation), seconds=monotonic() - started)
     length = refute.exhaustive_length(network)
     tried.append(f"words: all of up to {length} symbols, bad ones and long chains are right")
+    if budget == 0:
+        tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
+        return Undecided(tuple(tried), monotonic() - started)
+    tell("trees of words")
+    trees = tree.search(
+        network,
+        slack=_smallest_slack(network),
+        deadline=monotonic() + budget,
+        watch=lambda done, so_far: tell(f"trees of words, {done} of {so_far} regions so far"),
+    )
+    if trees is None:
+        tried.append(f"trees: none closed in {budget:g} s; a larger --budget may help")
+    elif proof := proved("trees", trees):
+        return proof
     return Undecided(tuple(tried), monotonic() - started)
 
 
@@ -131,14 +151,17 @@ def rounding(network: Network, reach: Array) -> tuple[float, float]:
 
 
 def _checked(
-    network: Network, method: str, certificate: Certificate, tried: list[str]
+    network: Network, method: str, certificate: Certificate, tried: list[str], tell: Watch
 ) -> Proved | None:
     """A proof, if the checker accepts the certificate."""
     from carrynet.proof import check
 
+    def watch(done: int, regions: int) -> None:
+        tell(f"checking, {done} of {regions} regions")
+
     try:
-        result = check.check(model(network), certificate)
-    except check.Rejected as error:
+        result = check.check(model(network), certificate, watch)
+    except Rejected as error:
         tried.append(f"{method}: {error}")
         return None
     return Proved(method, result.regions, result.slack, result.margin, 0.0, certificate)

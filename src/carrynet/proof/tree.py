@@ -1,0 +1,469 @@
+"""Proof by balls and word trees: for networks that are right by contraction, not by saturation.
+
+The regions of the proof are the exact start point and finitely many balls
+
+    { h : |T (h - c)|_2 <= r }        T the metric, c the centre, r the radius
+
+each labelled with a state of the machine.  From a region every word is followed, as an
+ellipsoid that holds all hidden states after it, until the ellipsoid lies inside some ball
+that is labelled with the machine's state; on the way all outputs must be right.  The words
+that were followed are the region's tree.  When every tree ends, the answer to every word of
+every length is right, by induction over the leaves that a word passes.
+
+This module searches, in float32 and many words at once; the checker trusts none of it.
+
+An ellipsoid is {c + x : x x^T <= Q}, Q an (H, H) matrix.  One step: with Z = Whh^T Q Whh the
+unit j receives z_j +- sqrt(Z_jj).  There its activation is within rho_j of a chord of slope
+k_j, so that the image is (k Z k) plus a box rho, and that fits in the ellipsoid
+
+    (1 + p) k Z k + (1 + 1/p) diag(rho_j^2 / alpha_j)       p > 0, sum of alpha_j = 1
+
+with p and alpha chosen so that the trace in the metric is least.
+
+Shapes: N words, S symbols, Q machine states, G balls, H hidden, Y output, R readings.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrynet.cells import Array, quiet, sigmoid
+from carrynet.engines.reference import in_one_thread
+from carrynet.network import Network
+from carrynet.problems import tables
+from carrynet.proof.certificate import TreeCertificate
+
+Watch = Callable[[int, int], None]
+"""Told how many balls are done, out of how many so far."""
+
+
+@in_one_thread
+def search(
+    network: Network, *, slack: float, deadline: float, watch: Watch | None = None
+) -> TreeCertificate | None:
+    """Search for balls whose trees all end; None if there was no success until the deadline.
+
+    `slack` is an error that every hidden unit may have at every step.  `deadline` is an
+    instant of `time.monotonic()`.  Radii are tried from large to small: a ball that is too
+    large gets outputs wrong, one that is too small needs too many others.
+    """
+    model = _model(network, slack)
+    T = metric(network)
+    if T is None:
+        return None
+    for radius in _RADII:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        attempt = _Attempt(model, T, radius)
+        if attempt.closes(time.monotonic() + _SHARE * left, watch):
+            return attempt.harvest()
+    return None
+
+
+# The metric --------------------------------------------------------------------------
+
+
+@quiet
+def metric(network: Network) -> Array | None:
+    """A metric T (H, H) in which words contract soon: |T h|^2 = h P h^T, P = T^T T.
+
+    P weighs a small change of the hidden state by what it will do to all later states,
+
+        P = P0 + gamma^-2 E[J P J^T],      J = Whh diag(f'(z)) the change one step later,
+
+    the mean over simulated steps, of which those that grow most count more in each of
+    several rounds.  Scaled so that no unit's z varies by more than 2 r over a ball of
+    radius r.  None when that overflows: then nothing contracts.
+    """
+    weights = network.weights
+    Whh, Why = (a.astype(np.float64) for a in (weights.Whh, weights.Why))
+    H = network.hidden
+    slopes = _sample_slopes(network)
+    base = 2 * np.eye(H) + Why @ Why.T / max(1e-12, float((Why**2).sum()))
+    share = np.full(len(slopes), 1 / len(slopes))
+    for last in [False] * _ROUNDS + [True]:
+        second = (slopes * share[:, None]).T @ slopes  # E[d d^T]
+        P: Array = base
+        for _ in range(30):
+            P = base + _GAMMA**-2 * Whh @ (second * P) @ Whh.T
+            P = P / max(1.0, np.trace(P) / 1e6)
+        if not np.isfinite(P).all():
+            return None
+        L = np.linalg.cholesky(P)
+        if not last:
+            steps = (np.linalg.inv(L) @ Whh * slopes[:, None]) @ L
+            growth = _norms(steps @ steps.swapaxes(1, 2)) ** 2
+            share = 0.5 * share + 0.5 * growth / max(1e-300, growth.sum())
+    T: Array = L.T
+    gain = float(np.linalg.norm(np.linalg.inv(T).T @ Whh, axis=0).max())
+    return T * (gain / 2 or 1.0)
+
+
+def _sample_slopes(network: Network, words: int = 200, length: int = 25) -> Array:
+    """f'(z) along random words, shape (N, H); every other word tends to keep its state."""
+    table, rng = tables(network.task), np.random.default_rng(0)
+    Whh, drives = (a.astype(np.float64) for a in (network.weights.Whh, network.drives))
+    symbols = len(drives)
+    stays = table.delta == np.arange(len(table.delta))[:, None]
+    sticky = np.where(np.arange(words) % 2, 0.85, 0.0)[:, None]
+    h: Array = np.zeros((words, network.hidden))
+    state, slopes = np.zeros(words, np.int32), []
+    for _ in range(length):
+        kept = stays[state] / np.maximum(1, stays[state].sum(axis=1, keepdims=True))
+        chance = (sticky * kept + (1 - sticky * kept.sum(axis=1, keepdims=True)) / symbols).cumsum(
+            axis=1
+        )
+        symbol = np.minimum((rng.random((words, 1)) > chance).sum(axis=1), symbols - 1)
+        h = network.cell.step(drives[symbol], h, Whh)
+        state = table.delta[state, symbol]
+        slopes.append(network.cell.slope(h))
+    sampled = np.concatenate(slopes)
+    return sampled[rng.permutation(len(sampled))[:1200]]
+
+
+def _norms(squares: Array) -> Array:
+    """Close upper bounds of the norms of matrices M, from M M^T: shape (N, H, H) to (N,).
+
+    (trace of (M M^T)^4)^(1/8): at most H^(1/8) times the norm, and the nearer the fewer
+    directions are large.
+    """
+    fourth = squares @ squares
+    return np.einsum("nij,nij->n", fourth, fourth) ** (1 / 8)
+
+
+# One step for many ellipsoids -----------------------------------------------------------
+
+
+class _Model(NamedTuple):
+    """The network as the search needs it, in float32."""
+
+    network: Network
+    slack: float
+    Whh: Array  # (H, H)
+    drives: Array  # (S, H)
+    rows: Array  # (Q, S, R, H) what must stay positive of an answer: rows . h + offsets
+    offsets: Array  # (Q, S, R)
+    delta: NDArray[np.int32]  # (Q, S)
+
+
+def _model(network: Network, slack: float) -> _Model:
+    table, weights = tables(network.task), network.weights
+    Why, by = weights.Why.T.astype(np.float64), weights.by.astype(np.float64)
+    rows, offsets = [], []
+    for output in range(len(network.task.machine.outputs)):
+        if network.task.readout == "bits":
+            sign = 1 if output else -1
+            rows.append(sign * Why)
+            offsets.append(sign * by)
+        else:
+            others = [o for o in range(len(Why)) if o != output]
+            rows.append(Why[output] - Why[others])
+            offsets.append(by[output] - by[others])
+    single = np.float32
+    return _Model(
+        network,
+        slack,
+        weights.Whh.astype(single),
+        network.drives.astype(single),
+        np.array(rows, single)[table.output],
+        np.array(offsets, single)[table.output],
+        table.delta,
+    )
+
+
+@quiet
+def _sigmoid_chord(z: Array, w: Array) -> tuple[Array, Array, Array]:
+    low, high = sigmoid(z - w), sigmoid(z + w)
+    k = np.minimum((high - low) / (2 * w), 0.25)
+    end = low + k * w  # of f(x) - k (x - z), at both ends of the interval
+    y = np.maximum(2 * k / (1 + np.sqrt(1 - 4 * k)), 1e-300)  # where f' = k: at y and 1 - y
+    x = np.log(y / np.maximum(1 - y, 1e-300))
+    lower = np.where(np.abs(x - z) < w, y - k * (x - z), end)
+    upper = np.where(np.abs(-x - z) < w, 1 - y - k * (-x - z), end)
+    return _spread(k, np.stack([end, lower, upper]))
+
+
+def _tanh_chord(z: Array, w: Array) -> tuple[Array, Array, Array]:
+    k, middle, rho = _sigmoid_chord(2 * z, 2 * w)  # tanh z = 2 sigmoid(2 z) - 1
+    return 4 * k, 2 * middle - 1, 2 * rho
+
+
+def _relu_chord(z: Array, w: Array) -> tuple[Array, Array, Array]:
+    low, high = np.maximum(z - w, 0), np.maximum(z + w, 0)
+    k = (high - low) / (2 * w)
+    end = low + k * w
+    return _spread(k, np.stack([end, np.where(np.abs(z) < w, k * z, end)]))
+
+
+def _spread(k: Array, values: Array) -> tuple[Array, Array, Array]:
+    low, high = values.min(axis=0), values.max(axis=0)
+    return k, (low + high) / 2, (high - low) / 2
+
+
+_CHORDS = {"sigmoid": _sigmoid_chord, "tanh": _tanh_chord, "relu": _relu_chord}
+"""On [z - w, z + w] the activation is within rho of middle + k (x - z): (k, middle, rho)."""
+
+
+class _Words(NamedTuple):
+    """Words that are followed side by side, each from a ball."""
+
+    centre: Array  # (N, H)
+    shape: Array  # (N, H, H)
+    state: NDArray[np.intp]  # (N,) of the machine
+    slot: NDArray[np.intp]  # (N,) the place in the trees that waits for what becomes of it
+    depth: NDArray[np.intp]  # (N,) symbols read since the ball
+
+    def at(self, index: Any) -> "_Words":
+        return _Words(*(a[index] for a in self))
+
+
+def _joined(parts: list[_Words]) -> _Words:
+    if len(parts) == 1:
+        return parts[0]
+    return _Words(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+@dataclass
+class _Attempt:
+    """Balls of one radius, found as they are needed, until all their trees end."""
+
+    model: _Model
+    T: Array  # (H, H), float64
+    radius: float
+
+    def __post_init__(self) -> None:
+        H, (self.states, self.symbols) = len(self.T), self.model.delta.shape
+        self.metric = self.T.astype(np.float32)
+        P = self.T.T @ self.T
+        self.P, self.columns = P.astype(np.float32), np.sqrt(np.diag(P)).astype(np.float32)
+        self.ball = (np.linalg.inv(P) * self.radius**2).astype(np.float32)
+        self.at_once = max(1, _CHILD_FLOATS // (self.symbols * H * H))
+        # balls: centres and states
+        self.centres, self.labels = [np.zeros(H, np.float32)], [0]
+        # centres in the metric, T c, and ball numbers, by state
+        self.near = [np.zeros((0, H), np.float32) for _ in range(self.states)]
+        self.numbers: list[list[int]] = [[] for _ in range(self.states)]
+        # trees: what follows node n and symbol a stands in slot n * S + a: a node, or ~ball
+        self.next = np.zeros(0, np.int64)
+        self.owner: list[int] = []  # of each node: the slot it fills; ~ball for a root
+        self.roots: list[int] = [0]
+
+    def closes(self, deadline: float, watch: Watch | None) -> bool:
+        """Follow words until all trees end (True), an output is in doubt, or time is up."""
+        start = np.zeros((1, len(self.T)), np.float32)
+        nothing = np.zeros((1, *self.T.shape), np.float32)
+        stack = [_Words(start, nothing, np.array([0]), np.array([~0]), np.array([0]))]
+        waiting: list[_Words] = []  # balls whose trees are yet to be grown
+        grown = 0
+        while stack or waiting:
+            if time.monotonic() > deadline:
+                return False
+            if not stack:
+                if watch is not None:
+                    watch(grown, len(self.centres))
+                grown = len(self.centres)
+                stack, waiting = [_joined(waiting)], []
+            # the latest words first, and of those that wait longer as many as fill a batch
+            parts = [stack.pop()]
+            while stack and sum(len(part.state) for part in parts) < self.at_once:
+                parts.append(stack.pop())
+            words = _joined(parts)
+            if len(words.state) > self.at_once:
+                stack.append(words.at(np.s_[self.at_once :]))
+                words = words.at(np.s_[: self.at_once])
+            if words.depth.max() >= _MOST_DEPTH:
+                return False
+            children, trace, margin = self._step(words)
+            if not margin.min() > _LEAST_MARGIN:
+                return False
+            rest, opened = self._end(children, trace)
+            if len(rest.state):
+                stack.append(rest)
+            waiting += opened
+        return True
+
+    def _step(self, words: _Words) -> tuple[_Words, Array, Array]:
+        """Every word one symbol longer; the traces in the metric, and the margins (N * S,)."""
+        model, H, S = self.model, len(self.T), self.symbols
+        count, diagonal = len(words.state), np.arange(H)
+        nodes = np.arange(len(self.owner), len(self.owner) + count)
+        self._grow(words.slot)
+        half = (words.shape.reshape(-1, H) @ model.Whh).reshape(-1, H, H)
+        Z = model.Whh.T @ half
+        w = np.sqrt(np.maximum(Z[:, diagonal, diagonal], 1e-12)) * np.float32(1 + 1e-5)
+        z = (words.centre @ model.Whh)[:, None] + model.drives
+        chord = _CHORDS[model.network.activation]
+        k, middle, rho = (
+            a.astype(np.float32)
+            for a in chord(
+                *np.broadcast_arrays(z.astype(np.float64), w.astype(np.float64)[:, None])
+            )
+        )
+        rho += np.float32(model.slack)
+
+        rows, offsets = model.rows[words.state], model.offsets[words.state]  # (N, S, R, H), ...
+        through = k[:, :, None] * rows
+        spread = np.einsum("nsri,nsri->nsr", through @ Z[:, None], through)
+        margin = (
+            (rows @ middle[..., None] - np.abs(rows) @ rho[..., None])[..., 0]
+            + offsets
+            - np.sqrt(np.maximum(spread, 0))
+        ).min(axis=2)
+
+        image = np.maximum((k @ (Z * self.P) * k).sum(axis=2), 1e-20)  # trace of k Z k
+        box = rho @ self.columns
+        p = box / np.sqrt(image)
+        scaled = k * np.sqrt(1 + p)[:, :, None]
+        shape = scaled[:, :, :, None] * scaled[:, :, None, :]
+        shape *= Z[:, None]
+        shape[:, :, diagonal, diagonal] += ((1 + 1 / p) * box)[:, :, None] * rho / self.columns
+        trace = (np.sqrt(image) + box) ** 2
+        slots = (nodes[:, None] * S + np.arange(S)).ravel()
+        state = model.delta[words.state].ravel().astype(np.intp)
+        children = _Words(
+            middle.reshape(-1, H),
+            shape.reshape(-1, H, H),
+            state,
+            slots,
+            np.repeat(words.depth + 1, S),
+        )
+        return children, trace.ravel(), margin.ravel()
+
+    def _end(self, words: _Words, trace: Array) -> tuple[_Words, list[_Words]]:
+        """Let words end in balls that hold them, and make balls of small ones.
+
+        Returns the words that go on, and the new balls as words without symbols.
+        """
+        radius, open_ = np.float32(self.radius), np.ones(len(words.state), bool)
+        opened: list[_Words] = []
+        small = np.flatnonzero(trace < len(self.T) * radius**2)
+        T, some = self.metric, words.at(small)
+        squares = T @ some.shape @ T.T
+        size = np.minimum(_norms(squares), np.sqrt(trace[small])) * np.float32(1 + 1e-5)
+        place = some.centre @ T.T
+        limit = np.minimum(0.92, _OPEN_AT + 0.02 * some.depth) * radius
+        for state in range(self.states):
+            here = np.flatnonzero((some.state == state) & (size < radius))
+            if len(here) and len(self.near[state]):
+                near, held = self._held(place[here], size[here], squares[here], self.near[state])
+                self._link(some.slot[here[held]], np.array(self.numbers[state])[near[held]])
+                open_[small[here[held]]] = False
+                here = here[~held]
+            here = here[size[here] < limit[here]]
+            here = here[np.argsort(-size[here], kind="stable")]  # room for the larger ones first
+            while len(here):
+                first = here[:1]
+                ball = self._make(some.at(first), place[first])
+                opened.append(ball)
+                _, held = self._held(place[here], size[here], squares[here], place[first])
+                held[0] = True  # the word that the ball was made for
+                self._link(some.slot[here[held]], ~ball.slot.repeat(held.sum()))
+                open_[small[here[held]]] = False
+                here = here[~held]
+        return words.at(open_), opened
+
+    def _make(self, word: _Words, place: Array) -> _Words:
+        """A new ball around the states after a word, as a word without symbols."""
+        number, state = len(self.centres), int(word.state[0])
+        self.centres.append(word.centre[0])
+        self.labels.append(state)
+        self.roots.append(-1)
+        self.numbers[state].append(number)
+        self.near[state] = np.concatenate([self.near[state], place])
+        return _Words(word.centre, self.ball[None], word.state, np.array([~number]), np.array([0]))
+
+    def _held(
+        self, place: Array, size: Array, squares: Array, centres: Array
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """The nearest of some balls, and whether it holds each ellipsoid; in the metric.
+
+        With D from the ball's centre to the ellipsoid's and N its matrix: when |D| + |N|^1/2
+        <= r; or, for some t, t I > N and D^T (I - N / t)^-1 D + t <= r^2 (the S-lemma).
+        """
+        radius = np.float32(self.radius)
+        far = (place**2).sum(axis=1)[:, None] - 2 * place @ centres.T + (centres**2).sum(axis=1)
+        ball = far.argmin(axis=1)
+        D = place - centres[ball]
+        distance = np.sqrt((D**2).sum(axis=1))
+        held = distance + size < radius * np.float32(1 - 2e-4)
+        close = distance**2 + size**2 < radius**2 * np.float32(0.998)
+        maybe = np.flatnonzero(~held & close & (distance > 0))
+        if len(maybe):
+            t = size[maybe] * radius
+            A = np.eye(len(self.T), dtype=np.float32) - squares[maybe] / t[:, None, None]
+            solved = np.linalg.solve(A, D[maybe][:, :, None])[:, :, 0]
+            value = (solved * D[maybe]).sum(axis=1) + t
+            held[maybe] = value < radius**2 * np.float32(1 - 4e-4)
+        return ball, held
+
+    # The trees ---------------------------------------------------------------------------
+
+    def _grow(self, slots: NDArray[np.intp]) -> None:
+        """Make a node for the word of each slot."""
+        for slot in slots.tolist():
+            if slot < 0:
+                self.roots[~slot] = len(self.owner)
+            else:
+                self.next[slot] = len(self.owner)
+            self.owner.append(slot)
+        if len(self.next) < len(self.owner) * self.symbols:
+            more = np.zeros(max(1024, len(self.owner)) * self.symbols, np.int64)
+            self.next = np.concatenate([self.next, more])
+
+    def _link(self, slots: NDArray[np.intp], balls: NDArray[np.intp]) -> None:
+        self.next[slots] = ~balls
+
+    def harvest(self) -> TreeCertificate:
+        """The regions that can be reached from the start, renumbered, and their trees."""
+        number, order = {0: 0}, [0]
+        trees = []
+        for ball in order:  # grows while it is read
+            trees.append(self._tree(self.roots[ball], number, order))
+        network = self.model.network
+        return TreeCertificate(
+            task=network.task.text,
+            activation=network.activation,
+            weights_sha256=network.digest(),
+            metric=self.T.tolist(),
+            centres=[[float(x) for x in self.centres[ball]] for ball in order],
+            radii=[0.0] + [float(self.radius)] * (len(order) - 1),
+            states=[self.labels[ball] for ball in order],
+            trees=trees,
+            slack=self.model.slack,
+        )
+
+    def _tree(self, node: int, number: dict[int, int], order: list[int]) -> list[Any]:
+        tree: list[Any] = []
+        for following in self.next[node * self.symbols : (node + 1) * self.symbols].tolist():
+            if following >= 0:
+                tree.append(self._tree(following, number, order))
+                continue
+            ball = ~following
+            if ball not in number:
+                number[ball] = len(order)
+                order.append(ball)
+            tree.append(number[ball])
+        return tree
+
+
+def leaves(tree: list[Any]) -> Iterator[int]:
+    """The regions at the leaves of a tree, left to right."""
+    for entry in tree:
+        if isinstance(entry, int):
+            yield entry
+        else:
+            yield from leaves(entry)
+
+
+_RADII = (4.0, 2.0, 1.2, 0.8, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2, 0.17, 0.14, 0.11)
+_SHARE = 0.6  # of the time that is left, for one radius
+_GAMMA, _ROUNDS = 0.85, 7
+_OPEN_AT = 0.4  # of the radius: the size up to which a word that no ball holds gets its own
+_MOST_DEPTH = 120
+_LEAST_MARGIN = 1e-3
+_CHILD_FLOATS = 2**18  # numbers in the shapes of the words made at once
