@@ -12,7 +12,7 @@ another in its own arithmetic, confirms it.
 Shapes: N words or states, S symbols, Q machine states, T time, H hidden, Y output.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,21 +40,36 @@ class Refutation:
         return len(self.word) - 1
 
 
-@in_one_thread
-@np.errstate(over="ignore", invalid="ignore")
 def refute(network: Network) -> Refutation | None:
     """Search for a word that is answered wrongly; None if none was found.
 
     None says nothing about words that were not tried.
     """
+    return by_short_words(network) or by_long_words(network)
+
+
+def by_short_words(network: Network) -> Refutation | None:
+    """The first wrong one of all words up to `exhaustive_length`: no shorter one is wrong."""
+    return _first_wrong(network, _all_words)
+
+
+def by_long_words(network: Network) -> Refutation | None:
+    """A wrong word among those that a beam finds, or among prefixes with periods, shortened."""
+    return _first_wrong(network, _beam) or _first_wrong(network, _chains)
+
+
+@in_one_thread
+@np.errstate(over="ignore", invalid="ignore")
+def _first_wrong(
+    network: Network, search: Callable[[Network], Iterator[list[int]]]
+) -> Refutation | None:
     length = exhaustive_length(network)
-    for search in (_all_words, _beam, _chains):
-        for word in search(network):
-            confirmed = confirm(network, word)
-            if confirmed is not None:
-                if len(confirmed) > length + 1:
-                    confirmed = shorten(network, confirmed)
-                return _report(network, confirmed, length)
+    for word in search(network):
+        confirmed = confirm(network, word)
+        if confirmed is not None:
+            if len(confirmed) > length + 1:
+                confirmed = shorten(network, confirmed)
+            return _report(network, confirmed, length)
     return None
 
 
@@ -114,8 +129,9 @@ def _all_words(network: Network) -> Iterator[list[int]]:
     for length in range(1, exhaustive_length(network) + 1):
         h, state, margin = _expand(network, h, state)
         # batches round otherwise than single words: what is near zero is left to `confirm`
-        for n in np.argsort(margin)[:_DOUBTS]:
-            if margin[n] > _NEAR:
+        near = _NEAR * float(np.clip(np.abs(margin).max(), 1, 1e4))
+        for n in np.argsort(margin):
+            if margin[n] > near:
                 break
             yield [int(n) // symbols**t % symbols for t in reversed(range(length))]
 

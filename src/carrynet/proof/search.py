@@ -1,11 +1,12 @@
 """The search for a verdict: a proof, a counterexample, or neither.
 
-    boxes    from coarse plans to fine ones             proves what forgets fast
-    refute   short words, bad ones, long chains         refutes
-    trees    of words, from ball to ball                proves what forgets slowly
+    short words    all of them                                refutes, with a shortest
+    boxes          from coarse plans to fine ones             proves what forgets fast
+    long words     nearest to an error, or repetitive         refutes
+    trees          of words, from ball to ball                proves what forgets slowly
 
 Whatever is found is judged by somebody else: a counterexample by the network itself, a
-certificate by `check`.  The first two always do the same work; only the third, which may
+certificate by `check`.  The first three always do the same work; only the last, which may
 take long, looks at the clock.
 """
 
@@ -62,18 +63,23 @@ def prove(network: Network, *, budget: float = BUDGET, watch: Watch | None = Non
         checked = _checked(network, method, certificate, tried, tell)
         return checked and replace(checked, seconds=monotonic() - started)
 
+    tell("short words")
+    refutation = refute.by_short_words(network)
+    if refutation is not None:
+        return replace(_refuted(network, refutation), seconds=monotonic() - started)
+    length = refute.exhaustive_length(network)
+    tried.append(f"short words: all of up to {length} symbols are right")
     tell("boxes")
     found = _by_boxes(network)
     if found is None:
         tried.append(f"boxes: none of {len(PLANS)} plans closed")
     elif proof := proved("boxes", boxes.certificate(network, found)):
         return proof
-    tell("words that might be wrong")
-    refutation = refute.refute(network)
+    tell("long words")
+    refutation = refute.by_long_words(network)
     if refutation is not None:
         return replace(_refuted(network, refutation), seconds=monotonic() - started)
-    length = refute.exhaustive_length(network)
-    tried.append(f"words: all of up to {length} symbols, bad ones and long chains are right")
+    tried.append("long words: those that come nearest to an error, and long chains, are right")
     if budget == 0:
         tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
         return Undecided(tuple(tried), monotonic() - started)
