@@ -90,22 +90,36 @@ def _name(machine: Machine, before: int, word: tuple[int, ...]) -> str:
 # Splitting ---------------------------------------------------------------------------
 
 
-@quiet
-def split(network: Network, plan: Plan, gap: float) -> Plan | None:
-    """The plan with its regions split into groups of states that are `gap` apart or more.
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Hidden states that the network was seen in, and what follows them."""
 
-    None where that makes too many.
-    """
+    h: Array  # (P, H); the start is the first
+    region: Numbers  # (P,) where each belongs, in some plan
+    follower: Numbers  # (P, S) the one of them that is nearest to each one's image
+
+
+@quiet
+def watch(network: Network, plan: Plan) -> Seen:
+    """Follow words that come to every region of a plan."""
     h, region = _states_seen(network, plan)
-    group = _groups(h, region, gap)
     S, step = plan.next.shape[1], _stepper(network)
-    follower = np.empty((len(h), S), np.intp)  # the state seen that is nearest to each image
+    follower = np.empty((len(h), S), np.intp)
     for a in range(S):
         image, into = step(h, a), plan.next[region, a]
         for j in np.unique(into):
             here, there = np.flatnonzero(into == j), np.flatnonzero(region == j)
             squares = (h[there] ** 2).sum(axis=1) - 2 * image[here] @ h[there].T
             follower[here, a] = there[squares.argmin(axis=1)]
+    return Seen(h, region, follower)
+
+
+def split(plan: Plan, seen: Seen, gap: float) -> Plan | None:
+    """The plan with its regions split into groups of states that are `gap` apart or more.
+
+    None where that makes too many.
+    """
+    group, follower = _groups(seen.h, seen.region, gap), seen.follower
     count = -1
     while group.max() + 1 != count:  # Moore's refinement, on what was seen
         count = group.max() + 1
@@ -118,7 +132,7 @@ def split(network: Network, plan: Plan, gap: float) -> Plan | None:
     _, first, group = np.unique(group, return_index=True, return_inverse=True)
     order = np.argsort(first)
     group, first = np.argsort(order)[group], first[order]
-    old = region[first]
+    old = seen.region[first]
     return Plan(
         names=tuple(plan.names[i] for i in old),
         state=plan.state[old],
