@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
-COMMANDS = ["carrynet train", "carrynet add 118 8", "carrynet explain 7 9"]
+COMMANDS = ["carrynet train", "carrynet add 118 8", "carrynet automaton"]
 WIDTH = 96
 
 

@@ -105,6 +105,28 @@ def test_what_can_be_neither_is_undecided() -> None:
     assert found.tried[0] == "short words: all of up to 7 symbols are right"
 
 
+def test_two_units_are_enough_to_add() -> None:
+    """Unit 1 fires from a sum of 2 on, the carry; unit 2 rises with the sum, from 0 to 3.
+
+    The digit is unit 2 with the carry taken off, so that it rises twice through the threshold.
+    """
+    k, w = 16.0, 200.0
+    h = 1 / (1 + np.exp(-np.array([-1.5, -0.5, 0.5, 1.5])))
+    low, high = h[:2].mean(), h[2:].mean()
+    weights = Weights(
+        Wxh=np.array([[k, 1.0], [k, 1.0]]),
+        Whh=np.array([[k, 1.0], [0.0, 0.0]]),
+        bh=-1.5 * np.array([k, 1.0]),
+        Why=w * np.array([[low - high], [1.0]]),
+        by=np.array([-w * low]),
+    )
+    network = Network(tasks.add(), "sigmoid", weights)
+    found = quick(network)
+    assert isinstance(found, Proved)
+    assert found.slack > 0.05
+    assert network.add(7**400, 5**500) == 7**400 + 5**500
+
+
 def test_the_same_network_gets_the_same_verdict() -> None:
     network = trained_by("certified", 16, 5)
     one, again = (quick(network) for _ in range(2))
