@@ -28,7 +28,7 @@ def test_each_bar_is_drawn_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "error=" in lines[0]
     assert "evaluating: 100%" in lines[1]
     assert "65536/65536" in lines[1]
-    assert "proving: boxes" in lines[2]
+    assert "proving: short words, 00:00" in lines[2]
     assert lines[2].endswith("\r")  # a search leaves no line behind
 
 

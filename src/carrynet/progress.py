@@ -47,9 +47,9 @@ class Bar:
         if self._title != "proving":
             self._close()
             self._title = "proving"
-            self._bar = tqdm(bar_format="proving: {desc}{elapsed}", desc=step, leave=False)
+            self._bar = tqdm(bar_format="proving: {desc}, {elapsed}", desc=step, leave=False)
         if self._bar is not None:
-            self._bar.set_description(step)
+            self._bar.set_description_str(step)
 
     def _show(self, title: str, done: int, total: int) -> None:
         if not self._enabled:
