@@ -10,10 +10,10 @@ BOUNDS = {
     "answers": "i4",  # (T, B) room
     "lower": "f4",  # (T, B, P) room
     "upper": "f4",  # (T, B, P) room
-    "centre": "f4",  # (T, B, P) room
-    "radius": "f4",  # (T, B, P) room
-    "dcentre": "f4",  # (T, B, P) room for dL/dz
-    "dradius": "f4",  # (T, B, P) room for dL/drho
+    "centre": "f4",  # (1 + T, B, P) zeros, then room
+    "radius": "f4",  # (1 + T, B, P) zeros, then room
+    "dcentre": "f4",  # (T + 1, B, P) room for dL/dz, then zeros
+    "dradius": "f4",  # (T + 1, B, P) room for dL/drho, then zeros
     "worst": "f4",  # (T, B, Y) room for the worst logits
     "dworst": "f4",  # (T, B, Y) room for targets, then for gradients
 }
@@ -30,25 +30,27 @@ class Bounds:
     def __init__(self, k: Cell, B: Integer, tile: int, tiles: Sequence[range]) -> None:
         self.k, self.B, self.tile, self.tiles = k, B, max(1, tile // 2), tiles
         self.rows = k.mul(k.T, B)
+        # the zeros before the first box and after the last let all steps be the same code
+        ahead = k.mul(B, k.layout.width)
+        self.centre, self.radius = k.at(k.centre, ahead), k.at(k.radius, ahead)
 
     def forward(self, slack: Value) -> None:
         """Boxes of all hidden states, by ends and by centre and radius."""
         k, P, L, half = self.k, self.k.layout.width, self.k.lanes, self.k.constant(0.5)
 
-        def step(t: Value, first: bool = False) -> None:
+        def step(t: Value) -> None:
             def some_rows(r: Integer, count: int) -> None:
                 row = k.add(k.mul(t, self.B), r)
-                before = k.mul(k.sub(row, self.B), P)
+                before = k.mul(row, P)  # of centre and radius, which begin with zeros
                 for columns in self.tiles:
                     z = [
                         k.drive(k.integer(k.symbols, k.add(row, i), 32), columns)
                         for i in range(count)
                     ]
                     rho: Rows = [[slack] * len(columns)] * count
-                    if not first:
-                        W = k.at(k.p, k.layout.Whh)
-                        z = k.gemm(count, columns, k.centre, before, W, z)
-                        rho = k.gemm(count, columns, k.radius, before, W, rho, magnitudes=True)
+                    W = k.at(k.p, k.layout.Whh)
+                    z = k.gemm(count, columns, k.centre, before, W, z)
+                    rho = k.gemm(count, columns, k.radius, before, W, rho, magnitudes=True)
                     for i in range(count):
                         for c, v in enumerate(columns):
                             place = k.add(k.mul(k.add(row, i), P), v * L)
@@ -56,13 +58,12 @@ class Bounds:
                             upper = k.activate(k.fadd(z[i][c], rho[i][c]), v, bound=True)
                             k.store(lower, k.lower, place)
                             k.store(upper, k.upper, place)
-                            k.store(k.fmul(half, k.fadd(lower, upper)), k.centre, place)
-                            k.store(k.fmul(half, k.fsub(upper, lower)), k.radius, place)
+                            k.store(k.fmul(half, k.fadd(lower, upper)), self.centre, place)
+                            k.store(k.fmul(half, k.fsub(upper, lower)), self.radius, place)
 
             k.each_row(self.B, self.tile, some_rows)
 
-        step(k.i64(0), first=True)
-        k.loop(k.T, step, start=1)
+        k.loop(k.T, step)
 
     def read_out(self) -> None:
         """The worst logits; see `bounds.worst_logits`."""
@@ -72,9 +73,9 @@ class Bounds:
             answer = k.integer(k.answers, r, 32)
             own = self._logit_of(r, answer) if Y > 1 else None
             for y in range(Y):
-                logit, spread = k.logit(k.centre, k.mul(r, P), y), None
+                logit, spread = k.logit(self.centre, k.mul(r, P), y), None
                 for v in range(k.layout.columns):
-                    radius = k.load(k.radius, k.add(k.mul(r, P), v * k.lanes))
+                    radius = k.load(self.radius, k.add(k.mul(r, P), v * k.lanes))
                     spread = k.fma(radius, k.abs(self._pair(answer, y, v)), spread)
                 worse = k.total(spread)
                 if own is None:  # down where the target is 1, up where it is 0
@@ -90,7 +91,7 @@ class Bounds:
         k, P, L, Y = self.k, self.k.layout.width, self.k.lanes, self.k.shape.outputs
         half = k.constant(0.5)
 
-        def step(t: Integer, last: bool) -> None:
+        def step(t: Integer) -> None:
             def some_rows(r: Integer, count: int) -> None:
                 row = k.add(k.mul(t, self.B), r)
                 after = k.mul(k.add(row, self.B), P)
@@ -110,10 +111,9 @@ class Bounds:
                                 to_r[c] = k.fma(turned, spread, to_r[c])
                         gc.append(to_c)
                         gr.append(to_r)
-                    if not last:
-                        W = k.transposed
-                        gc = k.gemm(count, columns, k.dcentre, after, W, gc)
-                        gr = k.gemm(count, columns, k.dradius, after, W, gr, magnitudes=True)
+                    W = k.transposed
+                    gc = k.gemm(count, columns, k.dcentre, after, W, gc)
+                    gr = k.gemm(count, columns, k.dradius, after, W, gr, magnitudes=True)
                     for i in range(count):
                         for c, v in enumerate(columns):
                             place = k.add(k.mul(k.add(row, i), P), v * L)
@@ -126,16 +126,14 @@ class Bounds:
 
             k.each_row(self.B, self.tile, some_rows)
 
-        end = k.sub(k.T, 1)
-        step(end, last=True)
-        k.loop(end, lambda i: step(k.sub(k.sub(end, 1), i), last=False))
+        k.loop(k.T, lambda i: step(k.sub(k.sub(k.T, 1), i)))
 
     def gather(self) -> None:
         """What radii add to the gradients of Whh and Why, put where nothing is yet."""
         k, P, L, Y = self.k, self.k.layout.width, self.k.lanes, self.k.shape.outputs
         earlier = k.mul(k.sub(k.T, 1), self.B)
         first = k.mul(self.B, P)
-        k.rank(k.gradient, k.layout.Whh, k.radius, 0, k.dradius, first, earlier)
+        k.rank(k.gradient, k.layout.Whh, self.radius, 0, k.dradius, first, earlier)
 
         def sign(i: Value) -> None:
             place = k.add(i, k.layout.Whh)
@@ -150,7 +148,7 @@ class Bounds:
                 d = k.broadcast(k.dworst, k.add(k.mul(r, Y), y))
                 turned = d if Y > 1 else k.fmul(d, self._up(answer))
                 for v in range(k.layout.columns):
-                    radius = k.load(k.radius, k.add(k.mul(r, P), v * L))
+                    radius = k.load(self.radius, k.add(k.mul(r, P), v * L))
                     change = k.fmul(k.fmul(turned, radius), k.sign(self._pair(answer, y, v)))
                     place = k.layout.Why + y * P + v * L
                     k.store(k.fadd(k.load(k.gradient, place), change), k.gradient, place)
@@ -184,7 +182,7 @@ class Bounds:
         dot = None
         for v in range(k.layout.columns):
             own = k.add(k.mul(answer, P), k.layout.Why + v * k.lanes)
-            centre = k.load(k.centre, k.add(k.mul(r, P), v * k.lanes))
+            centre = k.load(self.centre, k.add(k.mul(r, P), v * k.lanes))
             dot = k.fma(centre, k.load(k.p, own), dot)
         total = k.total(dot)
         if k.shape.biases:

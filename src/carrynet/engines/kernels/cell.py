@@ -70,7 +70,7 @@ class Cell(Code):
         """
         P, L = self.layout.width, self.lanes
         sets = max(1, 8 // (rows * len(columns)))
-        unrolled = P if rows == 1 and P * len(columns) <= 256 else 4
+        unrolled = P if self.shape.alone and rows == 1 and P * len(columns) <= 256 else 4
         size = rows * len(columns)
         sums: list[Value | None] = [None] * (sets * size)
         if start is not None:

@@ -59,7 +59,7 @@ def train(shape: Shape) -> ir.Module:
             loss_gradient(k.worst, 0, k.dworst, k.fmul(rate, share))
             bounds.backward()
             bounds.gather()
-            gather(k.gradient, k.centre, k.dcentre, k.dworst)
+            gather(k.gradient, bounds.centre, k.dcentre, k.dworst)
             rate = k.fmul(rate, k.fsub(k.constant(1.0), share))
         loss_gradient(k.logits, first_logit, k.dl, rate)
         backward()
