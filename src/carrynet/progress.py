@@ -2,10 +2,12 @@
 
 import sys
 from types import TracebackType
-
-from tqdm.auto import tqdm
+from typing import TYPE_CHECKING, Any
 
 from carrynet.training import Progress
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Bar:
@@ -15,7 +17,7 @@ class Bar:
     """
 
     def __init__(self, enabled: bool = True) -> None:
-        self._bar: tqdm | None = None
+        self._bar: tqdm[Any] | None = None
         self._title = ""
         self._enabled = enabled and (sys.stderr.isatty() or "ipykernel" in sys.modules)
 
@@ -47,7 +49,7 @@ class Bar:
         if self._title != "proving":
             self._close()
             self._title = "proving"
-            self._bar = tqdm(bar_format="proving: {desc}, {elapsed}", desc=step, leave=False)
+            self._bar = _tqdm(bar_format="proving: {desc}, {elapsed}", desc=step, leave=False)
         if self._bar is not None:
             self._bar.set_description_str(step)
 
@@ -58,10 +60,16 @@ class Bar:
             self._close()
         if self._bar is None:
             self._title = title
-            self._bar = tqdm(total=total, unit=" problems", desc=title, dynamic_ncols=True)
+            self._bar = _tqdm(total=total, unit=" problems", desc=title, dynamic_ncols=True)
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _tqdm(**options: Any) -> "tqdm[Any]":
+    from tqdm.auto import tqdm  # takes a while to import, for a bar that may never be shown
+
+    return tqdm(**options)

@@ -97,6 +97,7 @@ class Seen:
     h: Array  # (P, H); the start is the first
     region: Numbers  # (P,) where each belongs, in some plan
     follower: Numbers  # (P, S) the one of them that is nearest to each one's image
+    regions: list[tuple[Numbers, Array]]  # of each: who is there (M,), how far apart (M, M)
 
 
 @quiet
@@ -111,7 +112,11 @@ def watch(network: Network, plan: Plan) -> Seen:
             here, there = np.flatnonzero(into == j), np.flatnonzero(region == j)
             squares = (h[there] ** 2).sum(axis=1) - 2 * image[here] @ h[there].T
             follower[here, a] = there[squares.argmin(axis=1)]
-    return Seen(h, region, follower)
+    regions = []
+    for j in np.unique(region):
+        here = np.flatnonzero(region == j)
+        regions.append((here, np.abs(h[here, None] - h[None, here]).max(axis=-1)))
+    return Seen(h, region, follower, regions)
 
 
 def split(plan: Plan, seen: Seen, gap: float) -> Plan | None:
@@ -119,7 +124,7 @@ def split(plan: Plan, seen: Seen, gap: float) -> Plan | None:
 
     None where that makes too many.
     """
-    group, follower = _groups(seen.h, seen.region, gap), seen.follower
+    group, follower = _groups(seen, gap), seen.follower
     count = -1
     while group.max() + 1 != count:  # Moore's refinement, on what was seen
         count = group.max() + 1
@@ -203,12 +208,11 @@ def _double(network: Network) -> Weights:
     return Weights(*(w.astype(np.float64) for w in network.weights))
 
 
-def _groups(h: Array, region: Numbers, gap: float) -> Numbers:
+def _groups(seen: Seen, gap: float) -> Numbers:
     """Number the groups of each region: states nearer than `gap` in every unit are in one."""
-    group, count = np.empty(len(h), np.intp), 0
-    for j in np.unique(region):
-        here = np.flatnonzero(region == j)
-        near = np.abs(h[here, None] - h[None, here]).max(axis=-1) < gap
+    group, count = np.empty(len(seen.h), np.intp), 0
+    for here, apart in seen.regions:
+        near = apart < gap
         left = np.ones(len(here), dtype=bool)
         while left.any():
             members = np.zeros(len(here), dtype=bool)
