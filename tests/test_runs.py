@@ -32,6 +32,7 @@ FILES = {
     "config.json",
     "metrics.jsonl",
     "model.safetensors",
+    "snapshots.safetensors",
     "evaluation.json",
     "proof.json",
     "README.md",
@@ -65,6 +66,10 @@ def test_a_run_is_a_folder_and_comes_back(made: Path) -> None:
     assert run.recipe == memory.recipe == SHORT
     assert run.evaluation == memory.evaluation
     assert run.metrics == memory.metrics
+    moments = [
+        [(each.problem, each.network.digest()) for each in r.snapshots] for r in (run, memory)
+    ]
+    assert moments[0] == moments[1]
     assert run.metrics[-1]["problem"] == 600
     assert run.seconds > 0
 
@@ -386,12 +391,23 @@ def test_an_interrupted_run_goes_on_bit_for_bit(made: Path, tmp_path: Path) -> N
         cn.resume(path, callbacks=[interrupt_at(450)])
     run = cn.resume(path)
     assert {file.name for file in path.iterdir()} == FILES
-    for name in ("model.safetensors", "metrics.jsonl", "evaluation.json", "recipe.toml"):
+    for name in FILES - {"config.json", "proof.json", "README.md"}:
         assert (path / name).read_bytes() == (made / name).read_bytes(), name
     # A finished run is left as it is.
     before = (path / "config.json").stat().st_mtime_ns
     assert cn.resume(path).network.digest() == run.network.digest()
     assert (path / "config.json").stat().st_mtime_ns == before
+
+
+def test_snapshots_that_are_changed_are_refused(copy: Path) -> None:
+    path = copy / "snapshots.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(RunError, match="do not match its digest"):
+        cn.load(copy)
+    path.unlink()  # as in a run from before they were kept
+    assert cn.load(copy).snapshots == ()
 
 
 def test_metrics_beyond_the_checkpoint_are_dropped(made: Path, tmp_path: Path) -> None:

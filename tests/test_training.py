@@ -63,6 +63,20 @@ def test_progress_is_told() -> None:
     assert polish[-1].loss < polish[0].loss
 
 
+def test_an_album_holds_the_beginning_some_moments_and_the_end() -> None:
+    recipe = RECIPES["certified"].with_settings({"hidden": 4, "learn.steps": 1000})
+    album = training.Album(training.start(recipe))
+    network = training.fit(recipe, callbacks=[album])
+    problems = [each.problem for each in album.snapshots]
+    of_first = [round(share * 1000) for share in training.SHARES]
+    of_second = [1000 + round(share * 800) * 32 for share in training.SHARES]
+    assert problems == [0, *of_first, *of_second]
+    digests = [each.network.digest() for each in album.snapshots]
+    assert digests[0] == training.start(recipe).network.digest()
+    assert digests[-1] == network.digest()
+    assert len(set(digests)) == len(digests)
+
+
 @pytest.mark.parametrize("which", [0, 40, -60, -2])
 def test_going_on_from_any_state_ends_in_the_same_weights(which: int) -> None:
     told: list[Progress] = []

@@ -9,6 +9,8 @@
     certificate.json    the proof, where there is one
     README.md           the model card
     origin.safetensors  the weights that training began with, where they were not random
+    snapshots.safetensors    the weights at some moments of the training
+    report.html         the page to look inside, where it was asked for
     checkpoint.safetensors   where an unfinished training stands
 
 Every file but `metrics.jsonl` is written under another name and then renamed,
@@ -47,7 +49,7 @@ from carrynet.proof.certificate import Certificate, Model, from_json
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.recipe import Recipe
 from carrynet.tasks import parse
-from carrynet.training import Callback, Diverged, Progress, State
+from carrynet.training import Album, Callback, Diverged, Progress, Snapshot, State
 
 RUNS = Path("runs")
 CHECKPOINT_SECONDS = 2.0
@@ -56,7 +58,8 @@ FILES = frozenset(
     {
         *("recipe.toml", "config.json", "metrics.jsonl", "model.safetensors"),
         *("evaluation.json", "proof.json", "certificate.json", "README.md"),
-        *("origin.safetensors", "checkpoint.safetensors"),
+        *("origin.safetensors", "snapshots.safetensors", "report.html"),
+        "checkpoint.safetensors",
     }
 )
 
@@ -74,6 +77,7 @@ class Run:
     metrics: tuple[Mapping[str, Any], ...]  # the lines of metrics.jsonl
     path: Path | None = None  # None for a run that was not written to disk
     origin: Network | None = None  # that the training began with, where it was not random
+    snapshots: tuple[Snapshot, ...] = ()  # none for a run from before they were kept
 
     def __repr__(self) -> str:
         tested = self.evaluation.exhaustive
@@ -120,6 +124,7 @@ class Run:
         """
         folder = create(path, self.recipe, self.engine, force=force, origin=self.origin)
         files.write(folder / "metrics.jsonl", files.json_lines(self.metrics))
+        _write_snapshots(folder, self.snapshots)
         _write_model(folder, self.network, self.seconds)
         return _finish(folder, self.evaluation, self.proof)
 
@@ -154,13 +159,24 @@ def train(
     engine = engines.get(engine, chosen.hidden, chosen.dtype).name
     lines: list[dict[str, Any]] = []
     state, started = training.start(chosen, origin), time.monotonic()
+    album = Album(state)
     with Bar(progress) as bar:
-        callbacks = [lambda progress: lines.append(_metrics(progress)), bar, *callbacks]
+        callbacks = [lambda progress: lines.append(_metrics(progress)), album, bar, *callbacks]
         network = training.fit(chosen, engine=engine, state=state, callbacks=callbacks)
         seconds = time.monotonic() - started
         evaluation = _examine(chosen, network, bar)
         proof = search.prove(network, budget=budget, watch=bar.say)
-    return Run(chosen, engine, network, seconds, evaluation, proof, tuple(lines), origin=origin)
+    return Run(
+        chosen,
+        engine,
+        network,
+        seconds,
+        evaluation,
+        proof,
+        tuple(lines),
+        origin=origin,
+        snapshots=tuple(album.snapshots),
+    )
 
 
 def harden(
@@ -367,6 +383,7 @@ def resume(
                 raise
             finally:
                 recorder.close()
+            recorder.keep_snapshots()
             _write_model(folder, network, recorder.seconds)
             config = _read_config(folder)
         if config["status"] == "trained":
@@ -397,6 +414,7 @@ def load(path: str | Path) -> Run:
         tuple(_read_metrics(folder)),
         folder,
         _read_origin(folder, recipe),
+        tuple(_read_snapshots(folder, recipe)),
     )
 
 
@@ -458,12 +476,14 @@ def _metrics(progress: Progress) -> dict[str, Any]:
 
 
 class _Recorder:
-    """The callback that keeps a run's metrics and checkpoints on disk."""
+    """The callback that keeps a run's metrics, snapshots and checkpoints on disk."""
 
     def __init__(self, folder: Path, recipe: Recipe, state: State, seconds: float) -> None:
         shown = _shown(recipe, state)
         kept = [line for line in _read_metrics(folder) if line["problem"] <= shown]
         files.write(folder / "metrics.jsonl", files.json_lines(kept))
+        taken = [each for each in _read_snapshots(folder, recipe) if each.problem <= shown]
+        self._album = Album(state, taken)
         self._state = state  # the very first can be saved too, should training go wrong at once
         self._folder, self._before = folder, seconds
         self._file = files.guard(folder, (folder / "metrics.jsonl").open, "a", encoding="utf-8")
@@ -476,15 +496,20 @@ class _Recorder:
 
     def __call__(self, progress: Progress) -> None:
         self._state = progress.state
+        self._album(progress)
         files.guard(self._file.name, self._file.write, files.json_lines([_metrics(progress)]))
         if time.monotonic() - self._saved >= CHECKPOINT_SECONDS:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        # metrics first: a checkpoint never knows of more than they do
+        # metrics and snapshots first: a checkpoint never knows of more than they do
         files.guard(self._file.name, self._file.flush)
+        self.keep_snapshots()
         _write_checkpoint(self._folder, self._state, self.seconds)
         self._saved = time.monotonic()
+
+    def keep_snapshots(self) -> None:
+        _write_snapshots(self._folder, self._album.snapshots)
 
     def close(self) -> None:
         files.guard(self._file.name, self._file.close)
@@ -568,6 +593,15 @@ def _write_checkpoint(folder: Path, state: State, seconds: float) -> None:
     }
     facts["digest"] = _digest(tensors, facts)
     files.write_tensors(folder / "checkpoint.safetensors", tensors, facts)
+
+
+def _write_snapshots(folder: Path, snapshots: Sequence[Snapshot]) -> None:
+    tensors: dict[str, Array] = {}
+    for each in snapshots:
+        tensors |= _named(str(each.problem), each.network.weights)
+    facts = {"recipe": _read_config(folder)["recipe_sha256"]}
+    facts["digest"] = _digest(tensors, facts)
+    files.write_tensors(folder / "snapshots.safetensors", tensors, facts)
 
 
 def _named(prefix: str, weights: Weights) -> dict[str, Array]:
@@ -738,10 +772,7 @@ def _read_checkpoint(folder: Path, recipe: Recipe) -> tuple[State | None, float]
         stage, step, seconds = (facts[key] for key in ("stage", "step", "seconds"))
         files.require(type(stage) is int and type(step) is int, "it does not say where training is")
         files.require(type(seconds) is float and 0 <= seconds < 1e12, "its time is wrong")
-        groups: dict[str, dict[str, Array]] = {}
-        for name, tensor in tensors.items():
-            group, _, part = name.rpartition(".")
-            groups.setdefault(group, {})[part] = tensor
+        groups = _groups(tensors)
         weights = _read_weights(groups.pop("weights"), recipe)
         moments = tuple(
             _read_weights(groups.pop(f"moments.{i}"), recipe) for i in range(len(groups))
@@ -767,6 +798,32 @@ def _read_origin(folder: Path, recipe: Recipe) -> Network | None:
         network = Network(parse(recipe.task), recipe.activation, weights)
         files.require(network.digest() == recipe.origin, "it is not the recipe's origin")
         return network
+
+
+def _read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
+    path = folder / "snapshots.safetensors"
+    if not path.exists():
+        return []
+    tensors, facts = files.read_tensors(path)
+    with files.reading(path):
+        digest = facts.pop("digest", None)
+        files.require(digest == _digest(tensors, facts), "its contents do not match its digest")
+        mine = facts["recipe"] == _read_config(folder)["recipe_sha256"]
+        files.require(mine, "it belongs to another recipe")
+        task = parse(recipe.task)
+        return [
+            Snapshot(int(problem), Network(task, recipe.activation, _read_weights(group, recipe)))
+            for problem, group in sorted(_groups(tensors).items(), key=lambda item: int(item[0]))
+        ]
+
+
+def _groups(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+    """Tensors by the parts of their names before and after the last dot."""
+    groups: dict[str, dict[str, Array]] = {}
+    for name, tensor in tensors.items():
+        group, _, part = name.rpartition(".")
+        groups.setdefault(group, {})[part] = tensor
+    return groups
 
 
 def _read_result(folder: Path, config: Mapping[str, Any], name: str) -> dict[str, Any]:

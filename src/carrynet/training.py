@@ -52,6 +52,38 @@ class Progress:
 
 Callback = Callable[[Progress], None]
 
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+"""Of a stage's updates: after these a snapshot is kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A network at one moment of its training."""
+
+    problem: int  # problems shown
+    network: Network
+
+
+class Album:
+    """A callback that keeps a snapshot of the beginning, and some of each stage.
+
+    More of them early in a stage, where networks change fast.  Begun again with the
+    snapshots that there were at a checkpoint, it ends with the same ones.
+    """
+
+    def __init__(self, state: State, kept: Sequence[Snapshot] = ()) -> None:
+        self.snapshots = list(kept) or [Snapshot(0, state.network)]
+        self._stage, self._step = state.stage, state.step
+
+    def __call__(self, progress: Progress) -> None:
+        """Keep the network where a share of the stage has just been passed."""
+        ended = progress.step == progress.steps
+        stage = progress.state.stage - ended
+        before = self._step if stage == self._stage else 0
+        if any(before < share * progress.steps <= progress.step for share in SHARES):
+            self.snapshots.append(Snapshot(progress.problem, progress.state.network))
+        self._stage, self._step = stage + ended, progress.state.step
+
 
 class Diverged(CarrynetError):
     """Training left the finite numbers; the states given to callbacks are all good."""
