@@ -30,6 +30,7 @@ LAYERS = [
     "proof proof.verdict proof.boxes proof.refute proof.tree proof.check_trees",
     "proof.check",
     "proof.search",
+    "report.page",
     "runs",
     "report report.text report.drawing bench.tutorial_loop bench.rivals bench",
     "cli",

@@ -307,6 +307,24 @@ def check(run: Path | None, as_json: bool) -> None:
 
 @cli.command()
 @_run
+@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="File to write.  [default: report.html in RUN]"
+)
+def report(run: Path | None, show: bool, out: Path | None) -> None:
+    """Write the page of a run: one file of HTML, to look inside the network."""
+    from carrynet.report import page
+
+    loaded = _load(run)
+    assert loaded.path is not None
+    written = page.write(loaded, out or loaded.path / "report.html")
+    _print(str(written))
+    if show and click.launch(written.resolve().as_uri()):
+        raise InputError(f"no browser could be started: open {written} with one")
+
+
+@cli.command()
+@_run
 @click.option(
     "--format",
     "form",

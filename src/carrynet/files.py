@@ -62,12 +62,17 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     write(path, json_text(document))
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-    """Write arrays, and facts about them, as safetensors."""
+def tensor_bytes(arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> bytes:
+    """Arrays, and facts about them, as safetensors."""
     # One key of metadata: safetensors writes several in random order, and equal runs are to
     # have equal files.
-    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    write(path, safetensors.numpy.save(contiguous, {"carrynet": json.dumps(facts)}))
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return safetensors.numpy.save(contiguous, {"carrynet": json.dumps(facts)})
+
+
+def write_tensors(path: Path, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
+    """Write arrays, and facts about them, as safetensors."""
+    write(path, tensor_bytes(arrays, facts))
 
 
 def sha256(data: bytes) -> str:

@@ -87,6 +87,11 @@ class Run:
             f"{tested.right:,} of {tested.pairs:,} right at {tested.digits} digits)"
         )
 
+    def _repr_html_(self) -> str:
+        from carrynet.report import page
+
+        return page.frame(self)
+
     @property
     def right(self) -> bool:
         """Whether nothing that was tried is answered wrongly."""

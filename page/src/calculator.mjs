@@ -1,0 +1,125 @@
+// The calculator: numbers typed in, the network's work on them, and the column that it reads.
+
+import { scaleLinear } from "d3-scale";
+import { drawColumns, player } from "./columns.mjs";
+import { h, s } from "./dom.mjs";
+
+const MOST_DIGITS = 1000;
+
+export function calculator(scene, say, signal) {
+  const { task } = scene;
+  const message = h("p", { class: "message", role: "alert" });
+  const fields = scene.operands.map((operand, j) =>
+    h("input", { type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false", id: `operand-${j}`, value: operand, oninput: pose }));
+  const digits = h("input", { type: "text", inputmode: "numeric", id: "digits", value: 1, "aria-label": say("digits.label"), title: say("digits.label"), oninput: pose });
+  let posing = false;
+
+  function pose() {
+    message.textContent = "";
+    const numbers = fields.map((field) => readNumber(field, MOST_DIGITS, say, message));
+    const length = readNumber(digits, 4, say, message);
+    if (length !== null && (length < 1n || length > 4000n)) {
+      message.textContent = say("input.digits", { most: 4000 });
+      digits.setAttribute("aria-invalid", "true");
+    }
+    if (message.textContent) return;
+    posing = true;
+    scene.pose(numbers, Number(length));
+    posing = false;
+  }
+
+  const equation = h("p", { class: "equation", "aria-live": "polite" });
+  const outcome = h("p", { class: "outcome" });
+  const sum = h("div", { class: "sum" });
+  const column = h("div", { class: "column" });
+  const controls = player(scene, say, signal);
+
+  scene.follow(["problem"], () => {
+    if (!posing) {
+      fields.forEach((field, j) => (field.value = scene.operands[j]));
+      message.textContent = "";
+    }
+    const { steps, expected } = scene.work;
+    const answer = task.decode(steps.map((step) => step.output)), right = task.decode(expected);
+    equation.textContent = task.write(scene.operands, answer);
+    const all = steps.every((step) => step.right);
+    outcome.className = all ? "outcome good" : "outcome bad";
+    outcome.textContent = all ? say("answer.right")
+      : answer === right ? say("answer.digit") : say("answer.wrong", { answer: task.writeAnswer(right) });
+  }, signal);
+  const draw = () => {
+    drawColumns(sum, scene, say);
+    column.replaceChildren(...columnFacts(scene, say));
+  };
+  scene.follow(["problem", "position"], draw, signal);
+  watchWidth(sum, draw, signal);
+
+  const row = [];
+  fields.forEach((field, j) => {
+    if (j) row.push(h("span", { class: "sign", "aria-hidden": "true" }, task.sign));
+    row.push(h("div", { class: "field" }, h("label", { for: field.id }, say("operand", { number: j + 1 })), field));
+  });
+  return [
+    h("p", { class: "prose" }, say("calculator.text")),
+    h("div", { class: "card" },
+      h("div", { class: "numbers" }, row, h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits")), digits)),
+      message, equation, outcome, controls.element, sum, column),
+  ];
+}
+
+/** Draw again whenever an element's width has changed. */
+export function watchWidth(element, draw, signal) {
+  let width = 0;
+  const observer = new ResizeObserver(() => {
+    if (element.clientWidth !== width) {
+      width = element.clientWidth;
+      draw();
+    }
+  });
+  observer.observe(element);
+  signal.addEventListener("abort", () => observer.disconnect());
+}
+
+function readNumber(field, most, say, message) {
+  const text = field.value.replace(/[\s,_']/g, "");
+  let problem = "";
+  if (!text) problem = say("input.empty");
+  else if (!/^[0-9]+$/.test(text)) problem = say("input.bad", { text: text.length > 30 ? `${text.slice(0, 30)}…` : text });
+  else if (text.length > most) problem = say("input.long", { n: text.length, most });
+  if (problem && !message.textContent) message.textContent = problem;
+  if (problem) field.setAttribute("aria-invalid", "true");
+  else field.removeAttribute("aria-invalid");
+  return problem ? null : BigInt(text);
+}
+
+/** The column that is read: what goes in, the hidden units, what comes out and how surely. */
+function columnFacts(scene, say) {
+  const { task, network, work, position } = scene;
+  if (position < 0) return [h("p", { class: "prose" }, say("column.none")), unitsDrawing(network, new Float64Array(network.hidden), say)];
+  const step = work.steps[position], states = work.states, memory = say(`memory.${task.memory}`);
+  const holds = (t) => `${memory} ${task.states[states[t]]}`;
+  const said = task.outputs[step.output];
+  return [
+    h("div", {},
+      h("h3", {}, say("column.title", { t: position + 1 })),
+      h("dl", {},
+        h("dt", {}, say("column.reads")), h("dd", {}, task.symbols[step.symbol].replaceAll(",", " ")),
+        h("dt", {}, say("column.held")), h("dd", {}, holds(position)),
+        h("dt", {}, say("column.says")), h("dd", { class: step.right ? "" : "bad" }, step.right ? said : `${said} ✗ ${say("column.wrong", { right: task.outputs[step.expected] })}`),
+        h("dt", {}, say("column.after")), h("dd", {}, holds(position + 1)),
+        h("dt", { title: say("column.margin.help") }, say("column.margin")), h("dd", { class: step.margin > 0 ? "" : "bad" }, step.margin.toFixed(2)),
+      )),
+    h("div", {}, h("h3", {}, say("column.units")), unitsDrawing(network, step.h, say)),
+  ];
+}
+
+/** Hidden units as bars from their rest. */
+function unitsDrawing(network, units, say) {
+  const H = units.length, width = 640, height = 120, [low, high] = network.range;
+  const top = network.activation === "relu" ? Math.max(1, ...units) : high;
+  const y = scaleLinear([low, top], [height - 4, 4]), step = width / H, rest = y(0);
+  return s("svg", { class: "units", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${say("column.units")}: ${Array.from(units.slice(0, 40), (u) => u.toFixed(2)).join(" ")}` },
+    Array.from(units, (_, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: 4, height: height - 8, fill: "var(--faint)" })),
+    Array.from(units, (unit, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: Math.min(rest, y(unit)), height: Math.max(1, Math.abs(rest - y(unit))), fill: "var(--accent)" })),
+    s("line", { x1: 0, x2: width, y1: rest, y2: rest, stroke: "var(--soft)" }));
+}

@@ -1,0 +1,117 @@
+// How it learned, and up to which length it was tested.
+
+import { axisBottom, axisLeft } from "d3-axis";
+import { format } from "d3-format";
+import { scaleLinear, scaleLog } from "d3-scale";
+import { select } from "d3-selection";
+import { line } from "d3-shape";
+import { watchWidth } from "./calculator.mjs";
+import { h, s } from "./dom.mjs";
+
+/** An element that is drawn anew for each width that it gets. */
+function drawn(draw, signal) {
+  const element = h("div", { class: "wide" });
+  watchWidth(element, () => element.clientWidth && element.replaceChildren(draw(element.clientWidth)), signal);
+  return element;
+}
+
+const axis = (svg, made, x, y) => select(svg.appendChild(s("g", { transform: `translate(${x},${y})` }))).call(made);
+
+export function curve(scene, say, signal) {
+  const { metrics, stages = [], snapshots } = scene.subject;
+  if (!metrics.problem.length) return [h("p", { class: "prose" }, say("curve.none"))];
+  const { problem, error, right, stage } = metrics, last = problem.at(-1);
+  const percent = format(".0%"), ends = [error[0], error.at(-1)].map((e) => e.toPrecision(2));
+
+  const draw = (width) => {
+    const left = 58, plot = { upper: 220, lower: 110, gap: 40, top: 26 }, height = plot.top + plot.upper + plot.gap + plot.lower + 44;
+    const x = scaleLinear([0, last], [left, width - 14]);
+    const low = Math.min(...error.filter((e) => e > 0)), high = Math.max(...error, 1e-9);
+    const y = scaleLog([Math.max(low, 1e-9), high], [plot.top + plot.upper, plot.top]).nice();
+    const below = plot.top + plot.upper + plot.gap, share = scaleLinear([0, 1], [below + plot.lower, below]);
+    const svg = s("svg", { width, height, role: "img", "aria-label": say("curve.label", { first: ends[0], last: ends[1] }) });
+    stage.forEach((name, i) => {
+      if (i && name === stage[i - 1]) return;
+      const at = x(i ? problem[i - 1] : 0);
+      if (i) svg.append(s("line", { class: "rule", x1: at, x2: at, y1: 8, y2: below + plot.lower }));
+      svg.append(s("text", { x: at + 6, y: 16, class: "strong" }, name));
+    });
+    const ticks = Math.max(3, Math.floor(width / 120));
+    axis(svg, axisLeft(y).ticks(4, "~g"), left, 0);
+    axis(svg, axisLeft(share).ticks(3, "%"), left, 0);
+    axis(svg, axisBottom(x).ticks(ticks, "~s"), 0, below + plot.lower);
+    svg.append(
+      s("text", { x: left + 8, y: plot.top + plot.upper - 8 }, say("curve.error")),
+      s("text", { x: left + 8, y: below + plot.lower - 8 }, say("curve.right")),
+      s("text", { x: width - 14, y: height - 6, "text-anchor": "end" }, say("curve.problems")),
+      s("path", { class: "curve", stroke: "var(--s1)", d: line((_, i) => x(problem[i]), (e) => y(Math.max(e, 1e-9)))(error) }),
+      s("path", { class: "curve", stroke: "var(--s0)", d: line((_, i) => x(problem[i]), (r) => share(r))(right) }),
+    );
+    const marker = s("line", { y1: plot.top, y2: below + plot.lower, stroke: "var(--ink)", "stroke-width": 1.5 });
+    const place = () => {
+      const at = x(snapshots[scene.moment]?.problem ?? last);
+      marker.setAttribute("x1", at);
+      marker.setAttribute("x2", at);
+    };
+    scene.follow(["moment"], place, signal);
+    svg.append(marker);
+    return svg;
+  };
+  return [h("p", { class: "prose" }, say("curve.text")), h("div", { class: "card" }, drawn(draw, signal)), h("p", { class: "hint" }, `${percent(right.at(-1))} · ${ends[1]}`)];
+}
+
+/** Where the true share lies with 95 % confidence (Wilson 1927). */
+export function wilson(right, pairs) {
+  const z = 1.959964, share = right / pairs, spread = z * Math.sqrt((share * (1 - share)) / pairs + (z / pairs / 2) ** 2);
+  const middle = share + (z * z) / pairs / 2, whole = 1 + (z * z) / pairs;
+  return [Math.max(0, (middle - spread) / whole), Math.min(1, (middle + spread) / whole)];
+}
+
+export function lengths(scene, say, signal) {
+  const { evaluation, proof } = scene.subject;
+  if (!evaluation) return [h("p", { class: "prose" }, say("lengths.none"))];
+  const { exhaustive, sampled } = evaluation, proved = proof?.verdict === "proved";
+  const wrongAt = proof?.verdict === "refuted" ? proof.counterexample.digits : null;
+  const rows = [{ kind: "exhaustive", ...exhaustive }, ...sampled];
+  const longest = Math.max(...rows.map((r) => r.digits), wrongAt ?? 0);
+  const worst = Math.min(...rows.map((r) => (r.kind === "exhaustive" ? r.right / r.pairs : wilson(r.right, r.pairs)[0])));
+  const colours = { exhaustive: "var(--ink)", uniform: "var(--s0)", chains: "var(--s1)" };
+
+  const draw = (width) => {
+    const left = 62, top = 34, height = 320, bottom = height - 46, right = width - 16;
+    const x = scaleLog([1, longest * 3], [left, right]).base(2);
+    const y = scaleLinear([Math.min(0.9, Math.floor(worst * 20) / 20), 1], [bottom, top]);
+    const svg = s("svg", { width, height, role: "img", "aria-label": rows.map((row) => say("lengths.row", { ...row, kind: say(`lengths.${row.kind}`) })).join("; ") });
+    if (proved)
+      svg.append(
+        s("rect", { x: left, y: top - 9, width: right - left, height: 18, fill: "var(--good)", opacity: 0.25 }),
+        s("path", { d: `M${right - 12} ${top - 13}l13 13l-13 13`, fill: "none", stroke: "var(--good)", "stroke-width": 3 }),
+        s("text", { x: right - 20, y: top - 16, "text-anchor": "end", class: "strong", style: "fill:var(--good)" }, say("lengths.proved")),
+      );
+    const powers = [1, 4, 16, 64, 256, 1024, 4096, 16384].filter((n) => n <= longest * 3);
+    axis(svg, axisBottom(x).tickValues(width < 480 ? powers.filter((_, i) => i % 2 === 0) : powers).tickFormat(say.number), 0, bottom);
+    axis(svg, axisLeft(y).ticks(5, "%"), left, 0);
+    svg.append(s("text", { x: right, y: height - 6, "text-anchor": "end" }, say("lengths.axis")));
+    if (wrongAt !== null)
+      svg.append(
+        s("line", { x1: x(wrongAt), x2: x(wrongAt), y1: top - 8, y2: bottom, stroke: "var(--bad)", "stroke-width": 2.5 }),
+        s("text", { x: Math.max(left + 60, Math.min(right - 60, x(wrongAt))), y: top - 14, "text-anchor": "middle", style: "fill:var(--bad);font-weight:600" }, say("lengths.refuted", { digits: wrongAt })),
+      );
+    for (const row of rows) {
+      const shift = { exhaustive: 0, uniform: -6, chains: 6 }[row.kind], at = x(row.digits) + shift, share = y(row.right / row.pairs);
+      const title = s("title", {}, say("lengths.row", { ...row, kind: say(`lengths.${row.kind}`) }));
+      if (row.kind === "exhaustive") svg.append(s("rect", { x: at - 6, y: share - 6, width: 12, height: 12, fill: colours.exhaustive }, title));
+      else {
+        const [low, high] = wilson(row.right, row.pairs);
+        svg.append(s("line", { x1: at, x2: at, y1: y(low), y2: y(high), stroke: colours[row.kind], "stroke-width": 2 }), s("circle", { cx: at, cy: share, r: 5, fill: colours[row.kind] }, title));
+      }
+    }
+    return svg;
+  };
+  const legend = Object.entries(colours).filter(([kind]) => rows.some((row) => row.kind === kind))
+    .map(([kind, colour]) => h("li", {}, h("i", { class: kind === "exhaustive" ? "" : "dot", style: `background:${colour}` }), say(`lengths.${kind}`)));
+  return [
+    h("p", { class: "prose" }, say("lengths.text"), proved ? ` ${say("lengths.proof")}` : ""),
+    h("div", { class: "card" }, drawn(draw, signal), h("ul", { class: "legend" }, legend)),
+  ];
+}

@@ -1,0 +1,89 @@
+// A problem in column form, the least significant column on the right, shown up to some column.
+
+import { h } from "./dom.mjs";
+
+const DIGITS = "0123456789abcdef";
+
+/** Draw the columns of `scene.work` into an element, as many as it has room for. */
+export function drawColumns(element, scene, say) {
+  const { task, work, position } = scene, { steps, states } = work;
+  const narrow = element.clientWidth < 560, label = narrow ? 92 : 150, width = narrow ? 27 : 36;
+  const room = Math.max(4, Math.floor((element.clientWidth - label) / width) - 1);
+  const most = Math.min(room, steps.length);
+  // the window of columns around the one that is read: [from, from + most)
+  const from = Math.max(0, Math.min(position - (most >> 1), steps.length - most));
+  const shown = Array.from({ length: most }, (_, i) => from + most - 1 - i);
+  const before = from + most < steps.length, after = from > 0;
+
+  const row = (name, cell, kind = "") =>
+    h("tr", { class: kind },
+      h("th", { scope: "row" }, name),
+      h("td", { class: "more" }, before && kind !== "marks" ? "…" : ""),
+      shown.map((t) => {
+        const { text = "", mark = "" } = cell(t);
+        const classes = [t === position ? "now" : "", mark].join(" ").trim();
+        return h("td", { class: classes || null, onclick: () => scene.go(t) }, text);
+      }),
+      after ? h("td", { class: "more" }, kind === "marks" ? "" : "…") : null,
+    );
+  const memory = say(`memory.${task.memory}`);
+  const rows = [
+    row(memory, (t) => {
+      if (t > position + 1) return {};
+      const name = task.states[states[t]];
+      return { text: name, mark: states[t] ? "on" : "" };
+    }, "memory"),
+    ...scene.operands.map((_, j) =>
+      row(j && task.sign !== "?" ? task.sign : task.family === "multiply_by" ? task.equation.split(" ")[0] + " ×" : "", (t) => ({ text: DIGITS[task.digitsOf(steps[t].symbol)[j]] }))),
+    row("=", (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
+  ];
+  if (shown.some((t) => t <= position && !steps[t].right))
+    rows.push(row("", (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));
+  element.replaceChildren(h("table", { "aria-label": say("table.label") }, h("tbody", {}, rows)));
+}
+
+/** Play, step and scrub through a problem. */
+export function player(scene, say, signal) {
+  let timer = null, speed = 4;
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "▶";
+    play.setAttribute("aria-label", say("play"));
+  };
+  const start = () => {
+    if (scene.position >= scene.work.steps.length - 1) scene.go(-1);
+    clearInterval(timer);
+    timer = setInterval(() => {
+      scene.go(scene.position + 1);
+      if (scene.position >= scene.work.steps.length - 1) stop();
+    }, 1000 / speed);
+    play.textContent = "❚❚";
+    play.setAttribute("aria-label", say("pause"));
+  };
+  const act = (name, text, action) =>
+    h("button", { class: "round", "aria-label": say(name), title: say(name), onclick: () => { stop(); action(); } }, text);
+  const play = h("button", { class: "round primary", "aria-label": say("play"), onclick: () => (timer ? stop() : start()) }, "▶");
+  const scrub = h("input", { type: "range", class: "scrub", min: 0, "aria-label": say("position"), oninput: () => { stop(); scene.go(+scrub.value - 1); } });
+  const pace = h("input", { type: "range", min: 1, max: 30, value: speed, "aria-label": say("speed"),
+    oninput: () => {
+      speed = +pace.value;
+      pace.setAttribute("aria-valuetext", say("speed.unit", { n: speed }));
+      if (timer) start();
+    } });
+  const count = h("span", { class: "count" });
+  scene.follow(["problem", "position"], () => {
+    scrub.max = scene.work.steps.length;
+    scrub.value = scene.position + 1;
+    const values = { t: scene.position + 1, n: scene.work.steps.length };
+    count.textContent = `${say.number(values.t)} / ${say.number(values.n)}`;
+    scrub.setAttribute("aria-valuetext", say("column.count", values));
+  }, signal);
+  scene.addEventListener("problem", stop, { signal });
+  signal.addEventListener("abort", stop);
+  const element = h("div", { class: "player" },
+    act("first", "⏮", () => scene.go(-1)), act("previous", "◀", () => scene.go(scene.position - 1)), play,
+    act("next", "▶▏", () => scene.go(scene.position + 1)), act("last", "⏭", () => scene.go(Infinity)),
+    scrub, h("label", { class: "speed" }, say("speed"), pace), count);
+  return { element, start, stop };
+}

@@ -1,0 +1,95 @@
+// The machine that a network has learned, found by asking it: Angluin's L* for Mealy machines,
+// with the counterexamples of Rivest and Schapire.  See extract.py.
+
+import { answer } from "./network.mjs";
+import { random } from "./trainer.mjs";
+
+const MOST_STATES = 40, WORDS = 300, LENGTH = 40;
+
+/** @returns {{delta, output, agreed, tested, complete, same, names}} */
+export function extract(network) {
+  const symbols = network.task.symbols.map((_, a) => a), zero = new Float64Array(network.hidden);
+  const tests = testWords(symbols.length), access = [[]], experiments = symbols.map((a) => [a]);
+  const outputsFrom = (h, word) =>
+    word.map((a) => {
+      h = network.step(h, a);
+      return answer(network.logits(h));
+    });
+  const after = (word) => word.reduce((h, a) => network.step(h, a), zero);
+  const truth = tests.map((word) => outputsFrom(zero, word));
+
+  for (;;) {
+    const machine = close();
+    const differ = tests.findIndex((word, i) => machine.run(word).outputs.some((o, t) => o !== truth[i][t]));
+    if (differ < 0 || access.length >= MOST_STATES) return finish(machine);
+    const t = machine.run(tests[differ]).outputs.findIndex((o, i) => o !== truth[differ][i]);
+    const word = tests[differ].slice(0, t + 1), visited = machine.run(word).states;
+    const last = word.map((_, i) => outputsFrom(after(access[visited[i]]), word.slice(i)).at(-1));
+    experiments.push(word.slice(last.findIndex((o) => o !== last[0])));
+  }
+
+  function close() {
+    const row = (h) => experiments.map((word) => outputsFrom(h, word).join()).join(";");
+    const states = access.map(after), number = new Map(states.map((h, q) => [row(h), q]));
+    const delta = [], output = [];
+    for (let q = 0; q < states.length; q++) {
+      output.push(symbols.map((a) => outputsFrom(states[q], [a])[0]));
+      delta.push(symbols.map((a) => {
+        const h = network.step(states[q], a), key = row(h);
+        if (!number.has(key) && states.length < MOST_STATES) {
+          number.set(key, states.length);
+          states.push(h);
+          access.push([...access[q], a]);
+        }
+        return number.get(key) ?? q;
+      }));
+    }
+    return { delta, output, run: (word) => run(delta, output, word) };
+  }
+
+  function finish(machine) {
+    const agreed = tests.filter((word, i) => machine.run(word).outputs.every((o, t) => o === truth[i][t])).length;
+    return { ...machine, agreed, tested: tests.length, complete: agreed === tests.length, ...compare(machine, network.task) };
+  }
+}
+
+/** Outputs, and states before each symbol and after the last. */
+function run(delta, output, word) {
+  const outputs = [], states = [0];
+  for (const a of word) {
+    outputs.push(output[states.at(-1)][a]);
+    states.push(delta[states.at(-1)][a]);
+  }
+  return { outputs, states };
+}
+
+/** Whether two machines answer alike, and which of the task's states each one's stands for. */
+function compare(machine, task) {
+  const held = machine.delta.map(() => new Set()), queue = [[0, 0]], seen = new Set(["0,0"]);
+  let same = true;
+  for (const [p, q] of queue) {
+    held[p].add(q);
+    for (let a = 0; a < task.symbols.length; a++) {
+      if (machine.output[p][a] !== task.output[q][a]) same = false;
+      const pair = [machine.delta[p][a], task.delta[q][a]];
+      if (!seen.has(pair.join())) {
+        seen.add(pair.join());
+        queue.push(pair);
+      }
+    }
+  }
+  return { same, names: held.map((states) => (states.size === 1 ? task.states[[...states][0]] : null)) };
+}
+
+/** All short words, and random ones, most of them slow to change. */
+function testWords(symbols) {
+  let short = [[]];
+  while (short.length * symbols <= 1100) short = short.flatMap((word) => Array.from({ length: symbols }, (_, a) => [...word, a]));
+  const next = random(0), long = [];
+  for (let i = 0; i < WORDS; i++) {
+    const stay = [0, 0.5, 0.9, 0.99][i % 4], word = [];
+    for (let t = 0; t < LENGTH; t++) word.push(t && next() < stay ? word[t - 1] : Math.floor(next() * symbols));
+    long.push(word);
+  }
+  return [...short, ...long];
+}

@@ -1,0 +1,43 @@
+// What a page is given, decoded: the run's own files, beside facts in JSON.
+
+import { Network } from "./network.mjs";
+import { Task } from "./task.mjs";
+
+/** Everything that the views show of a finished run. */
+export function decode(page) {
+  if (page.format !== "carrynet-page" || page.version !== 1) throw new Error("not a page of carrynet's");
+  const task = new Task(page.task);
+  const network = (tensors) => new Network(task, page.activation, tensors);
+  const final = network(tensorsOf(bytesOf(page.model)));
+  const groups = new Map();
+  for (const [name, tensor] of Object.entries(page.snapshots ? tensorsOf(bytesOf(page.snapshots)) : {})) {
+    const [problem, key] = name.split(".");
+    groups.set(+problem, { ...groups.get(+problem), [key]: tensor });
+  }
+  const snapshots = [...groups].sort(([a], [b]) => a - b).map(([problem, tensors]) => ({ problem, network: network(tensors) }));
+  return {
+    kind: "run", task, network: final, page,
+    snapshots: snapshots.length ? snapshots : [{ problem: null, network: final }],
+    metrics: page.metrics, evaluation: page.evaluation, proof: page.proof, regions: page.regions,
+  };
+}
+
+export function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+/** The tensors of a safetensors file, in rows, one after another. */
+export function tensorsOf(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset), length = Number(view.getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  const tensors = {};
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === "__metadata__") continue;
+    const [start, end] = entry.data_offsets.map((offset) => 8 + length + offset);
+    const size = entry.dtype === "F64" ? 8 : 4;
+    tensors[name] = Float64Array.from({ length: (end - start) / size }, (_, i) =>
+      size === 8 ? view.getFloat64(start + 8 * i, true) : view.getFloat32(start + 4 * i, true),
+    );
+  }
+  return tensors;
+}

@@ -1,0 +1,63 @@
+// What the views share: which network is looked at, the sum on the table, and where in it one is.
+
+import { extract } from "./extract.mjs";
+
+export class Scene extends EventTarget {
+  /** @param subject what `decode` returns, or a network that was trained in the page */
+  constructor(subject) {
+    super();
+    this.show(subject);
+  }
+
+  /** Look at another network. */
+  show(subject) {
+    this.subject = subject;
+    this.task = subject.task;
+    this.network = subject.network;
+    this.moment = subject.snapshots.length - 1;
+    this.machine = null;
+    this.pose(firstProblem(this.task));
+    this.tell("subject");
+  }
+
+  /** The machine that the network has learned; made when it is first asked for. */
+  get learned() {
+    this.machine ??= extract(this.network);
+    return this.machine;
+  }
+
+  /** Put a problem on the table, worked but with nothing shown yet. */
+  pose(operands, digits = 1) {
+    this.operands = operands;
+    this.work = this.network.work(this.task.encode(operands, digits));
+    this.position = this.work.steps.length - 1;
+    this.tell("problem");
+  }
+
+  /** Show the columns up to a position; -1 for none. */
+  go(position) {
+    this.position = Math.max(-1, Math.min(position, this.work.steps.length - 1));
+    this.tell("position");
+  }
+
+  /** Look at one of the snapshots of the training. */
+  choose(moment) {
+    this.moment = moment;
+    this.tell("moment");
+  }
+
+  tell(what) {
+    this.dispatchEvent(new Event(what));
+  }
+
+  /** Call now, and whenever any of some things change. */
+  follow(whats, draw, signal) {
+    for (const what of whats) this.addEventListener(what, draw, { signal });
+    draw();
+  }
+}
+
+function firstProblem(task) {
+  const known = { add: [118n, 8n, 45n, 7n], subtract: [118n, 8n], compare: [118n, 126n], multiply_by: [42n] };
+  return known[task.family].slice(0, task.operands);
+}

@@ -1,0 +1,89 @@
+// Hidden space in two dimensions, with the regions of the proof and the way of the current sum.
+
+import { axisBottom, axisLeft } from "d3-axis";
+import { scaleLinear } from "d3-scale";
+import { select } from "d3-selection";
+import { line } from "d3-shape";
+import { watchWidth } from "./calculator.mjs";
+import { h, s } from "./dom.mjs";
+import { outlineOfBox, outlineOfEllipsoid, principal, project } from "./pca.mjs";
+import { random } from "./trainer.mjs";
+
+const WORDS = 60, LENGTH = 24;
+
+/** Hidden states along random words, and what the machine holds there. */
+function sample({ network, task }) {
+  const next = random(1), points = [], held = [];
+  for (let i = 0; i < WORDS; i++) {
+    const stay = [0, 0.5, 0.8][i % 3];
+    let h = new Float64Array(network.hidden), state = 0, symbol = 0;
+    for (let t = 0; t < LENGTH; t++) {
+      if (!t || next() >= stay) symbol = Math.floor(next() * task.symbols.length);
+      h = network.step(h, symbol);
+      state = task.delta[state][symbol];
+      points.push(h);
+      held.push(state);
+    }
+  }
+  return { points, held };
+}
+
+export const stateColour = (q) => `var(--s${q % 8})`;
+
+export function space(scene, say, signal) {
+  const { task, network, subject } = scene, { regions } = subject, { points, held } = sample(scene);
+  const finite = points.every((p) => p.every(Number.isFinite));
+  if (!finite) return [];
+  const frame = principal(points), flat = points.map((p) => project(frame, p));
+  const outlines = !regions ? [] : regions.state.map((state, i) => ({
+    state,
+    outline: regions.kind === "boxes" ? outlineOfBox(frame, regions.lower[i], regions.upper[i])
+      : regions.radius[i] === 0 ? [] : outlineOfEllipsoid(frame, regions.centre[i], regions.shape.map((x) => x * regions.radius[i] ** 2)),
+  }));
+  const start = project(frame, new Float64Array(network.hidden));
+  const everything = [...flat, start, ...outlines.flatMap(({ outline }) => outline)];
+  const extent = [0, 1].map((k) => everything.reduce(([low, high], p) => [Math.min(low, p[k]), Math.max(high, p[k])], [Infinity, -Infinity]));
+  const element = h("div", { class: "wide" });
+  let path, dots, now, x, y;
+
+  const draw = () => {
+    const width = element.clientWidth;
+    if (!width) return;
+    const height = Math.min(620, Math.max(320, width * 0.62)), margin = 44;
+    const scale = (k, range) => {
+      const [low, high] = extent[k], pad = (high - low || 1) * 0.04;
+      return scaleLinear([low - pad, high + pad], range);
+    };
+    x = scale(0, [margin, width - 10]);
+    y = scale(1, [height - margin, 10]);
+    const svg = s("svg", { width, height, role: "img", "aria-label": say("space.label", { n: task.states.length }) });
+    const axis = (made, dx, dy) => select(svg.appendChild(s("g", { transform: `translate(${dx},${dy})` }))).call(made);
+    axis(axisBottom(x).ticks(5), 0, height - margin);
+    axis(axisLeft(y).ticks(5), margin, 0);
+    const outlined = line((p) => x(p[0]), (p) => y(p[1]));
+    for (const { state, outline } of outlines)
+      if (outline.length) svg.append(s("path", { d: `${outlined(outline)}Z`, fill: stateColour(state), "fill-opacity": 0.1, stroke: stateColour(state), "stroke-width": 1.5 }));
+    flat.forEach((p, i) => svg.append(s("circle", { cx: x(p[0]), cy: y(p[1]), r: 2.6, fill: stateColour(held[i]), "fill-opacity": 0.55 })));
+    path = s("path", { fill: "none", stroke: "var(--ink)", "stroke-width": 1.6, "stroke-linejoin": "round", opacity: 0.8 });
+    dots = s("g", {});
+    now = s("circle", { r: 8, fill: "var(--lit)", stroke: "var(--ink)", "stroke-width": 2.5 });
+    svg.append(path, dots, now, s("text", { x: width - 10, y: height - 8, "text-anchor": "end" }, say("space.axis", { n: 1 })), s("text", { x: margin + 8, y: 22 }, say("space.axis", { n: 2 })));
+    element.replaceChildren(svg);
+    way();
+  };
+  const way = () => {
+    if (!path) return;
+    const recent = scene.work.steps.slice(Math.max(0, scene.position - 30), scene.position + 1).map((step) => project(frame, step.h));
+    const points = scene.position < 31 ? [start, ...recent] : recent;
+    path.setAttribute("d", line((p) => x(p[0]), (p) => y(p[1]))(points));
+    dots.replaceChildren(...points.slice(0, -1).map((p) => s("circle", { cx: x(p[0]), cy: y(p[1]), r: 3.2, fill: "var(--ink)" })));
+    now.setAttribute("cx", x(points.at(-1)[0]));
+    now.setAttribute("cy", y(points.at(-1)[1]));
+  };
+  watchWidth(element, draw, signal);
+  scene.follow(["problem", "position"], way, signal);
+  const share = `${Math.round(100 * (frame.share[0] + frame.share[1]))} %`;
+  const text = [say("space.text", { share }), regions ? ` ${say("space.regions")}` : "", ` ${say("space.path")}`];
+  const legend = task.states.slice(0, 8).map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), `${say(`memory.${task.memory}`)} ${name}`));
+  return [h("p", { class: "prose" }, text), h("div", { class: "card" }, element, h("ul", { class: "legend" }, legend))];
+}

@@ -1,0 +1,96 @@
+// A task: a Mealy machine, and how numbers are written as words of symbols, the least
+// significant digit first.  The same as tasks.py; BigInt for integers of any size.
+
+export class Task {
+  /** @param {object} facts the `task` of a page's model: names and tables of the machine */
+  constructor(facts) {
+    Object.assign(this, facts);
+    this.inputs = this.operands * (this.base === 2 ? 1 : this.base);
+  }
+
+  /** How many outputs, digits for most tasks, one symbol of the readout can be. */
+  get neurons() {
+    return this.readout === "bits" ? 1 : this.outputs.length;
+  }
+
+  /** The digit of each operand that a symbol holds. */
+  digitsOf(symbol) {
+    const digits = new Array(this.operands);
+    for (let j = this.operands - 1; j >= 0; j--) {
+      digits[j] = symbol % this.base;
+      symbol = Math.floor(symbol / this.base);
+    }
+    return digits;
+  }
+
+  /** What the network is fed for a symbol: digits as they are in base 2, else one-hot. */
+  vectorOf(symbol) {
+    const x = new Float64Array(this.inputs);
+    this.digitsOf(symbol).forEach((digit, j) => {
+      if (this.base === 2) x[j] = digit;
+      else x[j * this.base + digit] = 1;
+    });
+    return x;
+  }
+
+  /** The word of a problem: `digits` + headroom symbols; digits default to the longest operand's. */
+  encode(operands, digits = 1) {
+    const columns = operands.map((value) => [...value.toString(this.base)].reverse());
+    const length = Math.max(digits, ...columns.map((column) => column.length)) + this.headroom;
+    return Array.from({ length }, (_, t) =>
+      columns.reduce((symbol, column) => symbol * this.base + parseInt(column[t] ?? "0", 36), 0),
+    );
+  }
+
+  /** The answer that outputs spell: an integer, but for `compare` -1, 0 or 1. */
+  decode(outputs) {
+    if (this.family === "compare") return [0n, -1n, 1n][outputs.at(-1)];
+    const base = BigInt(this.base);
+    let value = joined(outputs, base);
+    const negative = this.family === "subtract" && 2 * outputs.at(-1) >= this.base;
+    if (negative) value -= base ** BigInt(outputs.length);
+    return value;
+  }
+
+  /** Outputs of the machine, and its states before each symbol and after the last. */
+  run(word) {
+    const outputs = [], states = [0];
+    for (const symbol of word) {
+      outputs.push(this.output[states.at(-1)][symbol]);
+      states.push(this.delta[states.at(-1)][symbol]);
+    }
+    return { outputs, states };
+  }
+
+  writeAnswer(answer) {
+    return this.family === "compare" ? { 0: "=", "-1": "<", 1: ">" }[answer] : String(answer);
+  }
+
+  /** `118 + 8 = 126`. */
+  write(operands, answer) {
+    let next = 0;
+    return this.equation
+      .replaceAll("{}", () => brief(operands[next++]))
+      .replace("{answer}", brief(this.writeAnswer(answer)));
+  }
+
+  /** What stands between two operands. */
+  get sign() {
+    return { add: "+", subtract: "−", compare: "?", multiply_by: "×" }[this.family];
+  }
+}
+
+/** A number as it is or, where that is long, its ends. */
+export function brief(number, most = 40) {
+  const text = String(number);
+  return text.length <= most ? text : `${text.slice(0, 12)}…${text.slice(-12)}`;
+}
+
+/** The integer of digits, least significant first; halved, so that long ones are fast too. */
+function joined(digits, base) {
+  if (digits.length > 64) {
+    const half = digits.length >> 1;
+    return joined(digits.slice(0, half), base) + joined(digits.slice(half), base) * base ** BigInt(half);
+  }
+  return digits.reduceRight((value, digit) => value * base + BigInt(digit), 0n);
+}

@@ -1,0 +1,184 @@
+// A fresh network learns before the viewer's eyes, and can then be looked into like any other.
+
+import { digitsOfMap } from "./errors.mjs";
+import { h, pixels } from "./dom.mjs";
+import { paintMap } from "./maps.mjs";
+import { Network } from "./network.mjs";
+import { begin, compute, plain } from "./workers.mjs";
+
+const BATCH = 32;
+const CONTROLS = {
+  hidden: { low: 1, high: 64, start: 16 },
+  step: { low: 0.0001, high: 1, start: 0.02 },
+  seed: { low: 0, high: 999999, start: 1 },
+};
+const SPEEDS = [10, 50, 200, Infinity];
+
+export function train(scene, say, signal, look) {
+  const { task, network } = scene, digits = digitsOfMap(task), settings = settingsFromAddress();
+  let worker = null, running = false, latest = null, mapped = -1, mapping = false, metrics, snapshots, done = false;
+
+  const message = h("p", { class: "message", role: "alert" });
+  const inputs = Object.fromEntries(Object.entries(CONTROLS).map(([key, { low, high }]) => [key,
+    h("input", { type: "number", id: `train-${key}`, min: low, max: high, step: key === "step" ? "any" : 1, value: settings[key], onchange: reset })]));
+  const speed = h("select", { id: "train-speed", onchange: () => {
+    remember();
+    if (running) worker.postMessage({ kind: "run", speed: SPEEDS[+speed.value] });
+  } }, SPEEDS.map((pace, i) => h("option", { value: i, selected: i === settings.speed }, pace === Infinity ? say("train.fast") : say("train.slow", { n: pace }))));
+  const go = h("button", { class: "primary", onclick: toggle }, say("train.start"));
+  const again = h("button", { onclick: reset, disabled: true }, say("train.reset"));
+  const lookAt = h("button", { onclick: show, disabled: true }, say("train.look"));
+  const state = h("p", { class: "hint", "aria-live": "off" });
+  const count = h("p", { class: "big", "aria-live": "polite" });
+  const canvas = pixels(16, 16, () => [200, 200, 200], { role: "img", "aria-label": say("train.map"), style: "max-width:380px" });
+  const trace = h("canvas", { width: 640, height: 220, class: "wide", role: "img", "aria-label": say("curve.error"), style: "margin-top:10px" });
+
+  function read() {
+    for (const [key, { low, high }] of Object.entries(CONTROLS)) {
+      const value = +inputs[key].value, whole = key === "step" || Number.isInteger(value);
+      if (inputs[key].value === "" || !(value >= low && value <= high) || !whole) {
+        message.textContent = say("train.bad", { name: say(`train.${key}`), low: String(low), high: String(high) });
+        inputs[key].setAttribute("aria-invalid", "true");
+        return false;
+      }
+      inputs[key].removeAttribute("aria-invalid");
+      settings[key] = value;
+    }
+    message.textContent = "";
+    return true;
+  }
+
+  /** Keep the settings in the address, so that it can be handed on. */
+  function remember() {
+    settings.speed = +speed.value;
+    const text = Object.keys(CONTROLS).map((key) => `${key}=${settings[key]}`).join("&");
+    try {
+      history.replaceState(null, "", `#train?${text}&speed=${settings.speed}`);
+    } catch {
+      // a page within another may have no address to change
+    }
+  }
+
+  function toggle() {
+    if (running) {
+      running = false;
+      worker.postMessage({ kind: "pause" });
+      go.textContent = say("train.go");
+      return;
+    }
+    if (!read()) return;
+    remember();
+    try {
+      if (!worker) start();
+    } catch (error) {
+      message.textContent = say("train.failed", { reason: error.message });
+      return;
+    }
+    running = true;
+    worker.postMessage({ kind: "run", speed: SPEEDS[+speed.value] });
+    go.textContent = say("train.pause");
+    again.disabled = false;
+  }
+
+  function start() {
+    worker = begin();
+    metrics = { problem: [], error: [], right: [], stage: [] };
+    snapshots = [];
+    mapped = -1;
+    done = false;
+    worker.onmessage = ({ data }) => {
+      latest = data;
+      if (data.updates === 0) keep();
+      if (data.error === null) return;
+      metrics.problem.push(data.updates * BATCH);
+      metrics.error.push(data.error);
+      metrics.right.push(data.right);
+      metrics.stage.push("Adam");
+      state.textContent = say("train.state", { updates: data.updates, problems: data.updates * BATCH, error: data.error.toFixed(3) });
+      lookAt.disabled = false;
+      const before = snapshots.at(-1)?.problem ?? 0;
+      if (data.updates * BATCH >= Math.max(500, 1.5 * before) && snapshots.length < 24) keep();
+      drawTrace();
+      drawMap();
+    };
+    const { activation } = network;
+    worker.postMessage({ kind: "begin", task: plain(task), speed: SPEEDS[+speed.value], settings: { ...settings, activation, batch: BATCH, digits } });
+  }
+
+  const keep = () => snapshots.push({ problem: latest.updates * BATCH, network: new Network(task, network.activation, latest.weights) });
+
+  async function drawMap() {
+    if (mapping || latest.updates === mapped) return;
+    mapping = true;
+    const now = latest, map = await compute(new Network(task, network.activation, now.weights), digits, signal);
+    mapping = false;
+    if (!map || signal.aborted || !worker) return;
+    mapped = now.updates;
+    paintMap(canvas, map);
+    const pairs = map.size ** 2;
+    done = map.right === pairs;
+    count.textContent = done ? say("train.done", { pairs }) : say("errors.count", { right: map.right, pairs });
+    count.className = done ? "big good" : "big";
+  }
+
+  function drawTrace() {
+    const context = trace.getContext("2d"), { width, height } = trace, style = getComputedStyle(trace);
+    const last = metrics.problem.at(-1), low = Math.log10(1e-3), high = Math.log10(Math.max(...metrics.error, 1));
+    const at = (e) => height - 6 - ((Math.log10(Math.max(e, 1e-3)) - low) / (high - low)) * (height - 12);
+    context.clearRect(0, 0, width, height);
+    context.strokeStyle = style.getPropertyValue("--s1");
+    context.lineWidth = 3;
+    context.beginPath();
+    metrics.error.forEach((e, i) => context.lineTo((metrics.problem[i] / last) * width, at(e)));
+    context.stroke();
+    context.fillStyle = style.getPropertyValue("--soft");
+    context.font = "22px system-ui";
+    context.fillText(say("curve.error"), 10, height - 14);
+  }
+
+  function reset() {
+    worker?.terminate();
+    worker = null;
+    running = false;
+    latest = null;
+    count.textContent = state.textContent = "";
+    go.textContent = say("train.start");
+    again.disabled = lookAt.disabled = true;
+    if (read()) remember();
+  }
+
+  /** Hand the network to the views. */
+  async function show() {
+    if (running) toggle();
+    const final = new Network(task, network.activation, latest.weights), problem = latest.updates * BATCH;
+    const earlier = snapshots.filter((each) => each.problem < problem), { updates } = latest;
+    const map = await compute(final, digits, signal);
+    if (!map) return;
+    const exhaustive = { digits, pairs: map.size ** 2, right: map.right, margin: map.margin };
+    look({
+      kind: "here", task, network: final, snapshots: [...earlier, { problem, network: final }], metrics,
+      evaluation: { exhaustive, sampled: [] }, proof: null, regions: null, settings: { ...settings }, updates,
+    });
+  }
+
+  signal.addEventListener("abort", () => worker?.terminate());
+  const field = (key, input) => h("div", { class: "field" }, h("label", { for: `train-${key}` }, say(`train.${key}`)), input);
+  return [
+    h("p", { class: "prose" }, say("train.text", { batch: BATCH })),
+    h("div", { class: "card" },
+      h("div", { class: "numbers" }, Object.keys(CONTROLS).map((key) => field(key, inputs[key])), field("speed", speed)),
+      message, h("div", { class: "actions" }, go, again, lookAt),
+      h("div", { class: "two", style: "margin-top:20px" }, h("div", {}, canvas), h("div", {}, count, state, trace))),
+  ];
+}
+
+/** The settings that the page's address asks for, where they are such. */
+function settingsFromAddress() {
+  const asked = new URLSearchParams(location.hash.split("?")[1] ?? "");
+  const settings = Object.fromEntries(Object.entries(CONTROLS).map(([key, { low, high, start }]) => {
+    const value = Number(asked.get(key));
+    return [key, asked.has(key) && value >= low && value <= high ? value : start];
+  }));
+  settings.speed = SPEEDS[asked.get("speed")] ? +asked.get("speed") : SPEEDS.length - 1;
+  return settings;
+}

@@ -1,0 +1,71 @@
+// The verdict, in one sentence, with what it rests on; a counterexample is played.
+
+import { drawColumns, player } from "./columns.mjs";
+import { watchWidth } from "./calculator.mjs";
+import { h } from "./dom.mjs";
+import { Scene } from "./scene.mjs";
+import { brief } from "./task.mjs";
+
+export function verdict(scene, say, signal) {
+  const { proof, evaluation } = scene.subject, tested = evaluation?.exhaustive;
+  const facts = [];
+  const fact = (value, name) => facts.push(h("li", {}, h("b", {}, value), h("span", {}, name)));
+  const tries = tested && say("fact.exhaustive", { right: tested.right, pairs: tested.pairs, digits: tested.digits });
+  if (proof?.verdict === "proved") {
+    fact(say.number(proof.regions), `${say("fact.regions")} (${say(`fact.${proof.method}`)})`);
+    fact(short(proof.slack), say("fact.slack"));
+    fact(short(proof.margin), say("fact.margin"));
+    return [
+      h("h1", { class: "good" }, say("proved.head")),
+      h("ul", { class: "facts" }, facts),
+      h("p", { class: "prose", style: "margin-top:20px" }, say("proved.text", { regions: proof.regions, slack: short(proof.slack), margin: short(proof.margin) })),
+      tries && h("p", { class: "hint" }, tries),
+    ];
+  }
+  if (proof?.verdict === "refuted") return refuted(scene, say, signal, proof.counterexample, tries);
+  if (tested && tested.right < tested.pairs)
+    return [h("h1", { class: "bad" }, say("wrong.head", { wrong: tested.pairs - tested.right, pairs: tested.pairs, digits: tested.digits }))];
+  if (proof?.verdict === "undecided")
+    return [
+      h("h1", {}, say("undecided.head")),
+      h("p", { class: "prose", style: "margin-top:16px" }, say("undecided.text")),
+      h("ul", { class: "tried" }, proof.tried.map((text) => h("li", { lang: "en" }, text))),
+      tries && h("p", { class: "hint" }, tries),
+    ];
+  if (tested)
+    return [h("h1", {}, say("right.head", { pairs: tested.pairs, digits: tested.digits })), h("p", { class: "prose", style: "margin-top:16px" }, say("right.text"))];
+  return [h("h1", {}, say("unproved.head"))];
+}
+
+function refuted(scene, say, signal, found, tries) {
+  const { task } = scene, operands = found.operands.map(BigInt), own = new Scene(scene.subject);
+  own.pose(operands, found.digits);
+  own.go(Math.max(-1, found.position - 20)); // of a long one, the way to the error
+  const sum = h("div", { class: "sum" }), controls = player(own, say, signal);
+  const draw = () => drawColumns(sum, own, say);
+  own.follow(["position"], draw, signal);
+  watchWidth(sum, draw, signal);
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const seen = new IntersectionObserver((entries) => {
+    if (!entries[0].isIntersecting) return;
+    seen.disconnect();
+    if (still) own.go(Infinity);
+    else controls.start();
+  });
+  seen.observe(sum);
+  signal.addEventListener("abort", () => seen.disconnect());
+  const name = (text) => brief(task.writeAnswer(BigInt(text)), 30);
+  return [
+    h("h1", { class: "bad" }, say("refuted.head")),
+    h("p", { class: "equation", style: "margin-top:18px" }, task.write(operands, BigInt(found.answered))),
+    h("p", {}, h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), "; ", say("refuted.expected", { expected: name(found.expected) }), "."),
+    h("p", { class: "prose" }, say("refuted.text", { digits: found.digits, position: found.position + 1, shortest: say(found.shortest ? "refuted.shortest" : "refuted.maybe") })),
+    h("div", { class: "card counterexample" }, controls.element, sum),
+    tries && h("p", { class: "hint" }, tries),
+  ];
+}
+
+/** Three digits that count. */
+export function short(number) {
+  return number === null || number === undefined ? "–" : Number(number).toPrecision(2).replace(/e([+-]\d+)/, "·10^$1");
+}

@@ -1,0 +1,189 @@
+"""The page of a run: one file of HTML that opens from a disk and asks nothing of any network.
+
+It holds the run's own files (weights, snapshots, certificate), facts beside them as JSON, and
+`view.mjs`, which draws them.  The views are written in `page/src` and bundled by
+`page/build.mjs`.  Whatever strings a run has reach the page as JSON, and the views put them
+there as text and never as markup.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from carrynet import __version__, files
+from carrynet.network import Network
+from carrynet.proof import verdict
+from carrynet.proof.certificate import BoxCertificate, Certificate
+from carrynet.proof.verdict import Proved
+
+if TYPE_CHECKING:
+    from carrynet.runs import Run
+
+FORMAT, VERSION = "carrynet-page", 1
+MOST_REGIONS = 600
+"""More regions than this are not drawn."""
+MOST_BYTES = 300_000
+"""A certificate that is longer, compressed, is left out of the page."""
+
+
+def html(run: "Run") -> str:
+    """The page."""
+    facts = model(run)
+    # in JSON, `<` occurs in strings only, where its escape means the same
+    text = json.dumps(facts, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return Template(_resource("page.html")).substitute(
+        title=escape(f"{facts['name']} · carrynet"),
+        summary=escape(repr(run)),
+        model=text,
+        script=_resource("view.mjs"),
+    )
+
+
+def write(run: "Run", path: Path) -> Path:
+    """Write the page, whole or not at all."""
+    files.write(path, html(run))
+    return path
+
+
+def frame(run: "Run", height: int = 900) -> str:
+    """The page within another, such as a notebook, which it can neither read nor change."""
+    return (
+        '<iframe sandbox="allow-scripts allow-downloads" '
+        f'style="width:100%;height:{height}px;border:0" srcdoc="{escape(html(run))}"></iframe>'
+    )
+
+
+def model(run: "Run") -> dict[str, Any]:
+    """What the views are given; `page/src/model.mjs` reads it."""
+    network, task, proof = run.network, run.network.task, run.proof
+    certificate = proof.certificate if isinstance(proof, Proved) else None
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": run.path.resolve().name if run.path else f"{run.recipe.name} {task.text}",
+        "task": {
+            **{key: getattr(task, key) for key in ("text", "family", "base", "operands")},
+            **{key: getattr(task, key) for key in ("headroom", "memory", "equation", "readout")},
+            **asdict(task.machine),
+        },
+        "activation": network.activation,
+        "model": _base64(_safetensors(network.weights._asdict(), network)),
+        "snapshots": _snapshots(run),
+        "metrics": _columns(run.metrics),
+        "evaluation": run.evaluation.to_json(),
+        "proof": proof and _exact(verdict.to_json(proof)),
+        "claim": certificate and certificate.claim,
+        "regions": certificate and _regions(certificate),
+        "certificate": certificate and _compressed(certificate),
+        "recipe": run.recipe.to_toml(),
+        "about": {
+            "recipe": run.recipe.name,
+            "engine": run.engine,
+            "seconds": run.seconds,
+            "problems": run.recipe.problems,
+            "seed": run.recipe.seed,
+            "digits": run.recipe.digits,
+            "dtype": network.dtype.name,
+            "stages": [[stage.name, stage.steps * stage.batch] for stage in run.recipe.stages],
+            "origin": run.recipe.origin,
+            "weights_sha256": network.digest(),
+            "carrynet": __version__,
+            "numpy": np.__version__,
+            "command": _command(run),
+        },
+    }
+
+
+def _exact(document: dict[str, Any]) -> dict[str, Any]:
+    """Integers of a counterexample as text, since JavaScript would round long ones."""
+    found = document["counterexample"]
+    if found is None:
+        return document
+    texts = {key: str(found[key]) for key in ("answered", "expected")}
+    operands = [str(operand) for operand in found["operands"]]
+    return {**document, "counterexample": {**found, **texts, "operands": operands}}
+
+
+def _command(run: "Run") -> str | None:
+    """What makes the run again."""
+    recipe, origin = run.recipe, " --origin origin.safetensors" * bool(run.recipe.origin)
+    if not recipe.stages:
+        return None
+    return f"carrynet train --recipe recipe.toml{origin} --engine {run.engine}"
+
+
+def _snapshots(run: "Run") -> str | None:
+    if not run.snapshots:
+        return None
+    tensors = {
+        f"{each.problem}.{name}": array
+        for each in run.snapshots
+        for name, array in each.network.weights._asdict().items()
+    }
+    return _base64(_safetensors(tensors, run.network))
+
+
+def _safetensors(tensors: Mapping[str, Any], network: Network) -> bytes:
+    facts = {
+        "task": network.task.text,
+        "activation": network.activation,
+        "weights_sha256": network.digest(),
+    }
+    return files.tensor_bytes(tensors, facts)
+
+
+def _columns(lines: tuple[Mapping[str, Any], ...]) -> dict[str, list[Any]]:
+    """The lines of metrics.jsonl, by key, with no more digits than can be seen."""
+    return {
+        key: [round(v, 6) if isinstance(v := line[key], float) else v for line in lines]
+        for key in ("stage", "problem", "error", "right")
+    }
+
+
+def _regions(certificate: Certificate) -> dict[str, Any] | None:
+    """A certificate's regions, to be drawn."""
+    if isinstance(certificate, BoxCertificate):
+        unit, regions = 2.0**-certificate.bits, certificate.regions
+        if len(regions) > MOST_REGIONS:
+            return None
+        return {
+            "kind": "boxes",
+            "state": [region.state for region in regions],
+            "lower": [[round(x * unit, 4) for x in region.lower] for region in regions],
+            "upper": [[round(x * unit, 4) for x in region.upper] for region in regions],
+        }
+    if len(certificate.radii) > MOST_REGIONS:
+        return None
+    inverse = np.linalg.inv(np.array(certificate.metric))
+    return {
+        "kind": "balls",
+        "state": list(certificate.states),
+        "centre": [[round(x, 4) for x in centre] for centre in certificate.centres],
+        "radius": list(certificate.radii),
+        "shape": [round(x, 6) for x in (inverse @ inverse.T).ravel().tolist()],
+    }
+
+
+def _compressed(certificate: Certificate) -> str | None:
+    """The certificate's JSON, deflated; None where it is too long for a page."""
+    data = zlib.compress(files.json_text(certificate.to_json()).encode(), 9)
+    return _base64(data) if len(data) <= MOST_BYTES else None
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@cache
+def _resource(name: str) -> str:
+    return (resources.files("carrynet.report") / name).read_text(encoding="utf-8")
