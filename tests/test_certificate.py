@@ -81,6 +81,10 @@ def test_a_model_has_the_networks_digest(dtype: str) -> None:
         assert model(network).digest() == network.digest()
 
 
+def saved(tensors: dict[str, Any], facts: dict[str, Any]) -> bytes:
+    return safetensors.numpy.save(tensors, {"carrynet": json.dumps(facts)})
+
+
 def test_the_checkers_own_reader_reads_what_runs_write(trained: cn.Run, tmp_path: Any) -> None:
     run = trained.save(tmp_path / "run")
     data = (tmp_path / "run" / "model.safetensors").read_bytes()
@@ -88,6 +92,17 @@ def test_the_checkers_own_reader_reads_what_runs_write(trained: cn.Run, tmp_path
     for cut in (0, 4, 20, len(data) - 4):
         with pytest.raises(InputError, match="not a model of carrynet's"):
             Model.read(data[:cut])
+    tensors = dict(run.network.weights._asdict())
+    facts = {"task": "add", "activation": "sigmoid"}
+    assert Model.read(saved(tensors, facts)) == model(run.network)
+    wrongs: list[dict[str, Any]] = [{"task": []}, {"task": {}}, {"task": 5}, {"activation": []}]
+    for wrong in wrongs:
+        with pytest.raises(InputError, match="task or activation is not text"):
+            Model.read(saved(tensors, facts | wrong))
+    for name in ("bh", "by", "Whh"):
+        flat = tensors[name][None] if tensors[name].ndim == 1 else tensors[name].ravel()
+        with pytest.raises(InputError, match=f"{name} has the wrong shape"):
+            Model.read(saved(tensors | {name: flat}, facts))
     foreign = safetensors.numpy.save({"Whh": np.zeros((2, 2))})
     with pytest.raises(InputError, match="not a model of carrynet's"):
         Model.read(foreign)

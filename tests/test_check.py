@@ -220,3 +220,72 @@ def test_images_are_judged_as_by_an_independent_bound(activation: str) -> None:
         except Rejected as error:
             outcome.append("leaves region" if "leaves region" in str(error) else str(error))
     assert outcome == ["accepted", "leaves region"]
+
+
+# The network's own arithmetic ----------------------------------------------------------
+
+
+def with_constant_units(bias: float, readout: list[float], by: float, scale: float) -> Network:
+    """The adder in float32, with units beside it that are always the same, and a new readout."""
+    weights, more = ADDER.weights, len(readout)
+    Whh = np.zeros((3 + more, 3 + more))
+    Whh[:3, :3] = weights.Whh
+    arrays = (
+        np.hstack([weights.Wxh, np.zeros((2, more))]),
+        Whh,
+        np.concatenate([weights.bh, np.full(more, bias)]),
+        np.concatenate([weights.Why[:, 0] * scale, readout])[:, None],
+        np.array([by]),
+    )
+    return Network(ADDER.task, "sigmoid", Weights(*(a.astype(np.float32) for a in arrays)))
+
+
+def test_a_readout_that_may_overflow_is_rejected() -> None:
+    """In exact arithmetic the large terms cancel; in float32 they may be infinite before."""
+    network = with_constant_units(40.0, [3e38, 3e38, -3e38, -3e38], -0.75e38, 3e38 / 80)
+    with pytest.raises(Rejected, match="may overflow float32"):
+        check(model(network), proof_of(network))
+
+
+def test_a_readout_that_underflows_is_rejected() -> None:
+    """Twenty products of 1/4 and the smallest number: five of it exactly, none when rounded."""
+    tiny = 2.0**-149
+    network = with_constant_units(-np.log(3), [tiny] * 20, -10 * tiny, tiny / 4)
+    with pytest.raises(Rejected, match="does not cover the rounding of float32"):
+        check(model(network), proof_of(network))
+
+
+def test_a_step_that_may_overflow_is_rejected() -> None:
+    """Unit 0 repeats its input; four others feed it what cancels, unless it overflows before."""
+    task, big, H = tasks.parse("multiply_by:k=1"), 1e37, 5
+    Wxh, Whh, Why = np.zeros((1, H)), np.zeros((H, H)), np.zeros((H, 1))
+    Wxh[0, 0], Whh[1:, 0], Why[0, 0] = big, [30, 30, -30, -30], 1
+    arrays = Wxh, Whh, np.array([0, big, big, big, big]), Why, np.array([-big / 2])
+    network = Network(task, "relu", Weights(*(a.astype(np.float32) for a in arrays)))
+    slack, a, wide = 10**33, int(np.float32(big)), int(4e35)
+    regions = [
+        Region(name, 0, (low, *[on[0]] * 4), (high, *[on[1]] * 4), (1, 2))
+        for name, low, high, on in [
+            ("start", 0, 0, (0, 0)),
+            ("0", -2 * slack, wide, (a - 2 * slack, a + 2 * slack)),
+            ("1", a - wide, a + wide, (a - 2 * slack, a + 2 * slack)),
+        ]
+    ]
+    claim = BoxCertificate(task.text, "relu", network.digest(), 0, slack, tuple(regions))
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert network.run([0, 0, 1, 0, 1]) != task.machine.run([0, 0, 1, 0, 1])
+    with pytest.raises(Rejected, match="may overflow float32"):
+        check(model(network), claim)
+
+
+def test_weights_that_are_no_numbers_of_their_type_are_rejected() -> None:
+    network = Network(
+        ADDER.task, "sigmoid", Weights(*(w.astype(np.float32) for w in ADDER.weights))
+    )
+    whole, claim = model(network), proof_of(network)
+    assert check(whole, claim).regions == 9
+    Why = [[40.0 + 1e-9], *whole.Why[1:]]  # which float32 rounds to 40, as the digest does
+    moved = replace(whole, Why=Why)
+    assert moved.digest() == whole.digest()
+    with pytest.raises(Rejected, match="not numbers of float32"):
+        check(moved, claim)

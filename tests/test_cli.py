@@ -525,9 +525,16 @@ def test_automaton(proofs: Path) -> None:
         assert drawn.stdout.startswith(start)
 
 
+def test_a_budget_is_a_number(tmp_path: Path) -> None:
+    for budget in ("nan", "-1", "inf"):
+        done = carrynet("prove", "--budget", budget, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "is not in the range" in done.stderr
+
+
 def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
     file = Path(__file__).parent / "data" / "state_dict.pt"
-    done = carrynet("import", file, "--activation", "tanh", "--out", "run", cwd=tmp_path)
+    done = carrynet("import", file, "--out", "run", cwd=tmp_path)  # tanh, as PyTorch has it
     assert done.returncode == 1  # it was never trained
     assert "trained     elsewhere" in done.stdout
     assert "REFUTED" in done.stdout

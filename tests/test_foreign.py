@@ -19,7 +19,15 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from carrynet import foreign, tasks, tensor_files
 from carrynet.errors import InputError
-from carrynet.foreign import Mapping, guess, read, to_network, unused
+from carrynet.foreign import (
+    Mapping,
+    facts_of,
+    guess,
+    guess_activation,
+    read,
+    to_network,
+    unused,
+)
 from carrynet.network import Network, Weights
 from carrynet.tensor_files import Tensors
 
@@ -110,6 +118,25 @@ def test_own_safetensors_come_back_bit_for_bit(tmp_path: Path, adder: Network) -
     tensors = read(path)
     again = to_network(tensors, ADD, "sigmoid", guess(tensors, ADD))
     assert again.digest() == adder.digest()
+
+
+def test_carrynets_own_files_tell_their_task(tmp_path: Path, adder: Network) -> None:
+    path, facts = tmp_path / "weights.safetensors", {"task": "compare", "activation": "tanh"}
+    tensors = dict(adder.weights._asdict())
+    safetensors.numpy.save_file(tensors, path, {"carrynet": json.dumps(facts)})
+    assert facts_of(path) == facts
+    for metadata in (None, {"carrynet": "[1]"}, {"carrynet": '{"task": 1, "activation": []}'}):
+        safetensors.numpy.save_file(tensors, path, metadata)
+        assert facts_of(path) == {}
+    path.write_bytes(b"\xff" * 100)
+    assert facts_of(path) == facts_of(tmp_path / "none") == {}
+
+
+def test_pytorchs_own_activation_is_the_default_for_its_names() -> None:
+    assert guess_activation(Mapping(Whh="rnn.weight_hh_l0.T")) == "tanh"
+    assert (
+        guess_activation(Mapping(Whh="Whh")) == guess_activation(Mapping(Whh="a+b.T")) == "sigmoid"
+    )
 
 
 def test_own_npz_comes_back_bit_for_bit(tmp_path: Path, adder: Network) -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ import pytest
 
 import carrynet as cn
 from carrynet import files, runs, training
-from carrynet.errors import InputError, RunError
-from carrynet.proof import search
+from carrynet.errors import CarrynetError, InputError, RunError
+from carrynet.evaluation import work
+from carrynet.proof import refute, search
 from carrynet.recipe import RECIPES, Recipe, Stage
 from carrynet.training import Progress
 
@@ -124,7 +126,7 @@ def truncate(name: str, size: int) -> Callable[[Path], object]:
     return lambda run: (run / name).write_bytes((run / name).read_bytes()[:size])
 
 
-def replace(name: str, text: str) -> Callable[[Path], object]:
+def overwrite(name: str, text: str) -> Callable[[Path], object]:
     return lambda run: (run / name).write_text(text)
 
 
@@ -194,8 +196,8 @@ def pickled(run: Path) -> None:
         (remove("evaluation.json"), "has no evaluation.json"),
         (remove("config.json"), "not a run: it has no config.json"),
         (truncate("config.json", 20), "config.json is damaged"),
-        (replace("config.json", "[]"), "not of format carrynet-run"),
-        (replace("config.json", '{"format": "other"}'), "not of format carrynet-run"),
+        (overwrite("config.json", "[]"), "not of format carrynet-run"),
+        (overwrite("config.json", '{"format": "other"}'), "not of format carrynet-run"),
         (edit("config.json", '"version": 1', '"version": 2'), "format version 2, not 1"),
         (edit("config.json", '"complete"', '"odd"'), "unknown status 'odd'"),
         (edit("config.json", '"weights_sha256"', '"x"'), "weights_sha256 is missing"),
@@ -206,11 +208,11 @@ def pickled(run: Path) -> None:
         (new_recipe("hidden = 4", "hiden = 4"), "recipe.toml is damaged.*did you mean 'hidden'"),
         (new_recipe("hidden = 4", "hidden = x"), "recipe.toml is damaged"),
         (edit("evaluation.json", '"right": ', '"right": 1'), "not the evaluation that the run"),
-        (replace("config.json", "[" * 10_000), "config.json is damaged"),
-        (replace("metrics.jsonl", '{"problem": Infinity}\n'), "metrics.jsonl is damaged"),
-        (replace("evaluation.json", "{}"), "evaluation.json is damaged"),
+        (overwrite("config.json", "[" * 10_000), "config.json is damaged"),
+        (overwrite("metrics.jsonl", '{"problem": Infinity}\n'), "metrics.jsonl is damaged"),
+        (overwrite("evaluation.json", "{}"), "evaluation.json is damaged"),
         (truncate("evaluation.json", 50), "evaluation.json is damaged"),
-        (replace("metrics.jsonl", "what\n"), "metrics.jsonl is damaged"),
+        (overwrite("metrics.jsonl", "what\n"), "metrics.jsonl is damaged"),
         (lambda run: (run / "recipe.toml").write_bytes(b"\xff\xfe"), "recipe.toml is damaged"),
     ],
 )
@@ -714,6 +716,72 @@ def test_a_verdict_is_not_given_up_for_an_undecided_one(
     (tmp_path / "run" / "config.json").touch()
     refuted = cn.train("tutorial", hidden=3, steps=5)
     assert refuted.proof == nothing
+
+
+def test_a_verdict_that_no_longer_holds_is_given_up(
+    proved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(proved, tmp_path / "run")
+    run = cn.load(tmp_path / "run")
+    assert isinstance(run.proof, cn.Proved)
+    nothing = cn.Undecided(("nothing",), 0.0)
+    monkeypatch.setattr(search, "prove", lambda *_, **__: nothing)
+    other = replace(run.proof.certificate, slack=2**23)  # more than any invariant allows
+    forged = replace(run, proof=replace(run.proof, certificate=other))
+    assert runs.prove(forged).proof == nothing
+    of_nothing = cn.Refuted((118, 8), 8, 0, 127, 126, False, 0.0)  # which it answers rightly
+    assert runs.prove(replace(run, proof=of_nothing)).proof == nothing
+
+
+def test_a_proof_of_another_network_is_refused(proved: Path, tmp_path: Path) -> None:
+    """Even if all hashes are forged: the certificate says which weights it is about."""
+    path, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(proved, path)
+    cn.train("certified", hidden=8, seed=1, out=other)
+    for name in ("proof", "certificate"):
+        shutil.copy(other / f"{name}.json", path)
+    config = json.loads((path / "config.json").read_text())
+    theirs = json.loads((other / "config.json").read_text())
+    keys = ("proof_sha256", "certificate_sha256")
+    (path / "config.json").write_text(json.dumps(config | {key: theirs[key] for key in keys}))
+    with pytest.raises(RunError, match=r"certificate\.json .*about another network"):
+        cn.load(path)
+
+
+def test_a_lost_certificate_leaves_no_proof_and_can_be_made_again(
+    proved: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+    (path / "certificate.json").unlink()
+    run = cn.load(path)
+    assert run.proof is None
+    assert isinstance(runs.prove(run, budget=0).proof, cn.Proved)
+    with pytest.raises(RunError, match="cannot be checked: there is no such folder"):
+        runs.read_certificate(tmp_path / "nowhere")
+
+
+def test_what_an_evaluation_finds_wrong_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the search for long words does not come upon it."""
+
+    def nothing(network: object) -> None: ...
+
+    monkeypatch.setattr(refute, "by_long_words", nothing)
+    monkeypatch.setattr(refute, "by_short_words", nothing)
+    run = cn.train(SHORT)
+    assert not run.evaluation.right
+    assert isinstance(run.proof, cn.Refuted)
+    assert not work(run.network, run.proof.operands, run.proof.digits).right
+
+
+def test_a_proof_of_what_is_seen_to_be_wrong_is_an_error(
+    proved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as no one should ever see: evaluation and proof contradict each other."""
+    proof = cn.load(proved).proof
+    monkeypatch.setattr(search, "prove", lambda *_, **__: proof)
+    with pytest.raises(CarrynetError, match="one of the two is an error"):
+        cn.train(SHORT)
 
 
 def test_an_interrupted_proof_leaves_a_run_to_be_resumed(

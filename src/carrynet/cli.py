@@ -44,6 +44,12 @@ def _whole_numbers(
     return tuple(map(_whole_number, (texts,) if isinstance(texts, str) else texts))
 
 
+def _finite(_context: object, _parameter: object, value: float) -> float:
+    if value != value:  # which no range refuses
+        raise click.BadParameter("nan is not in the range 0<=x<=1000000.")
+    return value
+
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _run = click.argument("run", required=False, type=click.Path(path_type=Path))
 _run_option = click.option(
@@ -59,6 +65,7 @@ def _budget(default: float) -> Callable[[Command], Command]:
     return click.option(
         "--budget",
         type=click.FloatRange(0, 1e6),
+        callback=_finite,
         default=default,
         show_default=True,
         help="Seconds for a proof, beyond the quick steps.",
@@ -190,9 +197,10 @@ def harden(
 
 @cli.command("import")
 @click.argument("weights", type=click.Path(path_type=Path))
-@click.option("--task", default="add", show_default=True, help="What the network has learned.")
+@click.option("--task", help="What the network has learned.  [default: add]")
 @click.option(
-    "--activation", default="sigmoid", show_default=True, help="Of its cell: sigmoid, tanh, relu."
+    "--activation",
+    help="Of its cell: sigmoid, tanh, relu.  [default: tanh for PyTorch's names, else sigmoid]",
 )
 @click.option(
     "--map",
@@ -210,8 +218,8 @@ def harden(
 @_json
 def import_(
     weights: Path,
-    task: str,
-    activation: str,
+    task: str | None,
+    activation: str | None,
     maps: tuple[str, ...],
     digits: int,
     out: Path | None,
@@ -221,15 +229,18 @@ def import_(
 ) -> None:
     """Make a run of weights that were trained elsewhere: safetensors, .npz, PyTorch's .pt.
 
-    Names of torch.nn.RNN with a linear readout are recognised.
+    Names of torch.nn.RNN with a linear readout are recognised.  Task and activation of weights
+    that carrynet wrote are in the file.
     """
     from carrynet import foreign, runs, tasks
 
-    parsed = tasks.parse(task)
+    facts = foreign.facts_of(weights)
+    parsed = tasks.parse(task or facts.get("task", "add"))
     tensors = foreign.read(weights)
     mapping = foreign.guess(tensors, parsed, foreign.Mapping.parse(maps))
+    activation = activation or facts.get("activation") or foreign.guess_activation(mapping)
     network = foreign.to_network(tensors, parsed, activation, mapping)
-    click.echo(f"read as     {shorten(str(mapping), 400)}", err=True)
+    click.echo(f"read as     {parsed.text}, {activation}, {shorten(str(mapping), 400)}", err=True)
     if left := foreign.unused(tensors, mapping):
         click.echo(f"not used    {shorten(', '.join(left), 400)}", err=True)
     recipe = runs.importing(network, digits)
@@ -261,18 +272,21 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
     if digits is not None:
         evaluation.count_problems(loaded.network.task, digits)  # too many are refused at once
     proved = runs.prove(loaded, budget=budget)
-    network, bounded = proved.network, None
-    assert proved.proof is not None
-    code = {"proved": 0, "refuted": 1, "undecided": 3}[proved.proof.verdict]
+    network, found, bounded = proved.network, proved.proof, None
+    assert found is not None
+    code = {"proved": 0, "refuted": 1, "undecided": 3}[found.verdict]
     if digits is not None and code == 3:
         with Bar() as bar:
             bounded = evaluation.evaluate(network, digits, watch=bar.watch)
         code = 0 if bounded.right == bounded.pairs else 1
+        if bounded.wrong is not None:
+            word = network.task.encode(bounded.wrong, digits)
+            found = runs.prove(proved, budget=0, suspect=word).proof or found
     if as_json:
-        document = {"run": str(proved.path), "proof": verdict.to_json(proved.proof)}
+        document = {"run": str(proved.path), "proof": verdict.to_json(found)}
         _print(document if digits is None else {**document, "bounded": bounded and vars(bounded)})
     else:
-        lines = [text.proof(proved.proof, network.task)]
+        lines = [text.proof(found, network.task)]
         if bounded is not None:
             lines.append(text.bounded(bounded, network.task))
         _print("\n".join(lines))

@@ -223,16 +223,7 @@ def sample(
     threads: int | None = None,
 ) -> Sampled:
     """Random problems with operands of up to `digits` digits; see `problems` for the kinds."""
-    task, length = network.task, digits + network.task.headroom
-    stream = rng.EVALUATION + KINDS.index(kind)
-    if kind == "uniform":
-        draws = problems.draws_per_word(task, length)
-        words = problems.uniform(
-            task, length, rng.raw(seed, stream, 0, pairs * draws).reshape(pairs, draws)
-        )
-    else:
-        bits = rng.raw(seed, stream, 0, pairs * length * 2)
-        words = problems.chains(task, length, bits.reshape(pairs, length, 2))
+    words = _drawn(network.task, digits, kind, pairs, seed)
     worker = _engine(engine, network)
     pieces = [words[i : i + 64] for i in range(0, pairs, 64)] if worker.threads else [words]
     parts = list(
@@ -248,6 +239,35 @@ def sample(
         margin=min(margin for _, margin in parts),
         first_error=int(errors.min()) if len(errors) else None,
     )
+
+
+def _drawn(task: Task, digits: int, kind: str, pairs: int, seed: int) -> problems.Words:
+    """The words of a sample."""
+    length, stream = digits + task.headroom, rng.EVALUATION + KINDS.index(kind)
+    if kind == "uniform":
+        draws = problems.draws_per_word(task, length)
+        bits = rng.raw(seed, stream, 0, pairs * draws)
+        return problems.uniform(task, length, bits.reshape(pairs, draws))
+    bits = rng.raw(seed, stream, 0, pairs * length * 2)
+    return problems.chains(task, length, bits.reshape(pairs, length, 2))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def first_wrong(
+    network: Network, evaluation: Evaluation, *, seed: int = 0, engine: str = "auto"
+) -> list[int] | None:
+    """A word that an evaluation by `examine` found to be wrong, up to its first wrong symbol."""
+    whole, task = evaluation.exhaustive, network.task
+    if whole.wrong is not None:
+        return task.encode(whole.wrong, whole.digits)
+    worker = _engine(engine, network)
+    for part in sorted(evaluation.sampled, key=lambda part: part.digits):
+        if part.first_error is not None:
+            words = _drawn(task, part.digits, part.kind, part.pairs, seed)
+            errors, _ = worker.follow(network, words)
+            for row in np.flatnonzero(errors == part.first_error):
+                return [int(a) for a in words[row, : part.first_error + 1]]
+    return None
 
 
 @dataclass(frozen=True, eq=False)

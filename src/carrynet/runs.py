@@ -39,8 +39,15 @@ import numpy as np
 
 from carrynet import __version__, engines, files, recipe as recipes, training
 from carrynet.cells import Array
-from carrynet.errors import InputError, RunError, shorten
-from carrynet.evaluation import Evaluation, Worked, affordable_digits, examine, work
+from carrynet.errors import CarrynetError, InputError, RunError, shorten
+from carrynet.evaluation import (
+    Evaluation,
+    Worked,
+    affordable_digits,
+    examine,
+    first_wrong,
+    work,
+)
 from carrynet.network import Network, Weights
 from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
@@ -170,7 +177,7 @@ def train(
         network = training.fit(chosen, engine=engine, state=state, callbacks=callbacks)
         seconds = time.monotonic() - started
         evaluation = _examine(chosen, network, bar)
-        proof = search.prove(network, budget=budget, watch=bar.say)
+        proof = _judge(network, evaluation, budget, bar)
     return Run(
         chosen,
         engine,
@@ -224,19 +231,53 @@ def importing(network: Network, digits: int = 8) -> Recipe:
     )
 
 
-def prove(run: Run, *, budget: float = search.BUDGET, progress: bool = True) -> Run:
+def prove(
+    run: Run,
+    *,
+    budget: float = search.BUDGET,
+    progress: bool = True,
+    suspect: Sequence[int] | None = None,
+) -> Run:
     """Search again for a verdict on a run's network; what is decided is written to its folder.
 
-    A verdict that the run has already is not given up for an undecided one.
+    A verdict that the run has already, and that still holds, is not given up for an undecided
+    one.  `suspect` is a word that may be answered wrongly.
     """
     with Bar(progress) as bar:
-        found = search.prove(run.network, budget=budget, watch=bar.say)
-    if isinstance(found, Undecided) and isinstance(run.proof, Proved | Refuted):
-        return run
+        found = _judge(run.network, run.evaluation, budget, bar, suspect)
+        if isinstance(found, Undecided) and _still_holds(run, bar):
+            return run
     if run.path is None:
         return replace(run, proof=found)
     _set_status(run.path, "trained")  # until all that is written fits together again
     return _finish(run.path, run.evaluation, found)
+
+
+def _judge(
+    network: Network,
+    evaluation: Evaluation,
+    budget: float,
+    bar: Bar,
+    suspect: Sequence[int] | None = None,
+) -> Verdict:
+    """A verdict, which takes up where the evaluation has found something wrong."""
+    suspect = suspect or first_wrong(network, evaluation)
+    found = search.prove(network, budget=budget, watch=bar.say, suspect=suspect)
+    if isinstance(found, Proved) and not evaluation.right:
+        raise CarrynetError(
+            "a proof was found for a network that is seen to be wrong: one of the two is an error "
+            "of carrynet's; please report it, with the recipe"
+        )
+    return found
+
+
+def _still_holds(run: Run, bar: Bar) -> bool:
+    """Whether the verdict that a run has can be seen to be true once more."""
+    if isinstance(run.proof, Refuted):
+        return not work(run.network, run.proof.operands, run.proof.digits).right
+    return isinstance(run.proof, Proved) and search.accepts(
+        run.network, run.proof.certificate, bar.say
+    )
 
 
 def _examine(recipe: Recipe, network: Network, bar: Bar) -> Evaluation:
@@ -394,7 +435,7 @@ def resume(
         if config["status"] == "trained":
             network = _read_model(folder, config)
             evaluation = _examine(recipe, network, bar)
-            _finish(folder, evaluation, search.prove(network, budget=budget, watch=bar.say))
+            _finish(folder, evaluation, _judge(network, evaluation, budget, bar))
     return load(folder)
 
 
@@ -409,13 +450,14 @@ def load(path: str | Path) -> Run:
     recipe = _read_recipe(folder, config)
     if config["status"] != "complete":
         raise RunError(f"{folder} is unfinished: {resume_hint(folder)}")
+    network = _read_model(folder, config)
     return Run(
         recipe,
         config["engine"],
-        _read_model(folder, config),
+        network,
         config["seconds"],
         Evaluation.from_json(_read_result(folder, config, "evaluation")),
-        _read_proof(folder, config),
+        _read_proof(folder, config, network),
         tuple(_read_metrics(folder)),
         folder,
         _read_origin(folder, recipe),
@@ -561,7 +603,8 @@ def _finish(folder: Path, evaluation: Evaluation, proof: Verdict | None) -> Run:
     config = _read_config(folder)
     hashes = {"evaluation_sha256": _write_result(folder, "evaluation", evaluation.to_json())}
     if isinstance(proof, Proved):
-        files.write_json(folder / "certificate.json", proof.certificate.to_json())
+        document = proof.certificate.to_json()
+        hashes["certificate_sha256"] = _write_result(folder, "certificate", document)
     else:
         files.guard(folder, (folder / "certificate.json").unlink, missing_ok=True)
     if proof is not None:
@@ -687,7 +730,7 @@ def _verdict_card(proof: Verdict | None) -> str:
             f"**Refuted**: it is wrong for {operands}, read as numbers of {proof.digits} digits, "
             f"where it answers {proof.answered} and not {proof.expected}."
         )
-    return "**Undecided**: neither a proof for all lengths nor a wrong answer was found."
+    return "**Undecided**: neither proved nor refuted for all lengths."
 
 
 # Reading -----------------------------------------------------------------------------
@@ -721,8 +764,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
         needed.update(seconds=(int, float), weights_sha256=str)
     if config.get("status") == "complete":
         needed.update(evaluation_sha256=str)
-        if "proof_sha256" in config:
-            needed.update(proof_sha256=str)
+        optional = ("proof_sha256", "certificate_sha256")
+        needed.update({key: str for key in optional if key in config})
     with files.reading(path):
         for key, kind in needed.items():
             files.require(isinstance(config.get(key), kind), f"{key} is missing or wrong")
@@ -841,12 +884,23 @@ def _read_result(folder: Path, config: Mapping[str, Any], name: str) -> dict[str
         return json.loads(data)
 
 
-def _read_proof(folder: Path, config: Mapping[str, Any]) -> Verdict | None:
+def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Verdict | None:
+    """The verdict on a network; None where there is none, or a proof without its certificate."""
     if "proof_sha256" not in config:
         return None
     document = _read_result(folder, config, "proof")
     with files.reading(folder / "proof.json"):
-        certificate = read_certificate(folder) if document["verdict"] == "proved" else None
+        if document["verdict"] != "proved":
+            return verdict.from_json(document, None)
+    if not (folder / "certificate.json").exists():
+        return None
+    values = _read_result(folder, config, "certificate")
+    with files.reading(folder / "certificate.json"):
+        certificate = from_json(values)
+        about = certificate.task, certificate.activation, certificate.weights_sha256
+        ours = network.task.text, network.activation, network.digest()
+        files.require(about == ours, "it is about another network")
+    with files.reading(folder / "proof.json"):
         return verdict.from_json(document, certificate)
 
 
@@ -876,6 +930,13 @@ def read_certificate(folder: Path) -> Certificate:
     Raises `RunError` where there is none, or something else.
     """
     path = folder / "certificate.json"
+    if not path.exists():
+        what = (
+            "it has no certificate.json: only a proved run has"
+            if folder.is_dir()
+            else ("there is no such folder")
+        )
+        raise RunError(f"{folder} cannot be checked: {what}")
     data = files.read_bytes(path)
     with files.reading(path):
         return from_json(json.loads(data))

@@ -285,13 +285,13 @@ def smallest_margin(network: Network, lower: Array, upper: Array, outputs: Numbe
     if W.by.size == 1:
         sign = np.where(outputs == 1, 1.0, -1.0)
         return float((sign * read_out(W, c)[:, 0] - (r @ np.abs(W.Why))[:, 0]).min())
-    smallest = np.inf
+    smallest: list[float] = []
     for y in np.unique(outputs):
         others = np.arange(W.by.size) != y
         pairs, bias = W.Why[:, [y]] - W.Why[:, others], W.by[y] - W.by[others]
         some = outputs == y
-        smallest = min(smallest, float((c[some] @ pairs + bias - r[some] @ np.abs(pairs)).min()))
-    return smallest
+        smallest.append(float((c[some] @ pairs + bias - r[some] @ np.abs(pairs)).min()))
+    return float(np.min(smallest))  # which, unlike Python's, passes on what is not a number
 
 
 def certificate(network: Network, boxes: Boxes) -> BoxCertificate:

@@ -88,6 +88,8 @@ class Model:
             start = 8 + int.from_bytes(data[:8], "little")
             header = json.loads(data[8:start])
             facts = json.loads(header.pop("__metadata__")["carrynet"])
+            if not all(type(facts[key]) is str for key in ("task", "activation")):
+                raise ValueError("its task or activation is not text")
             (kind,) = {entry["dtype"] for entry in header.values()}
             code, dtype = {"F32": ("f", "float32"), "F64": ("d", "float64")}[kind]
             arrays: dict[str, Any] = {}
@@ -95,8 +97,10 @@ class Model:
                 first, end = entry["data_offsets"]
                 numbers = [x for (x,) in struct.iter_unpack(f"<{code}", data[start:][first:end])]
                 *rows, width = entry["shape"]
-                if len(numbers) != prod(entry["shape"]) or len(rows) > 1:
-                    raise ValueError(name)
+                flat = name in ("bh", "by")
+                good = _whole(width) and all(map(_whole, rows)) and len(rows) == (not flat)
+                if not good or len(numbers) != prod(entry["shape"]):
+                    raise ValueError(f"{name} has the wrong shape")
                 arrays[name] = (
                     [numbers[i : i + width] for i in range(0, len(numbers), width)]
                     if rows
@@ -148,9 +152,9 @@ class _Claim:
         """The theorem in words."""
         return (
             f"For the task {self.task}, the network with these weights, begun at h = 0, answers "
-            "every word of symbols of every length as the task's machine does, in exact "
-            "arithmetic and in any other whose error in each hidden unit at each step is at most "
-            f"{self.tolerance!r}."
+            "every word of symbols of every length as the task's machine does: in exact "
+            "arithmetic, in that of the weights' own type, and in any other whose error in each "
+            f"hidden unit at each step is at most {self.tolerance!r} and whose readout is exact."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -251,7 +255,9 @@ def from_json(document: Any) -> Certificate:
     _require(isinstance(document, Mapping), "it is not a table")
     _require(document.get("format") == FORMAT, f"its format is not {FORMAT}")
     version = document.get("version")
-    _require(version == VERSION, f"it has version {shorten(version)}, not {VERSION}")
+    _require(
+        version == VERSION and _whole(version), f"it has version {shorten(version)}, not {VERSION}"
+    )
     kind = KINDS.get(str(document.get("method")))
     if kind is None:
         raise InputError(f"not a certificate: its method is not one of {', '.join(KINDS)}")

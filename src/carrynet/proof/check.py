@@ -15,13 +15,20 @@ For boxes [l, u], with f monotone and W+ and W- the positive and negative parts 
 
 The claim is to hold for the arithmetic that networks are run in, and not for real numbers
 only.  So `slack` must be no less than the rounding errors of one step in the model's type,
-and the smallest margin than those of a readout.  For a sum of n products in any order
-(Higham 2002, section 3.1), eps = 2^-24 or 2^-53, and an activation good to 8 eps, they are
+and the smallest margin than those of a readout.  For a sum of n terms in any order (Higham 2002,
+sections 2.1 and 3.1), eps = 2^-24 or 2^-53, g(n) = n eps / (1 - n eps), eta the smallest normal
+number, and an activation good to 8 eps, they are
 
-    (H + X + 4) eps (|h| |Whh| + |x| |Wxh| + |bh|) max f' + 8 eps max(|h|, 1)
-    (H + 4) eps (|h| |Why| + |by|)                 twice that where two logits are compared
+    (g(n) s + 2 n eta) max f' + 8 eps max(|h|, 1)
+        n = H + X + 4, s = |h| |Whh| + |x| |Wxh| + |bh|
+    2 (g(n) s + 2 n eta)
+        n = H + 4,     s = |h| |Why| + |by|
+
+the latter twice, since two logits may be compared.  That holds where nothing overflows: so 2 s
+must be a number of the type.  eta covers underflow, gradual or to zero.
 """
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -36,6 +43,8 @@ from carrynet.tasks import Task
 
 PRECISION = 80  # bits of the balls
 EPSILON = {"float32": -24, "float64": -53}  # as powers of two
+SMALLEST = {"float32": -126, "float64": -1022}
+LARGEST = {"float32": 127, "float64": 1023}
 
 Watch = Callable[[int, int], None]
 """Told how many regions are checked, out of how many."""
@@ -152,6 +161,13 @@ def _check_model(model: Model, task: Task) -> None:
     rows = (*model.Wxh, *model.Whh, model.bh, *model.Why, model.by)
     finite = all(isfinite(w) for row in rows for w in row)
     require(finite, "the model's weights are not all finite")
+    code = {"float32": "f", "float64": "d"}[model.dtype]
+    for row in rows:
+        try:
+            kept = struct.unpack(f"{len(row)}{code}", struct.pack(f"{len(row)}{code}", *row))
+        except (struct.error, OverflowError):
+            kept = ()
+        require(kept == tuple(row), f"the model's weights are not numbers of {model.dtype}")
 
 
 def _drives(model: Model, task: Task) -> list[list[arb]]:
@@ -204,19 +220,26 @@ def _check_rounding(
     H, X, eps = len(reach), task.inputs, arb((1, EPSILON[model.dtype]))
     slope = arb(0.25) if model.activation == "sigmoid" else arb(1)
     for k in range(H):
-        size = sum((reach[i] * abs(model.Whh[i][k]) for i in range(H)), arb(abs(model.bh[k])))
-        size += sum(abs(arb(row[k])) for row in model.Wxh)
-        error = (H + X + 4) * eps * size * slope + 8 * eps * reach[k].max(arb(1))
+        size = sum((reach[i] * abs(arb(model.Whh[i][k])) for i in range(H)), abs(arb(model.bh[k])))
+        size += sum((abs(arb(row[k])) for row in model.Wxh), arb(0))
+        error = _rounding(model.dtype, H + X + 4, size) * slope + 8 * eps * reach[k].max(arb(1))
         require(
             slack >= error,
             f"its slack does not cover the rounding of {model.dtype}, {float(error.upper()):.1e}",
         )
     for y in range(task.neurons):
-        size = sum((reach[i] * abs(model.Why[i][y]) for i in range(H)), arb(abs(model.by[y])))
+        size = sum((reach[i] * abs(arb(model.Why[i][y])) for i in range(H)), abs(arb(model.by[y])))
         require(
-            margin >= 2 * (H + 4) * eps * size,
+            margin >= 2 * _rounding(model.dtype, H + 4, size),
             f"its smallest margin does not cover the rounding of {model.dtype}",
         )
+
+
+def _rounding(dtype: str, count: int, size: arb) -> arb:
+    """A bound on the error of a sum of `count` terms whose magnitudes add up to `size`."""
+    require(2 * size < arb((1, LARGEST[dtype])), f"sums may overflow {dtype}")
+    eps = arb((1, EPSILON[dtype]))
+    return count * eps / (1 - count * eps) * size + 2 * count * arb((1, SMALLEST[dtype]))
 
 
 def _logit(p: arb) -> arb:

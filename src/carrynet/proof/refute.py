@@ -58,6 +58,11 @@ def by_long_words(network: Network) -> Refutation | None:
     return _first_wrong(network, _beam) or _first_wrong(network, _chains)
 
 
+def by_words(network: Network, words: list[list[int]]) -> Refutation | None:
+    """A wrong word among some, shortened."""
+    return _first_wrong(network, lambda network: iter(words))
+
+
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
 def _first_wrong(

@@ -10,14 +10,14 @@ certificate by `check`.  The first three always do the same work; only the last,
 take long, looks at the clock.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 from types import MappingProxyType
 
 import numpy as np
 
-from carrynet.cells import Array
+from carrynet.cells import Array, quiet
 from carrynet.engines.reference import in_one_thread
 from carrynet.evaluation import work
 from carrynet.network import Network
@@ -54,8 +54,18 @@ def model(network: Network) -> Model:
 
 
 @in_one_thread
-def prove(network: Network, *, budget: float = BUDGET, watch: Watch | None = None) -> Verdict:
-    """Decide whether a network is right for words of every length, if that can be done."""
+@quiet
+def prove(
+    network: Network,
+    *,
+    budget: float = BUDGET,
+    watch: Watch | None = None,
+    suspect: Sequence[int] | None = None,
+) -> Verdict:
+    """Decide whether a network is right for words of every length, if that can be done.
+
+    `suspect` is a word that the network is known or thought to answer wrongly, if there is one.
+    """
     started = monotonic()
     tell = watch or (lambda step: None)
     tried: list[str] = []
@@ -70,6 +80,10 @@ def prove(network: Network, *, budget: float = BUDGET, watch: Watch | None = Non
         return replace(_refuted(network, refutation), seconds=monotonic() - started)
     length = refute.exhaustive_length(network)
     tried.append(f"short words: all of up to {length} symbols are right")
+    if suspect is not None:
+        refutation = refute.by_words(network, [list(suspect)])
+        if refutation is not None:
+            return replace(_refuted(network, refutation), seconds=monotonic() - started)
     tell("boxes")
     found = _by_boxes(network)
     if found is None:
@@ -150,14 +164,23 @@ def _smallest_slack(network: Network) -> float:
 
 def rounding(network: Network, reach: Array) -> tuple[float, float]:
     """What one step and one readout may be off by, for |h| <= reach (H,); see `check`."""
-    W = [np.abs(w.astype(np.float64)) for w in network.weights]
-    Wxh, Whh, bh, Why, by = W
-    eps = float(np.finfo(network.dtype).eps) / 2
-    slope = 0.25 if network.activation == "sigmoid" else 1.0
-    terms = network.hidden + network.task.inputs + 4
-    step = terms * eps * (reach @ Whh + Wxh.sum(0) + bh) * slope + 8 * eps * np.maximum(reach, 1)
-    readout = 2 * (network.hidden + 4) * eps * (reach @ Why + by)
+    Wxh, Whh, bh, Why, by = (np.abs(w.astype(np.float64)) for w in network.weights)
+    kind = np.finfo(network.dtype)
+    eps, slope = float(kind.eps) / 2, 0.25 if network.activation == "sigmoid" else 1.0
+
+    def of_sums(count: int, size: Array) -> Array:
+        return count * eps / (1 - count * eps) * size + 2 * count * float(kind.tiny)
+
+    count = network.hidden + network.task.inputs + 4
+    step = of_sums(count, reach @ Whh + Wxh.sum(0) + bh) * slope + 8 * eps * np.maximum(reach, 1)
+    readout = 2 * of_sums(network.hidden + 4, reach @ Why + by)
     return 1.000001 * float(step.max()), 1.000001 * float(readout.max())
+
+
+def accepts(network: Network, certificate: Certificate, tell: Watch = lambda step: None) -> bool:
+    """Whether the checker accepts a certificate for a network."""
+    tried: list[str] = []
+    return _checked(network, certificate.method, certificate, tried, tell) is not None
 
 
 def _checked(

@@ -56,10 +56,12 @@ def _advice(run: Run) -> str:
 def proof(verdict: Verdict, task: Task) -> str:
     """A verdict: what is known of numbers of any length."""
     if isinstance(verdict, Proved):
+        # of trees, the slack is what was asked for; they may hold with more
+        least = "up to " if verdict.method == "boxes" else "at least up to "
         return (
             f"proved      right for numbers of any length: {verdict.regions} regions, "
             f"smallest margin {verdict.margin:.2f},\n"
-            f"            with errors of up to {verdict.slack:.2g} in every unit at every step; "
+            f"            with errors of {least}{verdict.slack:.2g} in every unit at every step; "
             f"checked, {verdict.seconds:.2f} s"
         )
     if isinstance(verdict, Refuted):
@@ -68,7 +70,11 @@ def proof(verdict: Verdict, task: Task) -> str:
         wrong = task.equation.format(*operands, answer=answer)
         where = f"wrong at digit {verdict.position:,} of {verdict.digits:,}"
         shortest = "a shortest counterexample" if verdict.shortest else "it may not be the shortest"
-        return f"REFUTED     {wrong}, right is {right}\n            ({where}; {shortest})"
+        if verdict.answered == verdict.expected:  # by chance: there the logit is not a number
+            wrong = f"{wrong}, but with a digit that is not a number"
+        else:
+            wrong = f"{wrong}, right is {right}"
+        return f"REFUTED     {wrong}\n            ({where}; {shortest})"
     tried = "\n            ".join(verdict.tried)
     return f"undecided   neither proved nor refuted for numbers of any length:\n            {tried}"
 
@@ -158,7 +164,13 @@ def automaton(extraction: Extraction, comparison: Comparison, task: Task) -> str
             f"{state} is {task.memory} {name}"
             for state, name in zip(machine.states, comparison.names, strict=True)
         )
-        return "\n".join([*lines, "", f"compared    the same machine as the task's: {names}"])
+        return "\n".join(
+            [
+                *lines,
+                "",
+                f"compared    as far as it was tested, the same machine as the task's: {names}",
+            ]
+        )
     word = " ".join(machine.symbols[a] for a in comparison.word)
     length = f"{len(comparison.word):,}"
     asked = "wrong" if comparison.confirmed else "right, unlike its machine"
