@@ -41,8 +41,8 @@ export function automaton(scene, say, signal) {
       name === null ? null : s("text", { class: "holds", x, y: y + 17 }, `${say(`memory.${task.memory}`)} ${name}`)));
   });
   const tall = Math.min(LABELS + 1, Math.max(...[...edges.values()].map((e) => e.symbols.length))) * LINE;
-  const wide = ring + 120, high = count <= 2 ? tall + 150 : ring + tall + 110;
-  const low = count <= 2 ? tall + 110 : high;
+  const wide = ring + 120, high = count <= 2 ? tall + 108 : ring + tall + 110;
+  const low = count <= 2 ? Math.max(60, tall / 2 + 60) : high;
   const svg = s("svg", { class: "automaton", viewBox: `${-wide} ${-high} ${2 * wide} ${high + low}`, width: Math.min(2 * wide * 1.15, 1000), role: "img", style: "margin:0 auto" },
     s("defs", {}, s("marker", { id: marker, viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 9, markerHeight: 9, orient: "auto", markerUnits: "userSpaceOnUse" }, s("path", { class: "head", d: "M0 0 10 5 0 10z" }))),
     s("path", { d: startArrow(places[0], count), "marker-end": `url(#${marker})` }),
@@ -83,6 +83,6 @@ function loop([x, y], count, lines) {
   const turn = count <= 2 ? -Math.PI / 2 : Math.atan2(y, x);
   const at = (angle, distance) => [x + distance * Math.cos(turn + angle), y + distance * Math.sin(turn + angle)];
   const [a, b, c, d] = [at(-0.5, RADIUS), at(0.5, RADIUS), at(-0.62, 3.1 * RADIUS), at(0.62, 3.1 * RADIUS)];
-  const half = (Math.min(lines, LABELS + 1) * LINE) / 2, far = 2.55 * RADIUS + 12 + half * Math.abs(Math.sin(turn)) + 34 * Math.abs(Math.cos(turn));
+  const half = (Math.min(lines, LABELS + 1) * LINE) / 2, far = 2.45 * RADIUS + 8 + half * Math.abs(Math.sin(turn)) + 34 * Math.abs(Math.cos(turn));
   return { d: `M${a}C${c} ${d} ${b}`, at: at(0, far), turn: 0 };
 }

@@ -31,7 +31,7 @@ export function calculator(scene, say, signal) {
   const equation = h("p", { class: "equation", "aria-live": "polite" });
   const outcome = h("p", { class: "outcome" });
   const sum = h("div", { class: "sum" });
-  const column = h("div", { class: "column" });
+  const facts = h("div", { class: "facts-of-column" }), units = h("div", { class: "units-of-column" });
   const controls = player(scene, say, signal);
 
   scene.follow(["problem"], () => {
@@ -49,7 +49,8 @@ export function calculator(scene, say, signal) {
   }, signal);
   const draw = () => {
     drawColumns(sum, scene, say);
-    column.replaceChildren(...columnFacts(scene, say));
+    facts.replaceChildren(...columnFacts(scene, say));
+    units.replaceChildren(h("h3", {}, say("column.units")), unitsDrawing(scene.network, unitsNow(scene), say));
   };
   scene.follow(["problem", "position"], draw, signal);
   watchWidth(sum, draw, signal);
@@ -63,7 +64,7 @@ export function calculator(scene, say, signal) {
     h("p", { class: "prose" }, say("calculator.text")),
     h("div", { class: "card" },
       h("div", { class: "numbers" }, row, h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits")), digits)),
-      message, equation, outcome, controls.element, sum, column),
+      message, equation, outcome, controls.element, h("div", { class: "column" }, facts, sum), units),
   ];
 }
 
@@ -92,24 +93,23 @@ function readNumber(field, most, say, message) {
   return problem ? null : BigInt(text);
 }
 
-/** The column that is read: what goes in, the hidden units, what comes out and how surely. */
+const unitsNow = ({ network, work, position }) => (position < 0 ? new Float64Array(network.hidden) : work.steps[position].h);
+
+/** The column that is read: what goes in, what the network holds, what it says and how surely. */
 function columnFacts(scene, say) {
-  const { task, network, work, position } = scene;
-  if (position < 0) return [h("p", { class: "prose" }, say("column.none")), unitsDrawing(network, new Float64Array(network.hidden), say)];
+  const { task, work, position } = scene;
+  if (position < 0) return [h("p", { class: "prose" }, say("column.none"))];
   const step = work.steps[position], states = work.states, memory = say(`memory.${task.memory}`);
   const holds = (t) => `${memory} ${task.states[states[t]]}`;
   const said = task.outputs[step.output];
   return [
-    h("div", {},
-      h("h3", {}, say("column.title", { t: position + 1 })),
-      h("dl", {},
-        h("dt", {}, say("column.reads")), h("dd", {}, task.symbols[step.symbol].replaceAll(",", " ")),
-        h("dt", {}, say("column.held")), h("dd", {}, holds(position)),
-        h("dt", {}, say("column.says")), h("dd", { class: step.right ? "" : "bad" }, step.right ? said : `${said} ✗ ${say("column.wrong", { right: task.outputs[step.expected] })}`),
-        h("dt", {}, say("column.after")), h("dd", {}, holds(position + 1)),
-        h("dt", { title: say("column.margin.help") }, say("column.margin")), h("dd", { class: step.margin > 0 ? "" : "bad" }, step.margin.toFixed(2)),
-      )),
-    h("div", {}, h("h3", {}, say("column.units")), unitsDrawing(network, step.h, say)),
+    h("h3", {}, say("column.title", { t: position + 1 })),
+    h("dl", {},
+      h("dt", {}, say("column.reads")), h("dd", {}, task.symbols[step.symbol].replaceAll(",", " ")),
+      h("dt", {}, say("column.held")), h("dd", {}, holds(position)),
+      h("dt", {}, say("column.says")), h("dd", { class: step.right ? "" : "bad" }, step.right ? said : `${said} ✗ ${say("column.wrong", { right: task.outputs[step.expected] })}`),
+      h("dt", {}, say("column.after")), h("dd", {}, holds(position + 1)),
+      h("dt", { title: say("column.margin.help") }, say("column.margin")), h("dd", { class: step.margin > 0 ? "" : "bad" }, step.margin.toFixed(2))),
   ];
 }
 

@@ -1,7 +1,6 @@
 // How it learned, and up to which length it was tested.
 
 import { axisBottom, axisLeft } from "d3-axis";
-import { format } from "d3-format";
 import { scaleLinear, scaleLog } from "d3-scale";
 import { select } from "d3-selection";
 import { line } from "d3-shape";
@@ -21,7 +20,7 @@ export function curve(scene, say, signal) {
   const { metrics, stages = [], snapshots } = scene.subject;
   if (!metrics.problem.length) return [h("p", { class: "prose" }, say("curve.none"))];
   const { problem, error, right, stage } = metrics, last = problem.at(-1);
-  const percent = format(".0%"), ends = [error[0], error.at(-1)].map((e) => e.toPrecision(2));
+  const ends = [error[0], error.at(-1)].map((e) => e.toPrecision(2));
 
   const draw = (width) => {
     const left = 58, plot = { upper: 220, lower: 110, gap: 40, top: 26 }, height = plot.top + plot.upper + plot.gap + plot.lower + 44;
@@ -41,8 +40,8 @@ export function curve(scene, say, signal) {
     axis(svg, axisLeft(share).ticks(3, "%"), left, 0);
     axis(svg, axisBottom(x).ticks(ticks, "~s"), 0, below + plot.lower);
     svg.append(
-      s("text", { x: left + 8, y: plot.top + plot.upper - 8 }, say("curve.error")),
-      s("text", { x: left + 8, y: below + plot.lower - 8 }, say("curve.right")),
+      s("text", { x: width - 24, y: plot.top + 14, "text-anchor": "end" }, say("curve.error")),
+      s("text", { x: width - 24, y: below + plot.lower - 10, "text-anchor": "end" }, say("curve.right")),
       s("text", { x: width - 14, y: height - 6, "text-anchor": "end" }, say("curve.problems")),
       s("path", { class: "curve", stroke: "var(--s1)", d: line((_, i) => x(problem[i]), (e) => y(Math.max(e, 1e-9)))(error) }),
       s("path", { class: "curve", stroke: "var(--s0)", d: line((_, i) => x(problem[i]), (r) => share(r))(right) }),
@@ -57,7 +56,7 @@ export function curve(scene, say, signal) {
     svg.append(marker);
     return svg;
   };
-  return [h("p", { class: "prose" }, say("curve.text")), h("div", { class: "card" }, drawn(draw, signal)), h("p", { class: "hint" }, `${percent(right.at(-1))} · ${ends[1]}`)];
+  return [h("p", { class: "prose" }, say("curve.text")), h("div", { class: "card" }, drawn(draw, signal))];
 }
 
 /** Where the true share lies with 95 % confidence (Wilson 1927). */
@@ -78,7 +77,7 @@ export function lengths(scene, say, signal) {
   const colours = { exhaustive: "var(--ink)", uniform: "var(--s0)", chains: "var(--s1)" };
 
   const draw = (width) => {
-    const left = 62, top = 34, height = 320, bottom = height - 46, right = width - 16;
+    const left = 62, top = 34, height = 270, bottom = height - 46, right = width - 16;
     const x = scaleLog([1, longest * 3], [left, right]).base(2);
     const y = scaleLinear([Math.min(0.9, Math.floor(worst * 20) / 20), 1], [bottom, top]);
     const svg = s("svg", { width, height, role: "img", "aria-label": rows.map((row) => say("lengths.row", { ...row, kind: say(`lengths.${row.kind}`) })).join("; ") });

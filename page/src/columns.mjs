@@ -1,13 +1,21 @@
 // A problem in column form, the least significant column on the right, shown up to some column.
 
-import { h } from "./dom.mjs";
+import { h, s } from "./dom.mjs";
+
+const ICONS = {
+  first: "M3 3h2v10H3zM13 3v10L6 8z", previous: "M11 3v10L4 8z", play: "M4 2.5v11L13.5 8z",
+  pause: "M4 3h3v10H4zM9 3h3v10H9z", next: "M5 3v10l7-5z", last: "M11 3h2v10h-2zM3 3v10l7-5z",
+};
+
+/** A picture for a button. */
+export const icon = (name) => s("svg", { class: "icon", viewBox: "0 0 16 16", width: 18, height: 18, "aria-hidden": "true" }, s("path", { d: ICONS[name] }));
 
 const DIGITS = "0123456789abcdef";
 
 /** Draw the columns of `scene.work` into an element, as many as it has room for. */
 export function drawColumns(element, scene, say) {
   const { task, work, position } = scene, { steps, states } = work;
-  const narrow = element.clientWidth < 560, label = narrow ? 92 : 150, width = narrow ? 27 : 36;
+  const narrow = element.clientWidth < 560, label = narrow ? 64 : 120, width = narrow ? 27 : 36;
   const room = Math.max(4, Math.floor((element.clientWidth - label) / width) - 1);
   const most = Math.min(room, steps.length);
   // the window of columns around the one that is read: [from, from + most)
@@ -42,28 +50,28 @@ export function drawColumns(element, scene, say) {
   element.replaceChildren(h("table", { "aria-label": say("table.label") }, h("tbody", {}, rows)));
 }
 
-/** Play, step and scrub through a problem. */
-export function player(scene, say, signal) {
+/** Play, step and scrub through a problem; playing ends at column `until`, or with the last. */
+export function player(scene, say, signal, until = Infinity) {
   let timer = null, speed = 4;
   const stop = () => {
     clearInterval(timer);
     timer = null;
-    play.textContent = "▶";
+    play.replaceChildren(icon("play"));
     play.setAttribute("aria-label", say("play"));
   };
   const start = () => {
-    if (scene.position >= scene.work.steps.length - 1) scene.go(-1);
+    if (scene.position >= Math.min(until, scene.work.steps.length - 1)) scene.go(-1);
     clearInterval(timer);
     timer = setInterval(() => {
       scene.go(scene.position + 1);
-      if (scene.position >= scene.work.steps.length - 1) stop();
+      if (scene.position >= Math.min(until, scene.work.steps.length - 1)) stop();
     }, 1000 / speed);
-    play.textContent = "❚❚";
+    play.replaceChildren(icon("pause"));
     play.setAttribute("aria-label", say("pause"));
   };
-  const act = (name, text, action) =>
-    h("button", { class: "round", "aria-label": say(name), title: say(name), onclick: () => { stop(); action(); } }, text);
-  const play = h("button", { class: "round primary", "aria-label": say("play"), onclick: () => (timer ? stop() : start()) }, "▶");
+  const act = (name, action) =>
+    h("button", { class: "round", "aria-label": say(name), title: say(name), onclick: () => { stop(); action(); } }, icon(name));
+  const play = h("button", { class: "round primary", "aria-label": say("play"), onclick: () => (timer ? stop() : start()) }, icon("play"));
   const scrub = h("input", { type: "range", class: "scrub", min: 0, "aria-label": say("position"), oninput: () => { stop(); scene.go(+scrub.value - 1); } });
   const pace = h("input", { type: "range", min: 1, max: 30, value: speed, "aria-label": say("speed"),
     oninput: () => {
@@ -82,8 +90,8 @@ export function player(scene, say, signal) {
   scene.addEventListener("problem", stop, { signal });
   signal.addEventListener("abort", stop);
   const element = h("div", { class: "player" },
-    act("first", "⏮", () => scene.go(-1)), act("previous", "◀", () => scene.go(scene.position - 1)), play,
-    act("next", "▶▏", () => scene.go(scene.position + 1)), act("last", "⏭", () => scene.go(Infinity)),
+    act("first", () => scene.go(-1)), act("previous", () => scene.go(scene.position - 1)), play,
+    act("next", () => scene.go(scene.position + 1)), act("last", () => scene.go(Infinity)),
     scrub, h("label", { class: "speed" }, say("speed"), pace), count);
   return { element, start, stop };
 }

@@ -58,6 +58,6 @@ export class Scene extends EventTarget {
 }
 
 function firstProblem(task) {
-  const known = { add: [118n, 8n, 45n, 7n], subtract: [118n, 8n], compare: [118n, 126n], multiply_by: [42n] };
+  const known = { add: [118n, 45n, 8n, 7n], subtract: [118n, 8n], compare: [118n, 126n], multiply_by: [42n] };
   return known[task.family].slice(0, task.operands);
 }

@@ -116,15 +116,16 @@ export function train(scene, say, signal, look) {
     mapped = now.updates;
     paintMap(canvas, map);
     const pairs = map.size ** 2;
-    done = map.right === pairs;
-    count.textContent = done ? say("train.done", { pairs }) : say("errors.count", { right: map.right, pairs });
-    count.className = done ? "big good" : "big";
+    if (map.right === pairs && !done && running) toggle(); // it has learned all that can be seen here
+    done ||= map.right === pairs;
+    count.textContent = map.right === pairs ? say("train.done", { pairs }) : say("errors.count", { right: map.right, pairs });
+    count.className = map.right === pairs ? "big good" : "big";
   }
 
   function drawTrace() {
     const context = trace.getContext("2d"), { width, height } = trace, style = getComputedStyle(trace);
-    const last = metrics.problem.at(-1), low = Math.log10(1e-3), high = Math.log10(Math.max(...metrics.error, 1));
-    const at = (e) => height - 6 - ((Math.log10(Math.max(e, 1e-3)) - low) / (high - low)) * (height - 12);
+    const last = metrics.problem.at(-1), low = Math.log10(1e-4), high = Math.log10(Math.max(...metrics.error, 1));
+    const at = (e) => height - 6 - ((Math.log10(Math.max(e, 1e-4)) - low) / (high - low)) * (height - 12);
     context.clearRect(0, 0, width, height);
     context.strokeStyle = style.getPropertyValue("--s1");
     context.lineWidth = 3;

@@ -41,7 +41,7 @@ function refuted(scene, say, signal, found, tries) {
   const { task } = scene, operands = found.operands.map(BigInt), own = new Scene(scene.subject);
   own.pose(operands, found.digits);
   own.go(Math.max(-1, found.position - 20)); // of a long one, the way to the error
-  const sum = h("div", { class: "sum" }), controls = player(own, say, signal);
+  const sum = h("div", { class: "sum" }), controls = player(own, say, signal, found.position);
   const draw = () => drawColumns(sum, own, say);
   own.follow(["position"], draw, signal);
   watchWidth(sum, draw, signal);
@@ -49,7 +49,7 @@ function refuted(scene, say, signal, found, tries) {
   const seen = new IntersectionObserver((entries) => {
     if (!entries[0].isIntersecting) return;
     seen.disconnect();
-    if (still) own.go(Infinity);
+    if (still) own.go(found.position);
     else controls.start();
   });
   seen.observe(sum);
@@ -58,7 +58,7 @@ function refuted(scene, say, signal, found, tries) {
   return [
     h("h1", { class: "bad" }, say("refuted.head")),
     h("p", { class: "equation", style: "margin-top:18px" }, task.write(operands, BigInt(found.answered))),
-    h("p", {}, h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), "; ", say("refuted.expected", { expected: name(found.expected) }), "."),
+    h("p", {}, h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), " ", say("refuted.expected", { expected: name(found.expected) })),
     h("p", { class: "prose" }, say("refuted.text", { digits: found.digits, position: found.position + 1, shortest: say(found.shortest ? "refuted.shortest" : "refuted.maybe") })),
     h("div", { class: "card counterexample" }, controls.element, sum),
     tries && h("p", { class: "hint" }, tries),

@@ -41,7 +41,7 @@ export function mount(element, model, options = {}) {
     paint();
   };
   const speak = () => {
-    language = Object.keys(LANGUAGES).find((other) => other !== language);
+    language = LANGUAGES.find((other) => other !== language);
     draw();
     root.querySelector(".language").focus();
   };

@@ -15,7 +15,7 @@ function diverging(value) {
 export function weights(scene, say, signal) {
   const { task, network } = scene, H = network.hidden, Y = task.neurons;
   const shapes = { Wxh: [task.inputs, H], Whh: [H, H], bh: [1, H], Why: [H, Y], by: [1, Y] };
-  const hint = h("p", { class: "hint" }), when = h("p", { class: "prose" }), size = Math.max(5, Math.min(14, Math.floor(420 / H)));
+  const hint = h("p", { class: "hint" }), when = h("p", { class: "prose" }), size = Math.max(3, Math.min(26, Math.floor(660 / H)));
   const canvases = Object.fromEntries(NAMES.map((name) => {
     const [rows, columns] = shapes[name];
     const canvas = pixels(columns, rows, () => [250, 250, 250], { role: "img", style: `width:${columns * size}px;max-width:100%` });

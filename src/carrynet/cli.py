@@ -159,8 +159,17 @@ def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
         sys.exit(INTERRUPTED)
     except Diverged as error:
         raise Diverged(f"{error} (the last good state is in {folder})") from None
+    _write_page(run)
     _print(run.to_json() if as_json else text.summary(run))
     _exit(run.right)
+
+
+def _write_page(run: "Run") -> None:
+    """Let the page in a run's folder show the run as it is now."""
+    from carrynet.report import page
+
+    assert run.path is not None
+    page.write(run, run.path / page.NAME)
 
 
 @cli.command()
@@ -272,6 +281,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
     if digits is not None:
         evaluation.count_problems(loaded.network.task, digits)  # too many are refused at once
     proved = runs.prove(loaded, budget=budget)
+    _write_page(proved)
     network, found, bounded = proved.network, proved.proof, None
     assert found is not None
     code = {"proved": 0, "refuted": 1, "undecided": 3}[found.verdict]
@@ -281,7 +291,9 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
         code = 0 if bounded.right == bounded.pairs else 1
         if bounded.wrong is not None:
             word = network.task.encode(bounded.wrong, digits)
-            found = runs.prove(proved, budget=0, suspect=word).proof or found
+            proved = runs.prove(proved, budget=0, suspect=word)
+            found = proved.proof or found
+            _write_page(proved)
     if as_json:
         document = {"run": str(proved.path), "proof": verdict.to_json(found)}
         _print(document if digits is None else {**document, "bounded": bounded and vars(bounded)})
@@ -326,15 +338,15 @@ def check(run: Path | None, as_json: bool) -> None:
     "--out", type=click.Path(path_type=Path), help="File to write.  [default: report.html in RUN]"
 )
 def report(run: Path | None, show: bool, out: Path | None) -> None:
-    """Write the page of a run: one file of HTML, to look inside the network."""
+    """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
     from carrynet.report import page
 
     loaded = _load(run)
     assert loaded.path is not None
-    written = page.write(loaded, out or loaded.path / "report.html")
+    written = page.write(loaded, out or loaded.path / page.NAME)
     _print(str(written))
     if show and click.launch(written.resolve().as_uri()):
-        raise InputError(f"no browser could be started: open {written} with one")
+        raise InputError(f"no browser could be started: open {written} in one")
 
 
 @cli.command()

@@ -10,7 +10,7 @@
     README.md           the model card
     origin.safetensors  the weights that training began with, where they were not random
     snapshots.safetensors    the weights at some moments of the training
-    report.html         the page to look inside, where it was asked for
+    report.html         the page to look inside, written by the command line
     checkpoint.safetensors   where an unfinished training stands
 
 Every file but `metrics.jsonl` is written under another name and then renamed,
@@ -892,7 +892,7 @@ def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Ve
     with files.reading(folder / "proof.json"):
         if document["verdict"] != "proved":
             return verdict.from_json(document, None)
-    if not (folder / "certificate.json").exists():
+    if "certificate_sha256" not in config or not (folder / "certificate.json").exists():
         return None
     values = _read_result(folder, config, "certificate")
     with files.reading(folder / "certificate.json"):

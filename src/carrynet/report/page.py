@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from carrynet.runs import Run
 
 FORMAT, VERSION = "carrynet-page", 1
+NAME = "report.html"
+"""What the page is called in a run's folder."""
 MOST_REGIONS = 600
 """More regions than this are not drawn."""
 MOST_BYTES = 300_000

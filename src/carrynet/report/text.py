@@ -12,6 +12,7 @@ from carrynet.evaluation import Evaluation, Exhaustive, Sampled, Worked
 from carrynet.extract import Comparison, Extraction
 from carrynet.mealy import Machine
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
+from carrynet.report import page
 from carrynet.runs import Run, program
 from carrynet.tasks import DIGITS, Task
 
@@ -41,7 +42,10 @@ def summary(run: Run) -> str:
     if run.proof is not None:
         lines += ["", proof(run.proof, run.network.task)]
     if run.path is not None:
-        lines += ["", f"run         {run.path}", f"next        {_advice(run)}"]
+        lines += ["", f"run         {run.path}"]
+        if (run.path / page.NAME).exists():
+            lines.append(f"page        {run.path / page.NAME}")
+        lines.append(f"next        {_advice(run)}")
     return "\n".join(lines)
 
 

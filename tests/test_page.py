@@ -1,0 +1,134 @@
+"""The page's one file: what it holds, and that nothing in it can become markup."""
+
+import base64
+import json
+import re
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.numpy
+
+import carrynet as cn
+from carrynet import runs
+from carrynet.network import Network
+from carrynet.proof.certificate import from_json
+from carrynet.report import page
+
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;\"'"
+STRINGS = Path(__file__).parents[1] / "page" / "src" / "strings.json"
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and the text of each script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script" and self.scripts:
+            self.scripts[-1] += data
+
+
+@pytest.fixture(scope="module")
+def proved() -> cn.Run:
+    return cn.train("certified", hidden=32)
+
+
+def model_in(text: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Elements(text).scripts[0])
+    return document
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(proved: cn.Run) -> None:
+    text = page.html(proved)
+    assert len(text.encode()) < 600_000
+    elements = Elements(text)
+    assert [tag for tag, _ in elements.tags].count("script") == 2
+    for tag, attributes in elements.tags:
+        assert not {"src", "href"} & attributes.keys(), tag
+    policy = next(a["content"] for _, a in elements.tags if "http-equiv" in a)
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert not re.search(r"""(?:fetch\(|XMLHttpRequest|import\(["']http|src=["']http)""", text)
+
+
+def test_the_model_holds_the_runs_own_files(proved: cn.Run) -> None:
+    model = model_in(page.html(proved))
+    tensors = safetensors.numpy.load(base64.b64decode(model["model"]))
+    again = Network(
+        proved.network.task, model["activation"], type(proved.network.weights)(**tensors)
+    )
+    assert again.digest() == proved.network.digest() == model["about"]["weights_sha256"]
+    assert model["proof"]["verdict"] == "proved"
+    assert isinstance(proved.proof, cn.Proved)
+    certificate = from_json(json.loads(zlib.decompress(base64.b64decode(model["certificate"]))))
+    assert certificate == proved.proof.certificate
+    assert model["evaluation"] == json.loads(json.dumps(proved.evaluation.to_json()))
+    assert model["metrics"]["problem"][-1] == proved.recipe.problems
+    snapshots = safetensors.numpy.load(base64.b64decode(model["snapshots"]))
+    assert {int(name.split(".")[0]) for name in snapshots} == {s.problem for s in proved.snapshots}
+    regions = model["regions"]
+    assert len(regions["lower"]) == proved.proof.regions
+    assert model["task"]["delta"] == [list(row) for row in proved.network.task.machine.delta]
+
+
+def test_long_integers_of_a_counterexample_are_text(trained: cn.Run) -> None:
+    found = cn.Refuted((2**200, 3), 201, 200, 2**200, 2**200 + 3, False, 0.0)
+    model = model_in(page.html(replace(trained, proof=found)))
+    assert model["proof"]["counterexample"]["operands"] == [str(2**200), "3"]
+    assert model["proof"]["counterexample"]["expected"] == str(2**200 + 3)
+
+
+def test_names_cannot_become_markup(tmp_path: Path, trained: cn.Run) -> None:
+    folder = tmp_path / HOSTILE.replace("/", "-")
+    run = replace(trained, recipe=replace(trained.recipe, name="x" + HOSTILE[:30])).save(folder)
+    text = page.html(run)
+    elements = Elements(text)
+    assert [tag for tag, _ in elements.tags].count("script") == 2
+    assert not any("onerror" in attributes for _, attributes in elements.tags)
+    assert "<img" not in text.replace(page._resource("view.mjs"), "")
+    assert model_in(text)["name"] == folder.name
+
+
+def test_runs_with_less_to_show(tmp_path: Path, adder: Network) -> None:
+    folder = runs.create(tmp_path / "run", runs.importing(adder), origin=adder)
+    model = model_in(page.html(runs.resume(folder, progress=False)))
+    assert model["about"]["command"] is None
+    assert model["metrics"]["problem"] == []
+    assert model["regions"] is not None
+
+
+def test_in_a_notebook_a_run_is_its_page_in_a_sandbox(trained: cn.Run) -> None:
+    shown = trained._repr_html_()
+    ((tag, attributes),) = Elements(shown).tags
+    assert tag == "iframe"
+    assert attributes["sandbox"] == "allow-scripts allow-downloads"
+    assert attributes["srcdoc"] == page.html(trained)
+
+
+def test_both_languages_say_the_same_things() -> None:
+    for key, said in json.loads(STRINGS.read_text(encoding="utf-8")).items():
+        assert said.keys() == {"en", "zh"}, key
+        assert all(said.values()), key
+        filled = [set(re.findall(r"\{(\w+)\}", text)) for text in said.values()]
+        assert filled[0] == filled[1], key
+
+
+def test_the_bundle_holds_its_licences() -> None:
+    text = page._resource("view.mjs")
+    assert "d3-scale" in text.split("*/")[0]
+    assert "Mike Bostock" in text
+    assert "</script" not in text
