@@ -18,7 +18,7 @@ export function paintMap(canvas, map) {
 export function errorMaps(scene, say, signal) {
   const { task, subject } = scene, { snapshots } = subject, digits = digitsOfMap(task), blank = 16;
   const maps = new Array(snapshots.length).fill(null);
-  const canvas = pixels(blank, blank, () => [128, 128, 128], { role: "img" });
+  const canvas = pixels(blank, blank, () => [128, 128, 128], { role: "img", "aria-label": say("errors.busy") });
   const busy = h("div", { class: "busy" }, say("errors.busy"));
   const count = h("p", { class: "big" }), when = h("p", { class: "prose" }), hint = h("p", { class: "hint", "aria-live": "polite" });
   const slider = h("input", { type: "range", class: "wide moment", min: 0, max: snapshots.length - 1, "aria-label": say("errors.moment"), oninput: () => scene.choose(+slider.value) });

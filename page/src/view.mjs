@@ -12,15 +12,20 @@ import { curve, lengths } from "./charts.mjs";
 import { h } from "./dom.mjs";
 import { errorMaps } from "./maps.mjs";
 import { decode } from "./model.mjs";
+import { Network } from "./network.mjs";
 import { Scene } from "./scene.mjs";
 import { space } from "./space.mjs";
 import { LANGUAGES, speaker } from "./strings.mjs";
 import style from "./style.css";
+import { Task } from "./task.mjs";
 import { train } from "./train.mjs";
+import { Trainer } from "./trainer.mjs";
 import { verdict } from "./verdict.mjs";
 import { weights } from "./weights.mjs";
 
 const SECTIONS = { verdict, calculator, errors: errorMaps, curve, lengths, automaton, space, weights, train, about };
+
+export { Network, Task, Trainer };
 
 /**
  * Show a run in an element.
@@ -46,6 +51,7 @@ export function mount(element, model, options = {}) {
     root.querySelector(".language").focus();
   };
   const look = (subject) => {
+    drawing.abort(); // the old views know the old network only
     scene.show(subject);
     draw();
     root.querySelector("h1").scrollIntoView();
@@ -84,5 +90,5 @@ export function mount(element, model, options = {}) {
 const given = globalThis.document?.getElementById("carrynet-model");
 if (given) {
   const place = document.getElementById("carrynet");
-  globalThis.carrynet = { mount, scene: mount(place, JSON.parse(given.textContent)) };
+  globalThis.carrynet = { mount, Network, Task, Trainer, scene: mount(place, JSON.parse(given.textContent)) };
 }
