@@ -39,6 +39,7 @@ def carrynet(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     with pytest.MonkeyPatch.context() as patch, chdir(cwd):
         patch.setenv("COLUMNS", "100")
         patch.setattr(sys, "argv", command)
+        patch.setattr("webbrowser.open", lambda address: address.startswith("file:///"))
         out, errors = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(errors), pytest.raises(SystemExit) as done:
             cli.main()
@@ -448,9 +449,23 @@ def test_prove(proofs: Path, run: str, code: int, line: str) -> None:
     assert document["run"] == run
     assert document["proof"]["verdict"] == run
     after = {file.name: file.read_bytes() for file in (proofs / run).iterdir()}
-    assert before.keys() == after.keys()
+    assert before.keys() | {"report.html"} == after.keys()
     assert before.get("certificate.json") == after.get("certificate.json")
     assert cn.load(proofs / run).to_json()["proof"] == document["proof"]
+
+
+def test_report(proofs: Path, tmp_path: Path) -> None:
+    shutil.copytree(proofs / "proved", tmp_path / "run")
+    done = carrynet("report", "run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"{Path('run') / 'report.html'}\n")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    done = carrynet("report", "run", "--open", "--out", "p.html", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "p.html\n")
+    assert (tmp_path / "p.html").read_text(encoding="utf-8") == page
+    done = carrynet("report", "run", "--out", "no/p.html", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "carrynet: cannot write no/p.html: No such file or directory\n"
 
 
 def test_check(proofs: Path, tmp_path: Path) -> None:

@@ -339,13 +339,15 @@ def check(run: Path | None, as_json: bool) -> None:
 )
 def report(run: Path | None, show: bool, out: Path | None) -> None:
     """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
+    import webbrowser
+
     from carrynet.report import page
 
     loaded = _load(run)
     assert loaded.path is not None
     written = page.write(loaded, out or loaded.path / page.NAME)
     _print(str(written))
-    if show and click.launch(written.resolve().as_uri()):
+    if show and not webbrowser.open(written.resolve().as_uri()):
         raise InputError(f"no browser could be started: open {written} in one")
 
 
