@@ -150,10 +150,12 @@ def test_the_error_map_is_the_evaluation(show: Open) -> None:
     assert opened.locator("#calculator .outcome").inner_text().startswith("Right") == right
 
 
-def test_the_machine_that_it_finds(show: Open, proved: cn.Run, refuted: cn.Run) -> None:
+def test_the_machine_that_it_finds(show: Open, proved: cn.Run) -> None:
     opened = show(proved)
-    assert "It has 2 states, and is the very machine" in opened.locator("#automaton").inner_text()
-    machine = opened.evaluate("(({delta, output}) => ({delta, output}))(carrynet.scene.learned)")
+    expect(opened.locator("#automaton b")).to_have_text(
+        "It has 2 states, and is the very machine of the task."
+    )
+    machine = opened.evaluate("(({delta, output}) => ({delta, output}))(carrynet.scene.machine)")
     assert machine["delta"] == [list(row) for row in proved.network.task.machine.delta]
     assert machine["output"] == [list(row) for row in proved.network.task.machine.output]
 

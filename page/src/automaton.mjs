@@ -1,16 +1,26 @@
 // The machine that the network has learned, with the state that the calculator is in.
 
 import { h, s } from "./dom.mjs";
+import { run } from "./extract.mjs";
 
-const RADIUS = 34, LINE = 17, MOST = 10, LABELS = 4;
+const RADIUS = 34, LINE = 17, LABELS = 4;
+
+/** What a state is called: A to Z, and then by number. */
+export const letter = (q) => (q < 26 ? String.fromCharCode(65 + q) : `S${q}`);
 
 export function automaton(scene, say, signal) {
-  const { task, learned } = scene, count = learned.delta.length, letter = (q) => String.fromCharCode(65 + q);
-  const values = { n: count, agreed: learned.agreed, tested: learned.tested };
-  const text = [say("automaton.text"), " ", h("b", {}, say(learned.same ? "automaton.same" : "automaton.differs", values)), " ", say(learned.complete ? "automaton.tested" : "automaton.partial", values)];
-  if (count > MOST) return [h("p", { class: "prose" }, text), h("p", {}, say("automaton.many", { n: count }))];
+  const place = h("div", {}, h("p", { class: "prose" }, say("automaton.text")), h("p", { class: "hint" }, say("errors.busy")));
+  scene.follow(["machine"], () => scene.machine && place.replaceChildren(...drawing(scene, say, signal)), signal);
+  return [place];
+}
 
-  const ring = count === 1 ? 0 : Math.max(150, 46 * count);
+function drawing(scene, say, signal) {
+  const { task, machine: learned } = scene, count = learned.delta.length;
+  const values = { n: count, tested: learned.tested }, about = say("automaton.text");
+  if (!learned.complete) return [h("p", { class: "prose" }, about, " ", h("b", {}, say("automaton.partial", { n: count - 1 })))];
+  const text = [about, " ", h("b", {}, say(learned.same ? "automaton.same" : "automaton.differs", values)), " ", say("automaton.tested", values)];
+
+  const ring = count === 1 ? 0 : Math.max(count === 3 ? 185 : 150, 46 * count);
   const places = Array.from({ length: count }, (_, q) => [-ring * Math.cos((2 * Math.PI * q) / count), -ring * Math.sin((2 * Math.PI * q) / count)]);
   const edges = new Map();
   learned.delta.forEach((row, q) =>
@@ -41,7 +51,7 @@ export function automaton(scene, say, signal) {
       name === null ? null : s("text", { class: "holds", x, y: y + 17 }, `${say(`memory.${task.memory}`)} ${name}`)));
   });
   const tall = Math.min(LABELS + 1, Math.max(...[...edges.values()].map((e) => e.symbols.length))) * LINE;
-  const wide = ring + 120, high = count <= 2 ? tall + 108 : ring + tall + 110;
+  const wide = ring + (count <= 2 ? 120 : 210), high = count <= 2 ? tall + 108 : ring + tall + 110;
   const low = count <= 2 ? Math.max(60, tall / 2 + 60) : high;
   const svg = s("svg", { class: "automaton", viewBox: `${-wide} ${-high} ${2 * wide} ${high + low}`, width: Math.min(2 * wide * 1.15, 1000), role: "img", style: "margin:0 auto" },
     s("defs", {}, s("marker", { id: marker, viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 9, markerHeight: 9, orient: "auto", markerUnits: "userSpaceOnUse" }, s("path", { class: "head", d: "M0 0 10 5 0 10z" }))),
@@ -49,7 +59,7 @@ export function automaton(scene, say, signal) {
     [...paths.values()], nodes, labels.map(({ line }) => line));
 
   let visited = [0];
-  scene.follow(["problem"], () => (visited = learned.run(scene.work.word).states), signal);
+  scene.follow(["problem"], () => (visited = run(learned, scene.work.word).states), signal);
   scene.follow(["problem", "position"], () => {
     const now = visited[scene.position + 1], before = visited[scene.position], read = scene.position < 0 ? null : scene.work.word[scene.position];
     nodes.forEach((node, q) => node.classList.toggle("lit", q === now));
@@ -73,7 +83,7 @@ function arc([x0, y0], [x1, y1], bent, lines) {
     const away = Math.hypot(middle[0] - x, middle[1] - y);
     return [x + (RADIUS / away) * (middle[0] - x), y + (RADIUS / away) * (middle[1] - y)];
   };
-  const [a, b] = [rim([x0, y0]), rim([x1, y1])], out = bend / 2 + 12;
+  const [a, b] = [rim([x0, y0]), rim([x1, y1])], out = bend / 2 + 18;
   const half = (Math.min(lines, LABELS + 1) * LINE) / 2;
   return { d: `M${a}Q${middle} ${b}`, at: [(x0 + x1) / 2 + nx * (out + 34 * Math.abs(nx)), (y0 + y1) / 2 + ny * (out + half * Math.abs(ny))], turn: 0 };
 }

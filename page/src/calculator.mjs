@@ -1,8 +1,10 @@
 // The calculator: numbers typed in, the network's work on them, and the column that it reads.
 
 import { scaleLinear } from "d3-scale";
+import { letter } from "./automaton.mjs";
 import { drawColumns, player } from "./columns.mjs";
 import { h, s } from "./dom.mjs";
+import { run } from "./extract.mjs";
 
 const MOST_DIGITS = 1000;
 
@@ -52,7 +54,7 @@ export function calculator(scene, say, signal) {
     facts.replaceChildren(...columnFacts(scene, say));
     units.replaceChildren(h("h3", {}, say("column.units")), unitsDrawing(scene.network, unitsNow(scene), say));
   };
-  scene.follow(["problem", "position"], draw, signal);
+  scene.follow(["problem", "position", "machine"], draw, signal);
   watchWidth(sum, draw, signal);
 
   const row = [];
@@ -99,16 +101,24 @@ const unitsNow = ({ network, work, position }) => (position < 0 ? new Float64Arr
 function columnFacts(scene, say) {
   const { task, work, position } = scene;
   if (position < 0) return [h("p", { class: "prose" }, say("column.none"))];
-  const step = work.steps[position], states = work.states, memory = say(`memory.${task.memory}`);
-  const holds = (t) => `${memory} ${task.states[states[t]]}`;
+  const step = work.steps[position], memory = say(`memory.${task.memory}`);
+  // what the network holds is a state of the machine that it became, if one was found
+  const learned = scene.machine?.complete ? scene.machine : null;
+  const visited = learned && run(learned, work.word.slice(0, position + 1)).states;
+  const held = (t) => {
+    if (!learned) return [say("column.due"), `${memory} ${task.states[work.states[t]]}`];
+    const name = learned.names[visited[t]];
+    return [say(t === position ? "column.held" : "column.after"), `${letter(visited[t])}${name === null ? "" : ` (${memory} ${name})`}`];
+  };
+  const [before, after] = [held(position), held(position + 1)];
   const said = task.outputs[step.output];
   return [
     h("h3", {}, say("column.title", { t: position + 1 })),
     h("dl", {},
       h("dt", {}, say("column.reads")), h("dd", {}, task.symbols[step.symbol].replaceAll(",", " ")),
-      h("dt", {}, say("column.held")), h("dd", {}, holds(position)),
+      h("dt", {}, before[0]), h("dd", {}, before[1]),
       h("dt", {}, say("column.says")), h("dd", { class: step.right ? "" : "bad" }, step.right ? said : `${said} ✗ ${say("column.wrong", { right: task.outputs[step.expected] })}`),
-      h("dt", {}, say("column.after")), h("dd", {}, holds(position + 1)),
+      learned ? [h("dt", {}, after[0]), h("dd", {}, after[1])] : null,
       h("dt", { title: say("column.margin.help") }, say("column.margin")), h("dd", { class: step.margin > 0 ? "" : "bad" }, step.margin.toFixed(2))),
   ];
 }

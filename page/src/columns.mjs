@@ -43,7 +43,7 @@ export function drawColumns(element, scene, say) {
     }, "memory"),
     ...scene.operands.map((_, j) =>
       row(j && task.sign !== "?" ? task.sign : task.family === "multiply_by" ? task.equation.split(" ")[0] + " ×" : "", (t) => ({ text: DIGITS[task.digitsOf(steps[t].symbol)[j]] }))),
-    row("=", (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
+    row(task.sign === "?" ? "" : "=", (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
   ];
   if (shown.some((t) => t <= position && !steps[t].right))
     rows.push(row("", (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));

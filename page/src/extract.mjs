@@ -4,9 +4,9 @@
 import { answer } from "./network.mjs";
 import { random } from "./trainer.mjs";
 
-const MOST_STATES = 40, WORDS = 300, LENGTH = 40;
+const MOST_STATES = 12, WORDS = 300, LENGTH = 40;
 
-/** @returns {{delta, output, agreed, tested, complete, same, names}} */
+/** @returns {{delta, output, agreed, tested, complete, same, names}} tables, and what is known of them */
 export function extract(network) {
   const symbols = network.task.symbols.map((_, a) => a), zero = new Float64Array(network.hidden);
   const tests = testWords(symbols.length), access = [[]], experiments = symbols.map((a) => [a]);
@@ -20,10 +20,10 @@ export function extract(network) {
 
   for (;;) {
     const machine = close();
-    const differ = tests.findIndex((word, i) => machine.run(word).outputs.some((o, t) => o !== truth[i][t]));
+    const differ = tests.findIndex((word, i) => run(machine, word).outputs.some((o, t) => o !== truth[i][t]));
     if (differ < 0 || access.length >= MOST_STATES) return finish(machine);
-    const t = machine.run(tests[differ]).outputs.findIndex((o, i) => o !== truth[differ][i]);
-    const word = tests[differ].slice(0, t + 1), visited = machine.run(word).states;
+    const t = run(machine, tests[differ]).outputs.findIndex((o, i) => o !== truth[differ][i]);
+    const word = tests[differ].slice(0, t + 1), visited = run(machine, word).states;
     const last = word.map((_, i) => outputsFrom(after(access[visited[i]]), word.slice(i)).at(-1));
     experiments.push(word.slice(last.findIndex((o) => o !== last[0])));
   }
@@ -44,17 +44,17 @@ export function extract(network) {
         return number.get(key) ?? q;
       }));
     }
-    return { delta, output, run: (word) => run(delta, output, word) };
+    return { delta, output };
   }
 
   function finish(machine) {
-    const agreed = tests.filter((word, i) => machine.run(word).outputs.every((o, t) => o === truth[i][t])).length;
+    const agreed = tests.filter((word, i) => run(machine, word).outputs.every((o, t) => o === truth[i][t])).length;
     return { ...machine, agreed, tested: tests.length, complete: agreed === tests.length, ...compare(machine, network.task) };
   }
 }
 
-/** Outputs, and states before each symbol and after the last. */
-function run(delta, output, word) {
+/** Outputs of a machine, and its states before each symbol and after the last. */
+export function run({ delta, output }, word) {
   const outputs = [], states = [0];
   for (const a of word) {
     outputs.push(output[states.at(-1)][a]);

@@ -1,6 +1,6 @@
 // What the views share: which network is looked at, the sum on the table, and where in it one is.
 
-import { extract } from "./extract.mjs";
+import { ask } from "./workers.mjs";
 
 export class Scene extends EventTarget {
   /** @param subject what `decode` returns, or a network that was trained in the page */
@@ -17,13 +17,11 @@ export class Scene extends EventTarget {
     this.moment = subject.snapshots.length - 1;
     this.machine = null;
     this.pose(firstProblem(this.task));
-    this.tell("subject");
-  }
-
-  /** The machine that the network has learned; made when it is first asked for. */
-  get learned() {
-    this.machine ??= extract(this.network);
-    return this.machine;
+    ask("extract", this.network).then((machine) => {
+      if (this.subject !== subject) return;
+      this.machine = machine; // that the network has learned
+      this.tell("machine");
+    });
   }
 
   /** Put a problem on the table, worked but with nothing shown yet. */

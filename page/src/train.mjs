@@ -4,7 +4,7 @@ import { digitsOfMap } from "./errors.mjs";
 import { h, pixels } from "./dom.mjs";
 import { paintMap } from "./maps.mjs";
 import { Network } from "./network.mjs";
-import { begin, compute, plain } from "./workers.mjs";
+import { ask, begin, plain } from "./workers.mjs";
 
 const BATCH = 32;
 const CONTROLS = {
@@ -110,9 +110,9 @@ export function train(scene, say, signal, look) {
   async function drawMap() {
     if (mapping || latest.updates === mapped) return;
     mapping = true;
-    const now = latest, map = await compute(new Network(task, network.activation, now.weights), digits, signal);
+    const now = latest, map = await ask("map", new Network(task, network.activation, now.weights), digits);
     mapping = false;
-    if (!map || signal.aborted || !worker) return;
+    if (signal.aborted || !worker) return;
     mapped = now.updates;
     paintMap(canvas, map);
     const pairs = map.size ** 2;
@@ -153,8 +153,7 @@ export function train(scene, say, signal, look) {
     if (running) toggle();
     const final = new Network(task, network.activation, latest.weights), problem = latest.updates * BATCH;
     const earlier = snapshots.filter((each) => each.problem < problem), { updates } = latest;
-    const map = await compute(final, digits, signal);
-    if (!map) return;
+    const map = await ask("map", final, digits);
     const exhaustive = { digits, pairs: map.size ** 2, right: map.right, margin: map.margin };
     look({
       kind: "here", task, network: final, snapshots: [...earlier, { problem, network: final }], metrics,

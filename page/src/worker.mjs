@@ -1,18 +1,20 @@
-// What takes long, beside the page: error maps, and training.
+// What takes long, beside the page: error maps, extraction, training.
 
 import { errorMap } from "./errors.mjs";
+import { extract } from "./extract.mjs";
 import { Network } from "./network.mjs";
 import { Task } from "./task.mjs";
 import { Trainer } from "./trainer.mjs";
 
+const JOBS = { map: errorMap, extract };
 const SHOW_EVERY = 50; // ms
 
 let trainer = null, running = false, speed = Infinity, last = null, from = { time: 0, updates: 0 };
 
 onmessage = ({ data }) => {
-  if (data.kind === "map") {
+  if (data.kind in JOBS) {
     const network = new Network(new Task(data.task), data.activation, data.weights);
-    postMessage({ id: data.id, map: errorMap(network, data.digits) });
+    postMessage({ id: data.id, found: JOBS[data.kind](network, data.digits) });
   } else if (data.kind === "begin") {
     trainer = new Trainer(new Task(data.task), data.settings);
     speed = data.speed;

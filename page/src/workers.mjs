@@ -1,5 +1,7 @@
-// Workers, made from the text that the bundle holds of them.
+// Workers, made from the text that the bundle holds of them; what takes long is done there.
 
+import { errorMap } from "./errors.mjs";
+import { extract } from "./extract.mjs";
 import source from "./worker.mjs";
 
 /** Begin a worker. Throws where there are none. */
@@ -10,30 +12,32 @@ export function begin() {
   return worker;
 }
 
-/** What a worker needs of a network, or of a task: plain values only. */
+/** What a worker needs of a task: plain values only. */
 export function plain(task) {
   const { text, family, base, operands, headroom, readout, symbols, states, outputs, delta, output } = task;
   return { text, family, base, operands, headroom, readout, symbols, states, outputs, delta, output };
 }
 
-let worker = null, next = 0;
+const JOBS = { map: errorMap, extract };
+let worker, next = 0;
 const waiting = new Map();
 
-/** The error map of a network, from a worker; null if it is no longer wanted. */
-export function compute(network, digits, signal) {
-  if (signal.aborted) return Promise.resolve(null);
-  if (!worker) {
-    worker = begin();
-    worker.onmessage = ({ data }) => {
-      waiting.get(data.id)?.(data.map);
-      waiting.delete(data.id);
-    };
+/** Do a job about a network, in turn: its error map (with digits), or the machine that it is. */
+export function ask(kind, network, digits) {
+  try {
+    worker ??= listening(begin());
+  } catch {
+    return new Promise((resolve) => setTimeout(() => resolve(JOBS[kind](network, digits))));
   }
-  const id = next++;
-  return new Promise((resolve) => {
-    waiting.set(id, resolve);
-    signal.addEventListener("abort", () => resolve(null));
-    const { task, activation, weights } = network;
-    worker.postMessage({ kind: "map", id, task: plain(task), activation, weights, digits });
-  });
+  const id = next++, { task, activation, weights } = network;
+  worker.postMessage({ kind, id, task: plain(task), activation, weights, digits });
+  return new Promise((resolve) => waiting.set(id, resolve));
+}
+
+function listening(worker) {
+  worker.onmessage = ({ data }) => {
+    waiting.get(data.id)(data.found);
+    waiting.delete(data.id);
+  };
+  return worker;
 }

@@ -35,7 +35,7 @@ NAME = "report.html"
 MOST_REGIONS = 600
 """More regions than this are not drawn."""
 MOST_BYTES = 300_000
-"""A certificate that is longer, compressed, is left out of the page."""
+"""A certificate that is longer, compressed, is left out of the page; so are some snapshots."""
 
 
 def html(run: "Run") -> str:
@@ -125,11 +125,15 @@ def _command(run: "Run") -> str | None:
 
 
 def _snapshots(run: "Run") -> str | None:
+    """Snapshots as safetensors: all, or of a large network as many as are not too long."""
     if not run.snapshots:
         return None
+    size = sum(array.nbytes for array in run.network.weights)
+    most = min(len(run.snapshots), max(2, MOST_BYTES // size))
+    chosen = np.linspace(0, len(run.snapshots) - 1, most).round().astype(int)
     tensors = {
         f"{each.problem}.{name}": array
-        for each in run.snapshots
+        for each in (run.snapshots[i] for i in chosen)
         for name, array in each.network.weights._asdict().items()
     }
     return _base64(_safetensors(tensors, run.network))
