@@ -463,6 +463,16 @@ def test_report(proofs: Path, tmp_path: Path) -> None:
     done = carrynet("report", "run", "--open", "--out", "p.html", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "p.html\n")
     assert (tmp_path / "p.html").read_text(encoding="utf-8") == page
+    done = carrynet("report", "run", "--plots", cwd=tmp_path)
+    assert done.returncode == 0
+    *figures, last = map(Path, done.stdout.split())
+    assert last == Path("run") / "report.html"
+    assert {figure.parent for figure in figures} == {Path("run") / "plots"}
+    assert all((tmp_path / figure).stat().st_size > 1000 for figure in figures)
+    replaced = carrynet("train", "--hidden", 2, "--set", "learn.steps=100", "--set",
+                        "harden.steps=1", "--out", "run", "--force", cwd=tmp_path)  # fmt: skip
+    assert replaced.returncode == 1  # it has learned nothing, but was written
+    assert not (tmp_path / "run" / "plots").exists()
     done = carrynet("report", "run", "--out", "no/p.html", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "carrynet: cannot write no/p.html: No such file or directory\n"

@@ -31,7 +31,7 @@ LAYERS = [
     "proof.check",
     "proof.search",
     "runs report.page",
-    "report report.text report.drawing bench.tutorial_loop bench.rivals bench",
+    "report report.text report.drawing report.plots bench.tutorial_loop bench.rivals bench",
     "cli",
     "__main__",
 ]

@@ -337,14 +337,21 @@ def check(run: Path | None, as_json: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="File to write.  [default: report.html in RUN]"
 )
-def report(run: Path | None, show: bool, out: Path | None) -> None:
+@click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
+def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
     """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
     import webbrowser
 
+    from carrynet import runs
     from carrynet.report import page
 
     loaded = _load(run)
     assert loaded.path is not None
+    if plots:
+        from carrynet.report import plots as figures
+
+        for file in figures.write(loaded, loaded.path / runs.PLOTS):
+            _print(str(file))
     written = page.write(loaded, out or loaded.path / page.NAME)
     _print(str(written))
     if show and not webbrowser.open(written.resolve().as_uri()):

@@ -11,6 +11,7 @@
     origin.safetensors  the weights that training began with, where they were not random
     snapshots.safetensors    the weights at some moments of the training
     report.html         the page to look inside, written by the command line
+    plots/              figures for papers, where they were asked for
     checkpoint.safetensors   where an unfinished training stands
 
 Every file but `metrics.jsonl` is written under another name and then renamed,
@@ -59,6 +60,7 @@ from carrynet.tasks import parse
 from carrynet.training import Album, Callback, Diverged, Progress, Snapshot, State
 
 RUNS = Path("runs")
+PLOTS = "plots"
 CHECKPOINT_SECONDS = 2.0
 FORMAT, FORMAT_VERSION = "carrynet-run", 1
 FILES = frozenset(
@@ -574,6 +576,8 @@ def _shown(recipe: Recipe, state: State) -> int:
 
 
 def _is_ours(file: Path) -> bool:
+    if file.name == PLOTS and file.is_dir():
+        return all(figure.suffix in (".png", ".svg") for figure in file.iterdir())
     return file.name in FILES or _is_leftover(file)
 
 
