@@ -7,16 +7,20 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import flint
 import numpy as np
 import pytest
+from flint import arb, arb_mat
+from hypothesis import given, settings, strategies as st
 
 from carrynet import tasks, training
 from carrynet.network import Network, Weights
-from carrynet.proof import check_trees, tree
+from carrynet.proof import check as check_boxes, check_trees, tree
 from carrynet.proof.certificate import Rejected, TreeCertificate, from_json
 from carrynet.proof.check import check
 from carrynet.proof.search import model
 from carrynet.recipe import RECIPES
+from tests import arb_trees
 from tests.conftest import hand_built_adder
 
 SLACK = 1e-4
@@ -223,38 +227,193 @@ def test_a_certificate_of_a_trained_network_is_for_no_neighbour() -> None:
         check(model(other), replace(certificate, weights_sha256=other.digest()))
 
 
+# The checker, beside ball arithmetic ------------------------------------------------------
+
+
+def oracle(network: Network, certificate: TreeCertificate) -> tuple[list[float], float] | None:
+    """What the checker in ball arithmetic finds: what |h| reaches, and the margin; None if no."""
+    facts = model(network)
+    with flint.ctx.workprec(80):
+        try:
+            drives = check_boxes._drives(facts, network.task)
+            reach, margin = arb_trees.check(facts, network.task, drives, certificate)
+        except Rejected:
+            return None
+        return [float(x.upper()) for x in reach], float(margin.lower())
+
+
+def ours(network: Network, certificate: TreeCertificate) -> tuple[list[float], float] | None:
+    """The same by the checker itself, without what `check` adds."""
+    facts = model(network)
+    try:
+        drives = check_boxes._drives(facts, network.task)
+        reach, margin = check_trees.check(facts, network.task, drives, certificate)
+    except Rejected:
+        return None
+    return [float(x) for x in reach], float(margin)
+
+
+NETWORKS = [hand_built_adder, tanh_adder, relu_adder, comparer]
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_balls_agree(make: Callable[[], Network]) -> None:
+    exact, rounded = oracle(*found(make)), ours(*found(make))
+    assert exact is not None
+    assert rounded is not None
+    assert np.allclose(rounded[0], exact[0], rtol=1e-5)
+    assert exact[1] * (1 - 1e-4) <= rounded[1] <= exact[1] * (1 + 1e-6)
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(NETWORKS),
+    st.sampled_from(["metric", "centres", "radii", "slack", "Whh", "Why"]),
+    st.integers(0, 10**6),
+    st.floats(-7, 0.5),
+)
+def test_what_is_accepted_balls_accept(
+    make: Callable[[], Network], what: str, seed: int, size: float
+) -> None:
+    """Certificates and networks moved a little, and more."""
+    network, certificate = found(make)
+    rng, scale = np.random.default_rng(seed), 10**size
+
+    def moved(values: Any) -> Any:
+        array = np.asarray(values, dtype=np.float64)
+        return (array * (1 + scale * rng.normal(size=array.shape))).tolist()
+
+    if what in ("Whh", "Why"):
+        changed = np.array(moved(getattr(network.weights, what)))
+        network = replace(network, weights=network.weights._replace(**{what: changed}))
+        certificate = replace(certificate, weights_sha256=network.digest())
+    elif what == "slack":
+        certificate = replace(certificate, slack=abs(moved(certificate.slack * 10)))
+    else:
+        certificate = replace(certificate, **{what: moved(getattr(certificate, what))})
+        certificate = replace(  # the start point stays what it is
+            certificate,
+            centres=[[0.0] * network.hidden, *certificate.centres[1:]],
+            radii=[0.0, *map(abs, certificate.radii[1:])],
+        )
+    rounded = ours(network, certificate)
+    if rounded is None:
+        return
+    exact = oracle(network, certificate)
+    assert exact is not None
+    assert rounded[1] <= exact[1] * (1 + 1e-6)  # the radii of balls have 30 bits only
+
+
+@pytest.mark.parametrize("make", [tanh_adder, comparer, plainly_trained])
+@pytest.mark.parametrize("what", ["slack", "radii"])
+def test_the_limit_is_on_the_safe_side(make: Callable[[], Network], what: str) -> None:
+    """The most slack, and the smallest radius of one ball: never beyond what balls accept."""
+    network, certificate = found(make)
+
+    def changed(factor: float) -> TreeCertificate:
+        if what == "slack":
+            return replace(certificate, slack=certificate.slack * factor)
+        radii = list(certificate.radii)
+        radii[len(radii) // 2] /= factor
+        return replace(certificate, radii=radii)
+
+    low, high = 1.0, 1e4
+    assert ours(network, changed(high)) is None
+    while high / low > 1 + 1e-7:
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if ours(network, changed(middle)) else (low, middle)
+    assert oracle(network, changed(low)) is not None
+
+
+def test_states_stay_in_the_balls_where_words_end() -> None:
+    """Words with the worst errors that the slack allows: after each tree, in the ball it names."""
+    network, certificate = found(plainly_trained)
+    W = [w.astype(np.float64) for w in network.weights]
+    T, centres = np.array(certificate.metric), np.array(certificate.centres)
+    rng, machine = np.random.default_rng(5), network.task.machine
+    for _ in range(300):
+        h, region, tree_, state = np.zeros(network.hidden), 0, certificate.trees[0], 0
+        for _ in range(60):
+            a = int(rng.integers(4))
+            x = np.array(network.task.digits_of(a), dtype=float)
+            h = 1 / (1 + np.exp(-(x @ W[0] + h @ W[1] + W[2])))
+            h += certificate.slack * rng.choice([-1, 1], network.hidden)
+            logit = (h @ W[3] + W[4])[0]
+            assert (logit > 0) == machine.output[state][a]
+            state, tree_ = machine.delta[state][a], tree_[a]
+            if isinstance(tree_, int):
+                region, tree_ = tree_, certificate.trees[tree_]
+                assert certificate.states[region] == state
+                radius = np.linalg.norm(T @ (h - centres[region]))
+                assert radius <= certificate.radii[region]
+
+
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_chords_hold_the_activation(activation: str) -> None:
-    from flint import arb, ctx
-
-    rng = np.random.default_rng(1)
-    with ctx.workprec(80):
-        for z, w in zip(rng.normal(0, 4, 100), 10 ** rng.uniform(-6, 1.3, 100), strict=True):
-            k, e = check_trees._chord(activation, arb(z), arb(w))
-            found_k, middle, rho = tree._CHORDS[activation](np.array([z]), np.array([w]))
-            assert abs(float(k) - found_k[0]) < 1e-6
-            assert abs(float(e.rad()) - rho[0]) < 1e-6
-            for x in np.linspace(z - w, z + w, 21)[1:-1]:
-                y = check_trees._activate(activation, arb(x))
-                assert e.contains(y - k * (arb(x) - arb(z)))
-                assert abs(float(y) - middle[0] - found_k[0] * (x - z)) < rho[0] + 1e-9
-
-
-def test_positive_definite() -> None:
-    from flint import arb
-
-    def verdict(rows: list[list[float]]) -> bool:
-        return check_trees._positive_definite([[arb(x) for x in row] for row in rows])
-
-    assert verdict([[2, 1], [1, 2]])
-    assert not verdict([[1, 2], [2, 1]])
-    assert not verdict([[1, 1], [1, 1]])
-    assert not verdict([[float("nan"), 0], [0, 1]])
-    assert not verdict([[1, 0], [0, float("nan")]])
+    rng, count = np.random.default_rng(1), 400
+    z, w = rng.normal(0, 6, count), 10 ** rng.uniform(-9, 1.5, count)
+    w[:5], z[:3] = 0.0, [0.0, 700.0, -700.0]
+    with np.errstate(all="ignore"):
+        k, middle, radius = check_trees._chord(activation, z, w)
+    assert (radius < 0.6 * w + 1e-8 * (1 + np.abs(z))).all()  # not for being wide
+    with flint.ctx.workprec(100):
+        for i in range(count):
+            for part in np.linspace(-1, 1, 21):
+                x = arb(z[i]) + arb(w[i]) * arb(part)
+                y = arb_trees._activate(activation, x)
+                if activation == "relu" and x.contains(0):
+                    continue
+                assert abs(y - arb(k[i]) * (x - arb(z[i])) - arb(middle[i])) <= arb(radius[i])
 
 
-def test_a_margin_that_is_no_number_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_functions_of_numpy_are_as_good_as_is_assumed() -> None:
+    x = np.concatenate([np.linspace(-50, 50, 4001), 10.0 ** np.linspace(-300, 2.8, 500)])
+    wanted = 2.0**-44  # an order better than what is taken for granted
+    with flint.ctx.workprec(120):
+        for value, e, t in zip(x, np.exp(-x), np.tanh(x), strict=True):
+            assert abs(arb(e) / (-arb(value)).exp() - 1) < wanted
+            if value:
+                assert abs(arb(t) / arb(value).tanh() - 1) < wanted
+        for value in x[x > 0]:
+            exact = arb(value).log()
+            if not exact.contains(0):
+                assert abs(arb(np.log(value)) / exact - 1) < wanted
+
+
+def test_products_cover_their_rounding() -> None:
+    """M^T Q M as computed dominates the exact one: the difference is positive semidefinite."""
+    rng = np.random.default_rng(2)
+    for H in (1, 3, 8):
+        root = rng.normal(size=(H, H)) * 10 ** rng.uniform(-6, 3, H)
+        Q, M = check_trees._symmetric(root @ root.T)[None], rng.normal(size=(H, H))
+        Q[:, range(H), range(H)] *= 1 + 1e-12
+        computed = check_trees._congruent(Q, M)[0]
+        with flint.ctx.workprec(200):
+            exact = arb_mat(M.T.tolist()) * arb_mat(Q[0].tolist()) * arb_mat(M.tolist())
+            rows = (arb_mat(computed.tolist()) - exact).tolist()
+            assert arb_trees._positive_definite(rows)
+
+
+def test_an_output_that_is_no_number_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     network, certificate = found(hand_built_adder)
-    monkeypatch.setattr(check_trees, "_margin", lambda *_: float("nan"))
+    nothing = lambda facts, output, *_: np.full(output.shape, np.nan)  # noqa: E731
+    monkeypatch.setattr(check_trees, "_margin", nothing)
     with pytest.raises(Rejected, match="output"):
         check(model(network), certificate)
+
+
+def test_a_solver_that_lies_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The S-lemma's solution is only ever used with what it leaves over."""
+    network, certificate = found(plainly_trained)
+    limit = replace(certificate, radii=[0.0, *(0.97 * r for r in certificate.radii[1:])])
+    honest = ours(network, limit)
+    rng = np.random.default_rng(0)
+    for lie in (
+        lambda A, b: np.zeros_like(b),
+        lambda A, b: -1e3 * b,
+        lambda A, b: rng.normal(size=b.shape),
+        lambda A, b: np.full_like(b, np.nan),
+    ):
+        monkeypatch.setattr(np.linalg, "solve", lie)
+        assert ours(network, limit) is None or honest is not None
+        assert ours(network, replace(certificate, slack=0.05)) is None

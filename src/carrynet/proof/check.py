@@ -1,10 +1,11 @@
 """The checker: whether a certificate proves its claim.  Short, dull, and all that is trusted.
 
-It redoes every inclusion and every output in ball arithmetic (Arb; Johansson 2017), whose
-results are intervals certain to hold the true value: a comparison is true only if it holds
-all over them.  It believes nothing that a search has computed, shares no code with one, and
-needs no NumPy.  What must be trusted: this module, `certificate`, `tasks` and `mealy` (which
-say what a right answer is), Python, and Arb with its binding python-flint.
+It redoes every inclusion and every output of boxes in ball arithmetic (Arb; Johansson 2017),
+whose results are intervals certain to hold the true value: a comparison is true only if it
+holds all over them.  It believes nothing that a search has computed, shares no code with one,
+and needs no NumPy.  What must be trusted: this module, `certificate`, `tasks` and `mealy`
+(which say what a right answer is), Python, and Arb with its binding python-flint; for trees of
+words, which are too many for Arb, also `check_trees`, which bounds the rounding of doubles.
 
 For boxes [l, u], with f monotone and W+ and W- the positive and negative parts of Whh:
 
@@ -37,7 +38,6 @@ import flint
 from flint import arb, arb_mat
 
 from carrynet import tasks
-from carrynet.proof import check_trees
 from carrynet.proof.certificate import BoxCertificate, Certificate, Model, require
 from carrynet.tasks import Task
 
@@ -78,6 +78,8 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
             slack = arb((certificate.slack, -certificate.bits))
             regions = len(certificate.regions)
         else:
+            from carrynet.proof import check_trees  # which needs NumPy
+
             reach, margin = check_trees.check(model, task, drives, certificate, watch)
             slack, regions = arb(certificate.slack), len(certificate.radii)
         _check_rounding(model, task, reach, slack, margin)

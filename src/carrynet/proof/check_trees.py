@@ -1,23 +1,48 @@
-"""The checker of word trees: short, dull, and in ball arithmetic (Arb, 80 bits).
+"""The checker of word trees: short, dull, and in doubles with bounds on every rounding error.
 
 Part of `check`, which sees to it that the certificate is about this network.  It computes
-anew where every word from every region leads, and shares no code with the search.  What an
-`arb` holds it holds for certain, and a comparison of two is true only when it is certain; so
-whatever is not a number fails.
+anew where every word from every region leads, and shares no code with the search.  Trees have
+up to a million leaves, so that it works on many words at once, in NumPy.  Whatever is not a
+number fails, since every condition is an inequality that must hold.
 
-Hidden states are followed in ellipsoids {c + x : x x^T <= Q}: for every vector v,
-|v . x| <= (v Q v)^1/2.  An error of up to `slack` in every hidden unit at every step, the
-exact start point excepted, is allowed for.
+A region is {c + x}, c and the symmetric matrix Q exact doubles, with |v . x|^2 <= v Q v for
+every vector v.  Q may always be made larger, and so every rounding error is put on its
+diagonal.  In doubles, u = 2^-53, a sum of n products in any order is off by at most g(n) times
+the sum of their magnitudes, g(n) = n u / (1 - n u) (Higham 2002, section 3.1), and
+
+    |Q_ij| <= q_i q_j, q_i = Q_ii^1/2; so for a matrix M, each entry of M^T Q M as computed is off
+    by at most g(2 H) m_i m_j, m = |M|^T q; and a symmetric error E with |E_ij| <= g m_i m_j has
+    y E y <= g (sum |y_i| m_i)^2 <= g H sum y_i^2 m_i^2: it is covered by g H m_i^2 on the diagonal.
+
+One step: z = c W + d + x W, where x W is in {Z}, Z = W^T Q W.  There each unit's activation
+is a chord of slope k_j and a remainder in an interval, whose middle is the new centre.  With
+the slack and all that was lost the remainders are a box e, and the image lies in
+
+    (1 + p) k Z k + (1 + 1/p) diag(e_j^2 / alpha_j),    p > 0, sum of alpha_j <= 1
+
+NumPy's exp, log and tanh are taken to be good to 2^-40, which is 8,000 times what they are.
+
+Shapes: N words, S symbols, H hidden, R readings of an output.
 """
 
 from collections.abc import Callable
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from flint import arb, arb_mat
+from numpy.typing import NDArray
 
 from carrynet.proof.certificate import Matrix, Model, Rejected, TreeCertificate, require
 from carrynet.tasks import Task
+
+Array = NDArray[np.float64]
+
+_U = 2.0**-53
+_UP, _DOWN = 1 + 1e-12, 1 - 1e-12  # outward, for a few operations and sums of up to 4,000 terms
+_LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
+_LEAST = 1e-250  # on every diagonal, for whatever underflows
+_AT_ONCE = 2**18  # numbers in the matrices of the words that are made at once
 
 
 def check(
@@ -31,234 +56,309 @@ def check(
 
     `drives` are x Wxh + bh for each symbol.  Raises `Rejected`.
     """
-    machine, H, S = task.machine, len(network.bh), len(task.machine.symbols)
-    centres, radii = certificate.centres, certificate.radii
-    states, trees, slack = certificate.states, certificate.trees, certificate.slack
-    W, T = _matrix(network.Whh, H, H), _matrix(certificate.metric, H, H)
-    regions = len(trees)
+    with np.errstate(all="ignore"):
+        return _check(_facts(network, task, drives, certificate), certificate, watch)
+
+
+class _Facts(NamedTuple):
+    """The network and the regions as doubles; `_error` arrays say what they may be off by."""
+
+    task: Task
+    activation: str
+    W: Array  # (H, H)
+    drives: Array  # (S, H)
+    drives_error: Array
+    readings: Array  # (outputs, R, H): v . h + b must be positive
+    readings_error: Array
+    offsets: Array  # (outputs, R)
+    offsets_error: Array
+    slack: float
+    T: Array  # (H, H) the metric
+    ball: Array  # (H, H) of a ball of radius 1
+    centres: Array  # (G, H)
+    radii: Array  # (G,)
+
+
+class _Words(NamedTuple):
+    centre: Array  # (N, H)
+    shape: Array  # (N, H, H)
+    state: NDArray[np.intp]  # (N,) of the machine
+    below: list[Any]  # (N,) what follows: an entry for each symbol
+    tree: list[int]  # (N,) where it is, for messages
+
+    def part(self, some: slice) -> "_Words":
+        centre, shape, state, below, tree = self
+        return _Words(centre[some], shape[some], state[some], below[some], tree[some])
+
+
+def _facts(
+    network: Model, task: Task, drives: list[list[arb]], certificate: TreeCertificate
+) -> _Facts:
+    """Everything that is computed but once, in part by Arb."""
+    H, regions = len(network.bh), len(certificate.trees)
+    centres, radii, states = certificate.centres, certificate.radii, certificate.states
     require(len(centres) == len(radii) == len(states) == regions > 0, "numbers of regions")
-    require(isfinite(slack) and slack >= 0, "slack")
-    require(all(type(q) is int and 0 <= q < len(machine.states) for q in states), "a state")
+    slack = float(certificate.slack)
+    require(isfinite(slack) and slack >= certificate.slack >= 0, "slack")
+    known = len(task.machine.states)
+    require(all(type(q) is int and 0 <= q < known for q in states), "a state")
     require(states[0] == 0 and radii[0] == 0 and not any(centres[0]), "the start point")
     require(all(isfinite(r) and r > 0 for r in radii[1:]), "a radius")
-    model = _Model(
-        network.activation,
-        W,
-        W.transpose(),
-        drives,
-        _readings(network, task),
-        arb(slack),
-        T,
-        T.transpose(),
-        (T.transpose() * T),
-        [_matrix([centre], 1, H) for centre in centres],
-    )
+    T = _exact(certificate.metric, H, H)
     try:
-        ball = T.inv()  # of |T h| <= 1 the ellipsoid matrix is T^-1 T^-T
+        inverse = arb_mat(T.tolist()).inv()
     except ZeroDivisionError:
         raise Rejected("the certificate is rejected: its metric cannot be inverted") from None
-    ball = ball * ball.transpose()
-    margin, reach = float("inf"), [arb(0)] * H
-    for i, tree in enumerate(trees):
+    # |T x| <= 1 exactly if |v . x|^2 <= v T^-1 T^-T v for all v
+    ball, error = _enclosed((inverse * inverse.transpose()).tolist())
+    ball = _symmetric(ball)
+    ball[np.diag_indices(H)] += _UP * (error + error.T + 16 * _U * np.abs(ball)).sum(axis=1)
+    outputs = _readings(network, task)
+    d, d_error = _enclosed(drives)
+    v, v_error = _enclosed([[list(v) for v, _ in readings] for readings in outputs])
+    b, b_error = _enclosed([[b for _, b in readings] for readings in outputs])
+    return _Facts(
+        task, network.activation, _exact(network.Whh, H, H), d, d_error, v, v_error, b, b_error,
+        slack, T, ball, _exact(centres, regions, H), np.array(radii, dtype=np.float64),
+    )  # fmt: skip
+
+
+def _check(
+    facts: _Facts, certificate: TreeCertificate, watch: Callable[[int, int], None] | None
+) -> tuple[list[arb], arb]:
+    H, S = len(facts.W), len(facts.task.machine.symbols)
+    at_once, regions = max(1, _AT_ONCE // (S * H * H)), len(certificate.trees)
+    margin, reach = np.inf, np.zeros(H)
+    states = np.array(certificate.states)
+    for first in range(0, regions, at_once):
         if watch is not None:
-            watch(i, regions)
-        r = arb(radii[i])
-        todo = [(model.centres[i], ball * (r * r), states[i], tree)]
+            watch(first, regions)
+        some = slice(first, min(first + at_once, regions))
+        shape = (facts.radii[some] ** 2 * _UP)[:, None, None] * facts.ball
+        numbers = list(range(regions))[some]
+        trees = list(certificate.trees[some])
+        todo = [_Words(facts.centres[some], shape, states[some], trees, numbers)]
         while todo:
-            centre, Q, state, entries = todo.pop()
-            listed = type(entries) is list and len(entries) == S
-            require(listed, f"tree {i}: not one entry a symbol")
-            Z = model.Wt * Q * W
-            pairs = zip(model.P.entries(), Z.entries(), strict=True)
-            weighted = arb_mat(H, H, [p * z for p, z in pairs])
-            for a, entry in enumerate(entries):
-                image = _step(model, centre, Z, weighted, a)
-                reach = _reach(reach, image, Z)
-                answer = _margin(model, image, Z, machine.output[state][a])
-                require(answer > 0, f"tree {i}: an output is not shown to be right")
-                margin = min(margin, answer)
-                following = machine.delta[state][a]
-                if type(entry) is list:
-                    todo.append((image.centre, _shape(model, image, Z), following, entry))
-                    continue
-                # the start point is a region without extent: nothing can end in it
-                require(type(entry) is int and 0 < entry < regions, f"tree {i}: a leaf")
-                require(states[entry] == following, f"tree {i}: a leaf in the wrong state")
-                inside = _inside(model, image, Z, model.centres[entry], arb(radii[entry]))
-                require(inside, f"tree {i}: a leaf is not inside region {entry}")
-    return reach, arb(margin)
+            words = todo.pop()
+            if len(words.tree) > at_once:
+                todo.append(words.part(slice(at_once, None)))
+                words = words.part(slice(at_once))
+            children, least, most = _follow(facts, words)
+            # `min` would pass over what is not a number
+            margin, reach = np.minimum(margin, least), np.maximum(reach, most)
+            inner = _end(facts, children, states)
+            if inner.tree:
+                todo.append(inner)
+    return [arb(float(x)) for x in reach], arb(float(margin))
 
 
-class _Model(NamedTuple):
-    activation: str
-    W: arb_mat  # (H, H), and its transpose
-    Wt: arb_mat
-    drives: list[list[arb]]  # (S, H)
-    readings: list[list[tuple[list[arb], arb]]]  # of each output: (v, b), v . h + b > 0
-    slack: arb
-    T: arb_mat  # (H, H) the metric, its transpose, and T^T T
-    Tt: arb_mat
-    P: arb_mat
-    centres: list[arb_mat]  # (1, H) each
+def _follow(facts: _Facts, words: _Words) -> tuple[_Words, float, Array]:
+    """Every word one symbol longer (N * S); the smallest margin, and what |h| can reach (H,)."""
+    H, machine = len(facts.W), facts.task.machine
+    S = len(machine.symbols)
+    for entries, tree in zip(words.below, words.tree, strict=True):
+        listed = type(entries) is list and len(entries) == S
+        require(listed, f"tree {tree}: not one entry a symbol")
+    Z = _congruent(words.shape, facts.W)
+    root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))[:, None] * _UP  # (N, 1, H)
+
+    z = (words.centre @ facts.W)[:, None] + facts.drives  # (N, S, H)
+    size = (np.abs(words.centre) @ np.abs(facts.W))[:, None] + np.abs(facts.drives)
+    error = (_gamma(H + 2) * size + facts.drives_error) * _UP
+    k, middle, box = _chord(facts.activation, z, root + error)
+    box = (box + k * error + facts.slack) * _UP
+
+    output = np.array(machine.output)[words.state]  # (N, S)
+    margin = _margin(facts, output, Z, root, k, middle, box)
+    if not (margin > 0).all():
+        bad = int(np.argmin(margin > 0)) // S
+        require(False, f"tree {words.tree[bad]}: an output is not shown to be right")
+    reach = ((np.abs(middle) + k * root + box) * _UP).max(axis=(0, 1))
+
+    P = facts.T.T @ facts.T  # for the choice of p and alpha only, which may be any
+    t = np.sqrt(np.maximum(np.diag(P), 1e-12))
+    total = (box @ t) * _UP
+    image = np.einsum("nsi,nij,nsj->ns", k, P * Z, k, optimize=True)
+    p = np.clip(total / np.sqrt(np.maximum(image, 1e-20)), 1e-6, 1e6)[..., None]
+    shape = (k[..., :, None] * k[..., None, :]) * (1 + p)[..., None] * Z[:, None]
+    diagonal = np.arange(H)
+    shape[..., diagonal, diagonal] += (1 + 1 / p) * (box * total[..., None] / t) * _UP
+    # of the products k_i (1 + p) k_j Z_ij each is off by 4 u at most
+    shape[..., diagonal, diagonal] *= 1 + 16 * H * _U
+    shape[..., diagonal, diagonal] += _LEAST
+    children = _Words(
+        middle.reshape(-1, H),
+        shape.reshape(-1, H, H),
+        np.array(machine.delta)[words.state].ravel(),
+        [entry for entries in words.below for entry in entries],
+        [tree for tree in words.tree for _ in range(S)],
+    )
+    return children, float(margin.min()), reach
 
 
-class _Image(NamedTuple):
-    """centre + k x + a box, where x x^T <= Z; the last two as `_shape` splits them."""
-
-    centre: arb_mat  # (1, H), exact
-    k: list[arb]  # (H,)
-    box: list[arb]  # (H,)
-    p: arb
-    total: arb  # sum_j box_j t_j, with any t_j > 0; here about P_jj^1/2
-    t: list[arb]
-    trace: arb  # of T Q T^T, for the Q of `_shape`
+def _congruent(Q: Array, M: Array) -> Array:
+    """M^T Q M and its rounding errors, on the diagonal: (N, H, H)."""
+    H = len(M)
+    size = np.sqrt(np.diagonal(Q, axis1=1, axis2=2)) @ np.abs(M) * _UP
+    product = _symmetric(M.T @ (Q @ M))
+    diagonal = np.arange(H)
+    product[:, diagonal, diagonal] += 2 * _gamma(2 * H + 8) * H * size**2 + _LEAST
+    return product
 
 
-def _step(model: _Model, centre: arb_mat, Z: arb_mat, weighted: arb_mat, symbol: int) -> _Image:
-    """The image of an ellipsoid under one symbol: a chord and a remainder for each unit.
+def _chord(activation: str, z: Array, w: Array) -> tuple[Array, Array, Array]:
+    """k, middle and radius: |f(x) - k (x - z) - middle| <= radius for all x in [z - w, z + w].
 
-    `weighted` has the entries P_ij Z_ij, whose form at k is the trace of P k Z k.
+    The remainder f(x) - k (x - z) is extreme at the ends or where f' = k, where it changes so
+    little with x that an x that is off by 1e-6 does no harm.  A point too many does none either.
     """
-    H = Z.nrows()
-    received = (centre * model.W).entries()
-    k, middle, box = [], [], []
-    for j in range(H):
-        z = received[j] + model.drives[symbol][j]
-        slope, remainder = _chord(model.activation, z, _root(Z[j, j]))
-        k.append(slope)
-        middle.append(remainder.mid())
-        box.append(remainder.rad() + model.slack)
-    row = arb_mat(1, H, k)
-    inner = (row * weighted * row.transpose())[0, 0]
-    t = [arb(max(float(model.P[j, j]), 1e-12) ** 0.5) for j in range(H)]
-    total = sum((x * y for x, y in zip(box, t, strict=True)), arb(0))
-    ratio = float(total) / max(float(inner), 1e-20) ** 0.5
-    p = arb(min(max(ratio, 1e-6), 1e6))
-    outer = sum((box[j] * model.P[j, j] / t[j] for j in range(H)), arb(0)) * total
-    trace = (1 + p) * inner + (1 + 1 / p) * outer
-    return _Image(arb_mat(1, H, middle), k, box, p, total, t, trace)
-
-
-def _reach(reach: list[arb], image: _Image, Z: arb_mat) -> list[arb]:
-    """The most that |h| can be, of what was known and of an image."""
-    H, centre = Z.nrows(), image.centre.entries()
-    here = [abs(centre[j]) + image.k[j] * _root(Z[j, j]) + image.box[j] for j in range(H)]
-    return [max(r, x.upper(), key=float) for r, x in zip(reach, here, strict=True)]
-
-
-def _chord(activation: str, z: arb, w: arb) -> tuple[arb, arb]:
-    """k and e such that f(x) - k (x - z) is in e for all x in [z - w, z + w]; any k would do."""
-    low, high = (z - w).lower(), (z + w).upper()
+    w = w * _UP + 8 * _U * np.abs(z)
+    low, high = z - w, z + w
     f_low, f_high = _activate(activation, low), _activate(activation, high)
     steepest = 0.25 if activation == "sigmoid" else 1.0
-    slope = float((f_high - f_low) / (high - low)) if high > low else 0.0
-    k = arb(min(max(slope, 0.0), steepest))
+    k = np.clip(np.where(high > low, (f_high - f_low) / (high - low), 0.0), 0.0, steepest)
     points = [(low, f_low), (high, f_high)]
-    # between the ends, only where f' = k, or at the kink
     if activation == "relu":
-        points.append((arb(0), arb(0)))
-    elif k > 0:
-        part = k / steepest  # sigmoid' / (1/4), at y and 1 - y
-        y = part / (2 * (1 + (1 - part).sqrt()))
-        x = (y / (1 - y)).log()
+        points.append((np.zeros_like(z), np.zeros_like(z)))
+    else:
+        part = k / steepest  # f' / steepest = 4 y (1 - y), at y and 1 - y, y = sigmoid(x)
+        y = part / (2 * (1 + np.sqrt(1 - part)))
+        x = np.log(y / (1 - y))
         if activation == "tanh":  # tanh x = 2 sigmoid(2 x) - 1
-            x, y = x / 2, 2 * y - 1
-            points += [(x, y), (-x, -y)]
+            points += [(x / 2, 2 * y - 1), (-x / 2, 1 - 2 * y)]
         else:
             points += [(x, y), (-x, 1 - y)]
-    e = points[0][1] - k * (low - z)
+    least = most = f_low - k * (low - z)
     for x, y in points[1:]:
-        if not (x < low or x > high):
-            e = e.union(y - k * (x - z))
-    return k, e
+        value = y - k * (x - z)
+        inside = (x >= low - 1e-6) & (x <= high + 1e-6)
+        least = np.where(inside, np.minimum(least, value), least)
+        most = np.where(inside, np.maximum(most, value), most)
+    middle = (least + most) / 2
+    lost = _LOST * (1 + np.abs(z) + w)
+    return k, middle, (np.maximum(most - middle, middle - least) + lost) * _UP
 
 
-def _activate(activation: str, x: arb) -> arb:
+def _activate(activation: str, x: Array) -> Array:
     if activation == "sigmoid":
-        return 1 / (1 + (-x).exp())
+        return 1 / (1 + np.exp(-x))
     if activation == "tanh":
-        return x.tanh()
+        return np.tanh(x)
     require(activation == "relu", "the activation")
-    return x if x > 0 else arb(0) if x <= 0 else arb.nan()
+    return np.maximum(x, 0)
 
 
-def _margin(model: _Model, image: _Image, Z: arb_mat, output: int) -> float:
-    """A lower bound for v . h + b over the image and all readings of an output."""
-    centre, least = image.centre.entries(), []
-    for v, b in model.readings[output]:
-        through = arb_mat(1, len(v), [x * k for x, k in zip(v, image.k, strict=True)])
-        spread = _root((through * Z * through.transpose())[0, 0])
-        for x, c, e in zip(v, centre, image.box, strict=True):
-            b = b + x * c - abs(x) * e
-        least.append(float((b - spread).lower()))
-    # `min` would pass over what is not a number
-    return min(least) if all(isfinite(x) for x in least) else float("nan")
+def _margin(
+    facts: _Facts, output: Any, Z: Array, root: Array, k: Array, middle: Array, box: Array
+) -> Array:
+    """Lower bounds of v . h + b over images, the least of all readings of an output: (N, S)."""
+    H, v = len(facts.W), facts.readings[output]  # (N, S, R, H)
+    b, size = facts.offsets[output], np.abs(v)
+    centre = (v @ middle[..., None])[..., 0] + b
+    spread = (size @ box[..., None])[..., 0]
+    through = v * k[:, :, None]
+    reach = (np.abs(through) @ np.swapaxes(root, 1, 2)[:, None])[..., 0] * _UP
+    square = ((through @ Z[:, None]) * through).sum(axis=-1)
+    root_of_square = np.sqrt(np.maximum(square + _gamma(2 * H + 8) * reach**2, 0)) * _UP
+    sizes = (size @ np.abs(middle)[..., None])[..., 0] + np.abs(b) + spread + reach
+    most = np.abs(middle) + k * root + box
+    of_data = (facts.readings_error[output] @ most[..., None])[..., 0] + facts.offsets_error[output]
+    lost = (2 * _gamma(H + 8) * sizes + of_data) * _UP + _LEAST
+    return (centre - spread - root_of_square - lost).min(axis=-1)
 
 
-def _shape(model: _Model, image: _Image, Z: arb_mat) -> arb_mat:
-    """The matrix of an ellipsoid that holds the image: of k Z k and a box, for any p, t > 0.
+def _end(facts: _Facts, words: _Words, states: NDArray[np.intp]) -> _Words:
+    """Words that go on; of the others it is checked that they end inside their region."""
+    regions, inner, leaves = len(states), [], []
+    for n, entry in enumerate(words.below):
+        if type(entry) is list:
+            inner.append(n)
+            continue
+        # the start point is a region without extent: nothing can end in it
+        tree = words.tree[n]
+        require(type(entry) is int and 0 < entry < regions, f"tree {tree}: a leaf")
+        require(states[entry] == words.state[n], f"tree {tree}: a leaf in the wrong state")
+        leaves.append(n)
+    ends = np.array([words.below[n] for n in leaves], dtype=np.intp)
+    inside = _inside(
+        facts, words.centre[leaves], words.shape[leaves], facts.centres[ends], facts.radii[ends]
+    )
+    if not inside.all():
+        n = int(np.argmin(inside))
+        require(False, f"tree {words.tree[leaves[n]]}: a leaf is not inside region {ends[n]}")
+    return _Words(
+        words.centre[inner],
+        words.shape[inner],
+        words.state[inner],
+        [words.below[n] for n in inner],
+        [words.tree[n] for n in inner],
+    )
 
-    (1 + p) k Z k + (1 + 1/p) diag(e_j^2 / alpha_j), where alpha_j = e_j t_j / sum_i e_i t_i
-    sum to one.
+
+def _inside(
+    facts: _Facts, place: Array, shape: Array, centre: Array, radius: Array
+) -> NDArray[np.bool_]:
+    """Whether ellipsoids lie in balls |T (h - centre)| <= radius.
+
+    With D = T (place - centre) and N = T Q T^T they do when |D| + |N|^1/2 < radius, where |N| is
+    at most |N^2|_F^1/2; or when, for some t > |N|, D (I - N / t)^-1 D + t < radius^2 (the
+    S-lemma).  There (I - N / t)^-1 D is not trusted to be what a solver says it is: for any y,
+    with A = I - N / t and what is left, rho = D - A y,
+
+        D A^-1 D = D y + D A^-1 rho <= D y + |D| |rho| / (1 - |N| / t)
     """
-    H, k = Z.nrows(), image.k
-    scale = 1 + image.p
-    scaled = [scale * x for x in k]
-    entries = [x * z for x, z in zip((x * y for x in scaled for y in k), Z.entries(), strict=True)]
-    for j in range(H):
-        entries[j * H + j] += (1 + 1 / image.p) * image.box[j] * image.total / image.t[j]
-    return arb_mat(H, H, entries)
+    H = len(facts.W)
+    if not len(place):
+        return np.ones(0, dtype=bool)
+    D = (place - centre) @ facts.T.T
+    off = _gamma(H + 4) * (np.abs(place) + np.abs(centre)) @ np.abs(facts.T.T)
+    # a centre that is off is as good as a radius that is smaller
+    radius = radius * _DOWN - np.linalg.norm(off, axis=1) * _UP
+    distance = np.linalg.norm(D, axis=1) * _UP
+    N = _congruent(shape, facts.T.T)
+    square = N @ N
+    of_N = np.linalg.norm(N, axis=(1, 2)) * _UP
+    size = np.sqrt(np.linalg.norm(square, axis=(1, 2)) * _UP + _gamma(H + 4) * of_N**2) * _UP
+    size = np.sqrt(np.minimum(size, of_N)) * _UP  # |N|^1/2
+    inside = distance + size < radius
+    rest = np.flatnonzero(~inside & (size < radius) & (distance < radius))
+    if len(rest):
+        D, N, size, radius, distance = (a[rest] for a in (D, N, size, radius, distance))
+        t = size * radius
+        A = np.eye(H) - N / t[:, None, None]
+        try:
+            y = np.linalg.solve(A, D[:, :, None])
+        except np.linalg.LinAlgError:
+            return inside
+        length = np.linalg.norm(y[:, :, 0], axis=1)
+        left = np.linalg.norm(D - (A @ y)[:, :, 0], axis=1)
+        # A, the product and the difference are rounded; |A|_F <= sqrt(H) + |N|_F / t
+        of_A = np.sqrt(H) + of_N[rest] / t
+        left = (left + _gamma(2 * H + 16) * (distance + np.sqrt(H) * of_A * length)) * _UP
+        smallest = (1 - size**2 / t * _UP) * _DOWN - 4 * _U
+        # what is summed may cancel: so what it is off by is a part of |D| |y|
+        value = (D * y[:, :, 0]).sum(axis=1) + 2 * _gamma(H + 16) * distance * length
+        value = (value + distance * left / smallest) * _UP + t * _UP
+        inside[rest] = (smallest > 0) & (value < radius**2 * _DOWN)
+    return inside
 
 
-def _inside(model: _Model, image: _Image, Z: arb_mat, centre: arb_mat, radius: arb) -> bool:
-    """Whether the ellipsoid of an image lies in the ball |T (h - centre)| <= radius.
-
-    With D = T (c - centre) and N = T Q T^T it does when |D| + |N|^1/2 <= radius, where |N| is
-    at most the trace of N, or (trace N^4)^1/4; or when for some number t > 0 this is positive
-    definite (the S-lemma):
-
-        ( I - N / t      D       )
-        ( D^T        radius^2 - t )
-    """
-    D = ((image.centre - centre) * model.Tt).entries()
-    distance = _root(sum((d * d for d in D), arb(0)))
-    if distance + _root(image.trace) < radius:
-        return True
-    if not distance < radius:
-        return False
-    N = model.T * _shape(model, image, Z) * model.Tt
-    fourth = N * N
-    trace = (fourth * fourth).trace().upper()  # of N^4: at least |N|^4
-    if not trace > 0:
-        return False
-    size = trace.root(8).upper()
-    if distance + size < radius:
-        return True
-    t = (size * radius).mid()
-    rows = [[-x / t for x in row] for row in N.tolist()]
-    for j, row in enumerate(rows):
-        row[j] += 1
-        row.append(D[j])
-    return _positive_definite([*rows, [*D, radius * radius - t]])
+def _gamma(n: int) -> float:
+    """What a sum of n products is off by, as a part of their magnitudes; rounded up."""
+    return n * _U / (1 - n * _U) * _UP
 
 
-def _positive_definite(rows: list[list[arb]]) -> bool:
-    """Whether a symmetric matrix is: all pivots of Gauss's elimination are positive."""
-    for i, row in enumerate(rows):
-        if not row[i] > 0:
-            return False
-        for j in range(i + 1, len(rows)):
-            factor, other = row[j] / row[i], rows[j]
-            for m in range(j, len(rows)):
-                other[m] -= factor * row[m]
-    return True
+def _symmetric(M: Array) -> Array:
+    """The lower triangles, mirrored: exactly symmetric."""
+    lower = np.tril(M)
+    return lower + np.swapaxes(np.tril(M, -1), -1, -2)
 
 
 def _readings(network: Model, task: Task) -> list[list[tuple[list[arb], arb]]]:
     """What must be positive for each output: the logit, or its lead over every other one."""
     Y = task.neurons
-    columns = _matrix(network.Why, len(network.bh), Y).transpose().tolist()
-    by = _matrix([network.by], 1, Y).entries()
+    columns = [[arb(row[y]) for row in network.Why] for y in range(Y)]
+    by = [arb(b) for b in network.by]
     if task.readout == "bits":
         return [[([-x for x in columns[0]], -by[0])], [(columns[0], by[0])]]
     return [
@@ -271,14 +371,17 @@ def _readings(network: Model, task: Task) -> list[list[tuple[list[arb], arb]]]:
     ]
 
 
-def _root(x: arb) -> arb:
-    """An upper bound for the square root of a number that is not negative."""
-    x = x.upper()
-    return arb(0) if x <= 0 else x.sqrt().upper()
-
-
-def _matrix(rows: Matrix, height: int, width: int) -> arb_mat:
+def _exact(rows: Matrix, height: int, width: int) -> Array:
     require(len(rows) == height and all(len(row) == width for row in rows), "a shape")
-    numbers = [float(x) for row in rows for x in row]
-    require(all(isfinite(x) for x in numbers), "a number that is not finite")
-    return arb_mat(height, width, [arb(x) for x in numbers])
+    numbers = [[float(x) for x in row] for row in rows]
+    require(all(isfinite(x) for row in numbers for x in row), "a number that is not finite")
+    return np.array(numbers).reshape(height, width)
+
+
+def _enclosed(balls: Any) -> tuple[Array, Array]:
+    """Nested lists of `arb` as doubles, and what these may be off by."""
+    if not isinstance(balls, arb):
+        middles, errors = zip(*(_enclosed(ball) for ball in balls), strict=True)
+        return np.array(middles), np.array(errors)
+    middle = float(balls.mid())
+    return np.array(middle), np.array(float(abs(balls - arb(middle)).upper()) * _UP)

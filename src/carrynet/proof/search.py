@@ -30,7 +30,7 @@ from carrynet.tasks import from_digits
 BUDGET = 10.0
 """Seconds that a search may take, by default, beyond what it always does.
 
-The check of what it finds is not counted: of trees it can take longer than the search.
+The check of what it finds is not counted: of trees it takes about as long as their search.
 """
 
 PLANS = MappingProxyType({1: (0.5, 0.3), 2: (0.3, 0.15), 3: (0.3, 0.15, 0.08), 4: (0.15,)})

@@ -1,0 +1,278 @@
+"""The checker of word trees once more, in ball arithmetic (Arb) and word by word: an oracle.
+
+It follows `check_trees` in what it does and not in how: every number is an interval certain to
+hold the true value, and a comparison is true only if it is certain.  Some hundred times slower.
+"""
+
+from collections.abc import Callable
+from math import isfinite
+from typing import NamedTuple
+
+from flint import arb, arb_mat
+
+from carrynet.proof.certificate import Matrix, Model, Rejected, TreeCertificate, require
+from carrynet.tasks import Task
+
+
+def check(
+    network: Model,
+    task: Task,
+    drives: list[list[arb]],
+    certificate: TreeCertificate,
+    watch: Callable[[int, int], None] | None = None,
+) -> tuple[list[arb], arb]:
+    """Check trees of words: what |h| can reach (H,), and a lower bound of the smallest margin.
+
+    `drives` are x Wxh + bh for each symbol.  Raises `Rejected`.
+    """
+    machine, H, S = task.machine, len(network.bh), len(task.machine.symbols)
+    centres, radii = certificate.centres, certificate.radii
+    states, trees, slack = certificate.states, certificate.trees, certificate.slack
+    W, T = _matrix(network.Whh, H, H), _matrix(certificate.metric, H, H)
+    regions = len(trees)
+    require(len(centres) == len(radii) == len(states) == regions > 0, "numbers of regions")
+    require(isfinite(slack) and slack >= 0, "slack")
+    require(all(type(q) is int and 0 <= q < len(machine.states) for q in states), "a state")
+    require(states[0] == 0 and radii[0] == 0 and not any(centres[0]), "the start point")
+    require(all(isfinite(r) and r > 0 for r in radii[1:]), "a radius")
+    model = _Model(
+        network.activation,
+        W,
+        W.transpose(),
+        drives,
+        _readings(network, task),
+        arb(slack),
+        T,
+        T.transpose(),
+        (T.transpose() * T),
+        [_matrix([centre], 1, H) for centre in centres],
+    )
+    try:
+        ball = T.inv()  # of |T h| <= 1 the ellipsoid matrix is T^-1 T^-T
+    except ZeroDivisionError:
+        raise Rejected("the certificate is rejected: its metric cannot be inverted") from None
+    ball = ball * ball.transpose()
+    margin, reach = float("inf"), [arb(0)] * H
+    for i, tree in enumerate(trees):
+        if watch is not None:
+            watch(i, regions)
+        r = arb(radii[i])
+        todo = [(model.centres[i], ball * (r * r), states[i], tree)]
+        while todo:
+            centre, Q, state, entries = todo.pop()
+            listed = type(entries) is list and len(entries) == S
+            require(listed, f"tree {i}: not one entry a symbol")
+            Z = model.Wt * Q * W
+            pairs = zip(model.P.entries(), Z.entries(), strict=True)
+            weighted = arb_mat(H, H, [p * z for p, z in pairs])
+            for a, entry in enumerate(entries):
+                image = _step(model, centre, Z, weighted, a)
+                reach = _reach(reach, image, Z)
+                answer = _margin(model, image, Z, machine.output[state][a])
+                require(answer > 0, f"tree {i}: an output is not shown to be right")
+                margin = min(margin, answer)
+                following = machine.delta[state][a]
+                if type(entry) is list:
+                    todo.append((image.centre, _shape(model, image, Z), following, entry))
+                    continue
+                # the start point is a region without extent: nothing can end in it
+                require(type(entry) is int and 0 < entry < regions, f"tree {i}: a leaf")
+                require(states[entry] == following, f"tree {i}: a leaf in the wrong state")
+                inside = _inside(model, image, Z, model.centres[entry], arb(radii[entry]))
+                require(inside, f"tree {i}: a leaf is not inside region {entry}")
+    return reach, arb(margin)
+
+
+class _Model(NamedTuple):
+    activation: str
+    W: arb_mat  # (H, H), and its transpose
+    Wt: arb_mat
+    drives: list[list[arb]]  # (S, H)
+    readings: list[list[tuple[list[arb], arb]]]  # of each output: (v, b), v . h + b > 0
+    slack: arb
+    T: arb_mat  # (H, H) the metric, its transpose, and T^T T
+    Tt: arb_mat
+    P: arb_mat
+    centres: list[arb_mat]  # (1, H) each
+
+
+class _Image(NamedTuple):
+    """centre + k x + a box, where x x^T <= Z; the last two as `_shape` splits them."""
+
+    centre: arb_mat  # (1, H), exact
+    k: list[arb]  # (H,)
+    box: list[arb]  # (H,)
+    p: arb
+    total: arb  # sum_j box_j t_j, with any t_j > 0; here about P_jj^1/2
+    t: list[arb]
+    trace: arb  # of T Q T^T, for the Q of `_shape`
+
+
+def _step(model: _Model, centre: arb_mat, Z: arb_mat, weighted: arb_mat, symbol: int) -> _Image:
+    """The image of an ellipsoid under one symbol: a chord and a remainder for each unit.
+
+    `weighted` has the entries P_ij Z_ij, whose form at k is the trace of P k Z k.
+    """
+    H = Z.nrows()
+    received = (centre * model.W).entries()
+    k, middle, box = [], [], []
+    for j in range(H):
+        z = received[j] + model.drives[symbol][j]
+        slope, remainder = _chord(model.activation, z, _root(Z[j, j]))
+        k.append(slope)
+        middle.append(remainder.mid())
+        box.append(remainder.rad() + model.slack)
+    row = arb_mat(1, H, k)
+    inner = (row * weighted * row.transpose())[0, 0]
+    t = [arb(max(float(model.P[j, j]), 1e-12) ** 0.5) for j in range(H)]
+    total = sum((x * y for x, y in zip(box, t, strict=True)), arb(0))
+    ratio = float(total) / max(float(inner), 1e-20) ** 0.5
+    p = arb(min(max(ratio, 1e-6), 1e6))
+    outer = sum((box[j] * model.P[j, j] / t[j] for j in range(H)), arb(0)) * total
+    trace = (1 + p) * inner + (1 + 1 / p) * outer
+    return _Image(arb_mat(1, H, middle), k, box, p, total, t, trace)
+
+
+def _reach(reach: list[arb], image: _Image, Z: arb_mat) -> list[arb]:
+    """The most that |h| can be, of what was known and of an image."""
+    H, centre = Z.nrows(), image.centre.entries()
+    here = [abs(centre[j]) + image.k[j] * _root(Z[j, j]) + image.box[j] for j in range(H)]
+    return [max(r, x.upper(), key=float) for r, x in zip(reach, here, strict=True)]
+
+
+def _chord(activation: str, z: arb, w: arb) -> tuple[arb, arb]:
+    """k and e such that f(x) - k (x - z) is in e for all x in [z - w, z + w]; any k would do."""
+    low, high = (z - w).lower(), (z + w).upper()
+    f_low, f_high = _activate(activation, low), _activate(activation, high)
+    steepest = 0.25 if activation == "sigmoid" else 1.0
+    slope = float((f_high - f_low) / (high - low)) if high > low else 0.0
+    k = arb(min(max(slope, 0.0), steepest))
+    points = [(low, f_low), (high, f_high)]
+    # between the ends, only where f' = k, or at the kink
+    if activation == "relu":
+        points.append((arb(0), arb(0)))
+    elif k > 0:
+        part = k / steepest  # sigmoid' / (1/4), at y and 1 - y
+        y = part / (2 * (1 + (1 - part).sqrt()))
+        x = (y / (1 - y)).log()
+        if activation == "tanh":  # tanh x = 2 sigmoid(2 x) - 1
+            x, y = x / 2, 2 * y - 1
+            points += [(x, y), (-x, -y)]
+        else:
+            points += [(x, y), (-x, 1 - y)]
+    e = points[0][1] - k * (low - z)
+    for x, y in points[1:]:
+        if not (x < low or x > high):
+            e = e.union(y - k * (x - z))
+    return k, e
+
+
+def _activate(activation: str, x: arb) -> arb:
+    if activation == "sigmoid":
+        return 1 / (1 + (-x).exp())
+    if activation == "tanh":
+        return x.tanh()
+    require(activation == "relu", "the activation")
+    return x if x > 0 else arb(0) if x <= 0 else arb.nan()
+
+
+def _margin(model: _Model, image: _Image, Z: arb_mat, output: int) -> float:
+    """A lower bound for v . h + b over the image and all readings of an output."""
+    centre, least = image.centre.entries(), []
+    for v, b in model.readings[output]:
+        through = arb_mat(1, len(v), [x * k for x, k in zip(v, image.k, strict=True)])
+        spread = _root((through * Z * through.transpose())[0, 0])
+        for x, c, e in zip(v, centre, image.box, strict=True):
+            b = b + x * c - abs(x) * e
+        least.append(float((b - spread).lower()))
+    # `min` would pass over what is not a number
+    return min(least) if all(isfinite(x) for x in least) else float("nan")
+
+
+def _shape(model: _Model, image: _Image, Z: arb_mat) -> arb_mat:
+    """The matrix of an ellipsoid that holds the image: of k Z k and a box, for any p, t > 0.
+
+    (1 + p) k Z k + (1 + 1/p) diag(e_j^2 / alpha_j), where alpha_j = e_j t_j / sum_i e_i t_i
+    sum to one.
+    """
+    H, k = Z.nrows(), image.k
+    scale = 1 + image.p
+    scaled = [scale * x for x in k]
+    entries = [x * z for x, z in zip((x * y for x in scaled for y in k), Z.entries(), strict=True)]
+    for j in range(H):
+        entries[j * H + j] += (1 + 1 / image.p) * image.box[j] * image.total / image.t[j]
+    return arb_mat(H, H, entries)
+
+
+def _inside(model: _Model, image: _Image, Z: arb_mat, centre: arb_mat, radius: arb) -> bool:
+    """Whether the ellipsoid of an image lies in the ball |T (h - centre)| <= radius.
+
+    With D = T (c - centre) and N = T Q T^T it does when |D| + |N|^1/2 <= radius, where |N| is
+    at most the trace of N, or (trace N^4)^1/4; or when for some number t > 0 this is positive
+    definite (the S-lemma):
+
+        ( I - N / t      D       )
+        ( D^T        radius^2 - t )
+    """
+    D = ((image.centre - centre) * model.Tt).entries()
+    distance = _root(sum((d * d for d in D), arb(0)))
+    if distance + _root(image.trace) < radius:
+        return True
+    if not distance < radius:
+        return False
+    N = model.T * _shape(model, image, Z) * model.Tt
+    fourth = N * N
+    trace = (fourth * fourth).trace().upper()  # of N^4: at least |N|^4
+    if not trace > 0:
+        return False
+    size = trace.root(8).upper()
+    if distance + size < radius:
+        return True
+    t = (size * radius).mid()
+    rows = [[-x / t for x in row] for row in N.tolist()]
+    for j, row in enumerate(rows):
+        row[j] += 1
+        row.append(D[j])
+    return _positive_definite([*rows, [*D, radius * radius - t]])
+
+
+def _positive_definite(rows: list[list[arb]]) -> bool:
+    """Whether a symmetric matrix is: all pivots of Gauss's elimination are positive."""
+    for i, row in enumerate(rows):
+        if not row[i] > 0:
+            return False
+        for j in range(i + 1, len(rows)):
+            factor, other = row[j] / row[i], rows[j]
+            for m in range(j, len(rows)):
+                other[m] -= factor * row[m]
+    return True
+
+
+def _readings(network: Model, task: Task) -> list[list[tuple[list[arb], arb]]]:
+    """What must be positive for each output: the logit, or its lead over every other one."""
+    Y = task.neurons
+    columns = _matrix(network.Why, len(network.bh), Y).transpose().tolist()
+    by = _matrix([network.by], 1, Y).entries()
+    if task.readout == "bits":
+        return [[([-x for x in columns[0]], -by[0])], [(columns[0], by[0])]]
+    return [
+        [
+            ([x - y for x, y in zip(columns[a], columns[b], strict=True)], by[a] - by[b])
+            for b in range(Y)
+            if b != a
+        ]
+        for a in range(Y)
+    ]
+
+
+def _root(x: arb) -> arb:
+    """An upper bound for the square root of a number that is not negative."""
+    x = x.upper()
+    return arb(0) if x <= 0 else x.sqrt().upper()
+
+
+def _matrix(rows: Matrix, height: int, width: int) -> arb_mat:
+    require(len(rows) == height and all(len(row) == width for row in rows), "a shape")
+    numbers = [float(x) for row in rows for x in row]
+    require(all(isfinite(x) for x in numbers), "a number that is not finite")
+    return arb_mat(height, width, [arb(x) for x in numbers])
