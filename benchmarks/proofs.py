@@ -73,11 +73,11 @@ def main() -> None:
     arguments = parser.parse_args()
 
     print(
-        "| task | H | proved | refuted | of them beyond 9 digits | undecided | regions | slack ",
+        "| task | H | proved | refuted | of them beyond 9 digits | undecided | decided in 10 s | regions | slack ",
         end="",
     )
     print("| search s | longest | check s | longest | proved when hardened |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     settings = recipes.parse_settings(tuple(arguments.set))
     for task in arguments.task:
         for hidden in arguments.hidden:
@@ -111,6 +111,7 @@ def row(task: str, hidden: int, outcomes: list[Outcome]) -> str:
         str(counts["refuted"]),
         str(sum(o.long_wrong for o in outcomes)),
         str(counts["undecided"]),
+        str(sum(o.verdict.verdict != "undecided" and o.searched <= 10 for o in outcomes)),
         f"{median(p.regions for p in proofs):.0f}" if proofs else "",
         f"{median(p.slack for p in proofs):.2g}" if proofs else "",
         *(f"{seconds:.3f}" for seconds in (median(searched), max(searched))),
