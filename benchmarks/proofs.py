@@ -72,12 +72,13 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
 
-    print(
-        "| task | H | proved | refuted | of them beyond 9 digits | undecided | decided in 10 s | regions | slack ",
-        end="",
+    columns = (
+        *("task", "H", "proved", "refuted", "of them beyond 9 digits", "undecided"),
+        *("decided in 10 s", "regions", "slack", "search s", "longest", "check s", "longest"),
+        "proved when hardened",
     )
-    print("| search s | longest | check s | longest | proved when hardened |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print(f"| {' | '.join(columns)} |")
+    print("|---|" + "---:|" * (len(columns) - 1))
     settings = recipes.parse_settings(tuple(arguments.set))
     for task in arguments.task:
         for hidden in arguments.hidden:
