@@ -394,6 +394,80 @@ def test_products_cover_their_rounding() -> None:
             assert arb_trees._positive_definite(rows)
 
 
+def facts_of(H: int, rng: np.random.Generator, activation: str) -> check_trees._Facts:
+    """Random weights and a random metric, for binary addition; every output is right."""
+    nothing, readings = np.zeros((4, H)), rng.normal(size=(2, 1, H))
+    return check_trees._Facts(
+        tasks.add(), activation, rng.normal(size=(H, H)) * 2, rng.normal(size=(4, H)) * 3,
+        nothing, readings, np.zeros_like(readings), np.full((2, 1), 1e3), np.zeros((2, 1)),
+        10 ** rng.uniform(-8, -1), rng.normal(size=(H, H)) + 2 * np.eye(H),
+        nothing, nothing, nothing,
+    )  # fmt: skip
+
+
+def ellipsoid(H: int, rng: np.random.Generator) -> tuple[Any, Any]:
+    """A matrix Q, and points x on the boundary of { x x^T <= Q }."""
+    root = rng.normal(size=(H, H)) * 10 ** rng.uniform(-3, 0)
+    Q = check_trees._symmetric(root @ root.T) + 1e-9 * np.eye(H)
+    on_sphere = rng.normal(size=(400, H))
+    on_sphere /= np.linalg.norm(on_sphere, axis=1)[:, None]
+    return Q, on_sphere @ np.linalg.cholesky(Q).T
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+def test_a_step_holds_every_state_that_follows(activation: str) -> None:
+    """From the boundary of an ellipsoid, with the worst errors: inside the image, tightly."""
+    rng, largest = np.random.default_rng(11), 0.0
+    for _ in range(150):
+        H = int(rng.integers(1, 6))
+        facts, (Q, x) = facts_of(H, rng, activation), ellipsoid(H, rng)
+        c = rng.uniform(-1, 1, H)
+        words = check_trees._Words(c[None], Q[None], np.array([0]), [[0] * 4], [0])
+        with np.errstate(all="ignore"):
+            children, margin, reach = check_trees._follow(facts, words)
+        for a in range(4):
+            z = (c + x) @ facts.W + facts.drives[a]
+            h = np.maximum(z, 0) if activation == "relu" else (
+                np.tanh(z) if activation == "tanh" else 1 / (1 + np.exp(-z))
+            )  # fmt: skip
+            h += facts.slack * rng.choice([-1, 1], h.shape)
+            y = h - children.centre[a]
+            inside = np.einsum("ni,ij,nj->n", y, np.linalg.inv(children.shape[a]), y)
+            largest = max(largest, inside.max())
+            assert (inside <= 1 + 1e-9).all()
+            assert (np.abs(h) <= reach + 1e-12).all()
+            output = facts.task.machine.output[0][a]
+            assert (h @ facts.readings[output, 0] + 1e3 >= margin - 1e-9).all()
+    assert largest > 0.9
+
+
+def test_what_is_inside_is_inside() -> None:
+    """The smallest radius that is accepted, beside the largest distance that can be found."""
+    rng, tight = np.random.default_rng(12), 0
+    for _ in range(200):
+        H = int(rng.integers(1, 6))
+        facts, (Q, x) = facts_of(H, rng, "sigmoid"), ellipsoid(H, rng)
+        centre, place = np.zeros(H), rng.normal(size=H) * 10 ** rng.uniform(-4, 0)
+        D, TL = facts.T @ place, facts.T @ np.linalg.cholesky(Q)
+        s = np.linalg.solve(np.linalg.cholesky(Q), x.T).T
+        for _ in range(40):  # uphill
+            s = (D + s @ TL.T) @ TL
+            s /= np.linalg.norm(s, axis=1)[:, None]
+        farthest = np.linalg.norm(D + s @ TL.T, axis=1).max()
+        low, high = farthest / 2, farthest * 10
+        while high / low > 1 + 1e-13:
+            radius = (low + high) / 2
+            if radius in (low, high):
+                break
+            inside = check_trees._inside(
+                facts, place[None], Q[None], centre[None], np.array([radius])
+            )
+            low, high = (low, radius) if inside[0] else (radius, high)
+        assert high > farthest * (1 - 1e-12)
+        tight += high < farthest * (1 + 1e-4)
+    assert tight > 80  # it is no empty promise
+
+
 def test_an_output_that_is_no_number_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     network, certificate = found(hand_built_adder)
     nothing = lambda facts, output, *_: np.full(output.shape, np.nan)  # noqa: E731
