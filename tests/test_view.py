@@ -253,6 +253,16 @@ def test_a_proof_comes_first_with_its_facts(show: Open, proved: cn.Run) -> None:
     assert "proved for every length" in opened.locator("#lengths").inner_text()
 
 
+def test_a_proof_by_trees_says_what_it_is(show: Open, tmp_path: Path) -> None:
+    run = runs.prove(cn.train("tutorial", hidden=8, seed=4), budget=60, progress=False)
+    assert isinstance(run.proof, cn.Proved)
+    assert run.proof.method == "trees"
+    opened = show(run)
+    assert "comes into one of them again" in opened.locator("#verdict").inner_text()
+    assert "comes back to one of them" in opened.locator("#space").inner_text()
+    assert opened.locator("#space path[fill-opacity]").count() == run.proof.regions - 1
+
+
 def test_a_counterexample_is_played(show: Open, refuted: cn.Run) -> None:
     opened = show(refuted, reduced_motion="no-preference")
     proof = refuted.proof

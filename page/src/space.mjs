@@ -83,7 +83,7 @@ export function space(scene, say, signal) {
   watchWidth(element, draw, signal);
   scene.follow(["problem", "position"], way, signal);
   const share = `${Math.round(100 * (frame.share[0] + frame.share[1]))} %`;
-  const text = [say("space.text", { share }), regions ? ` ${say("space.regions")}` : "", ` ${say("space.path")}`];
+  const text = [say("space.text", { share }), regions ? ` ${say(`space.${regions.kind}`)}` : "", ` ${say("space.path")}`];
   const legend = task.states.slice(0, 8).map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), `${say(`memory.${task.memory}`)} ${name}`));
   return [h("p", { class: "prose" }, text), h("div", { class: "card" }, element, h("ul", { class: "legend" }, legend))];
 }

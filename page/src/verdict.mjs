@@ -18,7 +18,7 @@ export function verdict(scene, say, signal) {
     return [
       h("h1", { class: "good" }, say("proved.head")),
       h("ul", { class: "facts" }, facts),
-      h("p", { class: "prose", style: "margin-top:20px" }, say("proved.text", { regions: proof.regions, slack: short(proof.slack), margin: short(proof.margin) })),
+      h("p", { class: "prose", style: "margin-top:20px" }, say(`proved.${proof.method}`, { regions: proof.regions, slack: short(proof.slack), margin: short(proof.margin) })),
       tries && h("p", { class: "hint" }, tries),
     ];
   }

@@ -19,18 +19,21 @@ export function plain(task) {
 }
 
 const JOBS = { map: errorMap, extract };
-let worker, next = 0;
-const waiting = new Map();
+const workers = {}, waiting = new Map();
+let next = 0;
 
-/** Do a job about a network, in turn: its error map (with digits), or the machine that it is. */
+/**
+ * Do a job about a network: its error map (with digits), or the machine that it is.
+ * Jobs of one kind are done in turn, by a worker of their own.
+ */
 export function ask(kind, network, digits) {
   try {
-    worker ??= listening(begin());
+    workers[kind] ??= listening(begin());
   } catch {
     return new Promise((resolve) => setTimeout(() => resolve(JOBS[kind](network, digits))));
   }
   const id = next++, { task, activation, weights } = network;
-  worker.postMessage({ kind, id, task: plain(task), activation, weights, digits });
+  workers[kind].postMessage({ kind, id, task: plain(task), activation, weights, digits });
   return new Promise((resolve) => waiting.set(id, resolve));
 }
 

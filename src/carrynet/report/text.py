@@ -61,12 +61,12 @@ def proof(verdict: Verdict, task: Task) -> str:
     """A verdict: what is known of numbers of any length."""
     if isinstance(verdict, Proved):
         # of trees, the slack is what was asked for; they may hold with more
-        least = "up to " if verdict.method == "boxes" else "at least up to "
+        more = "" if verdict.method == "boxes" else ", perhaps more,"
         return (
             f"proved      right for numbers of any length: {verdict.regions} regions, "
             f"smallest margin {verdict.margin:.2f},\n"
-            f"            with errors of {least}{verdict.slack:.2g} in every unit at every step; "
-            f"checked, {verdict.seconds:.2f} s"
+            f"            with errors of up to {verdict.slack:.2g}{more} in every unit at every "
+            f"step; checked, {verdict.seconds:.2f} s"
         )
     if isinstance(verdict, Refuted):
         operands = [_brief(str(operand)) for operand in verdict.operands]
