@@ -215,25 +215,37 @@ class Recipe:
             raise unknown("stage key", key, _keys(Stage))
         return cls(**table, stages=tuple(Stage(**stage) for stage in stages))
 
+    def places(self) -> dict[str, tuple[str, str]]:
+        """Where each key that `with_settings` takes has its value: stage, or '', and name."""
+        staged = _keys(Stage)
+        alone = self.stages if len(self.stages) == 1 else ()
+        places = {name: (stage.name, name) for stage in alone for name in staged}
+        places |= {name: ("", name) for name in _keys(Recipe)}
+        for stage in self.stages:
+            places |= {f"{stage.name}.{name}": (stage.name, name) for name in staged}
+        return places
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys that `with_settings` takes, each in its shortest spelling."""
+        alone = len(self.stages) == 1
+        staged = [key for key, (stage, _) in self.places().items() if stage]
+        staged = [key for key in staged if ("." in key) != alone and key != "name"]
+        return (*_keys(Recipe), *staged)
+
     def with_settings(self, settings: Mapping[str, Any]) -> "Recipe":
         """The recipe with some keys changed.
 
         A key is one of the recipe's own (`hidden`), one of a stage's (`learn.step`),
         or, where the recipe has a single stage, that stage's without its name (`step`).
         """
-        own, staged = _keys(Recipe), _keys(Stage)
+        places = self.places()
         changes: dict[str, Any] = {}
         stages: dict[str, dict[str, Any]] = {stage.name: {} for stage in self.stages}
         for key, value in settings.items():
-            stage_name, dot, stage_key = key.rpartition(".")
-            if key in own:
-                changes[key] = value
-            elif stage_key in staged and (stage_name in stages if dot else len(stages) == 1):
-                stage_name = stage_name if dot else self.stages[0].name
-                stages[stage_name][stage_key] = value
-            else:
-                dotted = tuple(f"{stage}.{name}" for stage in stages for name in staged)
-                raise unknown("key", key, own + (staged[1:] if len(stages) == 1 else dotted))
+            if key not in places:
+                raise unknown("key", key, self.keys())
+            stage_name, name = places[key]
+            (stages[stage_name] if stage_name else changes)[name] = value
         changed = tuple(replace(stage, **stages[stage.name]) for stage in self.stages)
         return replace(self, **changes, stages=changed)
 
