@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parents[1] / "src" / "carrynet"
 
 # From the ground up; a module may import those of the lines above its own, and of its own line.
@@ -11,9 +13,11 @@ LAYERS = [
     "mealy",
     "tasks",
     "recipe rng",
+    "sweep.plan",
     "cells problems",
     "proof.certificate",
     "files tensor_files",
+    "sweep.store",
     "network",
     "bounds optim foreign",
     "engines.vector",
@@ -31,11 +35,23 @@ LAYERS = [
     "proof.check",
     "proof.search",
     "runs report.page",
+    "sweep.rows",
+    "sweep.table",
+    "sweep.block",
+    "sweep.pool",
+    "sweep",
     "report report.text report.drawing bench.tutorial_loop bench.rivals bench",
     "cli",
     "__main__",
 ]
-PLAIN = {"errors", "mealy", "tasks", "recipe", "cli"}  # no NumPy when they are imported
+PLAIN = {
+    "errors",
+    "mealy",
+    "tasks",
+    "recipe",
+    "sweep.plan",
+    "cli",
+}  # no NumPy when they are imported
 
 
 def module_name(path: Path) -> str:
@@ -83,6 +99,18 @@ def test_the_specification_is_plain_python() -> None:
                 [n for n in top.body if isinstance(n, ast.Import | ast.ImportFrom)], []
             )
             assert not any("numpy" in name for name in imported(statements)), module
+
+
+@pytest.mark.parametrize(
+    ("library", "module"), [("pyarrow", "sweep.table"), ("flint", "proof.check")]
+)
+def test_what_is_heavy_stays_in_one_module(library: str, module: str) -> None:
+    users = {
+        name
+        for name, tree in trees().items()
+        if any(what.split(".")[0] == library for what in imported(tree))
+    }
+    assert users == {module}
 
 
 def test_the_linter_of_layers_sees_what_is_there() -> None:
