@@ -41,6 +41,9 @@ MOST_VALUES = 10**12
 MOST_CELLS = 100_000
 """Of a block, whose rows and weights are held in memory until it is written."""
 
+MOST_LENGTH, MOST_DIGITS = 65_536, 2**24
+"""Of the problems of a sample, and of all of them together."""
+
 LANES = 16
 """Blocks are cut at multiples of this, the most networks that share a vector anywhere."""
 
@@ -65,17 +68,25 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        lengths, proof = tuple(self.lengths), self.proof
-        if not all(type(n) is int and 1 <= n <= 65_536 for n in lengths):
-            raise InputError(f"lengths must be whole numbers from 1 to 65,536, not {list(lengths)}")
+        lengths: tuple[Any, ...] = tuple(self.lengths)
+        proof: Any = self.proof
+        if any(type(n) is not int or not 1 <= n <= MOST_LENGTH for n in lengths):
+            raise InputError(
+                f"lengths must be whole numbers from 1 to {MOST_LENGTH:,}, not {list(lengths)}"
+            )
         if len(set(lengths)) < len(lengths):
             raise InputError(f"lengths names a length twice: {list(lengths)}")
-        if proof is not None and not (
-            isinstance(proof, int | float) and not isinstance(proof, bool) and 0 <= proof <= 1e6
-        ):
+        if self.pairs * max(lengths, default=0) > MOST_DIGITS:
             raise InputError(
-                f'proof must be seconds from 0 to 1e+06, or "none", not {shorten(proof)}'
+                f"a sample of {self.pairs:,} problems of {max(lengths):,} digits is too large: at "
+                f"most {MOST_DIGITS:,} digits are accepted"
             )
+        if proof is not None:
+            number = isinstance(proof, int | float) and not isinstance(proof, bool)
+            if not number or not 0 <= proof <= 1e6:
+                raise InputError(
+                    f'proof must be seconds from 0 to 1e+06, or "none", not {shorten(proof)}'
+                )
         object.__setattr__(self, "lengths", lengths)
         object.__setattr__(self, "proof", None if proof is None else float(proof))
 
@@ -417,8 +428,11 @@ def help_text() -> str:
     }
     lines = ["Keys of the table [sweep]:"]
     for f in fields(Settings):
-        details = "; ".join(filter(None, (f"default {f.default}", f.metadata and accepted(f))))
-        text = about.get(f.name) or f"{f.metadata['help']} ({details})"
+        if f.name in about:
+            text = about[f.name]
+        else:
+            details = "; ".join(filter(None, (f"default {f.default}", accepted(f))))
+            text = f"{f.metadata['help']} ({details})"
         lines.append(f"  {f.name:<11} {text}")
     return "\n".join(lines)
 

@@ -18,7 +18,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from carrynet.errors import CarrynetError
 from carrynet.sweep.block import Counts, work
@@ -204,7 +204,7 @@ def serve(folder: str) -> None:
     while True:
         block = blocks.get()
         try:
-            answer = {"counts": vars(work(plan, store, block))}
+            answer: dict[str, Any] = {"counts": vars(work(plan, store, block))}
         except CarrynetError as error:
             answer = {"reason": str(error)}
         except Exception as error:

@@ -15,7 +15,6 @@ from typing import Any
 from carrynet import files
 from carrynet.errors import CarrynetError, RunError, unknown
 from carrynet.sweep.rows import Column, columns
-from carrynet.sweep.plan import Plan
 from carrynet.sweep.store import PARTS, Store
 
 FORMATS = ("text", "csv", "json", "parquet")
