@@ -3,8 +3,6 @@
 import ast
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[1] / "src" / "carrynet"
 
 # From the ground up; a module may import those of the lines above its own, and of its own line.
@@ -101,17 +99,13 @@ def test_the_specification_is_plain_python() -> None:
             assert not any("numpy" in name for name in imported(statements)), module
 
 
-@pytest.mark.parametrize(
-    ("library", "modules"),
-    [("pyarrow", "sweep.table"), ("llvmlite", "engines.native engines.vector")],
-)
-def test_what_is_heavy_stays_where_it_is_needed(library: str, modules: str) -> None:
+def test_tables_are_the_business_of_one_module() -> None:
     users = {
         name
         for name, tree in trees().items()
-        if any(what.split(".")[0] == library for what in imported(tree))
+        if any(what.split(".")[0] == "pyarrow" for what in imported(tree))
     }
-    assert users == set(modules.split())
+    assert users == {"sweep.table"}
 
 
 def test_the_linter_of_layers_sees_what_is_there() -> None:

@@ -198,7 +198,7 @@ def batches(store: Store, wanted: Sequence[str]) -> Iterator[Any]:
     Raises `RunError` for a part that is damaged.
     """
     arrow = library()
-    from pyarrow import dataset, parquet
+    from pyarrow import dataset
 
     plan = store.plan()
     schema = arrow.schema([(column.name, column.kind) for column in columns(plan)])
@@ -212,7 +212,7 @@ def batches(store: Store, wanted: Sequence[str]) -> Iterator[Any]:
             whole = dataset.dataset(path, schema=schema, format="parquet")
             for batch in whole.to_batches(columns=list(wanted), batch_readahead=2):
                 yield arrow.Table.from_batches([batch])
-        except (arrow.ArrowException, OSError, parquet.ParquetException) as error:
+        except (arrow.ArrowException, OSError) as error:
             raise files.damaged(path, error) from None
 
 
