@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import chdir
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from carrynet.errors import CarrynetError, InputError, RunError
 from carrynet.network import Network
 from carrynet.recipe import Recipe
 from carrynet.sweep import Store, block, table
-from carrynet.sweep.plan import LANES, Plan
+from carrynet.sweep.plan import LANES, Plan, settings_help
 from carrynet.sweep.pool import LocalPool, Outcome
 from carrynet.sweep.rows import columns, dictionary
 from carrynet.training import Diverged
@@ -366,10 +368,27 @@ def test_large_alphabets_are_tried_up_to_fewer_digits(tmp_path: Path) -> None:
     assert (row["exhaustive_digits"], row["exhaustive_pairs"]) == (3, 10**6)
 
 
+DOCS = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+
+
+def test_the_documents_examples_work(tmp_path: Path) -> None:
+    (plan,) = re.findall(r"```toml\n(.*?)```", DOCS, flags=re.DOTALL)
+    assert parse(plan).cells == 2 * 4 * 1000 * 2
+    assert (parse(plan).settings.proof, parse(plan).settings.keep) == (10, "refuted")
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
+    run(parse(QUICK, keep="all"), tmp_path / "adders")
+    names: dict[str, Any] = {}
+    with chdir(tmp_path):
+        exec(code, names)
+    assert names["rows"].num_rows == 32
+    assert names["network"].digest() == rows_of(tmp_path / "adders")[7]["weights_sha256"]
+
+
 def test_every_column_is_described() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
     for column in dictionary():
-        assert f"| `{column.name}` | {column.kind} | {column.about} |" in text
+        assert f"| `{column.name}` | {column.kind} | {column.about} |" in DOCS
+    for name, default, about in settings_help():
+        assert f"| `{name}` | {default} | {about} |" in DOCS
     known = {column.name for column in dictionary()}
     plan = parse('hidden = [1, 2]\n"learn.decay" = [0.1, 0.2]')
     for column in columns(plan):

@@ -22,13 +22,27 @@ from typing import Any
 from carrynet import __version__, engines
 from carrynet.errors import InputError, RunError
 from carrynet.sweep import table
-from carrynet.sweep.block import Counts
+from carrynet.sweep.block import Counts, network
 from carrynet.sweep.plan import Plan, Settings, read
 from carrynet.sweep.pool import Executor, LocalPool, cores
 from carrynet.sweep.store import Store
 from carrynet.sweep.table import Group, summarise
 
-__all__ = ["Progress", "Settings", "Store", "Summary", "cores", "read", "run", "summarise"]
+__all__ = [
+    "Counts",
+    "Executor",
+    "Group",
+    "Plan",
+    "Progress",
+    "Settings",
+    "Store",
+    "Summary",
+    "cores",
+    "network",
+    "read",
+    "run",
+    "summarise",
+]
 
 TRIES = 3
 """A block that fails so often is given up."""

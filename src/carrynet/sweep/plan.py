@@ -58,7 +58,9 @@ class Settings:
     """
 
     engine: str = setting("auto", "auto, native, numpy")
-    exhaustive: int = setting(8, "try all problems of so many digits; 0: none", within=(0, 16))
+    exhaustive: int = setting(
+        8, 'try all problems of so many digits; 0 or "none": do not', within=(0, 16)
+    )
     lengths: tuple[int, ...] = (16, 64, 256)  # of the samples, in digits; () for none
     pairs: int = setting(256, "problems in a sample of a length and kind", within=(1, 65_536))
     proof: float | None = 0.0  # seconds beyond the quick steps; None for no proof at all
@@ -420,21 +422,25 @@ def read_recorded(path: Path) -> Plan:
         raise RunError(f"{path} is damaged or not carrynet's: {error}") from None
 
 
+def settings_help() -> list[tuple[str, str, str]]:
+    """The keys of [sweep]: name, default, and what it is for and accepts."""
+    about = {
+        "lengths": "digits of the problems of each sample; [] for no samples",
+        "proof": 'seconds for each proof, beyond the quick steps; "none" for no proofs',
+    }
+    defaults, keys = Settings().to_table(), []
+    for f in fields(Settings):
+        accepts = f" ({accepted(f)})" if f.metadata and accepted(f) else ""
+        default = defaults[f.name]
+        shown = f'"{default}"' if isinstance(default, str) else f"{default}"
+        keys.append((f.name, shown, about.get(f.name) or f"{f.metadata['help']}{accepts}"))
+    return keys
+
+
 def help_text() -> str:
     """Every key of [sweep], with what it does and what it accepts."""
-    about = {
-        "lengths": "digits of samples; [] for none (default [16, 64, 256])",
-        "proof": 'seconds for a proof, beyond the quick steps; "none" for no proof (default 0)',
-    }
-    lines = ["Keys of the table [sweep]:"]
-    for f in fields(Settings):
-        if f.name in about:
-            text = about[f.name]
-        else:
-            details = "; ".join(filter(None, (f"default {f.default}", accepted(f))))
-            text = f"{f.metadata['help']} ({details})"
-        lines.append(f"  {f.name:<11} {text}")
-    return "\n".join(lines)
+    keys = (f"  {name:<11} {about}; default {shown}" for name, shown, about in settings_help())
+    return "\n".join(["Keys of the table [sweep]:", *keys])
 
 
 def shorten_text(text: str, most: int = 200) -> str:
