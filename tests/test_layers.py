@@ -11,9 +11,11 @@ LAYERS = [
     "mealy",
     "tasks",
     "recipe rng",
+    "sweep.plan",
     "cells problems",
     "proof.certificate",
     "files tensor_files",
+    "sweep.store",
     "network",
     "bounds optim foreign",
     "engines.vector",
@@ -31,11 +33,23 @@ LAYERS = [
     "proof.check",
     "proof.search",
     "runs report.page",
+    "sweep.rows",
+    "sweep.table",
+    "sweep.block",
+    "sweep.pool",
+    "sweep",
     "report report.text report.drawing report.plots bench.tutorial_loop bench.rivals bench",
     "cli",
     "__main__",
 ]
-PLAIN = {"errors", "mealy", "tasks", "recipe", "cli"}  # no NumPy when they are imported
+PLAIN = {
+    "errors",
+    "mealy",
+    "tasks",
+    "recipe",
+    "sweep.plan",
+    "cli",
+}  # no NumPy when they are imported
 
 
 def module_name(path: Path) -> str:
@@ -83,6 +97,15 @@ def test_the_specification_is_plain_python() -> None:
                 [n for n in top.body if isinstance(n, ast.Import | ast.ImportFrom)], []
             )
             assert not any("numpy" in name for name in imported(statements)), module
+
+
+def test_tables_are_the_business_of_one_module() -> None:
+    users = {
+        name
+        for name, tree in trees().items()
+        if any(what.split(".")[0] == "pyarrow" for what in imported(tree))
+    }
+    assert users == {"sweep.table"}
 
 
 def test_the_linter_of_layers_sees_what_is_there() -> None:

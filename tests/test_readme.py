@@ -16,11 +16,10 @@ def shell_lines() -> list[str]:
 
 
 def test_every_command_works(tmp_path: Path) -> None:
-    commands = [
-        line.removeprefix("pip install -q uv && ").removeprefix("uv run carrynet ")
-        for line in shell_lines()
-        if "uv run carrynet" in line
-    ]
+    (plan,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+    (tmp_path / "plan.toml").write_text(plan)
+    started = re.compile(r".*?uv run (?:--extra sweep )?carrynet (.*)")
+    commands = [found[1] for line in shell_lines() if (found := started.fullmatch(line))]
     assert commands[:2] == ["train", "add 118 8"]
     outputs = {}
     for command in commands:
@@ -29,6 +28,8 @@ def test_every_command_works(tmp_path: Path) -> None:
         outputs[command] = done.stdout
     assert "118 + 8 = 126" in outputs["add 118 8"]
     assert "5 - 9 = -4" in outputs["subtract 5 9"]
+    assert "networks    80 of 80" in outputs["sweep plan.toml --out adders"]
+    assert len(outputs["table adders --by hidden,steps"].splitlines()) == 5
 
 
 def test_continuous_integration_runs_the_same_commands() -> None:

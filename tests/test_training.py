@@ -195,7 +195,9 @@ def test_one_that_diverges_does_not_trouble_the_others(engine: str) -> None:
     assert "diverged at problem" in str(diverged)
     for network, chosen in ((one, recipes[0]), (other, recipes[2])):
         assert isinstance(network, Network)
-        assert same(network, training.fit(chosen, engine=engine))
+        (alone,) = training.fit_many([chosen], engine=engine)
+        assert isinstance(alone, Network)
+        assert same(network, alone)
 
 
 def test_the_initial_weights_can_be_scaled_by_size() -> None:

@@ -500,6 +500,83 @@ def bench(only: tuple[str, ...], rounds: int, as_json: bool) -> None:
         _print("\n\n".join([facts, *(result.to_markdown() for result in results)]))
 
 
+class _Sweep(click.Command):
+    """Adds the keys of [sweep] to the help, from their one definition."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from carrynet.sweep import plan
+
+        formatter.write("\n" + plan.help_text() + "\n")
+
+
+@cli.command(cls=_Sweep)
+@click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN.toml")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder to write, or to go on in."
+)
+@click.option("--jobs", type=click.IntRange(1, 4096), help="Processes.  [default: one a core]")
+@click.option("--keep", help="none, refuted, all: whose weights to keep, whatever the plan says.")
+@_json
+def sweep(plan: Path, out: Path, jobs: int | None, keep: str | None, as_json: bool) -> None:
+    """Train, test and judge every network of a plan: a table, to be read by 'carrynet table'.
+
+    A plan is keys of a recipe as in 'train --set', where a list or a range "0..999" stands for
+    each of its values.  What was interrupted or killed goes on with the same command.  Exit
+    code 0 if every block is done, 1 if some had to be given up.
+    """
+    import shlex
+
+    from carrynet import runs, sweep as sweeps
+    from carrynet.progress import Bar
+    from carrynet.report import text
+
+    chosen = sweeps.read(plan, **({} if keep is None else {"keep": keep}))
+    with Bar() as bar:
+
+        def watch(progress: sweeps.Progress) -> None:
+            counts, blocks = progress.counts, f"{progress.blocks_done}/{progress.blocks}"
+            known = {name: getattr(counts, name) for name in ("proved", "refuted", "undecided")}
+            failed = {"failed": progress.failed} if progress.failed else {}
+            bar.sweep(progress.done, progress.cells, blocks=blocks, **known, **failed)
+
+        try:
+            summary = sweeps.run(chosen, out, jobs=jobs, watch=watch)
+        except KeyboardInterrupt:
+            again = f"{runs.program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(str(out))}"
+            click.echo(f"interrupted; go on with: {again}", err=True)
+            sys.exit(INTERRUPTED)
+    _print(summary.to_json() if as_json else text.sweep(summary))
+    _exit(summary.complete)
+
+
+@cli.command()
+@click.argument("sweep", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--by", help="Columns, with commas: hidden,steps.  [default: what the plan varies]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "csv", "json", "parquet"]),
+    help="[default: what FILE ends in, else text]",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="File to write.")
+def table(sweep: Path, by: str | None, form: str | None, out: Path | None) -> None:
+    """Count what became of a sweep's networks: rates with 95 % intervals, for each group."""
+    from carrynet import files
+    from carrynet.sweep import Store, table as tables
+
+    suffix = out.suffix[1:] if out else ""
+    form = form or (suffix if suffix in tables.FORMATS else "text")
+    if form == "parquet" and out is None:
+        raise InputError("Parquet is not for a terminal: give --out FILE")
+    keys = None if by is None else [key for key in by.split(",") if key.strip()]
+    result = tables.render(tables.summarise(Store(sweep), keys), form)
+    if out is not None:
+        files.write(out, result)
+    else:
+        assert isinstance(result, str)
+        click.echo(result, nl=False)
+
+
 def _is_folder(text: str) -> bool:
     try:
         return Path(text).is_dir()

@@ -202,10 +202,11 @@ def by_length(
     pairs: int = 256,
     seed: int = 0,
     engine: str = "auto",
+    threads: int | None = None,
 ) -> tuple[Sampled, ...]:
     """`sample` of both kinds at each length."""
     return tuple(
-        sample(network, digits, kind, pairs=pairs, seed=seed, engine=engine)
+        sample(network, digits, kind, pairs=pairs, seed=seed, engine=engine, threads=threads)
         for digits in lengths
         for kind in KINDS
     )

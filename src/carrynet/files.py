@@ -47,6 +47,19 @@ def write(path: Path, content: str | bytes) -> None:
     guard(path, action)
 
 
+def lives(process: int) -> bool:
+    """Whether a process lives, as far as can be told."""
+    if os.name == "nt":
+        return True  # there, to ask is to kill
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # it lives, and is somebody else's
+    return True
+
+
 def json_lines(documents: Iterable[Mapping[str, Any]]) -> str:
     """Documents as JSON, one on each line."""
     return "".join(json.dumps(document) + "\n" for document in documents)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """A bar for a training (use it as a callback) and then for an evaluation (as `watch`).
+    """A bar for a training (use it as a callback), an evaluation (as `watch`), a sweep.
 
     Shown only where someone can see it move: on a terminal or in a notebook.
     """
@@ -53,14 +53,21 @@ class Bar:
         if self._bar is not None:
             self._bar.set_description_str(step)
 
-    def _show(self, title: str, done: int, total: int) -> None:
+    def sweep(self, done: int, total: int, **facts: object) -> None:
+        """Progress of a sweep: networks, and what else there is to say."""
+        self._show("sweeping", done, total, unit=" networks", initial=done)
+        if self._bar is not None:
+            self._bar.set_postfix(facts)
+
+    def _show(self, title: str, done: int, total: int, **options: Any) -> None:
         if not self._enabled:
             return
         if self._title != title:
             self._close()
         if self._bar is None:
             self._title = title
-            self._bar = _tqdm(total=total, unit=" problems", desc=title, dynamic_ncols=True)
+            options = {"unit": " problems", **options}
+            self._bar = _tqdm(total=total, desc=title, dynamic_ncols=True, **options)
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:

@@ -19,13 +19,14 @@ from carrynet import tasks
 from carrynet.errors import InputError, shorten, unknown
 
 
-def _setting(
+def setting(
     default: Any,
     about: str,
     *,
     within: tuple[float, float] | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
+    """A field with a default, what it is for, and what it accepts."""
     return field(default=default, metadata={"help": about, "within": within, "choices": choices})
 
 
@@ -37,7 +38,7 @@ _KINDS: dict[Any, str] = {
 }
 
 
-def _check(settings: Any) -> None:
+def check_fields(settings: Any) -> None:
     """Check every field's type, range and choices; whole numbers pass for floats."""
     for f in fields(settings):
         if not f.metadata:
@@ -52,7 +53,7 @@ def _check(settings: Any) -> None:
         if choices and value not in choices:
             raise unknown(f.name, value, choices)
         if within and not within[0] <= value <= within[1]:
-            raise InputError(f"{f.name} must be {_accepted(f)}, not {shorten(value)}")
+            raise InputError(f"{f.name} must be {accepted(f)}, not {shorten(value)}")
 
 
 def _plain(value: Any, kind: Any) -> Any:
@@ -69,7 +70,7 @@ def _plain(value: Any, kind: Any) -> Any:
     return value
 
 
-def _accepted(f: Any) -> str:
+def accepted(f: Any) -> str:
     """What a field accepts: 'one of sgd, adam', 'from 1 to 4,096', or ''."""
     if f.metadata["choices"]:
         return f"one of {', '.join(f.metadata['choices'])}"
@@ -84,33 +85,31 @@ def _accepted(f: Any) -> str:
 class Stage:
     """One stage of a training: `steps` updates, each from a batch of fresh problems."""
 
-    name: str = _setting("learn", "what the stage is called")
-    steps: int = _setting(20_000, "number of weight updates", within=(1, 10**9))
-    batch: int = _setting(1, "problems for each update", within=(1, 65_536))
-    optimiser: str = _setting("sgd", "how gradients become updates", choices=("sgd", "adam"))
-    step: float = _setting(0.1, "step size of an update", within=(1e-12, 1e6))
-    step_end: float = _setting(1.0, "the step's last value, as a part of `step`", within=(0, 1))
-    decay: float = _setting(
+    name: str = setting("learn", "what the stage is called")
+    steps: int = setting(20_000, "number of weight updates", within=(1, 10**9))
+    batch: int = setting(1, "problems for each update", within=(1, 65_536))
+    optimiser: str = setting("sgd", "how gradients become updates", choices=("sgd", "adam"))
+    step: float = setting(0.1, "step size of an update", within=(1e-12, 1e6))
+    step_end: float = setting(1.0, "the step's last value, as a part of `step`", within=(0, 1))
+    decay: float = setting(
         0.0, "the part of the stage, at its end, over which the step falls", within=(0, 1)
     )
-    loss: str = _setting(
+    loss: str = setting(
         "squared", "what is made small, summed over digits", choices=("squared", "cross-entropy")
     )
-    worst: float = _setting(
+    worst: float = setting(
         0.0, "the share of the worst case in the loss, at last (see `bounds`)", within=(0, 1)
     )
-    slack: float = _setting(
+    slack: float = setting(
         0.0, "what the worst case adds to every pre-activation, at last", within=(0, 1e3)
     )
-    ramp_from: float = _setting(
+    ramp_from: float = setting(
         0.0, "the part of the stage after which worst and slack grow from 0", within=(0, 1)
     )
-    ramp_to: float = _setting(
-        0.0, "the part of the stage after which they are whole", within=(0, 1)
-    )
+    ramp_to: float = setting(0.0, "the part of the stage after which they are whole", within=(0, 1))
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_fields(self)
         if not self.name.isidentifier():
             raise InputError(f"stage name '{self.name}' must be a plain word")
         if self.slack and not self.worst:
@@ -140,25 +139,23 @@ class Stage:
 class Recipe:
     """What is learned, by which network, from which problems, how."""
 
-    name: str = _setting("custom", "what the recipe is called")
-    task: str = _setting("add", "what to learn, as text: add, add:base=3, subtract, ...")
-    digits: int = _setting(8, "length of the training problems, answer included", within=(1, 4096))
-    hidden: int = _setting(32, "number of hidden units", within=(1, 1024))
-    activation: str = _setting(
-        "sigmoid", "of the hidden units", choices=("sigmoid", "tanh", "relu")
-    )
-    biases: bool = _setting(False, "whether hidden and output units have a bias (from zero)")
-    init_width: float = _setting(1.0, "initial weights are uniform in [-w, w)", within=(0, 1e3))
-    init_scaling: str = _setting(
+    name: str = setting("custom", "what the recipe is called")
+    task: str = setting("add", "what to learn, as text: add, add:base=3, subtract, ...")
+    digits: int = setting(8, "length of the training problems, answer included", within=(1, 4096))
+    hidden: int = setting(32, "number of hidden units", within=(1, 1024))
+    activation: str = setting("sigmoid", "of the hidden units", choices=("sigmoid", "tanh", "relu"))
+    biases: bool = setting(False, "whether hidden and output units have a bias (from zero)")
+    init_width: float = setting(1.0, "initial weights are uniform in [-w, w)", within=(0, 1e3))
+    init_scaling: str = setting(
         "none", "divide w by the square root of `hidden`?", choices=("none", "sqrt-hidden")
     )
-    seed: int = _setting(0, "the only source of randomness", within=(0, 2**63 - 1))
-    dtype: str = _setting("float32", "of the weights", choices=("float32", "float64"))
-    origin: str = _setting("", "SHA-256 of the network that training begins with; '': random")
+    seed: int = setting(0, "the only source of randomness", within=(0, 2**63 - 1))
+    dtype: str = setting("float32", "of the weights", choices=("float32", "float64"))
+    origin: str = setting("", "SHA-256 of the network that training begins with; '': random")
     stages: tuple[Stage, ...] = (Stage(),)
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_fields(self)
         stages: Any = self.stages
         if not isinstance(stages, tuple | list) or {type(s) for s in stages} - {Stage}:
             raise InputError("stages must be a tuple of Stage")
@@ -215,25 +212,37 @@ class Recipe:
             raise unknown("stage key", key, _keys(Stage))
         return cls(**table, stages=tuple(Stage(**stage) for stage in stages))
 
+    def places(self) -> dict[str, tuple[str, str]]:
+        """Where each key that `with_settings` takes has its value: stage, or '', and name."""
+        staged = _keys(Stage)
+        alone = self.stages if len(self.stages) == 1 else ()
+        places = {name: (stage.name, name) for stage in alone for name in staged}
+        places |= {name: ("", name) for name in _keys(Recipe)}
+        for stage in self.stages:
+            places |= {f"{stage.name}.{name}": (stage.name, name) for name in staged}
+        return places
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys that `with_settings` takes, each in its shortest spelling."""
+        alone = len(self.stages) == 1
+        staged = [key for key, (stage, _) in self.places().items() if stage]
+        staged = [key for key in staged if ("." in key) != alone and key != "name"]
+        return (*_keys(Recipe), *staged)
+
     def with_settings(self, settings: Mapping[str, Any]) -> "Recipe":
         """The recipe with some keys changed.
 
         A key is one of the recipe's own (`hidden`), one of a stage's (`learn.step`),
         or, where the recipe has a single stage, that stage's without its name (`step`).
         """
-        own, staged = _keys(Recipe), _keys(Stage)
+        places = self.places()
         changes: dict[str, Any] = {}
         stages: dict[str, dict[str, Any]] = {stage.name: {} for stage in self.stages}
         for key, value in settings.items():
-            stage_name, dot, stage_key = key.rpartition(".")
-            if key in own:
-                changes[key] = value
-            elif stage_key in staged and (stage_name in stages if dot else len(stages) == 1):
-                stage_name = stage_name if dot else self.stages[0].name
-                stages[stage_name][stage_key] = value
-            else:
-                dotted = tuple(f"{stage}.{name}" for stage in stages for name in staged)
-                raise unknown("key", key, own + (staged[1:] if len(stages) == 1 else dotted))
+            if key not in places:
+                raise unknown("key", key, self.keys())
+            stage_name, name = places[key]
+            (stages[stage_name] if stage_name else changes)[name] = value
         changed = tuple(replace(stage, **stages[stage.name]) for stage in self.stages)
         return replace(self, **changes, stages=changed)
 
@@ -333,7 +342,7 @@ def help_text() -> str:
         lines.append(title)
         for f in fields(kind):
             if f.metadata:
-                details = "; ".join(filter(None, (f"default {f.default}", _accepted(f))))
+                details = "; ".join(filter(None, (f"default {f.default}", accepted(f))))
                 lines.append(f"  {f.name:<13} {f.metadata['help']} ({details})")
     return "\n".join(lines)
 

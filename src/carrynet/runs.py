@@ -179,7 +179,7 @@ def train(
         network = training.fit(chosen, engine=engine, state=state, callbacks=callbacks)
         seconds = time.monotonic() - started
         evaluation = _examine(chosen, network, bar)
-        proof = _judge(network, evaluation, budget, bar)
+        proof = judge(network, evaluation, budget, bar.say)
     return Run(
         chosen,
         engine,
@@ -246,7 +246,7 @@ def prove(
     one.  `suspect` is a word that may be answered wrongly.
     """
     with Bar(progress) as bar:
-        found = _judge(run.network, run.evaluation, budget, bar, suspect)
+        found = judge(run.network, run.evaluation, budget, bar.say, suspect)
         if isinstance(found, Undecided) and _still_holds(run, bar):
             return run
     if run.path is None:
@@ -255,16 +255,16 @@ def prove(
     return _finish(run.path, run.evaluation, found)
 
 
-def _judge(
+def judge(
     network: Network,
     evaluation: Evaluation,
     budget: float,
-    bar: Bar,
+    watch: search.Watch | None = None,
     suspect: Sequence[int] | None = None,
 ) -> Verdict:
     """A verdict, which takes up where the evaluation has found something wrong."""
     suspect = suspect or first_wrong(network, evaluation)
-    found = search.prove(network, budget=budget, watch=bar.say, suspect=suspect)
+    found = search.prove(network, budget=budget, watch=watch, suspect=suspect)
     if isinstance(found, Proved) and not evaluation.right:
         raise CarrynetError(
             "a proof was found for a network that is seen to be wrong: one of the two is an error "
@@ -344,7 +344,7 @@ def _appear(place: Path, recipe: Recipe, engine: str, force: bool, origin: Netwo
     """Make the folder in full beside its place and rename it; False where that is taken."""
     for stale in place.parent.glob(f".{glob.escape(place.name)}.*.new"):
         process = re.search(r"\.(\d+)\.new$", stale.name)
-        if process and not _lives(int(process[1])):
+        if process and not files.lives(int(process[1])):
             shutil.rmtree(stale, ignore_errors=True)
     beside = place.with_name(f".{place.name}.{os.getpid()}.new")
     replaced = place.with_name(f".{place.name}.{os.getpid()}.old")
@@ -386,19 +386,6 @@ def _appear(place: Path, recipe: Recipe, engine: str, force: bool, origin: Netwo
     return True
 
 
-def _lives(process: int) -> bool:
-    """Whether a process lives, as far as can be told."""
-    if os.name == "nt":
-        return True  # there, to ask is to kill
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        pass  # it lives, and is somebody else's
-    return True
-
-
 def resume(
     path: str | Path,
     *,
@@ -437,7 +424,7 @@ def resume(
         if config["status"] == "trained":
             network = _read_model(folder, config)
             evaluation = _examine(recipe, network, bar)
-            _finish(folder, evaluation, _judge(network, evaluation, budget, bar))
+            _finish(folder, evaluation, judge(network, evaluation, budget, bar.say))
     return load(folder)
 
 

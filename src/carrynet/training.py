@@ -171,9 +171,9 @@ def fit_many(
 
     Made for thousands of small networks: nothing is reported along the way, and one that
     diverges is returned as its error, without troubling the others.  Where that wins,
-    neighbours in the list whose recipes differ in nothing but seed and step share the lanes
-    of vectors; their weights then agree with those of `fit` to rounding.  The same list
-    gives the same weights, bit for bit, for any number of threads.
+    neighbours in the list whose recipes differ in nothing but seed, step and initial weights
+    share the lanes of vectors; their weights then agree with those of `fit` to rounding.  A
+    recipe's weights are the same, bit for bit, whatever its neighbours and the threads.
     """
     jobs = _groups(recipes, engine)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
@@ -185,8 +185,7 @@ def _groups(recipes: Sequence[Recipe], engine: str) -> list[list[Recipe]]:
     """Neighbours that are trained together."""
     groups: list[list[Recipe]] = []
     for recipe in recipes:
-        chosen = engines.get(engine, recipe.hidden, recipe.dtype)
-        lanes = native.lanes_for(recipe) if chosen.name == "native" else 1
+        lanes = _lanes(recipe, engine)
         last = groups[-1] if groups else []
         if 0 < len(last) < lanes and _alike(last[0]) == _alike(recipe):
             last.append(recipe)
@@ -195,38 +194,49 @@ def _groups(recipes: Sequence[Recipe], engine: str) -> list[list[Recipe]]:
     return groups
 
 
+def _lanes(recipe: Recipe, engine: str) -> int:
+    """How many networks of a recipe are trained at once by one thread."""
+    chosen = engines.get(engine, recipe.hidden, recipe.dtype)
+    return native.lanes_for(recipe) if chosen.name == "native" else 1
+
+
 def _alike(recipe: Recipe) -> Recipe:
     """The recipe less what may differ within a group."""
     stages = tuple(replace(stage, step=1.0) for stage in recipe.stages)
-    return replace(recipe, name="", seed=0, stages=stages)
+    return replace(recipe, name="", seed=0, init_width=1.0, init_scaling="none", stages=stages)
 
 
 def _fit_group(recipes: list[Recipe], engine: str) -> list[Network | Diverged]:
-    trained = _fit_across(recipes) if len(recipes) > 1 else None
-    if trained is not None:
-        return list(trained)
+    # also where it is alone in the group: its weights must not depend on its neighbours
+    across = _lanes(recipes[0], engine) > 1
+    trained = _fit_across(recipes) if across else [None] * len(recipes)
     results: list[Network | Diverged] = []
-    for recipe in recipes:
+    for recipe, network in zip(recipes, trained, strict=True):
         try:
-            results.append(fit(recipe, engine=engine, reports=1))
+            results.append(network or fit(recipe, engine=engine, reports=1))
         except Diverged as error:
             results.append(error)
     return results
 
 
-def _fit_across(recipes: list[Recipe]) -> list[Network] | None:
-    """A group in the lanes of vectors; None if one diverges, for the caller to find out which."""
+def _fit_across(recipes: list[Recipe]) -> list[Network | None]:
+    """A group in the lanes of vectors; None for one that diverges, for `fit` to find out where."""
     stage = recipes[0].stages[0]
-    networks = [start(recipe).network for recipe in recipes]
+    alive = {lane: start(recipe).network for lane, recipe in enumerate(recipes)}
     most = _updates_at_once(recipes[0], stage, reports=1)
     for first in range(0, stage.steps, most):
         count = min(most, stage.steps - first)
-        words = [draw(recipe, 0, first, count)[:, 0] for recipe in recipes]
-        weights = native.advance_across(networks, recipes, words)
-        if not all(np.isfinite(array).all() for each in weights for array in each):
-            return None
-        networks = [replace(n, weights=w) for n, w in zip(networks, weights, strict=True)]
-    return networks
+        words = [draw(recipes[lane], 0, first, count)[:, 0] for lane in alive]
+        chosen = [recipes[lane] for lane in alive]
+        trained = native.advance_across(list(alive.values()), chosen, words)
+        alive = {
+            lane: replace(network, weights=weights)
+            for (lane, network), weights in zip(alive.items(), trained, strict=True)
+            if all(np.isfinite(array).all() for array in weights)
+        }
+        if not alive:
+            break
+    return [alive.get(lane) for lane in range(len(recipes))]
 
 
 def last_problem(recipe: Recipe) -> list[int]:

@@ -1,5 +1,6 @@
 """Runs and problems as text for a terminal; every function returns a string."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
 from math import isfinite
@@ -14,6 +15,7 @@ from carrynet.mealy import Machine
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page
 from carrynet.runs import Run, program
+from carrynet.sweep import Summary
 from carrynet.tasks import DIGITS, Task
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -47,6 +49,46 @@ def summary(run: Run) -> str:
             lines.append(f"page        {run.path / page.NAME}")
         lines.append(f"next        {_advice(run)}")
     return "\n".join(lines)
+
+
+def sweep(summary: Summary) -> str:
+    """What a sweep has come to."""
+    plan, total = summary.plan, summary.total
+    blocks = f"{summary.blocks_done:,} of {plan.blocks:,} blocks"
+    lines = [f"networks    {total.networks:,} of {plan.cells:,}, in {blocks}"]
+    if summary.networks:
+        rate = summary.networks / summary.seconds
+        now = f"{summary.networks:,} of them now, in {summary.seconds:.1f} s"
+        lines.append(f"            {now}: {rate:,.1f} networks per second")
+    about = {
+        "diverged": "diverged    {} in training",
+        "right": "right       {} on all problems of the exhaustive evaluation",
+        "proved": "proved      {} for numbers of any length",
+        "refuted": "refuted     {}",
+        "refuted_beyond": "            {} though right on all of those problems",
+        "undecided": "undecided   {}",
+    }
+    for outcome, line in about.items():
+        rates = total.rate(outcome) if total.networks else None
+        if rates is None or (outcome == "diverged" and not rates[0]):
+            continue
+        low, high = (f"{100 * end:.1f}" for end in rates[1:])
+        share = f"{total.counts[outcome]:,}, {100 * rates[0]:.1f}% ({low}-{high})"
+        lines.append(line.format(share))
+    for number, failure in list(summary.failures.items())[:5]:
+        first, last = failure["cells"]
+        lines.append(
+            f"FAILED      block {number}, cells {first} to {last}: {failure['reasons'][-1]}"
+        )
+    if len(summary.failures) > 5:
+        lines.append(f"            and {len(summary.failures) - 5:,} blocks more")
+    lines += ["", f"sweep       {summary.folder}"]
+    next_ = (
+        f"{program()} table {shlex.quote(str(summary.folder))}"
+        if summary.complete
+        else "the same command tries again what has failed"
+    )
+    return "\n".join([*lines, f"next        {next_}"])
 
 
 def _advice(run: Run) -> str:

@@ -1,0 +1,124 @@
+"""One block of a sweep: train its networks as one population, judge each, write the part.
+
+A block depends on its plan and its number and on nothing else, so that anybody can work it,
+anywhere, and more than once.
+"""
+
+import time
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from carrynet import engines, evaluation, files, runs, tasks, training
+from carrynet.errors import RunError
+from carrynet.evaluation import Evaluation
+from carrynet.network import Network, Weights
+from carrynet.recipe import Recipe
+from carrynet.sweep import rows, table
+from carrynet.sweep.plan import Plan, Settings
+from carrynet.sweep.store import Store
+from carrynet.training import Diverged
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of some networks."""
+
+    networks: int = 0
+    diverged: int = 0
+    proved: int = 0
+    refuted: int = 0
+    undecided: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        mine, theirs = vars(self), vars(other)
+        return Counts(**{name: mine[name] + theirs[name] for name in mine})
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "Counts":
+        """Of one row."""
+        known = ("proved", "refuted", "undecided")
+        counts = {name: int(row.get("verdict") == name) for name in known}
+        return cls(networks=1, diverged=int(row["outcome"] == "diverged"), **counts)
+
+
+def work(plan: Plan, store: Store, number: int) -> Counts:
+    """Work a block and write its part, and before it the weights that are kept.
+
+    In one thread: there is a process for each core.
+    """
+    described = rows.columns(plan)
+    found, kept, counts = [], {}, Counts()
+    cells = plan.block(number)
+    for _, alike in groupby(cells, plan.kind):
+        population = list(alike)
+        recipes = [plan.recipe(cell) for cell in population]
+        started = time.perf_counter()
+        trained = training.fit_many(recipes, engine=plan.settings.engine, threads=1)
+        seconds = (time.perf_counter() - started) / len(population)
+        for cell, recipe, result in zip(population, recipes, trained, strict=True):
+            row = {"cell": cell, "block": number, "recipe": plan.values(cell)["recipe"]}
+            row |= _row(recipe, result, seconds, plan.settings, described)
+            if row["kept"]:
+                assert isinstance(result, Network)
+                kept.update({f"{cell}.{k}": w for k, w in result.weights._asdict().items()})
+            found.append(row)
+            counts += Counts.of(row)
+    weights = None
+    if kept:
+        facts = {"plan_sha256": files.sha256(plan.to_toml().encode()), "block": number}
+        weights = files.tensor_bytes(kept, facts)
+    store.finish(number, table.encode(found, described), weights)
+    return counts
+
+
+def network(store: Store, cell: int) -> Network:
+    """The network of a cell whose weights were kept.
+
+    Raises `RunError` where they were not, or are not there yet; `InputError` for no such cell.
+    """
+    plan = store.plan()
+    path = store.weights(plan.block_of(cell))
+    tensors = files.read_tensors(path)[0] if path.exists() else {}
+    if f"{cell}.Whh" not in tensors:
+        raise RunError(f"the weights of cell {cell} were not kept, or its block is not done")
+    recipe = plan.recipe(cell)
+    with files.reading(path):
+        weights = Weights(**{name: tensors[f"{cell}.{name}"] for name in Weights._fields})
+        return Network(tasks.parse(recipe.task), recipe.activation, weights)
+
+
+def _row(
+    recipe: Recipe,
+    result: Network | Diverged,
+    seconds: float,
+    settings: Settings,
+    described: list[rows.Column],
+) -> dict[str, Any]:
+    """What a network's row says, but for where it stands."""
+    engine = engines.get(settings.engine, recipe.hidden, recipe.dtype).name
+    row = rows.described(recipe, described) | rows.trained(result, seconds, engine)
+    if isinstance(result, Diverged):
+        return {**row, "kept": False}
+    started = time.perf_counter()
+    tested = _examine(result, settings)
+    row |= rows.examined(tested, time.perf_counter() - started)
+    verdict = None
+    if settings.proof is not None:
+        verdict = runs.judge(result, tested, settings.proof)
+    row |= rows.judged(verdict)
+    row["kept"] = settings.keep == "all" or settings.keep == row["verdict"]
+    return row
+
+
+def _examine(network: Network, settings: Settings) -> Evaluation:
+    engine, whole = settings.engine, rows.NOT_EXAMINED
+    if settings.exhaustive:
+        # of an alphabet larger than that of binary addition, fewer digits: not more problems
+        most = max(2**20, 4**settings.exhaustive)
+        digits = evaluation.affordable_digits(network.task, settings.exhaustive, most)
+        whole = evaluation.evaluate(network, digits, engine=engine, threads=1)
+    sampled = evaluation.by_length(
+        network, settings.lengths, pairs=settings.pairs, engine=engine, threads=1
+    )
+    return Evaluation(whole, sampled)

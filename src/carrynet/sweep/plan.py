@@ -1,0 +1,505 @@
+"""Plans: a recipe with lists and ranges, which span a grid of cells, cut into blocks.
+
+    recipe = "tutorial"              # or a list; a name or a file
+    hidden = [4, 8, 16]
+    seed = "0..999"                  # both ends included
+    learn.steps = [5_000, 20_000]    # of a stage
+
+    [sweep]                          # see `Settings`
+    keep = "refuted"
+
+Cells are numbered, and never listed: cell i is computed from i, whose digits, in a mixed
+radix, are the places on the axes.  What a step size, a width of initial weights or a seed may
+change comes last, so that neighbours are trained as one population.  A *kind* is a run of
+cells that differ in nothing else.
+
+Where one block ends and the next begins follows from the plan alone, so that a sweep that was
+killed goes on where it was: from what its cells cost by a model, not by a clock.
+"""
+
+import re
+import tomllib
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from carrynet import __version__, recipe as recipes, tasks
+from carrynet.errors import InputError, RunError, shorten, unknown
+from carrynet.recipe import Recipe, Stage, accepted, check_fields, setting
+
+FORMAT, FORMAT_VERSION = "carrynet-sweep", 1
+MOST_KINDS = 100_000
+"""Each kind of cell is looked at before anything starts, which takes 30 microseconds."""
+MOST_BLOCKS = 1_000_000
+MOST_VALUES = 10**12
+"""Of a range."""
+MOST_CELLS = 100_000
+"""Of a block, whose rows and weights are held in memory until it is written."""
+
+MOST_LENGTH, MOST_DIGITS = 65_536, 2**24
+"""Of the problems of a sample, and of all of them together."""
+
+LANES = 16
+"""Blocks are cut at multiples of this, the most networks that share a vector anywhere."""
+
+KEEP = ("none", "refuted", "all")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a sweep does with the networks that it trains; the table [sweep] of a plan.
+
+    Raises `InputError` for what is not accepted.
+    """
+
+    engine: str = setting("auto", "auto, native, numpy")
+    exhaustive: int = setting(
+        8, 'try all problems of so many digits; 0 or "none": do not', within=(0, 16)
+    )
+    lengths: tuple[int, ...] = (16, 64, 256)  # of the samples, in digits; () for none
+    pairs: int = setting(256, "problems in a sample of a length and kind", within=(1, 65_536))
+    proof: float | None = 0.0  # seconds beyond the quick steps; None for no proof at all
+    keep: str = setting("none", "whose weights to keep", choices=KEEP)
+    block: int = setting(0, "cells in a block; 0: as `seconds` says", within=(0, MOST_CELLS))
+    seconds: float = setting(5.0, "that a block is to take, about", within=(0.001, 86_400))
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        lengths: tuple[Any, ...] = tuple(self.lengths)
+        proof: Any = self.proof
+        if any(type(n) is not int or not 1 <= n <= MOST_LENGTH for n in lengths):
+            raise InputError(
+                f"lengths must be whole numbers from 1 to {MOST_LENGTH:,}, not {list(lengths)}"
+            )
+        if len(set(lengths)) < len(lengths):
+            raise InputError(f"lengths names a length twice: {list(lengths)}")
+        if self.pairs * max(lengths, default=0) > MOST_DIGITS:
+            raise InputError(
+                f"a sample of {self.pairs:,} problems of {max(lengths):,} digits is too large: at "
+                f"most {MOST_DIGITS:,} digits are accepted"
+            )
+        if proof is not None:
+            number = isinstance(proof, int | float) and not isinstance(proof, bool)
+            if not number or not 0 <= proof <= 1e6:
+                raise InputError(
+                    f'proof must be seconds from 0 to 1e+06, or "none", not {shorten(proof)}'
+                )
+        object.__setattr__(self, "lengths", lengths)
+        object.__setattr__(self, "proof", None if proof is None else float(proof))
+
+    @classmethod
+    def from_table(cls, table: Any) -> "Settings":
+        """Read the table [sweep]."""
+        if not isinstance(table, dict):
+            raise InputError("sweep must be a table, headed [sweep]")
+        known = [f.name for f in fields(cls)]
+        for key in table:
+            if key not in known:
+                raise unknown("key of [sweep]", key, known)
+        changes = dict(table)
+        if not isinstance(changes.get("lengths", []), list | tuple):
+            raise InputError(f"lengths must be a list, not {shorten(changes['lengths'])}")
+        if changes.get("proof") == "none":
+            changes["proof"] = None
+        if changes.get("exhaustive") == "none":
+            changes["exhaustive"] = 0
+        return cls(**changes)
+
+    def to_table(self) -> dict[str, Any]:
+        """The inverse of `from_table`."""
+        proof = "none" if self.proof is None else self.proof
+        return {**asdict(self), "lengths": list(self.lengths), "proof": proof}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A model of the seconds that a cell takes on one core, good to a factor of two or three.
+
+    It only decides where blocks end.  Measured on a core with AVX-512, of 80 GFLOP/s in
+    these kernels; a sweep records it, and goes on with what it began with.
+    """
+
+    flop: float = 1e-11  # of a floating-point operation, native engine
+    alone: float = 1e-8  # of a digit of a problem that is an update by itself
+    batched: float = 4e-8  # of a digit of a problem in a batch
+    worst: float = 3.0  # times as much for a stage with a worst case
+    update_numpy: float = 2e-5  # of a digit of an update, NumPy engine
+    flop_numpy: float = 2.5e-10
+    judged: float = 5e-8  # of a digit of a problem in an evaluation
+    proof: float = 0.05  # of the quick steps of a search
+    proof_unit: float = 0.008  # for each hidden unit
+    proof_budget: float = 0.5  # the part of a budget that is used
+
+    def seconds(self, recipe: Recipe, settings: Settings) -> float:
+        """About how long a cell takes: training, evaluation and proof."""
+        task, H = tasks.parse(recipe.task), recipe.hidden
+        symbols, Y = len(task.machine.symbols), task.neurons
+        operations = 2.0 * H * (H + Y + task.operands)  # of a digit, forward
+        native = settings.engine != "numpy" and recipe.dtype == "float32" and H <= 256
+        seconds = 0.001
+        for stage in recipe.stages:
+            digits = float(stage.steps * stage.batch * recipe.digits)
+            times = self.worst if stage.worst else 1.0
+            if native:
+                each = self.alone if stage.batch == 1 else self.batched
+                seconds += times * digits * (each + 3 * operations * self.flop)
+            else:
+                seconds += times * stage.steps * recipe.digits * self.update_numpy
+                seconds += times * digits * 3 * operations * self.flop_numpy
+        flop = self.flop if native else self.flop_numpy
+        judged = self.judged + operations * flop
+        if settings.exhaustive:
+            seconds += judged * min(symbols**settings.exhaustive, 2**20)
+        seconds += judged * 2 * settings.pairs * sum(settings.lengths)
+        if settings.proof is not None:
+            quick = (self.proof + self.proof_unit * H) * max(1.0, symbols / 4)
+            seconds += quick + self.proof_budget * settings.proof
+        return seconds
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A key of a plan, and the values that it takes, one after another."""
+
+    key: str
+    values: Sequence[Any]  # a tuple, or a range
+
+    def to_table(self) -> dict[str, Any]:
+        """As it stands in a file."""
+        values = self.values
+        listed = f"{values[0]}..{values[-1]}" if isinstance(values, range) else list(values)
+        return {"key": self.key, "values": listed}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cells 0, 1, ..., and the blocks that they are worked in."""
+
+    bases: Mapping[str, Recipe]  # by the name that the plan gives them; the first axis
+    outer: tuple[Axis, ...]
+    inner: tuple[Axis, ...]  # what cells of a kind differ in
+    settings: Settings
+    cost: Cost = field(default_factory=Cost)
+
+    @classmethod
+    def parse(cls, text: str, folder: Path, **settings: Any) -> "Plan":
+        """Read a plan; recipes that are files are found from `folder`.
+
+        `settings` replace those of [sweep].  Raises `InputError` for an unknown key, naming
+        the nearest known one, and for the first cell that is no valid recipe.
+        """
+        try:
+            table = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise InputError(f"not a plan in TOML: {error}") from None
+        chosen = replace(Settings.from_table(table.pop("sweep", {})), **settings)
+        names = _values("recipe", table.pop("recipe", recipes.DEFAULT))
+        bases = {name: _base(name, folder) for name in names}
+        axes = tuple(_axes(table))
+        for axis in axes:
+            for base in bases.values():
+                _check_key(axis.key, base)
+        for base in bases.values():
+            places = [base.places()[axis.key] for axis in axes]
+            for i, place in enumerate(places):
+                if place in places[:i]:
+                    first = axes[places.index(place)].key
+                    raise InputError(f"{first} and {axes[i].key} are one key: give it once")
+        inner = [axis for axis in axes if _is_inner(axis.key)]
+        # the seed last: neighbours are then repetitions of one and the same
+        inner.sort(key=lambda axis: axis.key == "seed")
+        outer = tuple(axis for axis in axes if axis not in inner)
+        plan = cls(bases, outer, tuple(inner), chosen)
+        plan.check()
+        return plan
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """All axes, the slowest first."""
+        return (Axis("recipe", tuple(self.bases)), *self.outer, *self.inner)
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """The keys that take more than one value."""
+        return tuple(axis.key for axis in self.axes if len(axis.values) > 1)
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of cells there are."""
+        return len(self.bases) * prod(len(axis.values) for axis in self.outer)
+
+    @property
+    def alike(self) -> int:
+        """How many cells are of one kind."""
+        return prod(len(axis.values) for axis in self.inner)
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are."""
+        return self.kinds * self.alike
+
+    def values(self, cell: int) -> dict[str, Any]:
+        """What a cell has on each axis."""
+        values = {}
+        for axis in reversed(self.axes):
+            cell, place = divmod(cell, len(axis.values))
+            values[axis.key] = axis.values[place]
+        return dict(reversed(values.items()))
+
+    def recipe(self, cell: int) -> Recipe:
+        """What a cell trains by."""
+        values = self.values(cell)
+        return self.bases[values.pop("recipe")].with_settings(values)
+
+    def check(self) -> None:
+        """Raise `InputError` for a plan that is too large, or the first cell that is no recipe."""
+        if self.kinds > MOST_KINDS:
+            raise InputError(
+                f"the plan has {self.kinds:,} kinds of cells, which differ in more than step, "
+                f"initial weights and seed: at most {MOST_KINDS:,} are accepted"
+            )
+        before = 1
+        for axis in reversed(self.inner):
+            # what these say is judged by itself, and the values between two of a range are fine
+            values: Sequence[Any] = axis.values
+            ends = (0, len(values) - 1)
+            for place in ends if isinstance(values, range) else range(len(values)):
+                self._check_cell(place * before)
+            before *= len(values)
+        for kind in range(self.kinds):
+            self._check_cell(kind * self.alike)
+        if self.blocks > MOST_BLOCKS:
+            raise InputError(
+                f"the plan has {self.cells:,} cells in more than {MOST_BLOCKS:,} blocks: "
+                "let a block take more seconds"
+            )
+
+    def _check_cell(self, cell: int) -> None:
+        try:
+            self.recipe(cell)
+        except InputError as error:
+            values = ", ".join(f"{key} {value}" for key, value in self.values(cell).items())
+            raise InputError(f"cell {cell} ({shorten_text(values)}): {error}") from None
+
+    # Blocks --------------------------------------------------------------------------
+
+    @cached_property
+    def _starts(self) -> "array[int]":
+        """The first cell of each block, and the number of cells at the end."""
+        settings, starts = self.settings, array("q", [0])
+        target, lanes = (float(settings.block), 1) if settings.block else (settings.seconds, LANES)
+        room, inside = target, 0  # of the block that is being filled: what is left, cells
+        for kind in range(self.kinds):
+            cost = 1.0
+            if not settings.block:
+                cost = self.cost.seconds(self.recipe(kind * self.alike), settings)
+            left = self.alike
+            while left:
+                fit = min(left, int(room / cost + 1e-9), MOST_CELLS - inside)
+                if fit < left and fit >= lanes:
+                    fit -= fit % lanes  # whole vectors, where a kind goes on in the next block
+                if not inside:
+                    fit = max(fit, 1)  # a cell that takes longer is a block by itself
+                if fit < left and inside and fit < lanes:
+                    fit = 0  # too few to share a vector: they go with their likes
+                room, inside, left = room - fit * cost, inside + fit, left - fit
+                if left:
+                    starts.append(starts[-1] + inside)
+                    room, inside = target, 0
+                    if len(starts) > MOST_BLOCKS + 1:
+                        return starts
+        if inside:
+            starts.append(starts[-1] + inside)
+        return starts
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return len(self._starts) - 1
+
+    def block(self, number: int) -> range:
+        """The cells of a block."""
+        return range(self._starts[number], self._starts[number + 1])
+
+    def block_of(self, cell: int) -> int:
+        """The block that a cell is in.
+
+        Raises `InputError` for a cell that the plan has not.
+        """
+        if not 0 <= cell < self.cells:
+            raise InputError(f"there is no cell {cell}: the plan has 0 to {self.cells - 1:,}")
+        return bisect_right(self._starts, cell) - 1
+
+    def kind(self, cell: int) -> int:
+        """The number of a cell's kind."""
+        return cell // self.alike
+
+    # The record in a sweep's folder ------------------------------------------------------
+
+    def to_toml(self) -> str:
+        """Everything that the sweep depends on, recipes in full; see `from_toml`."""
+        import tomli_w
+
+        return tomli_w.dumps(
+            {
+                "format": FORMAT,
+                "version": FORMAT_VERSION,
+                "carrynet": __version__,
+                "cells": self.cells,
+                "blocks": self.blocks,
+                "sweep": self.settings.to_table(),
+                "cost": asdict(self.cost),
+                "outer": [axis.to_table() for axis in self.outer],
+                "inner": [axis.to_table() for axis in self.inner],
+                "recipes": [{"key": key, **asdict(base)} for key, base in self.bases.items()],
+            }
+        )
+
+    @classmethod
+    def from_toml(cls, text: str) -> "Plan":
+        """Read what `to_toml` wrote.
+
+        Raises `InputError`, `ValueError`, `KeyError` or `TypeError` for anything else.
+        """
+        table = tomllib.loads(text)
+        if table["format"] != FORMAT or table["version"] != FORMAT_VERSION:
+            raise ValueError(f"it is not of format {FORMAT}, version {FORMAT_VERSION}")
+
+        def axes(name: str) -> tuple[Axis, ...]:
+            return tuple(Axis(a["key"], _values(a["key"], a["values"])) for a in table[name])
+
+        bases = {}
+        for base in table["recipes"]:
+            key, stages = base.pop("key"), tuple(Stage(**stage) for stage in base.pop("stages"))
+            bases[key] = Recipe(**base, stages=stages)
+        settings = Settings.from_table(table["sweep"])
+        return cls(bases, axes("outer"), axes("inner"), settings, Cost(**table["cost"]))
+
+    def same(self, other: "Plan") -> bool:
+        """Whether two plans have the same rows; what blocks are said to cost may differ."""
+        mine, theirs = (
+            (list(plan.bases.items()), plan.outer, plan.inner, plan.settings)
+            for plan in (self, other)
+        )
+        return mine == theirs
+
+
+def read(path: Path, **settings: Any) -> Plan:
+    """Read a plan from a file; see `Plan.parse`.
+
+    Raises `InputError`, which names the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read plan {shorten_text(str(path))}: {reason}") from None
+    try:
+        return Plan.parse(text, path.parent, **settings)
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from None
+
+
+def read_recorded(path: Path) -> Plan:
+    """The plan that a sweep in a folder was started with.
+
+    Raises `RunError` where the folder holds no sweep, or a damaged one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RunError(f"{path.parent} is not a sweep: it has no {path.name}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read {path}: {error}") from None
+    try:
+        return Plan.from_toml(text)
+    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
+        raise RunError(f"{path} is damaged or not carrynet's: {error}") from None
+
+
+def settings_help() -> list[tuple[str, str, str]]:
+    """The keys of [sweep]: name, default, and what it is for and accepts."""
+    about = {
+        "lengths": "digits of the problems of each sample; [] for no samples",
+        "proof": 'seconds for each proof, beyond the quick steps; "none" for no proofs',
+    }
+    defaults, keys = Settings().to_table(), []
+    for f in fields(Settings):
+        accepts = f" ({accepted(f)})" if f.metadata and accepted(f) else ""
+        default = defaults[f.name]
+        shown = f'"{default}"' if isinstance(default, str) else f"{default}"
+        keys.append((f.name, shown, about.get(f.name) or f"{f.metadata['help']}{accepts}"))
+    return keys
+
+
+def help_text() -> str:
+    """Every key of [sweep], with what it does and what it accepts."""
+    keys = (f"  {name:<11} {about}; default {shown}" for name, shown, about in settings_help())
+    return "\n".join(["Keys of the table [sweep]:", *keys])
+
+
+def shorten_text(text: str, most: int = 200) -> str:
+    """A text as it is shown in a message."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _base(name: Any, folder: Path) -> Recipe:
+    if isinstance(name, str) and name.endswith(".toml"):
+        base = recipes.get(folder / name)
+    elif isinstance(name, str):
+        base = recipes.get(name)
+    else:
+        raise InputError(f"a recipe is a name or a file, not {shorten(name)}")
+    if base.origin or not base.stages:
+        raise InputError(f"recipe {name} begins with a network of its own: a sweep cannot")
+    return base
+
+
+def _axes(table: Mapping[str, Any], stage: str = "") -> Iterator[Axis]:
+    for key, value in table.items():
+        if isinstance(value, dict) and not stage:
+            yield from _axes(value, f"{key}.")
+        else:
+            yield Axis(f"{stage}{key}", _values(f"{stage}{key}", value))
+
+
+def _check_key(key: str, base: Recipe) -> None:
+    fixed = ("name", "origin")  # what a recipe is called, and a network in a file
+    known = [name for name in base.keys() if name not in fixed]  # noqa: SIM118
+    if key in fixed or key.endswith(".name") or key not in base.places():
+        raise unknown("key", key, ("recipe", *known, "sweep"))
+
+
+def _is_inner(key: str) -> bool:
+    return key in ("seed", "init_width", "init_scaling") or key.rpartition(".")[2] == "step"
+
+
+_RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*")
+
+
+def _values(key: str, value: Any) -> Sequence[Any]:
+    """One value, a list of them, or a range: 'FIRST..LAST'."""
+    if isinstance(value, str) and (found := _RANGE.fullmatch(value)):
+        first, last = int(found[1]), int(found[2])
+        if last < first:
+            raise InputError(f"{key}: the range {shorten(value)} is empty")
+        if last >= 2**63 or last - first >= MOST_VALUES:
+            raise InputError(
+                f"{key}: the range {shorten(value)} is too long or ends beyond 2^63 - 1: at most "
+                f"{MOST_VALUES:,} values are accepted"
+            )
+        return range(first, last + 1)
+    values = tuple(value) if isinstance(value, list) else (value,)
+    if not values:
+        raise InputError(f"{key} has an empty list: give at least one value")
+    for i, one in enumerate(values):
+        if not isinstance(one, int | float | str):
+            raise InputError(f"{key} has {shorten(one)}: values are numbers, texts, true and false")
+        if one in values[:i]:
+            raise InputError(f"{key} has {shorten(one)} twice")
+    return values

@@ -1,0 +1,174 @@
+"""The columns of a sweep's table, and the row of a network.
+
+`columns` is the data dictionary: names, kinds and meanings.  Names are plain words, so that
+SQL needs no quotes: what a plan calls `learn.steps` is the column `learn_steps`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from math import inf
+from typing import Any
+
+from carrynet import __version__
+from carrynet.evaluation import KINDS, Evaluation, Exhaustive
+from carrynet.network import Network
+from carrynet.proof.verdict import Proved, Refuted, Verdict
+from carrynet.recipe import Recipe, Stage
+from carrynet.sweep.plan import Plan
+from carrynet.training import Diverged
+
+ALWAYS = ("steps", "batch", "step")
+"""Keys of each stage that are columns even where the plan does not vary them."""
+
+NOT_EXAMINED = Exhaustive(digits=0, pairs=0, right=0, margin=inf)
+"""What stands for an exhaustive evaluation where the plan has none."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, its kind as Parquet has it, and what it says."""
+
+    name: str
+    kind: str
+    about: str
+
+
+_WHERE = (
+    Column("cell", "int64", "the cell's number in the plan, from 0"),
+    Column("block", "int32", "the block that it was worked in"),
+    Column("recipe", "string", "the recipe, as the plan names it"),
+)
+
+_KINDS = {int: "int64", float: "double", bool: "bool", str: "string"}
+_OWN = tuple(
+    Column(f.name, _KINDS[f.type], f.metadata["help"])  # type: ignore[index]
+    for f in fields(Recipe)
+    if f.metadata and f.name not in ("name", "origin")
+)
+_STAGE = {
+    f.name: Column(f.name, _KINDS[f.type], f.metadata["help"])  # type: ignore[index]
+    for f in fields(Stage)
+    if f.metadata and f.name != "name"
+}
+
+_TRAINED = (
+    Column("problems", "int64", "problems that the whole training shows"),
+    Column("engine", "string", "the engine that trained it"),
+    Column("carrynet", "string", "the version of carrynet"),
+    Column("outcome", "string", "`trained`, or `diverged`: what follows is then null"),
+    Column("error", "string", "where training diverged"),
+    Column("weights_sha256", "string", "SHA-256 of the network, as a run has it"),
+    Column("training_seconds", "double", "its share of the seconds that its population took"),
+)
+_EXHAUSTIVE = (
+    Column("exhaustive_digits", "int32", "all problems of up to so many digits were tried"),
+    Column("exhaustive_pairs", "int64", "how many these are"),
+    Column("exhaustive_right", "int64", "and how many of them are right"),
+    Column("exhaustive_margin", "double", "the smallest margin of any digit; < 0: one is wrong"),
+)
+_SAMPLED = (
+    Column("pairs", "int64", "problems of N digits that were drawn"),
+    Column("right", "int64", "how many of them are right"),
+    Column("margin", "double", "the smallest margin of any of their digits"),
+    Column("first_error", "int32", "the lowest position that is wrong in any; null: none is"),
+)
+_PROOF = (
+    Column("evaluation_seconds", "double", "what both evaluations took"),
+    Column("verdict", "string", "`proved`, `refuted`, `undecided`; `none`: no proof was sought"),
+    Column("method", "string", "proved: by `boxes` or `trees`"),
+    Column("regions", "int64", "proved: regions of the certificate"),
+    Column("slack", "double", "proved: the error in every unit at every step that does no harm"),
+    Column("proof_margin", "double", "proved: every logit is at least so far on the right side"),
+    Column("counterexample", "string", "refuted: the operands, with spaces between them"),
+    Column("counterexample_digits", "int64", "refuted: they are read as so many digits"),
+    Column("counterexample_position", "int64", "refuted: where the answer is wrong, from 0"),
+    Column("counterexample_shortest", "bool", "refuted: every shorter word is known to be right"),
+    Column("proof_seconds", "double", "what the search took, with the check"),
+    Column("kept", "bool", "whether the weights are in the sweep's `weights/`"),
+)
+
+
+def columns(plan: Plan) -> list[Column]:
+    """The columns of a sweep's rows."""
+    staged = {}
+    for base in plan.bases.values():
+        varied = {base.places()[axis.key] for axis in (*plan.outer, *plan.inner)}
+        for stage in base.stages:
+            for key in _STAGE:
+                if key in ALWAYS or (stage.name, key) in varied:
+                    staged[f"{stage.name}_{key}"] = _STAGE[key]
+    return [
+        *_WHERE,
+        *_OWN,
+        *(Column(name, column.kind, column.about) for name, column in staged.items()),
+        *_TRAINED,
+        *_EXHAUSTIVE,
+        *(
+            Column(f"{kind}_{length}_{column.name}", column.kind, column.about)
+            for length in plan.settings.lengths
+            for kind in KINDS
+            for column in _SAMPLED
+        ),
+        *_PROOF,
+    ]
+
+
+def dictionary() -> list[Column]:
+    """Every column that there can be, with STAGE, KIND and N for what a plan decides."""
+    staged = (Column(f"STAGE_{key}", column.kind, column.about) for key, column in _STAGE.items())
+    sampled = (Column(f"KIND_N_{c.name}", c.kind, c.about) for c in _SAMPLED)
+    return [*_WHERE, *_OWN, *staged, *_TRAINED, *_EXHAUSTIVE, *sampled, *_PROOF]
+
+
+def described(recipe: Recipe, described: Sequence[Column]) -> dict[str, Any]:
+    """The part of a row that says by what a network was trained."""
+    row = {column.name: getattr(recipe, column.name) for column in _OWN}
+    row |= {f"{stage.name}_{key}": getattr(stage, key) for stage in recipe.stages for key in _STAGE}
+    names = {column.name for column in described}
+    row = {name: value for name, value in row.items() if name in names}
+    return {**row, "problems": recipe.problems, "carrynet": __version__}
+
+
+def trained(result: Network | Diverged, seconds: float, engine: str) -> dict[str, Any]:
+    """The part of a row that says what came of a training."""
+    row = {"engine": engine, "training_seconds": seconds}
+    if isinstance(result, Diverged):
+        return {**row, "outcome": "diverged", "error": str(result)}
+    return {**row, "outcome": "trained", "weights_sha256": result.digest()}
+
+
+def examined(evaluation: Evaluation, seconds: float) -> dict[str, Any]:
+    """The part of a row that says what was tested."""
+    row: dict[str, Any] = {"evaluation_seconds": seconds}
+    whole = evaluation.exhaustive
+    if whole != NOT_EXAMINED:
+        row |= {
+            "exhaustive_digits": whole.digits,
+            "exhaustive_pairs": whole.pairs,
+            "exhaustive_right": whole.right,
+            "exhaustive_margin": whole.margin,
+        }
+    for part in evaluation.sampled:
+        row |= {
+            f"{part.kind}_{part.digits}_{column.name}": getattr(part, column.name)
+            for column in _SAMPLED
+        }
+    return row
+
+
+def judged(verdict: Verdict | None) -> Mapping[str, Any]:
+    """The part of a row that says what is known for numbers of any length."""
+    if verdict is None:
+        return {"verdict": "none"}
+    row: dict[str, Any] = {"verdict": verdict.verdict, "proof_seconds": verdict.seconds}
+    if isinstance(verdict, Proved):
+        row |= {"method": verdict.method, "regions": verdict.regions, "slack": verdict.slack}
+        row["proof_margin"] = verdict.margin
+    if isinstance(verdict, Refuted):
+        row |= {
+            "counterexample": " ".join(map(str, verdict.operands)),
+            "counterexample_digits": verdict.digits,
+            "counterexample_position": verdict.position,
+            "counterexample_shortest": verdict.shortest,
+        }
+    return row

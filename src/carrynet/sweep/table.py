@@ -1,0 +1,253 @@
+"""Parts as Parquet, and what they say: counts and rates, by whatever the cells differ in.
+
+A rate is of all networks of a group, those that diverged included, and has its Wilson 95 %
+interval (Wilson 1927).  Parts are read a batch at a time: a million rows take no more memory
+than a few thousand.  The one module that imports pyarrow.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from carrynet import files
+from carrynet.errors import CarrynetError, RunError, unknown
+from carrynet.sweep.rows import Column, columns
+from carrynet.sweep.store import PARTS, Store
+
+FORMATS = ("text", "csv", "json", "parquet")
+
+OUTCOMES = {
+    "diverged": "diverged",
+    "right": "right on all pairs",
+    "proved": "proved",
+    "refuted": "refuted",
+    "undecided": "undecided",
+    "refuted_beyond": "right, yet refuted",
+}
+"""What is counted of a group, and how a table for a terminal heads it.
+
+`right`: on all problems of the exhaustive evaluation; `refuted_beyond`: that, and yet refuted.
+"""
+
+_NEEDED = ("outcome", "verdict", "exhaustive_pairs", "exhaustive_right")
+
+
+def wilson(hits: int, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """The Wilson score interval of a rate, hits out of count; z = 1.96 for 95 %."""
+    if not count:
+        return 0.0, 1.0
+    p, n = hits / count, float(count)
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    # at the ends the two are equal, and rounding must not take them apart
+    low = 0.0 if hits == 0 else middle - half
+    return low, 1.0 if hits == count else middle + half
+
+
+@dataclass(frozen=True)
+class Group:
+    """What became of the networks that have some values in common."""
+
+    values: Mapping[str, Any]
+    networks: int
+    counts: Mapping[str, int | None]  # by the names in OUTCOMES; None: it was not asked
+
+    def rate(self, outcome: str) -> tuple[float, float, float] | None:
+        """The part of the networks, and its interval."""
+        count = self.counts[outcome]
+        if count is None:
+            return None
+        return count / self.networks, *wilson(count, self.networks)
+
+    def flat(self) -> dict[str, Any]:
+        """As one row."""
+        row = {**self.values, "networks": self.networks}
+        for outcome in OUTCOMES:
+            rate, low, high = self.rate(outcome) or (None, None, None)
+            row |= {outcome: self.counts[outcome], f"{outcome}_rate": rate}
+            row |= {f"{outcome}_low": low, f"{outcome}_high": high}
+        return row
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        document: dict[str, Any] = {**self.values, "networks": self.networks}
+        for outcome in OUTCOMES:
+            rate = self.rate(outcome)
+            document[outcome] = rate and {
+                "count": self.counts[outcome],
+                "rate": rate[0],
+                "interval": list(rate[1:]),
+            }
+        return document
+
+
+def summarise(store: Store, by: Sequence[str] | None = None) -> list[Group]:
+    """Groups by some columns, in order; by default what the plan varies, but for the seed.
+
+    Keys may be spelled as in the plan: `steps`, `learn.steps`.  Raises `InputError` for an
+    unknown one, `RunError` for a folder without a sweep or a damaged part.
+    """
+    plan = store.plan()
+    names = [c.name for c in columns(plan)]
+    keys = [key for key in plan.varied if key != "seed"] if by is None else list(by)
+    chosen = list(dict.fromkeys(_column(key, names) for key in keys))
+    totals: dict[tuple[Any, ...], list[int]] = {}
+    for values, flags, count in _tallies(store, chosen):
+        counts = totals.setdefault(values, [0] * (len(OUTCOMES) + 1))
+        counts[0] += count
+        for i, outcome in enumerate(OUTCOMES, 1):
+            counts[i] += count * flags[outcome]
+    asked = {
+        "right": plan.settings.exhaustive > 0,
+        "proved": plan.settings.proof is not None,
+        "refuted": plan.settings.proof is not None,
+        "undecided": plan.settings.proof is not None,
+        "refuted_beyond": plan.settings.exhaustive > 0 and plan.settings.proof is not None,
+    }
+    return [
+        Group(
+            dict(zip(chosen, values, strict=True)),
+            counts[0],
+            {
+                outcome: counts[i] if asked.get(outcome, True) else None
+                for i, outcome in enumerate(OUTCOMES, 1)
+            },
+        )
+        for values, counts in sorted(totals.items(), key=lambda item: _order(item[0]))
+    ]
+
+
+def render(groups: Sequence[Group], form: str) -> str | bytes:
+    """Groups in one of FORMATS; only Parquet is bytes."""
+    rows = [group.flat() for group in groups]
+    if form == "json":
+        return json.dumps([group.to_json() for group in groups], indent=2) + "\n"
+    if form == "parquet":
+        arrow = library()
+        return _bytes(arrow.Table.from_pylist(rows))
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, rows[0].keys() if rows else (), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()
+    return _text(groups)
+
+
+def _text(groups: Sequence[Group]) -> str:
+    keys = list(groups[0].values) if groups else []
+    shown = [
+        outcome
+        for outcome in OUTCOMES
+        if any(group.counts[outcome] is not None for group in groups)
+        and (outcome != "diverged" or any(group.counts[outcome] for group in groups))
+    ]
+    lines = [[*keys, "networks", *(OUTCOMES[outcome] for outcome in shown)]]
+    for group in groups:
+        cells = ["" if v is None else str(v) for v in group.values.values()]
+        cells.append(f"{group.networks:,}")
+        for outcome in shown:
+            rate = group.rate(outcome)
+            percent = [] if rate is None else [100 * part for part in rate]
+            cells.append("{:.1f}% ({:.1f}-{:.1f})".format(*percent) if percent else "")
+        lines.append(cells)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) + "\n"
+        for line in lines
+    )
+
+
+# Parquet ------------------------------------------------------------------------------
+
+
+def library() -> Any:
+    """Pyarrow.  Raises `CarrynetError` where it is not installed."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise CarrynetError(
+            "sweeps keep their rows by pyarrow, which is not installed: pip install pyarrow, or "
+            "in a clone of carrynet: uv run --extra sweep carrynet ..."
+        ) from None
+    return pyarrow
+
+
+def encode(rows: Iterable[Mapping[str, Any]], described: Sequence[Column]) -> bytes:
+    """Rows as a Parquet file, whose schema the columns give."""
+    arrow = library()
+    schema = arrow.schema([(column.name, column.kind) for column in described])
+    return _bytes(arrow.Table.from_pylist(list(rows), schema=schema))
+
+
+def _bytes(table: Any) -> bytes:
+    arrow = library()
+    from pyarrow import parquet
+
+    sink = arrow.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def batches(store: Store, wanted: Sequence[str]) -> Iterator[Any]:
+    """Some columns of all parts, as pyarrow tables of some ten thousand rows.
+
+    Raises `RunError` for a part that is damaged.
+    """
+    arrow = library()
+    from pyarrow import dataset
+
+    plan = store.plan()
+    schema = arrow.schema([(column.name, column.kind) for column in columns(plan)])
+    done = store.done(plan.blocks)
+    for block, is_there in enumerate(done):
+        if not is_there:
+            continue
+        path = store.part(block)
+        try:
+            # part by part, so that the one that is damaged can be named
+            whole = dataset.dataset(path, schema=schema, format="parquet")
+            for batch in whole.to_batches(columns=list(wanted), batch_readahead=2):
+                yield arrow.Table.from_batches([batch])
+        except (arrow.ArrowException, OSError) as error:
+            raise files.damaged(path, error) from None
+
+
+def _tallies(
+    store: Store, chosen: Sequence[str]
+) -> Iterator[tuple[tuple[Any, ...], dict[str, bool], int]]:
+    """Values, what is so of them, and how many rows have both: a few for each batch."""
+    library()
+    from pyarrow import compute
+
+    if not (store.root / PARTS).is_dir():
+        raise RunError(f"{store.root} is damaged: it has no {PARTS}")
+    for table in batches(store, list(dict.fromkeys((*chosen, *_NEEDED)))):
+        right = compute.equal(table["exhaustive_right"], table["exhaustive_pairs"])
+        table = table.append_column("right", compute.fill_null(right, False))
+        keys = [*chosen, *(c for c in ("outcome", "verdict", "right") if c not in chosen)]
+        for row in table.group_by(keys).aggregate([([], "count_all")]).to_pylist():
+            verdict, right = row["verdict"], row["right"]
+            flags = {name: verdict == name for name in ("proved", "refuted", "undecided")}
+            flags["diverged"] = row["outcome"] == "diverged"
+            flags |= {"right": right, "refuted_beyond": right and flags["refuted"]}
+            yield tuple(row[name] for name in chosen), flags, row["count_all"]
+
+
+def _column(key: str, names: Sequence[str]) -> str:
+    """The column that a key means."""
+    name = key.strip().replace(".", "_")
+    if name in names:
+        return name
+    ends = [column for column in names if column.endswith(f"_{name}")]
+    if len(ends) == 1:
+        return ends[0]
+    raise unknown("column", key, names)
+
+
+def _order(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Numbers by size, texts by letter, what is missing first."""
+    return tuple((v is not None, isinstance(v, str), v if v is not None else 0) for v in values)

@@ -1,0 +1,780 @@
+"""Sweeps: cells and blocks, rows, workers that die, sweeps that are killed, and tables."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import chdir
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import carrynet as cn
+from carrynet import evaluation, recipe as recipes, sweep, training
+from carrynet.errors import CarrynetError, InputError, RunError
+from carrynet.network import Network
+from carrynet.recipe import Recipe
+from carrynet.sweep import Store, block, table
+from carrynet.sweep.plan import LANES, Plan, settings_help
+from carrynet.sweep.pool import LocalPool, Outcome
+from carrynet.sweep.rows import columns, dictionary
+from carrynet.training import Diverged
+from tests.test_cli import carrynet, process
+
+QUICK = """
+recipe = "tutorial"
+hidden = [2, 3]
+steps = 200
+seed = "0..15"
+
+[sweep]
+exhaustive = 3
+lengths = [16]
+pairs = 16
+block = 5
+"""
+
+
+def parse(text: str, **settings: Any) -> Plan:
+    return Plan.parse(text, Path(), **settings)
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Every row, in order, less the times."""
+    from pyarrow import dataset
+
+    rows = dataset.dataset(folder / "parts", format="parquet").to_table().to_pylist()
+    rows.sort(key=lambda row: row["cell"])
+    return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows]
+
+
+class Here:
+    """An executor that works blocks in this process, and may be told to fail."""
+
+    def __init__(self, folder: Path, fails: Callable[[int], str] = lambda number: "") -> None:
+        self.slots, self.fails, self.store = 2, fails, Store(folder)
+        self.taken: list[int] = []
+        self.order: list[int] = []
+        self.closed = False
+
+    def submit(self, block: int) -> None:
+        self.taken.append(block)
+
+    def result(self) -> Outcome:
+        number = self.taken.pop(0)
+        self.order.append(number)
+        reason = self.fails(number)
+        if reason:
+            return Outcome(number, None, reason)
+        return Outcome(number, block.work(self.store.plan(), self.store, number))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def run(plan: Plan, folder: Path, fails: Callable[[int], str] = lambda n: "") -> sweep.Summary:
+    return sweep.run(plan, folder, hire=lambda place, jobs: Here(place, fails))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sweep that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("swept") / "out"
+    assert run(parse(QUICK), folder).complete
+    return folder
+
+
+# Plans --------------------------------------------------------------------------------
+
+
+def test_cells_are_the_product_of_lists_and_ranges() -> None:
+    plan = parse(
+        'recipe = "tutorial"\nseed = "7..9"\ntask = ["add", "subtract"]\nlearn.step = [0.1, 0.2]\n'
+        'hidden = "2..4"\n[learn]\nsteps = [100, 300]\n'.replace("learn.step =", '"learn.step" =')
+    )
+    base = recipes.get("tutorial")
+    expected = [
+        base.with_settings(
+            {"task": task, "hidden": hidden, "steps": steps, "step": step, "seed": seed}
+        )
+        for task, hidden, steps, step, seed in product(
+            ("add", "subtract"), (2, 3, 4), (100, 300), (0.1, 0.2), (7, 8, 9)
+        )
+    ]
+    assert plan.cells == len(expected)
+    assert [plan.recipe(cell) for cell in range(plan.cells)] == expected
+    kinds = [plan.kind(cell) for cell in range(plan.cells)]
+    assert kinds == [cell // 6 for cell in range(plan.cells)]
+    assert plan.varied == ("task", "hidden", "learn.steps", "learn.step", "seed")
+
+
+def test_several_recipes_and_one_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nhidden = 3\n[[stages]]\nsteps = 50\n')
+    text = 'recipe = ["tutorial", "certified", "mine.toml"]\nhidden = 5\nseed = [3, 8]'
+    plan = Plan.parse(text, tmp_path)
+    assert plan.recipe(0) == recipes.get("tutorial").with_settings({"hidden": 5, "seed": 3})
+    assert plan.recipe(3) == recipes.get("certified").with_settings({"hidden": 5, "seed": 8})
+    assert plan.recipe(4).stages[0].steps == 50
+    names = [column.name for column in columns(plan)]
+    assert {"recipe", "learn_steps", "harden_steps", "harden_batch"} <= set(names)
+    # the record holds the recipes themselves, and not the names of files
+    (tmp_path / "mine.toml").unlink()
+    again = Plan.from_toml(plan.to_toml())
+    assert again.same(plan)
+    assert [again.recipe(c) for c in range(6)] == [plan.recipe(c) for c in range(6)]
+    assert [again.block(n) for n in range(again.blocks)] == [plan.block(0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hiden = [1, 2]", "unknown key 'hiden': did you mean 'hidden'"),
+        ('recpe = "tutorial"', "did you mean 'recipe'"),
+        ('recipe = "tutorail"', "did you mean 'tutorial'"),
+        ('recipe = "none.toml"', "cannot read recipe none.toml"),
+        ("recipe = 3", "a recipe is a name or a file"),
+        ("[learn]\nstps = 3", "unknown key 'learn.stps': did you mean"),
+        ('recipe = "certified"\nsteps = 3', "unknown key 'steps'"),
+        ('recipe = ["tutorial", "certified"]\n[harden]\nsteps = 3', "unknown key 'harden.steps'"),
+        ('name = "x"', "unknown key 'name'"),
+        ("[sweep]\nkep = 'all'", "unknown key of .sweep. 'kep': did you mean 'keep'"),
+        ("[sweep]\nkeep = 'some'", "unknown keep 'some'"),
+        ("[sweep]\nproof = 'nome'", 'proof must be seconds from 0 to 1e.06, or "none"'),
+        ("[sweep]\nproof = -1", "proof must be seconds"),
+        ("[sweep]\nexhaustive = 17", "exhaustive must be from 0 to 16"),
+        ("[sweep]\nlengths = [0]", "lengths must be whole numbers from 1"),
+        ("[sweep]\nlengths = [8, 8]", "a length twice"),
+        ("[sweep]\nlengths = 8", "lengths must be a list"),
+        ("[sweep]\nlengths = [65536]\npairs = 65536", "65,536 digits is too large"),
+        ("sweep = 3", "headed .sweep."),
+        ("hidden = []", "hidden has an empty list"),
+        ("hidden = [4, 4]", "hidden has 4 twice"),
+        ("hidden = [[4]]", "values are numbers"),
+        ('seed = "9..3"', "the range '9..3' is empty"),
+        ('seed = "0..9223372036854775808"', "too long or ends beyond"),
+        ('hidden = "1..2000"', r"cell 1024 .*hidden 1025.*hidden must be from 1 to 1,024"),
+        ('activation = ["tanh", "sine"]', r"cell 1 \(.*activation sine.*unknown activation 'sine'"),
+        ("steps = 5\n[learn]\nsteps = 6", "steps and learn.steps are one key"),
+        ("digits = [2, 1]", r"cell 1 \(recipe tutorial, digits 1\): digits must be at least 2"),
+        ("seed = [0, -1]", r"cell 1 .*seed must be from 0"),
+        ('hidden = "1..1024"\ndigits = "8..200"', "197,632 kinds of cells"),
+        ('seed = "0..999999999"\n[sweep]\nblock = 100', "more than 1,000,000 blocks"),
+        ("hidden = [", "not a plan in TOML"),
+    ],
+)
+def test_what_is_no_plan_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    if "recipe" not in text.split("=")[0]:
+        text = f'recipe = "tutorial"\n{text}'
+    (tmp_path / "plan.toml").write_text(text)
+    done = carrynet("sweep", "plan.toml", "--out", "out", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("carrynet: plan.toml: ")
+    with pytest.raises(InputError, match=message):
+        parse(text)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_engine_that_cannot_take_a_cell_is_refused(tmp_path: Path) -> None:
+    plan = parse('recipe = "tutorial"\nhidden = [4, 500]\n[sweep]\nengine = "native"')
+    with pytest.raises(CarrynetError, match="up to 256 hidden units, not 500"):
+        sweep.run(plan, tmp_path / "out")
+    with pytest.raises(InputError, match="did you mean 'numpy'"):
+        sweep.run(parse('[sweep]\nengine = "nunpy"'), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'recipe = "tutorial"\nhidden = [4, 8, 16, 32]\nsteps = [500, 20000]\nseed = "0..999"',
+        'hidden = "2..40"\nseed = "0..2"',
+        'recipe = "tutorial"\nhidden = [4, 8]\nseed = "0..99"\n[sweep]\nblock = 7',
+        'seed = "0..9"\n[sweep]\nproof = 1000',
+        'hidden = 2\nseed = "0..250000"\n[sweep]\nexhaustive = 0\nlengths = []\nseconds = 86400',
+    ],
+)
+def test_blocks_hold_every_cell_once_and_follow_from_the_plan(text: str) -> None:
+    plan = parse(text)
+    blocks = [plan.block(number) for number in range(plan.blocks)]
+    assert [cell for cells in blocks for cell in cells] == list(range(plan.cells))
+    assert all(blocks)
+    again = Plan.from_toml(parse(text).to_toml())
+    assert [again.block(number) for number in range(again.blocks)] == blocks
+    assert [plan.block_of(cells[0]) for cells in blocks] == list(range(len(blocks)))
+    assert [plan.block_of(cells[-1]) for cells in blocks] == list(range(len(blocks)))
+    settings = plan.settings
+    for cells in blocks:
+        seconds = [
+            plan.cost.seconds(plan.recipe(c), settings) for c in cells[:: len(cells) // 9 + 1]
+        ]
+        if settings.block:
+            assert len(cells) <= settings.block
+        elif len(cells) > 1:
+            assert max(seconds) <= settings.seconds
+        if not settings.block and plan.kind(cells[0]) == plan.kind(cells[-1] + 1) < plan.kinds:
+            assert len(cells) % LANES == 0 or len(cells) < LANES
+
+
+def test_a_million_cells_start_at_once_in_little_memory(tmp_path: Path) -> None:
+    text = 'recipe = "tutorial"\nhidden = "1..20"\nseed = "0..49999"\n[sweep]\nproof = "none"'
+    block.work(parse("hidden = 2\nsteps = 5\nrecipe = 'tutorial'"), _begun(tmp_path / "x"), 0)
+    sees: list[int] = []
+
+    class Interrupted(Here):
+        def result(self) -> Outcome:
+            sees.append(len(self.taken))
+            raise KeyboardInterrupt
+
+    tracemalloc.start()
+    started = time.perf_counter()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sweep.run(parse(text), tmp_path / "out", hire=lambda place, jobs: Interrupted(place))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sees == [4]
+    assert peak < 4e6
+    assert time.perf_counter() - started < 10
+    assert parse(text).cells == 1_000_000
+
+
+def _begun(folder: Path) -> Store:
+    store = Store(folder)
+    store.begin(parse("hidden = 2\nsteps = 5\nrecipe = 'tutorial'"))
+    return store
+
+
+# Rows ---------------------------------------------------------------------------------
+
+
+def test_a_row_says_what_train_says(tmp_path: Path) -> None:
+    # more units than go across lanes, and stages that do not: the same code as one run's
+    for name, text, changes in (
+        ("one", 'recipe = "tutorial"\nhidden = 17\nsteps = 6000\nseed = [2, 3]', {"steps": 6000}),
+        ("two", 'recipe = "certified"\nhidden = 8\nseed = [1]', {}),
+        ("three", 'recipe = "tutorial"\nhidden = 17\nsteps = 300\nseed = [1]', {"steps": 300}),
+    ):
+        lengths = list(evaluation.LENGTHS) if name == "one" else [16]
+        plan = parse(f"{text}\n[sweep]\nlengths = {lengths}\npairs = 256")
+        assert run(plan, tmp_path / name).complete
+        for row in rows_of(tmp_path / name):
+            hidden, seed = row["hidden"], row["seed"]
+            settings = {"hidden": hidden, "seed": seed, **changes}
+            alone = cn.train(recipes.get(row["recipe"]).with_settings(settings), progress=False)
+            whole, proof = alone.evaluation.exhaustive, alone.to_json()["proof"]
+            assert row["weights_sha256"] == alone.network.digest()
+            assert row["engine"] == alone.engine
+            assert row["problems"] == alone.recipe.problems
+            assert (row["exhaustive_right"], row["exhaustive_margin"]) == (
+                whole.right,
+                whole.margin,
+            )
+            for part in alone.evaluation.sampled:
+                if part.digits in lengths:
+                    start = f"{part.kind}_{part.digits}_"
+                    assert row[f"{start}right"] == part.right
+                    assert row[f"{start}margin"] == part.margin
+                    assert row[f"{start}first_error"] == part.first_error
+            assert row["verdict"] == proof["verdict"]
+            assert (row["method"], row["regions"]) == (proof["method"], proof["regions"])
+            assert (row["slack"], row["proof_margin"]) == (proof["slack"], proof["margin"])
+            found = proof["counterexample"]
+            if found is not None:
+                assert row["counterexample"] == " ".join(map(str, found["operands"]))
+                for key in ("digits", "position", "shortest"):
+                    assert row[f"counterexample_{key}"] == found[key]
+        verdicts = {row["verdict"] for row in rows_of(tmp_path / name)}
+        assert verdicts <= {"proved"} if name == "two" else verdicts <= {"refuted", "undecided"}
+
+
+def test_a_population_and_a_network_alone_have_the_same_weights(tmp_path: Path) -> None:
+    text = (
+        'recipe = "tutorial"\nhidden = 4\nsteps = 300\nseed = "0..8"\nstep = [0.1, 0.3]\n'
+        "init_width = [0.5, 2]\n[sweep]\nexhaustive = 0\nlengths = []\nproof = 'none'\nkeep = 'all'"
+    )
+    plan = parse(text)
+    assert plan.kinds == 1
+    run(plan, tmp_path / "out")
+    store = Store(tmp_path / "out")
+    for row in rows_of(tmp_path / "out"):
+        recipe = plan.recipe(row["cell"])
+        (alone,) = training.fit_many([recipe])
+        assert isinstance(alone, Network)
+        assert row["weights_sha256"] == alone.digest()
+        assert block.network(store, row["cell"]).digest() == alone.digest()
+        assert row["verdict"] == "none"
+        assert row["exhaustive_right"] is None
+        assert (row["init_width"], row["learn_step"]) == (recipe.init_width, recipe.stages[0].step)
+
+
+def test_weights_are_kept_of_the_rows_that_are_asked_for(tmp_path: Path, swept: Path) -> None:
+    assert not any((swept / "weights").iterdir())
+    with pytest.raises(RunError, match="the weights of cell 3 were not kept"):
+        block.network(Store(swept), 3)
+    text = QUICK.replace("steps = 200", "steps = [200, 8000]").replace("[2, 3]", "8")
+    plan = parse(text, keep="refuted")
+    run(plan, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    kept = [row for row in rows if row["kept"]]
+    assert {row["verdict"] for row in kept} == {"refuted"}
+    assert len(kept) == sum(row["verdict"] == "refuted" for row in rows) < len(rows)
+    for row in kept:
+        network = block.network(Store(tmp_path / "out"), row["cell"])
+        assert network.digest() == row["weights_sha256"]
+        operands = tuple(map(int, row["counterexample"].split()))
+        assert not evaluation.work(network, operands, row["counterexample_digits"]).right
+    with pytest.raises(InputError, match="there is no cell 32: the plan has 0 to 31"):
+        block.network(Store(tmp_path / "out"), 32)
+
+
+def test_a_network_that_diverges_is_a_row_too(tmp_path: Path) -> None:
+    text = (
+        'recipe = "tutorial"\nhidden = 8\nactivation = "relu"\ninit_width = 0.3\nsteps = 400\n'
+        'loss = "cross-entropy"\nstep = [0.1, 1e5]\nseed = [0, 1]\n[sweep]\nexhaustive = 3\n'
+        'lengths = []\nkeep = "all"'
+    )
+    plan = parse(text)
+    summary = run(plan, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert [row["outcome"] for row in rows] == ["trained", "trained", "diverged", "diverged"]
+    for row in rows:
+        (alone,) = training.fit_many([plan.recipe(row["cell"])])
+        if isinstance(alone, Diverged):
+            assert row["error"] == str(alone)
+            assert (row["weights_sha256"], row["verdict"], row["kept"]) == (None, None, False)
+        else:
+            assert row["weights_sha256"] == alone.digest()
+    assert summary.total.counts["diverged"] == 2
+    assert summary.total.rate("diverged") == (0.5, *table.wilson(2, 4))
+
+
+def test_large_alphabets_are_tried_up_to_fewer_digits(tmp_path: Path) -> None:
+    text = (
+        'recipe = "tutorial"\nhidden = 4\ntask = "add:base=10"\nsteps = 50\n[sweep]\nlengths = []'
+    )
+    run(parse(text), tmp_path / "out")
+    (row,) = rows_of(tmp_path / "out")
+    assert (row["exhaustive_digits"], row["exhaustive_pairs"]) == (3, 10**6)
+
+
+DOCS = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+
+
+def test_the_documents_examples_work(tmp_path: Path) -> None:
+    (plan,) = re.findall(r"```toml\n(.*?)```", DOCS, flags=re.DOTALL)
+    assert parse(plan).cells == 2 * 4 * 1000 * 2
+    assert (parse(plan).settings.proof, parse(plan).settings.keep) == (10, "refuted")
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
+    run(parse(QUICK, keep="all"), tmp_path / "adders")
+    names: dict[str, Any] = {}
+    with chdir(tmp_path):
+        exec(code, names)
+    assert names["rows"].num_rows == 32
+    assert names["network"].digest() == rows_of(tmp_path / "adders")[7]["weights_sha256"]
+
+
+def test_every_column_is_described() -> None:
+    for column in dictionary():
+        assert f"| `{column.name}` | {column.kind} | {column.about} |" in DOCS
+    for name, default, about in settings_help():
+        assert f"| `{name}` | {default} | {about} |" in DOCS
+    known = {column.name for column in dictionary()}
+    plan = parse('hidden = [1, 2]\n"learn.decay" = [0.1, 0.2]')
+    for column in columns(plan):
+        name = column.name
+        for stage in ("learn", "harden"):
+            name = name.replace(f"{stage}_", "STAGE_", 1)
+        for kind, length in product(evaluation.KINDS, plan.settings.lengths):
+            name = name.replace(f"{kind}_{length}_", "KIND_N_")
+        assert name in known
+    assert "learn_decay" in {column.name for column in columns(plan)}
+
+
+# Going on -----------------------------------------------------------------------------
+
+
+def test_a_sweep_goes_on_where_it_was(tmp_path: Path, swept: Path) -> None:
+    plan, folder = parse(QUICK), tmp_path / "out"
+
+    class Tired(Here):
+        def result(self) -> Outcome:
+            if len(self.order) == 3:
+                raise KeyboardInterrupt
+            return super().result()
+
+    workers: list[Here] = []
+
+    def hire(place: Path, jobs: int | None) -> Here:
+        workers.append(Tired(place) if not workers else Here(place))
+        return workers[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(plan, folder, hire=hire)
+    assert workers[0].closed
+    summary = sweep.run(plan, folder, hire=hire)
+    assert workers[1].order == [3, 4, 5, 6]
+    assert (summary.complete, summary.networks, summary.total.networks) == (True, 17, 32)
+    assert rows_of(folder) == rows_of(swept)
+    assert sweep.run(plan, folder, hire=hire).networks == 0
+    assert len(workers) == 2  # nobody is hired where nothing is left to do
+
+
+def test_another_plan_or_another_folder_is_refused(tmp_path: Path, swept: Path) -> None:
+    for text in (
+        QUICK.replace("0..15", "0..16"),
+        QUICK.replace("[2, 3]", "[3, 2]"),
+        QUICK.replace("steps = 200", "steps = 201"),
+        QUICK.replace("block = 5", "block = 6"),
+        f"{QUICK}proof = 'none'\n",
+    ):
+        with pytest.raises(InputError, match="holds a sweep by another plan"):
+            run(parse(text), swept)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="holds something else"):
+        run(parse(QUICK), tmp_path / "other")
+    with pytest.raises(InputError, match=r"thesis.tex is a file"):
+        run(parse(QUICK), tmp_path / "other" / "thesis.tex")
+    (tmp_path / "empty").mkdir()
+    assert run(parse(QUICK), tmp_path / "empty").complete
+
+
+def test_blocks_keep_their_borders_when_the_model_of_their_cost_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = QUICK.replace("block = 5", "seconds = 0.5")
+    before = parse(text)
+    Store(tmp_path / "out").begin(before)
+    monkeypatch.setattr(sweep.plan.Cost, "seconds", lambda self, r, s: self.proof)
+    record = tmp_path / "out" / "plan.toml"
+    record.write_text(record.read_text().replace("proof = 0.05", "proof = 0.1"))
+    summary = run(parse(text), tmp_path / "out")
+    assert summary.plan.blocks == 8  # 5 cells of 0.1 s each in half a second, and not 10
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "out")
+    store.begin(parse(QUICK))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    stale = store.root / "parts" / f".part-000001.parquet.{gone.pid}"
+    lively = store.root / "parts" / f".part-000009.parquet.{os.getpid()}"
+    stale.touch()
+    lively.touch()
+    assert run(parse(QUICK), store.root).complete
+    assert (stale.exists(), lively.exists()) == (False, True)
+
+
+# Blocks that fail ---------------------------------------------------------------------
+
+
+def test_a_block_that_fails_is_tried_again_at_the_end(tmp_path: Path, swept: Path) -> None:
+    failures = Counter({2: 2, 4: 1})
+
+    def fails(number: int) -> str:
+        failures[number] -= 1
+        return "its worker was ended by signal 9" if failures[number] >= 0 else ""
+
+    workers: list[Here] = []
+
+    def hire(place: Path, jobs: int | None) -> Here:
+        workers.append(Here(place, fails))
+        return workers[-1]
+
+    summary = sweep.run(parse(QUICK), tmp_path / "out", hire=hire)
+    assert summary.complete
+    assert not summary.failures
+    assert workers[0].order == [0, 1, 2, 3, 4, 5, 6, 2, 4, 2]
+    assert rows_of(tmp_path / "out") == rows_of(swept)
+
+
+def test_a_sweep_in_which_nothing_comes_through_stops(tmp_path: Path) -> None:
+    plan = parse(QUICK.replace("block = 5", "block = 1"))
+    with pytest.raises(RunError, match="10 blocks in a row have failed, the last with: no disk"):
+        run(plan, tmp_path / "out", lambda number: "no disk" if number > 3 else "")
+    assert len(Store(tmp_path / "out").failures()) == 10
+
+
+def test_a_block_that_always_fails_is_recorded(tmp_path: Path, swept: Path) -> None:
+    (tmp_path / "plan.toml").write_text(QUICK)
+    folder = tmp_path / "out"
+    Store(folder).begin(parse(QUICK, keep="all"))
+    hindrance = folder / "weights" / "part-000002.safetensors"
+    hindrance.mkdir()
+    command = ("sweep", "plan.toml", "--out", "out", "--keep", "all", "--jobs", 1)
+    done = carrynet(*command, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "networks    27 of 32, in 6 of 7 blocks" in done.stdout
+    assert "FAILED      block 2, cells 10 to 14: cannot write" in done.stdout
+    record = json.loads((folder / "failed" / "part-000002.json").read_text())
+    assert (record["block"], record["cells"], len(record["reasons"])) == (2, [10, 14], 3)
+    assert "Is a directory" in record["reasons"][0]
+    hindrance.rmdir()
+    done = carrynet(*command, "--json", cwd=tmp_path)
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert (document["networks"], document["trained_now"]) == (32, 5)
+    assert document["blocks"] == {"all": 7, "done": 7, "failed": []}
+    assert not any((folder / "failed").iterdir())
+    ours = [{**row, "kept": False} for row in rows_of(folder)]
+    assert ours == rows_of(swept)
+
+
+# Processes ----------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, swept: Path) -> None:
+    pools: list[LocalPool] = []
+    killed: list[int] = []
+
+    def hire(place: Path, jobs: int | None) -> LocalPool:
+        pools.append(LocalPool(place, jobs))
+        return pools[-1]
+
+    def watch(progress: sweep.Progress) -> None:
+        workers = [worker._process.pid for worker in pools[0]._workers]
+        if workers and progress.blocks_done in (1, 3) and not set(workers) & set(killed):
+            os.kill(workers[0], signal.SIGKILL)
+            killed.append(workers[0])
+
+    summary = sweep.run(parse(QUICK), tmp_path / "out", jobs=1, watch=watch, hire=hire)
+    assert len(killed) >= 2
+    assert summary.complete
+    assert rows_of(tmp_path / "out") == rows_of(swept)
+
+
+LONG = """
+recipe = "tutorial"
+hidden = 2
+steps = 4000
+seed = "0..239"
+
+[sweep]
+exhaustive = 7
+lengths = [64]
+pairs = 64
+block = 8
+"""
+
+
+def start(place: Path, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "carrynet", "sweep", "plan.toml", *map(str, arguments)],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def children(process: int) -> list[int]:
+    threads = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(child) for found in threads for child in found.read_text().split()]
+
+
+def works(process: int) -> bool:
+    """Whether a process is there, and not just waiting for somebody to hear of its end."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.01)
+
+
+def parts(folder: Path) -> Sequence[Path]:
+    return list((folder / "parts").glob("part-*")) if folder.exists() else []
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+
+
+@needs_proc
+def test_a_sweep_that_is_killed_again_and_again_has_every_row_once(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(LONG)
+    folder, moments = tmp_path / "out", random.Random(5)
+    for turn in range(4):
+        sweeping = start(tmp_path, "--out", "out", "--jobs", 2)
+        goal = len(parts(folder)) + 1
+        until(lambda goal=goal: len(parts(folder)) >= goal)  # type: ignore[misc]
+        time.sleep(moments.uniform(0, 0.05))
+        workers = children(sweeping.pid)
+        assert workers
+        if turn % 2:
+            sweeping.kill()  # the parent alone: its workers must go by themselves
+        else:
+            os.killpg(sweeping.pid, signal.SIGKILL)
+        sweeping.wait()
+        until(lambda workers=workers: not any(map(works, workers)))  # type: ignore[misc]
+        sweeping.communicate()
+    assert len(parts(folder)) < 30
+    done = process("sweep", "plan.toml", "--out", "out", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "240 of 240, in 30 of 30 blocks" in done.stdout
+    assert not any(file.name.startswith(".") for file in (folder / "parts").iterdir())
+    rows = rows_of(folder)
+    assert [row["cell"] for row in rows] == list(range(240))
+    assert run(parse(LONG), tmp_path / "undisturbed").complete
+    assert rows == rows_of(tmp_path / "undisturbed")
+
+
+@needs_proc
+def test_an_interrupt_ends_a_sweep_and_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(LONG)
+    sweeping = start(tmp_path, "--out", "out", "--jobs", 2)
+    until(lambda: parts(tmp_path / "out"))
+    workers = children(sweeping.pid)
+    os.killpg(sweeping.pid, signal.SIGINT)  # as a terminal does: the workers hear of it too
+    out, errors = sweeping.communicate(timeout=20)
+    assert (sweeping.returncode, out) == (130, "")
+    assert errors == "interrupted; go on with: carrynet sweep plan.toml --out out\n"
+    assert not any(map(works, workers))
+    assert not any((tmp_path / "out" / "failed").iterdir())
+
+
+def test_pyarrow_that_is_missing_is_one_line(
+    tmp_path: Path, swept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plan.toml").write_text(QUICK)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for command in (("sweep", "plan.toml", "--out", "out"), ("table", swept)):
+        done = carrynet(*command, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "pyarrow, which is not installed: pip install pyarrow" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+# Tables -------------------------------------------------------------------------------
+
+
+def test_the_wilson_interval() -> None:
+    # Agresti and Coull (1998); Newcombe (1998), table I
+    assert table.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert table.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert table.wilson(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+    assert table.wilson(29, 29) == pytest.approx((0.8830, 1), abs=5e-5)
+    assert table.wilson(0, 0) == (0, 1)
+    for count in (1, 7, 1000):
+        for hits in range(0, count + 1, max(1, count // 7)):
+            low, high = table.wilson(hits, count)
+            assert 0 <= low <= hits / count <= high <= 1
+            # the ends are the rates of which this one is z standard errors away
+            for p in {low, high} - {0.0, 1.0}:
+                error = (p * (1 - p) / count) ** 0.5
+                assert abs(hits / count - p) == pytest.approx(1.959964 * error, rel=1e-5)
+
+
+def test_a_table_counts_what_the_rows_say(tmp_path: Path) -> None:
+    text = QUICK.replace("steps = 200", "steps = [200, 9000]").replace("[2, 3]", "[2, 8]")
+    run(parse(text), tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    for by in (["hidden", "learn_steps"], ["steps"], ["verdict"], ["seed", "hidden"], []):
+        groups = table.summarise(Store(tmp_path / "out"), by)
+        names = ["learn_steps" if name == "steps" else name for name in by]
+        expected: dict[Any, list[dict[str, Any]]] = {}
+        for row in rows:
+            expected.setdefault(tuple(row[name] for name in names), []).append(row)
+        assert [tuple(group.values.values()) for group in groups] == sorted(expected)
+        for group in groups:
+            mine = expected[tuple(group.values.values())]
+            right = [row for row in mine if row["exhaustive_right"] == row["exhaustive_pairs"]]
+            assert group.networks == len(mine)
+            assert group.counts["right"] == len(right)
+            for verdict in ("proved", "refuted", "undecided"):
+                assert group.counts[verdict] == sum(row["verdict"] == verdict for row in mine)
+            beyond = sum(row["verdict"] == "refuted" for row in right)
+            assert group.counts["refuted_beyond"] == beyond
+            rate = group.rate("right")
+            assert rate == (len(right) / len(mine), *table.wilson(len(right), len(mine)))
+    assert sum(row["verdict"] == "undecided" for row in rows) > 0
+    default = table.summarise(Store(tmp_path / "out"))
+    assert [list(group.values) for group in default] == [["hidden", "learn_steps"]] * 4
+
+
+def test_tables_in_every_format(tmp_path: Path, swept: Path) -> None:
+    import csv
+
+    from pyarrow import parquet
+
+    groups = table.summarise(Store(swept), ["hidden"])
+    flat = [group.flat() for group in groups]
+    shown = carrynet("table", swept, cwd=tmp_path)
+    assert shown.returncode == 0
+    head, *lines = shown.stdout.splitlines()
+    assert head.split()[:2] == ["hidden", "networks"]
+    assert [line.split()[:2] for line in lines] == [["2", "16"], ["3", "16"]]
+    assert len({len(line) for line in (head, *lines)}) == 1
+    printed = carrynet("table", swept, "--by", "hidden", "--format", "csv", cwd=tmp_path)
+    read = list(csv.DictReader(printed.stdout.splitlines()))
+    assert [{k: float(v) for k, v in row.items()} for row in read] == flat
+    document = json.loads(carrynet("table", swept, "--format", "json", cwd=tmp_path).stdout)
+    assert document == [json.loads(json.dumps(group.to_json())) for group in groups]
+    assert carrynet("table", swept, "--out", "t.parquet", cwd=tmp_path).stdout == ""
+    assert parquet.read_table(tmp_path / "t.parquet").to_pylist() == flat
+    carrynet("table", swept, "--out", "t.csv", cwd=tmp_path)
+    assert (tmp_path / "t.csv").read_text() == printed.stdout
+
+
+def test_what_was_not_asked_has_no_rate(tmp_path: Path) -> None:
+    plan = parse(QUICK.replace("exhaustive = 3", 'exhaustive = "none"\nproof = "none"'))
+    run(plan, tmp_path / "out")
+    (group,) = table.summarise(Store(tmp_path / "out"), [])
+    assert group.counts["diverged"] == 0
+    assert {group.counts[name] for name in ("right", "proved", "refuted_beyond")} == {None}
+    assert table.render([group], "text") == "networks\n      32\n"
+    assert ",,," in str(table.render([group], "csv"))
+
+
+def test_tables_say_what_is_wrong(tmp_path: Path, swept: Path) -> None:
+    import shutil
+
+    for arguments, message in (
+        (("table", "nowhere"), "nowhere is not a sweep: it has no plan.toml"),
+        (("table", swept, "--by", "hiden"), "did you mean 'hidden'"),
+        (("table", swept, "--by", "margin"), "unknown column 'margin'"),
+        (("table", swept, "--format", "parquet"), "give --out FILE"),
+        (("sweep", "nowhere.toml", "--out", "x"), "cannot read plan nowhere.toml: No such file"),
+        (("sweep", ".", "--out", "x"), "cannot read plan .: Is a directory"),
+    ):
+        done = carrynet(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert message in done.stderr
+    for damage in (
+        b"",
+        b"PAR1 and so on",
+        (swept / "parts" / "part-000001.parquet").read_bytes()[:-9],
+    ):
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(swept, tmp_path / "copy")
+        (tmp_path / "copy" / "parts" / "part-000001.parquet").write_bytes(damage)
+        done = carrynet("table", "copy", cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "part-000001.parquet is damaged" in done.stderr
+    (tmp_path / "copy" / "plan.toml").write_text("format = 'carrynet-sweep'\nversion = 1\n")
+    done = carrynet("table", "copy", cwd=tmp_path)
+    assert done.stderr == "carrynet: copy/plan.toml is damaged or not carrynet's: 'recipes'\n"
+
+
+def test_kept_weights_are_those_of_the_network(tmp_path: Path) -> None:
+    plan = parse(QUICK, keep="all")
+    run(plan, tmp_path / "out")
+    network = block.network(Store(tmp_path / "out"), 20)
+    assert (network.hidden, network.dtype.name) == (3, "float32")
+    assert isinstance(plan.recipe(20), Recipe)
