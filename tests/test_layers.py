@@ -15,6 +15,7 @@ LAYERS = [
     "cells problems",
     "proof.certificate",
     "files tensor_files",
+    "sweep.places",
     "sweep.store",
     "network",
     "bounds optim foreign",
@@ -37,6 +38,7 @@ LAYERS = [
     "sweep.table",
     "sweep.block",
     "sweep.pool",
+    "sweep.cluster",
     "sweep",
     "report report.text report.drawing report.plots bench.tutorial_loop bench.rivals bench",
     "cli",
@@ -99,13 +101,16 @@ def test_the_specification_is_plain_python() -> None:
             assert not any("numpy" in name for name in imported(statements)), module
 
 
-def test_tables_are_the_business_of_one_module() -> None:
-    users = {
-        name
-        for name, tree in trees().items()
-        if any(what.split(".")[0] == "pyarrow" for what in imported(tree))
-    }
-    assert users == {"sweep.table"}
+def test_heavy_libraries_are_the_business_of_few_modules() -> None:
+    def users(library: str) -> set[str]:
+        return {
+            name
+            for name, tree in trees().items()
+            if any(what.split(".")[0] == library for what in imported(tree))
+        }
+
+    assert users("pyarrow") == {"sweep.places", "sweep.table"}
+    assert users("ray") == {"sweep.cluster"}
 
 
 def test_the_linter_of_layers_sees_what_is_there() -> None:

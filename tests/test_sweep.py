@@ -60,8 +60,10 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 class Here:
     """An executor that works blocks in this process, and may be told to fail."""
 
-    def __init__(self, folder: Path, fails: Callable[[int], str] = lambda number: "") -> None:
-        self.slots, self.fails, self.store = 2, fails, Store(folder)
+    slots = 2
+
+    def __init__(self, store: Store, fails: Callable[[int], str] = lambda number: "") -> None:
+        self.fails, self.store = fails, store
         self.taken: list[int] = []
         self.order: list[int] = []
         self.closed = False
@@ -75,14 +77,18 @@ class Here:
         reason = self.fails(number)
         if reason:
             return Outcome(number, None, reason)
-        return Outcome(number, block.work(self.store.plan(), self.store, number))
+        finished = block.work(self.store.plan(), number)
+        self.store.finish(number, finished.rows, finished.weights)
+        return Outcome(number, finished.counts)
 
     def close(self) -> None:
         self.closed = True
 
 
-def run(plan: Plan, folder: Path, fails: Callable[[int], str] = lambda n: "") -> sweep.Summary:
-    return sweep.run(plan, folder, hire=lambda place, jobs: Here(place, fails))
+def run(
+    plan: Plan, folder: str | Path, fails: Callable[[int], str] = lambda n: ""
+) -> sweep.Summary:
+    return sweep.run(plan, folder, hire=lambda store, jobs: Here(store, fails))
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +233,7 @@ def test_blocks_hold_every_cell_once_and_follow_from_the_plan(text: str) -> None
 
 def test_a_million_cells_start_at_once_in_little_memory(tmp_path: Path) -> None:
     text = 'recipe = "tutorial"\nhidden = "1..20"\nseed = "0..49999"\n[sweep]\nproof = "none"'
-    block.work(parse("hidden = 2\nsteps = 5\nrecipe = 'tutorial'"), _begun(tmp_path / "x"), 0)
+    block.work(parse("hidden = 2\nsteps = 5\nrecipe = 'tutorial'"), 0)
     sees: list[int] = []
 
     class Interrupted(Here):
@@ -239,7 +245,7 @@ def test_a_million_cells_start_at_once_in_little_memory(tmp_path: Path) -> None:
     started = time.perf_counter()
     try:
         with pytest.raises(KeyboardInterrupt):
-            sweep.run(parse(text), tmp_path / "out", hire=lambda place, jobs: Interrupted(place))
+            sweep.run(parse(text), tmp_path / "out", hire=lambda store, jobs: Interrupted(store))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -247,12 +253,6 @@ def test_a_million_cells_start_at_once_in_little_memory(tmp_path: Path) -> None:
     assert peak < 4e6
     assert time.perf_counter() - started < 10
     assert parse(text).cells == 1_000_000
-
-
-def _begun(folder: Path) -> Store:
-    store = Store(folder)
-    store.begin(parse("hidden = 2\nsteps = 5\nrecipe = 'tutorial'"))
-    return store
 
 
 # Rows ---------------------------------------------------------------------------------
@@ -415,8 +415,8 @@ def test_a_sweep_goes_on_where_it_was(tmp_path: Path, swept: Path) -> None:
 
     workers: list[Here] = []
 
-    def hire(place: Path, jobs: int | None) -> Here:
-        workers.append(Tired(place) if not workers else Here(place))
+    def hire(store: Store, jobs: int | None) -> Here:
+        workers.append(Tired(store) if not workers else Here(store))
         return workers[-1]
 
     with pytest.raises(KeyboardInterrupt):
@@ -464,15 +464,15 @@ def test_blocks_keep_their_borders_when_the_model_of_their_cost_has_changed(
 
 
 def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
-    store = Store(tmp_path / "out")
-    store.begin(parse(QUICK))
+    folder = tmp_path / "out"
+    Store(folder).begin(parse(QUICK))
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    stale = store.root / "parts" / f".part-000001.parquet.{gone.pid}"
-    lively = store.root / "parts" / f".part-000009.parquet.{os.getpid()}"
+    stale = folder / "parts" / f".part-000001.parquet.{gone.pid}"
+    lively = folder / "parts" / f".part-000009.parquet.{os.getpid()}"
     stale.touch()
     lively.touch()
-    assert run(parse(QUICK), store.root).complete
+    assert run(parse(QUICK), folder).complete
     assert (stale.exists(), lively.exists()) == (False, True)
 
 
@@ -488,8 +488,8 @@ def test_a_block_that_fails_is_tried_again_at_the_end(tmp_path: Path, swept: Pat
 
     workers: list[Here] = []
 
-    def hire(place: Path, jobs: int | None) -> Here:
-        workers.append(Here(place, fails))
+    def hire(store: Store, jobs: int | None) -> Here:
+        workers.append(Here(store, fails))
         return workers[-1]
 
     summary = sweep.run(parse(QUICK), tmp_path / "out", hire=hire)
@@ -538,8 +538,8 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, swept: Path) -> Non
     pools: list[LocalPool] = []
     killed: list[int] = []
 
-    def hire(place: Path, jobs: int | None) -> LocalPool:
-        pools.append(LocalPool(place, jobs))
+    def hire(store: Store, jobs: int | None) -> LocalPool:
+        pools.append(LocalPool(store, jobs))
         return pools[-1]
 
     def watch(progress: sweep.Progress) -> None:

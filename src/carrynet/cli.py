@@ -511,13 +511,19 @@ class _Sweep(click.Command):
 
 @cli.command(cls=_Sweep)
 @click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN.toml")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder to write, or to go on in."
-)
+@click.option("--out", required=True, help="Folder, or URL, to write or to go on in.")
 @click.option("--jobs", type=click.IntRange(1, 4096), help="Processes.  [default: one a core]")
 @click.option("--keep", help="none, refuted, all: whose weights to keep, whatever the plan says.")
+@click.option(
+    "--ray",
+    envvar="RAY_ADDRESS",
+    metavar="ADDRESS",
+    help="Work on a Ray cluster: auto, HOST:PORT, ...  [env: RAY_ADDRESS; none: on this machine]",
+)
 @_json
-def sweep(plan: Path, out: Path, jobs: int | None, keep: str | None, as_json: bool) -> None:
+def sweep(
+    plan: Path, out: str, jobs: int | None, keep: str | None, ray: str | None, as_json: bool
+) -> None:
     """Train, test and judge every network of a plan: a table, to be read by 'carrynet table'.
 
     A plan is keys of a recipe as in 'train --set', where a list or a range "0..999" stands for
@@ -531,6 +537,14 @@ def sweep(plan: Path, out: Path, jobs: int | None, keep: str | None, as_json: bo
     from carrynet.report import text
 
     chosen = sweeps.read(plan, **({} if keep is None else {"keep": keep}))
+
+    def hire(store: sweeps.Store, jobs: int | None) -> sweeps.Executor:
+        if ray in (None, "", "none"):
+            return sweeps.LocalPool(store, jobs)
+        from carrynet.sweep.cluster import Cluster
+
+        return Cluster(store, jobs, ray)
+
     with Bar() as bar:
 
         def watch(progress: sweeps.Progress) -> None:
@@ -540,9 +554,9 @@ def sweep(plan: Path, out: Path, jobs: int | None, keep: str | None, as_json: bo
             bar.sweep(progress.done, progress.cells, blocks=blocks, **known, **failed)
 
         try:
-            summary = sweeps.run(chosen, out, jobs=jobs, watch=watch)
+            summary = sweeps.run(chosen, out, jobs=jobs, watch=watch, hire=hire)
         except KeyboardInterrupt:
-            again = f"{runs.program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(str(out))}"
+            again = f"{runs.program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(out)}"
             click.echo(f"interrupted; go on with: {again}", err=True)
             sys.exit(INTERRUPTED)
     _print(summary.to_json() if as_json else text.sweep(summary))
@@ -550,7 +564,7 @@ def sweep(plan: Path, out: Path, jobs: int | None, keep: str | None, as_json: bo
 
 
 @cli.command()
-@click.argument("sweep", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("sweep", metavar="DIR")
 @click.option("--by", help="Columns, with commas: hidden,steps.  [default: what the plan varies]")
 @click.option(
     "--format",
@@ -559,7 +573,7 @@ def sweep(plan: Path, out: Path, jobs: int | None, keep: str | None, as_json: bo
     help="[default: what FILE ends in, else text]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.")
-def table(sweep: Path, by: str | None, form: str | None, out: Path | None) -> None:
+def table(sweep: str, by: str | None, form: str | None, out: Path | None) -> None:
     """Count what became of a sweep's networks: rates with 95 % intervals, for each group."""
     from carrynet import files
     from carrynet.sweep import Store, table as tables

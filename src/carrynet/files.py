@@ -93,14 +93,18 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def damaged(path: Path, error: object) -> RunError:
+def first_line(error: object) -> str:
+    """The first line of what an error says, or its kind."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def damaged(path: object, error: object) -> RunError:
     """An error that names a file and the first line of what is wrong with it."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return RunError(f"{path} is damaged or not carrynet's: {reason}")
+    return RunError(f"{path} is damaged or not carrynet's: {first_line(error)}")
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: object) -> Iterator[None]:
     """Whatever can go wrong with a file's contents becomes one line that names it."""
     try:
         yield
@@ -131,7 +135,11 @@ def read_bytes(path: Path) -> bytes:
 
 def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays of a safetensors file, and the facts that carrynet wrote beside them."""
-    data = read_bytes(path)
+    return parse_tensors(read_bytes(path), path)
+
+
+def parse_tensors(data: bytes, path: object) -> tuple[dict[str, Array], dict[str, Any]]:
+    """See `read_tensors`; errors name the path that the data are from."""
     with reading(path):
         tensors = safetensors.numpy.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

@@ -2,10 +2,12 @@
 
     plan.py     a plan: cells, and the blocks they are worked in
     rows.py     what a row holds: the data dictionary
-    store.py    the folder: a block is done when its part is there
+    places.py   where files are: a folder, an object store
+    store.py    the files of a sweep: a block is done when its part is there
     table.py    parts as Parquet; counts and rates, with intervals
     block.py    one block: train, test, prove, write
-    pool.py     who works the blocks: processes on this machine
+    pool.py     who works the blocks: processes of this machine
+    cluster.py  or the machines of a Ray cluster
 
 Here is the loop over blocks: what is not done is given to an executor, what fails is given
 again, and what fails three times is recorded.  A sweep that was killed goes on with the same
@@ -13,7 +15,7 @@ call, and ends with every row once.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,11 @@ from typing import Any
 
 from carrynet import __version__, engines
 from carrynet.errors import InputError, RunError
-from carrynet.sweep import table
+from carrynet.sweep import places, table
 from carrynet.sweep.block import Counts, network
 from carrynet.sweep.plan import Plan, Settings, read
 from carrynet.sweep.pool import Executor, LocalPool, cores
+from carrynet.sweep.rows import columns
 from carrynet.sweep.store import Store
 from carrynet.sweep.table import Group, summarise
 
@@ -32,11 +35,13 @@ __all__ = [
     "Counts",
     "Executor",
     "Group",
+    "LocalPool",
     "Plan",
     "Progress",
     "Settings",
     "Store",
     "Summary",
+    "columns",
     "cores",
     "network",
     "read",
@@ -46,6 +51,9 @@ __all__ = [
 
 TRIES = 3
 """A block that fails so often is given up."""
+
+LOSSES = 10
+"""And one that is lost so often with the machine that worked it."""
 
 HOPELESS = 10
 """So many blocks given up with none that came through between them: something else is wrong."""
@@ -70,7 +78,7 @@ Watch = Callable[[Progress], None]
 class Summary:
     """What a sweep has come to."""
 
-    folder: Path
+    folder: str
     plan: Plan
     total: Group  # of all that is done, from the table
     blocks_done: int
@@ -86,7 +94,7 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """The document that `carrynet sweep --json` prints."""
         return {
-            "sweep": str(self.folder),
+            "sweep": self.folder,
             "cells": self.plan.cells,
             "blocks": {
                 "all": self.plan.blocks,
@@ -106,24 +114,25 @@ def run(
     *,
     jobs: int | None = None,
     watch: Watch | None = None,
-    hire: Callable[[Path, int | None], Executor] = LocalPool,
+    hire: Callable[[Store, int | None], Executor] = LocalPool,
 ) -> Summary:
     """Work what a folder lacks of a plan, with `jobs` workers (one a core by default).
 
-    `hire` makes the executor, given the folder and `jobs`.
+    The folder may be the URL of an object store; see `places`.  `hire` makes the executor,
+    given the store and `jobs`.
 
     Raises `InputError` where the folder holds another plan, or an engine cannot take a cell;
     `RunError` when the folder cannot be written, or nothing comes through.
     """
-    table.library()  # before anything is written
+    places.library()  # before anything is written
     _check_engines(plan)
-    store = Store(Path(folder))
+    store = Store(folder)
     plan = store.begin(plan)
     started = time.perf_counter()
     done = store.done(plan.blocks)
     counts = Counts()
     if not all(done):
-        executor = hire(store.root, jobs)
+        executor = hire(store, jobs)
         try:
             counts = _work(plan, store, done, executor, watch or (lambda progress: None))
         finally:
@@ -138,6 +147,7 @@ def run(
 def _work(plan: Plan, store: Store, done: bytearray, executor: Executor, watch: Watch) -> Counts:
     """The loop over blocks; marks in `done` what comes through."""
     reasons: dict[int, list[str]] = {}
+    losses: Counter[int] = Counter()
     again: deque[int] = deque()
     fresh = (number for number in range(plan.blocks) if not done[number])
     counts, failed, in_a_row, waiting = Counts(), 0, 0, 0
@@ -164,7 +174,9 @@ def _work(plan: Plan, store: Store, done: bytearray, executor: Executor, watch: 
             reasons.pop(number, None)
         else:
             reasons.setdefault(number, []).append(outcome.reason)
-            if len(reasons[number]) < TRIES:
+            losses[number] += outcome.lost
+            tries = len(reasons[number]) - losses[number]
+            if tries < TRIES and losses[number] < LOSSES:
                 again.append(number)
             else:
                 _give_up(plan, store, number, reasons.pop(number))

@@ -1,4 +1,4 @@
-"""One block of a sweep: train its networks as one population, judge each, write the part.
+"""One block of a sweep: train its networks as one population, judge each, fill the part.
 
 A block depends on its plan and its number and on nothing else, so that anybody can work it,
 anywhere, and more than once.
@@ -42,11 +42,17 @@ class Counts:
         return cls(networks=1, diverged=int(row["outcome"] == "diverged"), **counts)
 
 
-def work(plan: Plan, store: Store, number: int) -> Counts:
-    """Work a block and write its part, and before it the weights that are kept.
+@dataclass(frozen=True)
+class Finished:
+    """What came of a block: the contents of its files, which `Store.finish` takes."""
 
-    In one thread: there is a process for each core.
-    """
+    counts: Counts
+    rows: bytes
+    weights: bytes | None  # of the rows whose weights are kept
+
+
+def work(plan: Plan, number: int) -> Finished:
+    """Work a block, in one thread: there is a process for each core."""
     described = rows.columns(plan)
     found, kept, counts = [], {}, Counts()
     cells = plan.block(number)
@@ -68,8 +74,7 @@ def work(plan: Plan, store: Store, number: int) -> Counts:
     if kept:
         facts = {"plan_sha256": files.sha256(plan.to_toml().encode()), "block": number}
         weights = files.tensor_bytes(kept, facts)
-    store.finish(number, table.encode(found, described), weights)
-    return counts
+    return Finished(counts, table.encode(found, described), weights)
 
 
 def network(store: Store, cell: int) -> Network:
@@ -78,12 +83,12 @@ def network(store: Store, cell: int) -> Network:
     Raises `RunError` where they were not, or are not there yet; `InputError` for no such cell.
     """
     plan = store.plan()
-    path = store.weights(plan.block_of(cell))
-    tensors = files.read_tensors(path)[0] if path.exists() else {}
+    block = plan.block_of(cell)
+    tensors = store.weights(block)
     if f"{cell}.Whh" not in tensors:
         raise RunError(f"the weights of cell {cell} were not kept, or its block is not done")
     recipe = plan.recipe(cell)
-    with files.reading(path):
+    with files.reading(f"block {block} of {store.root}"):
         weights = Weights(**{name: tensors[f"{cell}.{name}"] for name in Weights._fields})
         return Network(tasks.parse(recipe.task), recipe.activation, weights)
 

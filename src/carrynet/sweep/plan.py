@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from carrynet import __version__, recipe as recipes, tasks
-from carrynet.errors import InputError, RunError, shorten, unknown
+from carrynet.errors import InputError, shorten, unknown
 from carrynet.recipe import Recipe, Stage, accepted, check_fields, setting
 
 FORMAT, FORMAT_VERSION = "carrynet-sweep", 1
@@ -403,23 +403,6 @@ def read(path: Path, **settings: Any) -> Plan:
         return Plan.parse(text, path.parent, **settings)
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from None
-
-
-def read_recorded(path: Path) -> Plan:
-    """The plan that a sweep in a folder was started with.
-
-    Raises `RunError` where the folder holds no sweep, or a damaged one.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise RunError(f"{path.parent} is not a sweep: it has no {path.name}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"cannot read {path}: {error}") from None
-    try:
-        return Plan.from_toml(text)
-    except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-        raise RunError(f"{path} is damaged or not carrynet's: {error}") from None
 
 
 def settings_help() -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""Who works the blocks: processes on this machine.
+"""Who works the blocks: processes of this machine.
 
 Anything that takes blocks and gives back outcomes is an `Executor`.  Here, a worker is a Python
 process of its own that is told numbers of blocks, one a line, and answers each by a line of
@@ -32,13 +32,15 @@ class Outcome:
     block: int
     counts: Counts | None
     reason: str = ""
+    lost: bool = False  # it failed with the machine that worked it, and not by itself
 
 
 class Executor(Protocol):
     """Works blocks, several at once, in any order."""
 
-    slots: int
-    """How many blocks it works at once."""
+    @property
+    def slots(self) -> int:
+        """How many blocks it works at once; it may change."""
 
     def submit(self, block: int) -> None:
         """Take a block to be worked; returns at once."""
@@ -53,9 +55,9 @@ class Executor(Protocol):
 class LocalPool:
     """Processes of this machine, each of which works one block at a time in one thread."""
 
-    def __init__(self, folder: Path, jobs: int | None = None) -> None:
+    def __init__(self, store: Store, jobs: int | None = None) -> None:
         self.slots = jobs or cores()
-        self._folder = folder
+        self._root = store.root
         self._blocks: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._workers: set[_Worker] = set()
@@ -105,7 +107,7 @@ class LocalPool:
         self._dismiss(worker)
 
     def _hire(self) -> "_Worker":
-        worker = _Worker(self._folder)
+        worker = _Worker(self._root)
         with self._lock:
             self._workers.add(worker)
             if self._closed:
@@ -130,7 +132,7 @@ def cores() -> int:
 class _Worker:
     """A process that works blocks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, sweep: str) -> None:
         # one thread each, and the modules of this process, wherever it found them
         root = str(Path(__file__).parents[2])
         code = (
@@ -139,7 +141,7 @@ class _Worker:
         )
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, str(folder)],
+            [sys.executable, "-P", "-c", code, sweep],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -191,7 +193,7 @@ _THREADS = (
 # In the worker ------------------------------------------------------------------------
 
 
-def serve(folder: str) -> None:
+def serve(sweep: str) -> None:
     """Work the blocks that come in, until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends us
     sys.set_int_max_str_digits(0)  # counterexamples may be long
@@ -199,12 +201,14 @@ def serve(folder: str) -> None:
     os.dup2(2, 1)  # what anybody prints is no answer
     blocks: queue.SimpleQueue[int] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(blocks,), daemon=True).start()
-    store = Store(Path(folder))
+    store = Store(sweep)
     plan = store.plan()
     while True:
         block = blocks.get()
         try:
-            answer: dict[str, Any] = {"counts": vars(work(plan, store, block))}
+            finished = work(plan, block)
+            store.finish(block, finished.rows, finished.weights)
+            answer: dict[str, Any] = {"counts": vars(finished.counts)}
         except CarrynetError as error:
             answer = {"reason": str(error)}
         except Exception as error:

@@ -5,59 +5,81 @@
     weights/part-000123.safetensors   the weights of those of its rows whose weights are kept
     failed/part-000123.json           a block that was given up, and why
 
-Every file is whole or absent, and a part is written last.  Whatever writes whole files and
-lists names can stand in for `Store`: an object store, for one.
+Every file is whole or absent, and a part is written last.
 """
 
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from carrynet import files
+from carrynet.cells import Array
 from carrynet.errors import InputError, RunError
-from carrynet.sweep.plan import Plan, read_recorded
+from carrynet.sweep import places
+from carrynet.sweep.plan import Plan
 
 PLAN, PARTS, WEIGHTS, FAILED = "plan.toml", "parts", "weights", "failed"
 
 
-class Store:
-    """The folder of a sweep.  Raises `RunError` for what the system refuses."""
+def part_name(block: int) -> str:
+    """The file with the rows of a block."""
+    return f"{PARTS}/part-{block:06d}.parquet"
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+
+def _weights_name(block: int) -> str:
+    return f"{WEIGHTS}/part-{block:06d}.safetensors"
+
+
+def _failure_name(block: int) -> str:
+    return f"{FAILED}/part-{block:06d}.json"
+
+
+class Store:
+    """The folder of a sweep, by its path, or by the URL of an object store; see `places`.
+
+    Raises `RunError` for what the system refuses, and for what is damaged.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root)
+        self.place = places.at(root)
+
+    def path(self, name: str) -> str:
+        """A file's name as it is shown."""
+        return f"{self.root.partition('?')[0].rstrip('/')}/{name}"
 
     def begin(self, plan: Plan) -> Plan:
         """Make the folder, or go on with what is there: the plan, as it was recorded.
 
         Raises `InputError` where the folder holds another plan or something else.
         """
-        recorded = self.root / PLAN
-        if recorded.exists():
-            theirs = read_recorded(recorded)
+        names = self.place.names("")
+        if PLAN in names:
+            theirs = self.plan()
             if not theirs.same(plan):
                 raise InputError(
                     f"{self.root} holds a sweep by another plan, which its {PLAN} shows: choose "
                     "another folder"
                 )
             plan = theirs
-        elif self.root.exists() and not self.root.is_dir():
-            raise InputError(f"{self.root} is a file: choose another folder")
-        elif self.root.is_dir() and any(
-            not file.name.startswith(f".{PLAN}.") for file in self.root.iterdir()
-        ):
+        elif any(not name.startswith(".") for name in names if name not in _FOLDERS):
             raise InputError(f"{self.root} holds something else: choose another folder")
-        for name in (PARTS, WEIGHTS, FAILED):
-            files.guard(self.root, (self.root / name).mkdir, parents=True, exist_ok=True)
-        if not recorded.exists():
-            files.write(recorded, plan.to_toml())
-        self._clean()
+        self.place.make(_FOLDERS)
+        if PLAN not in names:
+            self.place.write(PLAN, plan.to_toml().encode())
+        self.place.clean(("", *_FOLDERS))
         return plan
 
     def plan(self) -> Plan:
-        """The plan that the sweep was started with."""
-        return read_recorded(self.root / PLAN)
+        """The plan that the sweep was started with.  Raises `RunError` where there is none."""
+        try:
+            text = self.place.read(PLAN)
+        except FileNotFoundError:
+            raise RunError(f"{self.root} is not a sweep: it has no {PLAN}") from None
+        with files.reading(self.path(PLAN)):
+            return Plan.from_toml(text.decode())
 
     def done(self, blocks: int) -> bytearray:
         """For each block 1 if its part is there, else 0."""
@@ -68,46 +90,42 @@ class Store:
             done[number] = 1
         return done
 
-    def part(self, block: int) -> Path:
-        """Where the rows of a block are."""
-        return self.root / PARTS / f"part-{block:06d}.parquet"
+    def open_part(self, block: int) -> BinaryIO:
+        """The rows of a block, as a Parquet file.  Raises `OSError`."""
+        return self.place.open(part_name(block))
 
-    def weights(self, block: int) -> Path:
-        """Where the weights of a block's rows are."""
-        return self.root / WEIGHTS / f"part-{block:06d}.safetensors"
+    def weights(self, block: int) -> dict[str, Array]:
+        """The weights of a block's rows that were kept; none where the block is not done."""
+        name = _weights_name(block)
+        try:
+            return files.parse_tensors(self.place.read(name), self.path(name))[0]
+        except FileNotFoundError:
+            return {}
 
     def finish(self, block: int, rows: bytes, weights: bytes | None) -> None:
         """Write a block's weights and then its rows, by which it is done."""
         if weights is not None:
-            files.write(self.weights(block), weights)
-        files.write(self.part(block), rows)
-        self._failure(block).unlink(missing_ok=True)
+            self.place.write(_weights_name(block), weights)
+        self.place.write(part_name(block), rows)
+        self.place.remove(_failure_name(block))
 
     def fail(self, block: int, document: Mapping[str, Any]) -> None:
         """Record that a block was given up, and why."""
-        files.write_json(self._failure(block), document)
+        self.place.write(_failure_name(block), files.json_text(document).encode())
 
     def failures(self) -> dict[int, dict[str, Any]]:
         """The blocks that were given up, and why."""
         found = {}
         for number in sorted(self._numbers(FAILED, "json")):
-            path = self._failure(number)
-            with files.reading(path):
-                found[number] = json.loads(files.read_bytes(path))
+            name = _failure_name(number)
+            with files.reading(self.path(name)):
+                found[number] = json.loads(self.place.read(name))
         return found
-
-    def _failure(self, block: int) -> Path:
-        return self.root / FAILED / f"part-{block:06d}.json"
 
     def _numbers(self, folder: str, suffix: str) -> list[int]:
         name = re.compile(rf"part-(\d{{6,}})\.{suffix}")
-        names = (name.fullmatch(file.name) for file in (self.root / folder).glob("part-*"))
+        names = (name.fullmatch(file) for file in self.place.names(folder))
         return [int(found[1]) for found in names if found]
 
-    def _clean(self) -> None:
-        """Remove what processes that are gone have left half-written."""
-        for folder in (self.root, *(self.root / name for name in (PARTS, WEIGHTS, FAILED))):
-            for file in folder.glob(".*"):
-                process = re.fullmatch(r"\..*\.(\d+)", file.name)
-                if process and not files.lives(int(process[1])):
-                    file.unlink(missing_ok=True)
+
+_FOLDERS = (PARTS, WEIGHTS, FAILED)

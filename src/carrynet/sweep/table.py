@@ -2,7 +2,7 @@
 
 A rate is of all networks of a group, those that diverged included, and has its Wilson 95 %
 interval (Wilson 1927).  Parts are read a batch at a time: a million rows take no more memory
-than a few thousand.  The one module that imports pyarrow.
+than a few thousand.
 """
 
 import csv
@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from carrynet import files
-from carrynet.errors import CarrynetError, RunError, unknown
+from carrynet.errors import unknown
+from carrynet.sweep.places import library
 from carrynet.sweep.rows import Column, columns
-from carrynet.sweep.store import PARTS, Store
+from carrynet.sweep.store import Store, part_name
 
 FORMATS = ("text", "csv", "json", "parquet")
 
@@ -164,18 +165,6 @@ def _text(groups: Sequence[Group]) -> str:
 # Parquet ------------------------------------------------------------------------------
 
 
-def library() -> Any:
-    """Pyarrow.  Raises `CarrynetError` where it is not installed."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise CarrynetError(
-            "sweeps keep their rows by pyarrow, which is not installed: pip install pyarrow, or "
-            "in a clone of carrynet: uv run --extra sweep carrynet ..."
-        ) from None
-    return pyarrow
-
-
 def encode(rows: Iterable[Mapping[str, Any]], described: Sequence[Column]) -> bytes:
     """Rows as a Parquet file, whose schema the columns give."""
     arrow = library()
@@ -198,22 +187,20 @@ def batches(store: Store, wanted: Sequence[str]) -> Iterator[Any]:
     Raises `RunError` for a part that is damaged.
     """
     arrow = library()
-    from pyarrow import dataset
+    from pyarrow import parquet
 
-    plan = store.plan()
-    schema = arrow.schema([(column.name, column.kind) for column in columns(plan)])
-    done = store.done(plan.blocks)
+    done = store.done(store.plan().blocks)
     for block, is_there in enumerate(done):
         if not is_there:
             continue
-        path = store.part(block)
         try:
             # part by part, so that the one that is damaged can be named
-            whole = dataset.dataset(path, schema=schema, format="parquet")
-            for batch in whole.to_batches(columns=list(wanted), batch_readahead=2):
-                yield arrow.Table.from_batches([batch])
+            with store.open_part(block) as file:
+                part = parquet.ParquetFile(file)
+                for batch in part.iter_batches(columns=list(wanted)):
+                    yield arrow.Table.from_batches([batch])
         except (arrow.ArrowException, OSError) as error:
-            raise files.damaged(path, error) from None
+            raise files.damaged(store.path(part_name(block)), error) from None
 
 
 def _tallies(
@@ -223,8 +210,6 @@ def _tallies(
     library()
     from pyarrow import compute
 
-    if not (store.root / PARTS).is_dir():
-        raise RunError(f"{store.root} is damaged: it has no {PARTS}")
     for table in batches(store, list(dict.fromkeys((*chosen, *_NEEDED)))):
         right = compute.equal(table["exhaustive_right"], table["exhaustive_pairs"])
         table = table.append_column("right", compute.fill_null(right, False))
