@@ -99,6 +99,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+
+
 # Plans --------------------------------------------------------------------------------
 
 
@@ -463,17 +466,21 @@ def test_blocks_keep_their_borders_when_the_model_of_their_cost_has_changed(
     assert summary.plan.blocks == 8  # 5 cells of 0.1 s each in half a second, and not 10
 
 
+@needs_proc
 def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     Store(folder).begin(parse(QUICK))
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+    gone = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert gone.stdout is not None
+    gone.stdout.read()  # it has ended, and nobody has asked how
+    until(lambda: not works(gone.pid))
     stale = folder / "parts" / f".part-000001.parquet.{gone.pid}"
     lively = folder / "parts" / f".part-000009.parquet.{os.getpid()}"
     stale.touch()
     lively.touch()
     assert run(parse(QUICK), folder).complete
     assert (stale.exists(), lively.exists()) == (False, True)
+    gone.communicate()
 
 
 # Blocks that fail ---------------------------------------------------------------------
@@ -601,9 +608,6 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 def parts(folder: Path) -> Sequence[Path]:
     return list((folder / "parts").glob("part-*")) if folder.exists() else []
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 
 
 @needs_proc

@@ -557,6 +557,7 @@ def sweep(
             summary = sweeps.run(chosen, out, jobs=jobs, watch=watch, hire=hire)
         except KeyboardInterrupt:
             again = f"{runs.program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(out)}"
+            again += f" --ray {shlex.quote(ray)}" if ray else ""
             click.echo(f"interrupted; go on with: {again}", err=True)
             sys.exit(INTERRUPTED)
     _print(summary.to_json() if as_json else text.sweep(summary))

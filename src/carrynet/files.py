@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,10 @@ def lives(process: int) -> bool:
         return False
     except OSError:
         pass  # it lives, and is somebody else's
+    with suppress(OSError, IndexError):
+        # on Linux: killed, and nobody has asked how it ended, as in many a container
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z"
     return True
 
 

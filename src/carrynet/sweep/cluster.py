@@ -139,11 +139,10 @@ def _knock(address: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """One line of what Ray says, which may be a page: the last, where there is a traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if "Traceback" in str(error):
-        return lines[-1]
-    return lines[0] if lines else type(error).__name__
+    """One line of what Ray says, which may be a page."""
+    cause = getattr(error, "cause", None)  # what the task itself raised
+    kind = "" if cause is None else f"{type(cause).__name__}: "
+    return f"{kind}{files.first_line(cause or error)}"
 
 
 # On a machine of the cluster ------------------------------------------------------------

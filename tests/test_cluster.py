@@ -1,0 +1,226 @@
+"""Sweeps on a Ray cluster: several nodes on this machine, as Ray itself simulates them."""
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carrynet import sweep
+from carrynet.errors import InputError
+from carrynet.sweep import Store, cluster
+from carrynet.sweep.cluster import Cluster
+from carrynet.sweep.pool import Outcome
+from tests.test_cli import carrynet, process
+from tests.test_places import kept, server
+from tests.test_sweep import LONG, QUICK, parse, parts, rows_of, run, start, until
+
+__all__ = ["server"]  # a fixture
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="needs Ray: it has no wheel for this Python"
+)
+pytestmark = pytest.mark.cluster
+
+
+@contextmanager
+def nodes(*cores: int) -> Iterator[tuple[Any, list[Any]]]:
+    """A cluster of nodes with so many cores each; the first is the head."""
+    cluster.library()
+    from ray.cluster_utils import Cluster as Simulation
+
+    head = {"num_cpus": cores[0], "include_dashboard": False}
+    simulation = Simulation(initialize_head=True, head_node_args=head)
+    try:
+        yield simulation, [simulation.add_node(num_cpus=n) for n in cores[1:]]
+    finally:
+        simulation.shutdown()
+
+
+@pytest.fixture(scope="module")
+def address(server: str) -> Iterator[str]:
+    """The address of a cluster of two nodes, which may write to the S3 server."""
+    with nodes(1, 1) as (simulation, _):
+        yield simulation.address
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed") / "out"
+    assert run(parse(LONG), folder).complete
+    return folder
+
+
+@needs_ray
+def test_the_command_works_on_a_cluster(address: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(QUICK)
+    command = ("sweep", "plan.toml", "--out", "out", "--keep", "all", "--json")
+    done = process(*command, "--ray", address, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    assert (document["networks"], document["blocks"]["done"]) == (32, 7)
+    run(parse(QUICK, keep="all"), tmp_path / "here")
+    assert rows_of(tmp_path / "out") == rows_of(tmp_path / "here")
+    ours, theirs = Store(tmp_path / "out"), Store(tmp_path / "here")
+    assert sweep.network(ours, 9).digest() == sweep.network(theirs, 9).digest()
+
+
+@needs_ray
+def test_the_environment_names_a_cluster_and_none_is_this_machine(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plan.toml").write_text(QUICK)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    done = carrynet("sweep", "plan.toml", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no Ray cluster answers at 127.0.0.1:1: [Errno 111]" in done.stderr
+    done = carrynet("sweep", "plan.toml", "--out", "out", "--ray", "none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    done = process("sweep", "plan.toml", "--out", "out2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert rows_of(tmp_path / "out") == rows_of(tmp_path / "out2")
+
+
+@needs_ray
+def test_workers_write_to_an_object_store_themselves(
+    address: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"s3://results/clustered?{server}"
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("the driver writes")
+
+    # in this process; the workers have their own
+    monkeypatch.setattr(Store, "finish", refuse)
+    summary = sweep.run(parse(QUICK), url, hire=lambda store, jobs: Cluster(store, jobs, address))
+    monkeypatch.undo()
+    assert summary.complete
+    run(parse(QUICK), tmp_path / "here")
+    assert kept(url) == rows_of(tmp_path / "here")
+
+
+@needs_ray
+def test_a_driver_that_is_killed_goes_on(address: str, tmp_path: Path, undisturbed: Path) -> None:
+    (tmp_path / "plan.toml").write_text(LONG)
+    folder = tmp_path / "out"
+    for _ in range(2):
+        goal = len(parts(folder)) + 1
+        driver = start(tmp_path, "--out", "out", "--ray", address)
+        until(lambda goal=goal: len(parts(folder)) >= goal, 40)  # type: ignore[misc]
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
+    assert len(parts(folder)) < 30
+    done = process("sweep", "plan.toml", "--out", "out", "--ray", address, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows_of(folder) == rows_of(undisturbed)
+
+
+@needs_ray
+def test_an_interrupt_leaves_the_cluster_idle(address: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(LONG)
+    driver = start(tmp_path, "--out", "out", "--ray", address)
+    until(lambda: parts(tmp_path / "out"), 40)
+    os.killpg(driver.pid, signal.SIGINT)
+    _, errors = driver.communicate(timeout=40)
+    assert driver.returncode == 130
+    assert f"sweep plan.toml --out out --ray {address}" in errors
+    assert not list((tmp_path / "out" / "failed").iterdir())
+    ray = cluster.library()
+    ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+    try:
+        until(lambda: ray.available_resources().get("CPU") == 2)
+    finally:
+        ray.shutdown()
+
+
+@needs_ray
+def test_a_node_that_goes_and_one_that_comes(tmp_path: Path) -> None:
+    # blocks of some tenths of a second, so that the node goes in the middle of one
+    plan = parse(
+        'recipe = "tutorial"\nhidden = 16\nsteps = 100_000\nseed = "0..127"\n'
+        '[sweep]\nblock = 16\nexhaustive = 0\nlengths = []\nproof = "none"\n'
+    )
+    outcomes: list[Outcome] = []
+    slots: list[int] = []
+    with nodes(0, 1) as (simulation, (node,)):
+
+        class Watched(Cluster):
+            def result(self) -> Outcome:
+                outcomes.append(super().result())
+                if len(outcomes) == 2:
+                    simulation.remove_node(node)
+                    simulation.add_node(num_cpus=2)
+                    time.sleep(1.1)  # how often the cores are counted
+                slots.append(self.slots)
+                return outcomes[-1]
+
+        summary = sweep.run(
+            plan,
+            tmp_path / "out",
+            hire=lambda store, jobs: Watched(store, jobs, simulation.address),
+        )
+    failed = [outcome for outcome in outcomes if outcome.counts is None]
+    assert failed
+    assert all(outcome.lost for outcome in failed)
+    assert summary.complete
+    assert not summary.failures
+    assert (slots[0], slots[-1]) == (1, 2)
+    run(plan, tmp_path / "here")
+    assert rows_of(tmp_path / "out") == rows_of(tmp_path / "here")
+
+
+@needs_ray
+def test_a_block_that_fails_there_is_recorded(address: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "out")
+    store.begin(parse(QUICK))
+    executor = Cluster(store, 1, address)
+    try:
+        assert executor.slots == 1
+        executor.submit(10**6)
+        outcome = executor.result()
+        assert (outcome.block, outcome.counts, outcome.lost) == (10**6, None, False)
+        assert outcome.reason.startswith("IndexError")
+        executor.submit(2)
+        assert executor.result().counts is not None
+    finally:
+        executor.close()
+    assert len(parts(tmp_path / "out")) == 1
+
+
+def test_another_version_on_a_worker_is_one_line() -> None:
+    finished, reason = cluster._work(parse(QUICK).to_toml(), None, 0, "0.0.0")
+    assert finished is None
+    assert "the sweep was started with 0.0.0" in reason
+
+
+@needs_ray
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        ("nonsense", "no Ray cluster is at 'nonsense': accepted are auto, local, HOST:PORT"),
+        ("127.0.0.1:x", "no Ray cluster is at '127.0.0.1:x'"),
+        ("ray://127.0.0.1:1", "no Ray cluster answers at ray://127.0.0.1:1: "),
+    ],
+)
+def test_an_address_where_no_cluster_is(there: str, message: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "out")
+    store.begin(parse(QUICK))
+    with pytest.raises(InputError) as caught:
+        Cluster(store, None, there)
+    assert str(caught.value).startswith(message)
+
+
+def test_ray_that_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plan.toml").write_text(QUICK)
+    monkeypatch.setitem(sys.modules, "ray", None)  # as where it is not installed
+    done = carrynet("sweep", "plan.toml", "--out", "out", "--ray", "auto", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "Ray is not installed: pip install" in done.stderr
