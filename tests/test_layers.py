@@ -35,7 +35,7 @@ LAYERS = [
     "runs report.page",
     "sweep.rows",
     "sweep.table",
-    "sweep.block",
+    "sweep.block sweep.census",
     "sweep.pool",
     "sweep",
     "report report.text report.drawing report.plots bench.tutorial_loop bench.rivals bench",
