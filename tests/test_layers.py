@@ -38,7 +38,8 @@ LAYERS = [
     "sweep.block sweep.census",
     "sweep.pool",
     "sweep",
-    "report report.text report.drawing report.plots bench.tutorial_loop bench.rivals bench",
+    "report report.text report.drawing report.plots",
+    "report.sweep_plots report.sweep_page bench.tutorial_loop bench.rivals bench",
     "cli",
     "__main__",
 ]

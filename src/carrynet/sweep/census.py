@@ -172,17 +172,34 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
     if not networks.any():
         raise RunError(f"{store.root}: nothing is done yet" + " of what --where says" * bool(where))
     needed = {int(cell) for e in examples.values() for cell in e}
+    orders = [_order(axis.values) for axis in axes]
+
+    def shaped(array: NDArray[Any]) -> NDArray[Any]:
+        array = array.reshape((*shape, *array.shape[1:]))
+        for i, order in enumerate(orders):
+            array = array.take(order, axis=i)
+        return array
+
     return Census(
         plan,
-        tuple(axes),
+        tuple(
+            Axis(axis.key, [axis.values[i] for i in order])
+            for axis, order in zip(axes, orders, strict=True)
+        ),
         total // groups,
-        networks.reshape(shape),
-        {outcome: array.reshape(shape) for outcome, array in counts.items()},
-        {outcome: array.reshape(shape) for outcome, array in examples.items()},
+        shaped(networks),
+        {outcome: shaped(array) for outcome, array in counts.items()},
+        {outcome: shaped(array) for outcome, array in examples.items()},
         {cell: text for cell, text in texts.items() if cell in needed},
-        {name: bins.reshape(*shape, -1) for name, bins in values.items()},
-        lengths.reshape(*shape, 2, -1),
-    )
+        {name: shaped(bins) for name, bins in values.items()},
+        shaped(lengths),
+    ).over(*keys)
+
+
+def _order(values: Sequence[Any]) -> list[int]:
+    """Numbers by size, other values as the plan has them."""
+    places = range(len(values))
+    return sorted(places, key=values.__getitem__) if is_numeric(values) else list(places)
 
 
 def value_bin(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -237,6 +254,25 @@ def key_of(plan: Plan, key: str) -> str:
     if len(meant := spellings.get(wanted, set())) == 1:
         return meant.pop()
     raise unknown("key", key, [axis.key for axis in plan.axes])
+
+
+def choose(
+    plan: Plan, x: str | None = None, y: str | None = None, where: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Up to two keys to look at a sweep by: those that are asked for, else as `varied` has them.
+
+    The second may be "none".  Raises `InputError` for an unknown key.
+    """
+    chosen: list[str | None] = [
+        None if key is None or key == "none" else key_of(plan, key) for key in (x, y)
+    ]
+    if chosen[0] is not None and chosen[0] == chosen[1]:
+        raise InputError(f"x and y are both {chosen[0]}: choose two keys")
+    for i, key in enumerate(chosen):
+        if key is None and not (i == 1 and y == "none"):
+            others = (axis.key for axis in varied(plan, where) if axis.key not in chosen)
+            chosen[i] = next(others, None)
+    return tuple(key for key in chosen if key is not None)
 
 
 def varied(plan: Plan, where: Sequence[str] = ()) -> list[Axis]:
