@@ -50,7 +50,7 @@ _NONE = np.iinfo(np.int64).max  # no cell
 class Counterexample:
     """Numbers that a network gets wrong."""
 
-    operands: tuple[int, ...]
+    operands: tuple[str, ...]  # in decimal, of any length
     digits: int
     shortest: bool
 
@@ -230,7 +230,7 @@ def _note(
             name: batch[f"counterexample{name}"][row].as_py()
             for name in ("", "_digits", "_shortest")
         }
-        operands = tuple(map(int, found[""].split()))
+        operands = tuple(found[""].split())
         texts[cell] = Counterexample(operands, found["_digits"], found["_shortest"])
 
 
