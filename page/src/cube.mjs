@@ -17,6 +17,12 @@ export class Cube extends EventTarget {
     return this.model.keys[this.keys.indexOf(key)].values;
   }
 
+  /** Whether cells differ in their seeds. */
+  get isRepeated() {
+    const seed = this.model.axes.find(({ key }) => key === "seed");
+    return (seed?.count ?? seed?.values.length ?? 1) > 1;
+  }
+
   /** Choose an outcome, axes, or a place on a key; null is none, or all. */
   choose(what, value) {
     if (what === "outcome") this.outcome = value;
@@ -85,16 +91,16 @@ export class Cube extends EventTarget {
     return new Map([...found].sort(([a], [b]) => a - b));
   }
 
-  /** What a cell of the plan was trained by, as carrynet train takes it. */
+  /** What a cell of the plan was trained by, as carrynet train takes it: the command's parts. */
   command(cell) {
     const values = [];
-    for (const axis of this.model.axes.toReversed()) {
+    for (const axis of [...this.model.axes].reverse()) {
       const count = axis.count ?? axis.values.length, place = cell % count;
       cell = Math.floor(cell / count);
       values.unshift([axis.key, axis.values ? axis.values[place] : axis.first + place]);
     }
     const quoted = (text) => (/^[\w.,:=+/-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-    return `carrynet train ${values.map(([key, value]) => (key === "recipe" ? `--recipe ${quoted(value)}` : `--set ${quoted(`${key}=${value}`)}`)).join(" ")}`;
+    return ["carrynet train", ...values.map(([key, value]) => (key === "recipe" ? `--recipe ${quoted(value)}` : `--set ${quoted(`${key}=${value}`)}`))];
   }
 }
 

@@ -32,7 +32,7 @@ export function groups(cube, say) {
   } }, column.name)));
 
   function draw() {
-    const order = sorted === null ? rows : rows.toSorted((a, b) => (columns[sorted].of(a) - columns[sorted].of(b)) * (down ? -1 : 1));
+    const order = sorted === null ? rows : [...rows].sort((a, b) => (columns[sorted].of(a) - columns[sorted].of(b)) * (down ? -1 : 1));
     body.replaceChildren(...order.slice(0, most).map((row) => h("tr", {}, columns.map((column, i) => h("td", { class: i < start ? "key" : null }, column.show(row))))));
     heads.forEach((head, i) => (i === sorted ? head.setAttribute("aria-sort", down ? "descending" : "ascending") : head.removeAttribute("aria-sort")));
     more.hidden = rows.length <= most;

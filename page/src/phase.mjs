@@ -28,10 +28,10 @@ export function phase(cube, say, signal) {
     const held = focused(controls)?.id;
     controls.replaceChildren(...fields(cube, say));
     if (held) controls.querySelector(`#${held}`)?.focus();
-    const open = [...cube.others.filter((key) => !(key in cube.at)), "seed"];
+    const open = [...cube.others.filter((key) => !(key in cube.at)), ...(cube.isRepeated ? ["seed"] : [])];
     pooled.textContent = [
-      say("phase.pooled", { keys: open.join(say("list")) }),
-      cube.model.left_out.length ? say("phase.left_out", { keys: cube.model.left_out.join(say("list")) }) : "",
+      open.length ? say("phase.pooled", { keys: say.list(open) }) : "",
+      cube.model.left_out.length ? say("phase.left_out", { keys: say.list(cube.model.left_out) }) : "",
       cube.y === null ? say("phase.band") : "",
     ].join(" ");
     draw();
@@ -92,7 +92,7 @@ function readOut(element, cube, say, { about, known }) {
       const wrong = cube.outcome.startsWith("refuted") ? cube.model.counterexamples[example] : null;
       parts.push(h("p", {}, say("cell.example", { cell: example }), say("stop"), " ",
         wrong ? say("cell.wrong", { ...wrong, shortest: say(wrong.shortest ? "cell.shortest" : "cell.maybe") }) : null));
-      parts.push(h("p", { class: "prose again" }, say("cell.again")), h("pre", {}, cube.command(example)));
+      parts.push(h("p", { class: "prose again" }, say("cell.again")), h("pre", {}, cube.command(example).map((part, i) => [i ? " " : "", h("span", {}, part)])));
     }
   }
   element.replaceChildren(...parts);
@@ -142,9 +142,9 @@ function map(cube, say, width, show) {
   const found = cells(cube, say), { columns, rows } = found;
   const across = cube.valuesOf(cube.x).map((value) => clip(written(value, say))), upwards = cube.valuesOf(cube.y).map((value) => clip(written(value, say)));
   const left = Math.min(width * 0.36, Math.max(...upwards.map((text) => text.length)) * 8.4 + 14), top = 30;
-  const wide = Math.min(120, (width - left - 4) / columns), high = Math.max(Math.min(wide * 0.62, 54, 560 / rows), Math.min(26, 560 / rows));
+  const wide = Math.min(160, (width - left - 4) / columns), high = Math.max(Math.min(wide * 0.55, 62, 560 / rows), Math.min(26, 560 / rows));
   const bottom = top + rows * high, height = bottom + 52;
-  const svg = s("svg", { width, height, role: "group", "aria-label": say("phase.label", { outcome: say(`outcome.${cube.outcome}`), keys: `${cube.x}${say("list")}${cube.y}` }) });
+  const svg = s("svg", { width, height, role: "group", "aria-label": say("phase.label", { outcome: say(`outcome.${cube.outcome}`), keys: say.list([cube.x, cube.y]) }) });
   const groups = found.made.map((cell) => {
     const x = left + cell.column * wide, y = bottom - (cell.row + 1) * high, { known } = cell;
     const group = s("g", { class: "cell", role: "img", tabindex: "-1", "aria-label": labelOf(cell, say) },

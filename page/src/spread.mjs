@@ -93,11 +93,11 @@ export function lengths(cube, say, signal) {
     const known = [...new Set([...maybe.keys(), ...shortest.keys()])].sort((a, b) => a - b), places = spread(known);
     if (!known.length) return [h("p", {}, say("cell.none"))];
     const used = [...maybe.values(), ...shortest.values()].flatMap((bins) => [...bins.keys()]);
-    const last = Math.max(ends[Math.max(...used)], model.digits), left = 44, high = 92, gap = 34, bottom = places.length * (high + gap);
+    const last = Math.max(ends[Math.max(...used)], model.digits), left = 44, high = 92, gap = 34, top = 22, bottom = top + places.length * (high + gap);
     const x = scaleLog([0.7, last * 1.1 + 0.5], [left, width - 10]).base(2);
     const svg = s("svg", { width, height: bottom + 44, role: "group", "aria-label": say("lengths") });
     places.forEach((place, row) => {
-      const both = [maybe, shortest].map((found) => found.get(place) ?? new Map()), foot = (row + 1) * (high + gap);
+      const both = [maybe, shortest].map((found) => found.get(place) ?? new Map()), foot = top + (row + 1) * (high + gap);
       const most = Math.max(...[...both[0].keys(), ...both[1].keys()].map((bin) => (both[0].get(bin) ?? 0) + (both[1].get(bin) ?? 0)));
       const y = scaleLinear([0, most], [foot, foot - high]), total = both.reduce((sum, bins) => sum + [...bins.values()].reduce((a, b) => a + b, 0), 0);
       const name = cube.x === null ? say("phase.everything") : `${cube.x} ${written(cube.valuesOf(cube.x)[place], say)}`;
@@ -120,7 +120,7 @@ export function lengths(cube, say, signal) {
     const powers = Array.from({ length: 20 }, (_, k) => 2 ** k).filter((n) => n <= last), thin = Math.ceil((powers.length * 44) / (width - left));
     axis(svg, axisBottom(x).tickValues(powers.filter((_, i) => i % thin === 0)).tickFormat(say.number), 0, bottom);
     svg.append(s("text", { x: width - 10, y: bottom + 40, "text-anchor": "end" }, say("lengths.axis")));
-    if (model.digits) svg.append(s("text", { x: x(model.digits + 0.5) - 6, y: 18, "text-anchor": "end" }, `${say("lengths.tried")} ←`));
+    if (model.digits) svg.append(s("text", { x: x(model.digits + 0.5) - 6, y: 14, "text-anchor": "end" }, `${say("lengths.tried")} ←`));
     select(svg).selectAll(".domain").filter(function () { return this.parentNode.getAttribute("transform") === `translate(0,${bottom})`; }).remove();
     return [svg, few(cube, places.length, known.length, say)].filter(Boolean);
   };

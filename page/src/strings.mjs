@@ -13,5 +13,6 @@ export function speaker(language, strings) {
     });
   };
   say.number = (value) => number.format(value);
+  say.list = (texts) => new Intl.ListFormat(language === "zh" ? "zh-CN" : "en").format(texts);
   return say;
 }

@@ -21,13 +21,14 @@ from carrynet.sweep import census as censuses
 from carrynet.sweep.census import EDGES, LENGTHS, MOST_GROUPS, Census
 from carrynet.sweep.plan import Axis, Plan
 from carrynet.sweep.store import Store
-from carrynet.sweep.table import OUTCOMES, wilson
+from carrynet.sweep.table import wilson
 
 FORMAT, VERSION = "carrynet-sweep-page", 1
 
 MOST_AT_ONCE = 200_000
 """Networks of which `carrynet sweep` writes the page by itself: a second or so."""
 
+_ORDER = ("right", "proved", "refuted_beyond", "refuted", "undecided", "diverged")
 _MOST_FAILURES = 100
 _MOST_DIGITS = 40  # of an operand that is shown whole
 
@@ -42,6 +43,7 @@ def write(store: Store, path: Path | None = None, first: Sequence[str] = ()) -> 
     path = path or store.root / NAME
     facts = model(store, first)
     done = f"{facts['networks']:,} of {facts['cells']:,} networks"
+    files.guard(path.parent, path.parent.mkdir, parents=True, exist_ok=True)
     files.write(path, document(facts, f"carrynet: a sweep, {done}", "sweep.mjs"))
     return path
 
@@ -51,7 +53,7 @@ def model(store: Store, first: Sequence[str] = ()) -> dict[str, Any]:
     plan = store.plan()
     keys = _affordable(plan, first)
     census = censuses.take(store, keys)
-    outcomes = [outcome for outcome in OUTCOMES if outcome in census.counts]
+    outcomes = [name for name in _ORDER if name in census.counts and census.happens(name)]
     groups = list(census.groups())
     asked = [key for key in first if key in keys]
     shown = {name: bins for name, bins in census.values.items() if bins.any()}

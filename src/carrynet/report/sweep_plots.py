@@ -37,14 +37,16 @@ TITLES = {
     "refuted": "refuted",
     "diverged": "diverged in training",
 }
-"""What figures call the outcomes; the first four are drawn over one key and two."""
+"""What figures call the outcomes."""
 
 _LINES = {
     "right": (BLUE, "o", "-"),
     "proved": (GREEN, "s", "-"),
     "refuted_beyond": (VERMILLION, "D", "--"),
     "undecided": (ORANGE, "^", ":"),
+    "diverged": (BLACK, "x", "-."),
 }
+"""Those that are drawn over one key and two."""
 _NAMES = {
     "hidden": "hidden units",
     "steps": "updates",
@@ -104,7 +106,7 @@ def figures(
     found: dict[str, Callable[[FigureBase], float | None]] = {}
     if len(census.axes) == 2:
         for outcome in _LINES:
-            if outcome in census.counts:
+            if census.happens(outcome):
                 found[outcome] = partial(rate_map, census, outcome, words)
     else:
         found["rates"] = partial(rate_curves if census.axes else rate_points, census, words)
@@ -171,7 +173,7 @@ def rate_curves(census: Census, words: Words, figure: "FigureBase") -> float:
     at, connected = _positions(axes, axis)
     groups = dict(census.groups())
     for i, (outcome, (colour, marker, style)) in enumerate(_LINES.items()):
-        if outcome not in census.counts:
+        if not census.happens(outcome):
             continue
         places = [place for (place,) in groups]
         rates = np.array([groups[place,].rate(outcome) for place in places], np.float64)
@@ -199,9 +201,7 @@ def rate_points(census: Census, words: Words, figure: "FigureBase") -> float:
     axes = figure.subplots()
     group = census.group()
     assert group is not None
-    outcomes = [name for name in TITLES if name in census.counts]
-    if not group.counts["diverged"]:
-        outcomes.remove("diverged")
+    outcomes = [name for name in TITLES if census.happens(name)]
     for row, outcome in enumerate(reversed(outcomes)):
         found = group.rate(outcome)
         assert found is not None

@@ -74,6 +74,12 @@ class Census:
         """The keys."""
         return tuple(axis.key for axis in self.axes)
 
+    def happens(self, outcome: str) -> bool:
+        """Whether an outcome is worth a mention: divergence only where there is any."""
+        if outcome == "diverged" and len(self.counts) > 1:
+            return bool(self.counts[outcome].any())
+        return outcome in self.counts
+
     def over(self, *keys: str) -> "Census":
         """The same by some of the keys, in their order, whatever the others are."""
         places = [self.keys.index(key) for key in keys]
