@@ -57,6 +57,7 @@ _NAMES = {
 }
 _MOST = 6  # lines, and panels
 _GREY = "#555555"
+_LETTER = 0.058  # inches, of a label
 
 Places = Sequence[tuple[int, ...]]
 
@@ -137,7 +138,8 @@ def rate_map(census: Census, outcome: str, words: Words, figure: "FigureBase") -
     lines: dict[str, Any] = {"edgecolor": "#bbbbbb", "linewidth": 0.3} if rates.size <= 900 else {}
     image = axes.pcolormesh(rates, cmap=colours, vmin=0, vmax=1, **lines)
     rows, columns = rates.shape
-    width = (WIDTH - 1.15) / columns
+    beside = 0.85 + _LETTER * max(len(show(value)) for value in y.values)
+    width = (WIDTH - beside) / columns
     height = min(max(0.9 * width, 0.09), 0.42)
     if rows * height > 4.5:
         height = 4.5 / rows
@@ -157,8 +159,8 @@ def rate_map(census: Census, outcome: str, words: Words, figure: "FigureBase") -
     axes.tick_params(length=0)
     _ticks(axes, "x", x, width)
     _ticks(axes, "y", y, height * 2.4)
-    unit = " in each cell"
-    said = _title(axes, TITLES[outcome], words.under(census, census.keys, unit))
+    under = words.under(census, census.keys, " in each cell")
+    said = _title(axes, TITLES[outcome], under, columns * width + 0.4)
     bar = figure.colorbar(image, ax=axes, aspect=18, pad=0.03, format=PercentFormatter(1))
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2)
@@ -448,7 +450,7 @@ def show(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     text = f"{value:g}" if isinstance(value, float) else written(value)
-    return text if len(text) <= 24 else f"{text[:21]}..."
+    return text if len(text) <= 18 else f"{text[:15]}..."
 
 
 def percent(rate: float) -> str:
@@ -464,9 +466,9 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _title(axes: "Axes", title: str, under: str) -> int:
-    """A title and, smaller, what is said under it; returns how many lines they are."""
-    lines = textwrap.wrap(under, 66)
+def _title(axes: "Axes", title: str, under: str, width: float) -> int:
+    """A title and, smaller, what is said under it, in some inches; returns how many lines."""
+    lines = textwrap.wrap(under, int(width / 0.044))
     axes.set_title("\n".join(lines), loc="left", size=6, color=_GREY, linespacing=1.15)
     over = (0, 5 + 7.6 * len(lines))
     axes.annotate(
@@ -492,7 +494,7 @@ def _ticks(axes: "Axes", side: str, axis: Axis, room: float) -> None:
     """The values of an axis beside its cells, as many as there is room for."""
     labels = [show(value) for value in axis.values]
     longest = max(map(len, labels))
-    every = ceil((longest + 1) * 0.058 / room) if side == "x" else ceil(0.25 / room)
+    every = ceil((longest + 1) * _LETTER / room) if side == "x" else ceil(0.25 / room)
     turned = side == "x" and every > 1 and room > 0.14 and len(labels) <= 16
     if turned:
         every = 1
