@@ -136,7 +136,7 @@ const labelOf = (cell, say) =>
 /** Every n-th label, so that they do not run into each other. */
 const pace = (labels, room, letter = 8.4) => Math.max(1, Math.ceil((Math.max(...labels.map((text) => text.length)) * letter + 10) / room));
 
-const clip = (text) => (text.length > 16 ? `${text.slice(0, 15)}…` : text);
+const clip = (text) => (text.length > 16 ? `${text.slice(0, 7)}…${text.slice(-8)}` : text);
 
 function map(cube, say, width, show) {
   const found = cells(cube, say), { columns, rows } = found;

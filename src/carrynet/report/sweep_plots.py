@@ -317,7 +317,8 @@ def counterexamples(census: Census, words: Words, figure: "FigureBase") -> float
     last = LENGTHS[np.flatnonzero(taken.lengths.any(axis=tuple(range(taken.lengths.ndim - 1))))[-1]]
     panels[-1].set_xscale("log", base=2)
     panels[-1].set_xlim(0.7, max(last, tried) * 1.15 + 0.5)
-    panels[-1].set_xticks([2**k for k in range(20) if 2**k <= max(last, tried)])
+    powers = [2**k for k in range(20) if 2**k <= max(last, tried)]
+    panels[-1].set_xticks(powers[:: ceil(len(powers) / 9)])
     panels[-1].xaxis.set_major_formatter("{x:,.0f}")
     panels[-1].xaxis.set_minor_locator(NullLocator())
     panels[-1].set_xlabel("digits of the counterexample")
@@ -450,7 +451,7 @@ def show(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     text = f"{value:g}" if isinstance(value, float) else written(value)
-    return text if len(text) <= 18 else f"{text[:15]}..."
+    return text if len(text) <= 18 else f"{text[:7]}...{text[-8:]}"
 
 
 def percent(rate: float) -> str:
@@ -514,7 +515,7 @@ def _ticks(axes: "Axes", side: str, axis: Axis, room: float) -> None:
 
 def _positions(axes: "Axes", axis: Axis) -> tuple[NDArray[np.float64], bool]:
     """Where the values of an axis are, and whether a line may connect them."""
-    from matplotlib.ticker import NullLocator
+    from matplotlib.ticker import MaxNLocator, NullLocator
 
     labels = [show(value) for value in axis.values]
     if not is_numeric(axis.values):
@@ -535,5 +536,8 @@ def _positions(axes: "Axes", axis: Axis) -> tuple[NDArray[np.float64], bool]:
     if len(at) <= 7:
         axes.set_xticks(at, labels)
     else:
+        if axes.get_xscale() == "linear":
+            whole = all(isinstance(value, int) for value in axis.values)
+            axes.xaxis.set_major_locator(MaxNLocator(7, integer=whole))
         axes.xaxis.set_major_formatter("{x:,g}")
     return at, bool((np.diff(at) > 0).all())
