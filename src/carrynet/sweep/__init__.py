@@ -4,6 +4,7 @@
     rows.py     what a row holds: the data dictionary
     store.py    the folder: a block is done when its part is there
     table.py    parts as Parquet; counts and rates, with intervals
+    census.py   counts, distributions and examples by some keys, in one pass
     block.py    one block: train, test, prove, write
     pool.py     who works the blocks: processes on this machine
 
