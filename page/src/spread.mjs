@@ -32,7 +32,7 @@ export function margins(cube, say, signal) {
   const draw = (width) => {
     const found = cube.bins(cube.model.values[name], cube.x), places = spread([...found.keys()]);
     const whole = cube.bins(cube.model.values[name], null).get(0);
-    if (!whole) return [h("p", {}, say("cell.none"))];
+    if (!whole) return [h("p", {}, say("nothing"))];
     // where all but one in a hundred are, at each end
     const order = [...whole].sort(([a], [b]) => a - b), all = order.reduce((sum, [, n]) => sum + n, 0);
     const reach = (share) => {
@@ -90,15 +90,17 @@ export function lengths(cube, say, signal) {
 
   const draw = (width) => {
     const [maybe, shortest] = kinds.map((_, i) => cube.bins(model.lengths.map((both) => both[i]), cube.x));
-    const known = [...new Set([...maybe.keys(), ...shortest.keys()])].sort((a, b) => a - b), places = spread(known);
-    if (!known.length) return [h("p", {}, say("cell.none"))];
+    const some = new Set([...maybe.keys(), ...shortest.keys()]);
+    if (!some.size) return [h("p", {}, say("nothing"))];
+    const all = cube.x === null ? [0] : cube.valuesOf(cube.x).map((_, i) => i);
+    const known = all.length > 6 ? all.filter((place) => some.has(place)) : all, places = spread(known); // of a few, those without any too
     const used = [...maybe.values(), ...shortest.values()].flatMap((bins) => [...bins.keys()]);
     const last = Math.max(ends[Math.max(...used)], model.digits), left = 44, high = 92, gap = 34, top = 22, bottom = top + places.length * (high + gap);
     const x = scaleLog([0.7, last * 1.1 + 0.5], [left, width - 10]).base(2);
     const svg = s("svg", { width, height: bottom + 44, role: "group", "aria-label": say("lengths") });
     places.forEach((place, row) => {
       const both = [maybe, shortest].map((found) => found.get(place) ?? new Map()), foot = top + (row + 1) * (high + gap);
-      const most = Math.max(...[...both[0].keys(), ...both[1].keys()].map((bin) => (both[0].get(bin) ?? 0) + (both[1].get(bin) ?? 0)));
+      const most = Math.max(1, ...[...both[0].keys(), ...both[1].keys()].map((bin) => (both[0].get(bin) ?? 0) + (both[1].get(bin) ?? 0)));
       const y = scaleLinear([0, most], [foot, foot - high]), total = both.reduce((sum, bins) => sum + [...bins.values()].reduce((a, b) => a + b, 0), 0);
       const name = cube.x === null ? say("phase.everything") : `${cube.x} ${written(cube.valuesOf(cube.x)[place], say)}`;
       svg.append(s("text", { x: width - 10, y: foot - high - 8, "text-anchor": "end", class: "strong" }, say("lengths.row", { name, n: total })));

@@ -294,7 +294,10 @@ def counterexamples(census: Census, words: Words, figure: "FigureBase") -> float
     taken = census.over(*census.keys[:1])
     if not taken.lengths.any():
         return None
-    chosen = _spread(np.argwhere(taken.lengths.any(axis=(-1, -2))))
+    shown = taken.lengths.any(axis=(-1, -2))
+    if shown.size <= _MOST:
+        shown = taken.networks > 0  # those without any too
+    chosen = _spread(np.argwhere(shown))
     panels = figure.subplots(len(chosen), 1, sharex=True, squeeze=False).ravel()
     ends = np.concatenate([[0.7], LENGTHS + 0.5])
     tried = census.plan.settings.exhaustive
@@ -313,7 +316,7 @@ def counterexamples(census: Census, words: Words, figure: "FigureBase") -> float
         behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         inside = axes.transAxes
         axes.text(0.99, 0.97, text, transform=inside, ha="right", va="top", size=7, bbox=behind)
-        axes.set_ylim(0, 1.3 * (maybe + shortest).max())
+        axes.set_ylim(0, 1.3 * max(1, (maybe + shortest).max()))
     last = LENGTHS[np.flatnonzero(taken.lengths.any(axis=tuple(range(taken.lengths.ndim - 1))))[-1]]
     panels[-1].set_xscale("log", base=2)
     panels[-1].set_xlim(0.7, max(last, tried) * 1.15 + 0.5)

@@ -127,14 +127,13 @@ class Census:
 
 
 def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census:
-    """Count every network that is done and is as `where` says.
+    """Count every network that is done and is as `where` says; see `conditions`.
 
-    `keys` are spelled as `key_of` has them; `where` is conditions as `conditions` reads them.
-
-    Raises `InputError` where the keys have more than MOST_GROUPS combinations; `RunError`
-    for a folder without a sweep, a damaged part, or where nothing is done yet.
+    Raises `InputError` for an unknown key, or keys that have more than MOST_GROUPS combinations
+    of values; `RunError` for a folder without a sweep, a damaged part, or where nothing is done.
     """
     plan = store.plan()
+    keys = [key_of(plan, key) for key in keys]
     kept = conditions(plan, where)
     axes = [axis for axis in _kept_axes(plan, kept) if axis.key in keys]
     shape = tuple(len(axis.values) for axis in axes)
@@ -397,8 +396,8 @@ def _places(
         place = cells // before % len(axis.values)
         before *= len(axis.values)
         if axis.key in kept:
-            place, ranges, count = _renumbered(place, kept[axis.key])
-            keep &= ranges
+            place, inside, count = _renumbered(place, kept[axis.key])
+            keep &= inside
         else:
             count = len(axis.values)
         if axis.key in keys:
