@@ -1,5 +1,6 @@
-// Bundles src/ into ../src/carrynet/report/view.mjs, one ES module that needs nothing else.
-// The bundle is committed, since whoever installs carrynet need not have Node.
+// Bundles src/ into ../src/carrynet/report: view.mjs, the page of a run, and sweep.mjs, that of a
+// sweep; each is one ES module that needs nothing else.  The bundles are committed, since
+// whoever installs carrynet need not have Node.
 //
 //     npm install && npm run build        make it
 //     npm run check                       fail if it is not what the sources make
@@ -10,7 +11,6 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const target = join(here, "../src/carrynet/report/view.mjs");
 const common = { bundle: true, write: false, minify: true, charset: "utf8", target: "es2022" };
 
 // A worker is a script of its own.  Its text travels in the bundle: opened from a disk, a page
@@ -25,20 +25,10 @@ const worker = {
   },
 };
 
-const made = await build({
-  ...common,
-  entryPoints: [join(here, "src/view.mjs")],
-  format: "esm",
-  loader: { ".css": "text" },
-  plugins: [worker],
-  metafile: true,
-  legalComments: "none",
-});
-
-/** The licences of everything that is bundled. */
-function licences() {
+/** The licences of everything that is in a bundle. */
+function licences(inputs) {
   const packages = new Set();
-  for (const input of Object.keys(made.metafile.inputs)) {
+  for (const input of Object.keys(inputs)) {
     const match = /node_modules\/([^/]+)\//.exec(input);
     if (match) packages.add(match[1]);
   }
@@ -53,15 +43,27 @@ function licences() {
   return [...texts].map(([text, names]) => `${names.join(", ")}\n\n${text}`).join("\n\n");
 }
 
-const head = `/*! Made by page/build.mjs from page/src; do not change by hand.\n\nIt holds:\n\n${licences()}\n*/\n`;
-// a script that stands in a page must not hold the end of one
-const text = (head + made.outputFiles[0].text).replaceAll("</script", "<\\/script");
-if (process.argv.includes("--check")) {
-  if (!existsSync(target) || readFileSync(target, "utf8") !== text) {
-    console.error("view.mjs is not what page/src makes: run 'npm run build' in page/");
-    process.exit(1);
+for (const name of ["view.mjs", "sweep.mjs"]) {
+  const made = await build({
+    ...common,
+    entryPoints: [join(here, "src", name)],
+    format: "esm",
+    loader: { ".css": "text" },
+    plugins: [worker],
+    metafile: true,
+    legalComments: "none",
+  });
+  const head = `/*! Made by page/build.mjs from page/src; do not change by hand.\n\nIt holds:\n\n${licences(made.metafile.inputs)}\n*/\n`;
+  // a script that stands in a page must not hold the end of one
+  const text = (head + made.outputFiles[0].text).replaceAll("</script", "<\\/script");
+  const target = join(here, "../src/carrynet/report", name);
+  if (process.argv.includes("--check")) {
+    if (!existsSync(target) || readFileSync(target, "utf8") !== text) {
+      console.error(`${name} is not what page/src makes: run 'npm run build' in page/`);
+      process.exit(1);
+    }
+  } else {
+    writeFileSync(target, text);
   }
-} else {
-  writeFileSync(target, text);
+  console.log(`${name}: ${(text.length / 1024).toFixed(0)} KB`);
 }
-console.log(`view.mjs: ${(text.length / 1024).toFixed(0)} KB`);

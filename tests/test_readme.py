@@ -18,7 +18,7 @@ def shell_lines() -> list[str]:
 def test_every_command_works(tmp_path: Path) -> None:
     (plan,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
     (tmp_path / "plan.toml").write_text(plan)
-    started = re.compile(r".*?uv run (?:--extra sweep )?carrynet (.*)")
+    started = re.compile(r".*?uv run (?:--extra \w+ )*carrynet (.*)")
     commands = [found[1] for line in shell_lines() if (found := started.fullmatch(line))]
     assert commands[:2] == ["train", "add 118 8"]
     outputs = {}
@@ -30,6 +30,7 @@ def test_every_command_works(tmp_path: Path) -> None:
     assert "5 - 9 = -4" in outputs["subtract 5 9"]
     assert "networks    80 of 80" in outputs["sweep plan.toml --out adders"]
     assert len(outputs["table adders --by hidden,steps"].splitlines()) == 5
+    assert outputs["plot adders"].splitlines()[-1] == "adders/report.html"
 
 
 def test_continuous_integration_runs_the_same_commands() -> None:

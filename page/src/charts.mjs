@@ -8,13 +8,13 @@ import { watchWidth } from "./calculator.mjs";
 import { h, s } from "./dom.mjs";
 
 /** An element that is drawn anew for each width that it gets. */
-function drawn(draw, signal) {
+export function drawn(draw, signal) {
   const element = h("div", { class: "wide" });
   watchWidth(element, () => element.clientWidth && element.replaceChildren(draw(element.clientWidth)), signal);
   return element;
 }
 
-const axis = (svg, made, x, y) => select(svg.appendChild(s("g", { transform: `translate(${x},${y})` }))).call(made);
+export const axis = (svg, made, x, y) => select(svg.appendChild(s("g", { transform: `translate(${x},${y})` }))).call(made);
 
 export function curve(scene, say, signal) {
   const { metrics, stages = [], snapshots } = scene.subject;

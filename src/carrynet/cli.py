@@ -340,8 +340,6 @@ def check(run: Path | None, as_json: bool) -> None:
 @click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
 def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
     """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
-    import webbrowser
-
     from carrynet import runs
     from carrynet.report import page
 
@@ -354,8 +352,7 @@ def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
             _print(str(file))
     written = page.write(loaded, out or loaded.path / page.NAME)
     _print(str(written))
-    if show and not webbrowser.open(written.resolve().as_uri()):
-        raise InputError(f"no browser could be started: open {written} in one")
+    _show(written, show)
 
 
 @cli.command()
@@ -534,7 +531,7 @@ def sweep(
 
     from carrynet import runs, sweep as sweeps
     from carrynet.progress import Bar
-    from carrynet.report import text
+    from carrynet.report import sweep_page, text
 
     chosen = sweeps.read(plan, **({} if keep is None else {"keep": keep}))
 
@@ -560,7 +557,10 @@ def sweep(
             again += f" --ray {shlex.quote(ray)}" if ray else ""
             click.echo(f"interrupted; go on with: {again}", err=True)
             sys.exit(INTERRUPTED)
-    _print(summary.to_json() if as_json else text.sweep(summary))
+    page = None
+    if 0 < summary.total.networks <= sweep_page.MOST_AT_ONCE:
+        page = sweep_page.write(sweeps.Store(out))
+    _print(summary.to_json() if as_json else text.sweep(summary, page))
     _exit(summary.complete)
 
 
@@ -590,6 +590,74 @@ def table(sweep: str, by: str | None, form: str | None, out: Path | None) -> Non
     else:
         assert isinstance(result, str)
         click.echo(result, nl=False)
+
+
+@cli.command()
+@click.argument("sweep", metavar="DIR")
+@click.option("--x", help="Key that runs across.  [default: what the plan varies, numbers first]")
+@click.option("--y", help="Key that runs upwards; 'none' for curves over x alone.")
+@click.option(
+    "--where", multiple=True, metavar="KEY=VALUE", help="Only these networks: hidden=8, seed=0..9."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["png", "svg", "both"]), default="both", show_default=True
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for the figures and the page.  [default: plots/ and report.html in DIR]",
+)
+@click.option(
+    "--page", "only_page", is_flag=True, help="The page alone, which needs no matplotlib."
+)
+@click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
+def plot(
+    sweep: str,
+    x: str | None,
+    y: str | None,
+    where: tuple[str, ...],
+    form: str,
+    out: Path | None,
+    only_page: bool,
+    show: bool,
+) -> None:
+    """Draw what became of a sweep's networks: figures for papers, and a page to explore.
+
+    Figures are maps of rates over two keys, or curves over one, distributions of margins, and
+    lengths of counterexamples; whatever else the plan varies is counted together.  The page is
+    of the whole sweep, and begins with x and y.
+    """
+    from carrynet.report import page, plots, sweep_page, sweep_plots
+    from carrynet.sweep import Store, census
+
+    if only_page and where:
+        raise InputError("--where is for figures: the page holds the whole sweep, to choose from")
+    if "://" in sweep and out is None and not only_page:
+        raise InputError("figures of a sweep elsewhere need a folder here: give --out FOLDER")
+    store = Store(sweep)
+    keys = census.choose(store.plan(), x, y, where)
+    if not only_page:
+        try:
+            plots.require_library()
+        except InputError as error:
+            raise InputError(f"{error}; --page writes the page alone, without") from None
+        taken = census.take(store, keys, where)
+        formats = ("png", "svg") if form == "both" else (form,)
+        for file in sweep_plots.write(taken, out or Path(sweep) / "plots", formats, where):
+            _print(str(file))
+    written = sweep_page.write(store, out and out / page.NAME, keys)
+    _print(written)
+    if show and "://" in written:
+        raise InputError("--open is for a page on this machine: give --out FOLDER")
+    _show(Path(written), show)
+
+
+def _show(page: Path, show: bool) -> None:
+    """Open a page in the browser, if that is asked for."""
+    import webbrowser
+
+    if show and not webbrowser.open(page.resolve().as_uri()):
+        raise InputError(f"no browser could be started: open {page} in one")
 
 
 def _is_folder(text: str) -> bool:

@@ -40,14 +40,21 @@ MOST_BYTES = 300_000
 
 def html(run: "Run") -> str:
     """The page."""
-    facts = model(run)
+    return document(model(run), repr(run), "view.mjs")
+
+
+def document(model: Mapping[str, Any], summary: str, script: str) -> str:
+    """A page of a model, which has a `name`, for one of the bundles to draw.
+
+    `summary` is for readers without scripts.
+    """
     # in JSON, `<` occurs in strings only, where its escape means the same
-    text = json.dumps(facts, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(model, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return Template(_resource("page.html")).substitute(
-        title=escape(f"{facts['name']} · carrynet"),
-        summary=escape(repr(run)),
+        title=escape(f"{model['name']} · carrynet"),
+        summary=escape(summary),
         model=text,
-        script=_resource("view.mjs"),
+        script=_resource(script),
     )
 
 

@@ -21,6 +21,7 @@ Shapes: N points, H hidden, X input, Y output, V vertices, J generators.
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from math import sqrt
 from pathlib import Path
@@ -43,7 +44,7 @@ from carrynet.tasks import DIGITS, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import FigureBase
+    from matplotlib.figure import Figure, FigureBase
 
 Numbers = NDArray[np.int64]
 
@@ -71,6 +72,7 @@ def style() -> dict[Any, Any]:
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],  # the first comes with matplotlib
         "font.size": 8,
+        "text.parse_math": False,  # a $ in a name is a $
         "axes.titlesize": 7,
         "axes.labelsize": 8,
         "figure.titlesize": 8,
@@ -100,24 +102,43 @@ def write(run: Run, folder: Path, formats: Sequence[str] = ("png", "svg")) -> li
     Raises `InputError` for a format other than png, svg and pdf and where matplotlib is not
     installed, `RunError` where the folder cannot be written.
     """
-    for form in formats:
-        if form not in _METADATA:
-            raise unknown("format", form, _METADATA)
+    return save({name: partial(draw, run) for name, draw in FIGURES.items()}, folder, formats)
+
+
+def require_library() -> None:
+    """Raise `InputError` where matplotlib is not installed."""
     try:
-        import matplotlib
-        from matplotlib.figure import Figure
+        import matplotlib  # noqa: F401
     except ImportError:
         raise InputError(
             "figures need matplotlib, which is not installed: pip install 'carrynet[plots]'"
         ) from None
+
+
+def save(
+    figures: Mapping[str, Callable[["Figure"], float | None]],
+    folder: Path,
+    formats: Sequence[str],
+) -> list[Path]:
+    """Draw figures, by the names of their files, and write them; see `write`.
+
+    Each draws into what it is given and returns its height, or None to be left out.
+    """
+    for form in formats:
+        if form not in _METADATA:
+            raise unknown("format", form, _METADATA)
+    require_library()
+    import matplotlib
+    from matplotlib.figure import Figure
+
     files.guard(folder, folder.mkdir, parents=True, exist_ok=True)
     written = []
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # whatever the user's own settings are
         matplotlib.rcParams.update(style())
-        for name, draw in FIGURES.items():
+        for name, draw in figures.items():
             figure = Figure(layout="constrained")
-            height = draw(run, figure)
+            height = draw(figure)
             if height is None:
                 continue
             figure.set_size_inches(WIDTH, height)

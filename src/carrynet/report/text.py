@@ -51,8 +51,8 @@ def summary(run: Run) -> str:
     return "\n".join(lines)
 
 
-def sweep(summary: Summary) -> str:
-    """What a sweep has come to."""
+def sweep(summary: Summary, page: str | None) -> str:
+    """What a sweep has come to; `page` is where that can be seen."""
     plan, total = summary.plan, summary.total
     blocks = f"{summary.blocks_done:,} of {plan.blocks:,} blocks"
     lines = [f"networks    {total.networks:,} of {plan.cells:,}, in {blocks}"]
@@ -83,6 +83,8 @@ def sweep(summary: Summary) -> str:
     if len(summary.failures) > 5:
         lines.append(f"            and {len(summary.failures) - 5:,} blocks more")
     lines += ["", f"sweep       {summary.folder}"]
+    if page is not None:
+        lines.append(f"page        {page}")
     next_ = (
         f"{program()} table {shlex.quote(str(summary.folder))}"
         if summary.complete

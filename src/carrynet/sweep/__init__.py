@@ -5,6 +5,7 @@
     places.py   where files are: a folder, an object store
     store.py    the files of a sweep: a block is done when its part is there
     table.py    parts as Parquet; counts and rates, with intervals
+    census.py   counts, distributions and examples by some keys, in one pass
     block.py    one block: train, test, prove, write
     pool.py     who works the blocks: processes of this machine
     cluster.py  or the machines of a Ray cluster

@@ -46,8 +46,13 @@ class Store:
         self.root = str(root)
         self.place = places.at(root)
 
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return Path(self.root.partition("?")[0]).absolute().name
+
     def path(self, name: str) -> str:
-        """A file's name as it is shown."""
+        """A file's path or address."""
         return f"{self.root.partition('?')[0].rstrip('/')}/{name}"
 
     def begin(self, plan: Plan) -> Plan:
@@ -83,6 +88,8 @@ class Store:
 
     def done(self, blocks: int) -> bytearray:
         """For each block 1 if its part is there, else 0."""
+        if PARTS not in self.place.names(""):
+            raise RunError(f"{self.root} is damaged: it has no {PARTS}")
         done = bytearray(blocks)
         for number in self._numbers(PARTS, "parquet"):
             if number >= blocks:

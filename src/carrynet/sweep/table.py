@@ -15,6 +15,7 @@ from typing import Any
 from carrynet import files
 from carrynet.errors import unknown
 from carrynet.sweep.places import library
+from carrynet.sweep.plan import Plan
 from carrynet.sweep.rows import Column, columns
 from carrynet.sweep.store import Store, part_name
 
@@ -101,24 +102,25 @@ def summarise(store: Store, by: Sequence[str] | None = None) -> list[Group]:
         counts[0] += count
         for i, outcome in enumerate(OUTCOMES, 1):
             counts[i] += count * flags[outcome]
-    asked = {
-        "right": plan.settings.exhaustive > 0,
-        "proved": plan.settings.proof is not None,
-        "refuted": plan.settings.proof is not None,
-        "undecided": plan.settings.proof is not None,
-        "refuted_beyond": plan.settings.exhaustive > 0 and plan.settings.proof is not None,
-    }
+    is_asked = asked(plan)
     return [
         Group(
             dict(zip(chosen, values, strict=True)),
             counts[0],
             {
-                outcome: counts[i] if asked.get(outcome, True) else None
+                outcome: counts[i] if is_asked[outcome] else None
                 for i, outcome in enumerate(OUTCOMES, 1)
             },
         )
         for values, counts in sorted(totals.items(), key=lambda item: _order(item[0]))
     ]
+
+
+def asked(plan: Plan) -> dict[str, bool]:
+    """Which of OUTCOMES a plan asks for."""
+    tested, judged = plan.settings.exhaustive > 0, plan.settings.proof is not None
+    known = {"diverged": True, "right": tested, "refuted_beyond": tested and judged}
+    return {outcome: known.get(outcome, judged) for outcome in OUTCOMES}
 
 
 def render(groups: Sequence[Group], form: str) -> str | bytes:

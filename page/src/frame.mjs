@@ -1,0 +1,52 @@
+// What every page has: its name, two languages, two themes; within a shadow root, which the
+// styles around it do not reach.
+
+import { h } from "./dom.mjs";
+import { LANGUAGES, speaker } from "./strings.mjs";
+
+/**
+ * Show a page in an element.
+ * @param {Element} element
+ * @param {object} page its `name`, `style`, `strings`, and the id of what `skip` goes to
+ * @param {{language?: "en" | "zh", theme?: "light" | "dark"}} options else as the browser has it
+ * @param {(say, signal: AbortSignal) => Array} content what is below the header; drawn anew for
+ *   each language, and what belongs to the old drawing ends with its signal
+ */
+export function frame(element, { name, style, strings, skip }, options, content) {
+  const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
+  const dark = matchMedia("(prefers-color-scheme: dark)"), page = h("div", { class: "page" });
+  let language = options.language ?? (navigator.language.startsWith("zh") ? "zh" : "en");
+  let theme = options.theme ?? null, drawing = null;
+
+  const paint = () => page.setAttribute("data-theme", theme ?? (dark.matches ? "dark" : "light"));
+  const turn = () => {
+    theme = page.dataset.theme === "dark" ? "light" : "dark";
+    paint();
+  };
+  const speak = () => {
+    language = LANGUAGES.find((other) => other !== language);
+    draw();
+    root.querySelector(".language").focus();
+  };
+  const end = () => drawing?.abort();
+
+  /** Draw everything anew, in the language of now. */
+  function draw() {
+    end();
+    drawing = new AbortController();
+    const say = speaker(language, strings);
+    page.lang = language === "zh" ? "zh-CN" : "en";
+    const header = h("header", {},
+      h("a", { href: `#${skip}`, class: "hidden skip", onclick: (event) => { event.preventDefault(); root.querySelector(`#${skip}`).focus(); } }, say("skip")),
+      h("span", { class: "mark" }, "carrynet"), h("span", { class: "name" }, name),
+      h("button", { class: "language", "aria-label": say("language.label"), onclick: speak }, say("language")),
+      h("button", { class: "round theme", "aria-label": say("theme"), title: say("theme"), onclick: turn }, "◐"));
+    page.replaceChildren(h("main", { class: "inner" }, header, content(say, drawing.signal)));
+  }
+
+  dark.addEventListener("change", paint);
+  paint();
+  root.replaceChildren(h("style", {}, style), page);
+  draw();
+  return { root, draw, end };
+}
