@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -193,6 +194,42 @@ def test_a_block_that_fails_there_is_recorded(address: str, tmp_path: Path) -> N
     finally:
         executor.close()
     assert len(parts(tmp_path / "out")) == 1
+
+
+@needs_ray
+def test_a_cluster_with_a_token_takes_nobody_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plan.toml").write_text(QUICK)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "a")
+    begin = """
+import sys
+from ray.cluster_utils import Cluster
+head = {"num_cpus": 1, "include_dashboard": False}
+print(Cluster(initialize_head=True, head_node_args=head).address, flush=True)
+sys.stdin.read()
+"""
+    # in a process of its own: Ray reads the token once
+    with subprocess.Popen(
+        [sys.executable, "-c", begin],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as head:
+        assert head.stdout is not None
+        command = ("sweep", "plan.toml", "--out", "out", "--ray", head.stdout.readline().strip())
+        monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "b")
+        done = process(*command, cwd=tmp_path)
+        assert done.returncode == 2
+        last = done.stderr.splitlines()[-1]  # Ray itself says why, again and again
+        assert last.startswith("carrynet: no Ray cluster answers at")
+        assert last.endswith("the same token here")
+        monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "a")
+        done = process(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert len(rows_of(tmp_path / "out")) == 32
 
 
 def test_another_version_on_a_worker_is_one_line() -> None:

@@ -10,10 +10,11 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -374,17 +375,57 @@ def test_large_alphabets_are_tried_up_to_fewer_digits(tmp_path: Path) -> None:
 DOCS = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
 
 
-def test_the_documents_examples_work(tmp_path: Path) -> None:
+def test_the_documents_examples_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (plan,) = re.findall(r"```toml\n(.*?)```", DOCS, flags=re.DOTALL)
     assert parse(plan).cells == 2 * 4 * 1000 * 2
     assert (parse(plan).settings.proof, parse(plan).settings.keep) == (10, "refuted")
-    (code,) = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
-    run(parse(QUICK, keep="all"), tmp_path / "adders")
-    names: dict[str, Any] = {}
-    with chdir(tmp_path):
+    duck, polars, ours = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
+    text = QUICK.replace("steps = 200", "steps = [200, 9000]").replace("[2, 3]", "[2, 8]")
+    run(parse(text, keep="all"), tmp_path / "adders")
+    rows = rows_of(tmp_path / "adders")
+
+    monkeypatch.chdir(tmp_path)  # DuckDB reads when it is asked for its rows
+
+    def told(code: str) -> dict[str, Any]:
+        names: dict[str, Any] = {}
         exec(code, names)
-    assert names["rows"].num_rows == 32
-    assert names["network"].digest() == rows_of(tmp_path / "adders")[7]["weights_sha256"]
+        return names
+
+    def groups() -> Iterator[tuple[int, int, list[dict[str, Any]]]]:
+        for hidden, steps in product((2, 8), (200, 9000)):
+            alike = [r for r in rows if (r["hidden"], r["learn_steps"]) == (hidden, steps)]
+            yield hidden, steps, alike
+
+    def share(alike: Sequence[dict[str, Any]], key: str, value: Any) -> float:
+        return sum(row[key] == value for row in alike) / len(alike)
+
+    right = "exhaustive_right"
+    assert told(duck)["answer"].fetchall() == [
+        (
+            hidden,
+            steps,
+            16,
+            share(alike, "verdict", "proved"),
+            sum(r["verdict"] == "refuted" and r[right] == r["exhaustive_pairs"] for r in alike),
+            max((row["counterexample_digits"] or 0 for row in alike), default=None) or None,
+        )
+        for hidden, steps, alike in groups()
+    ]
+    assert told(polars)["answer"].rows() == [
+        (
+            hidden,
+            steps,
+            16,
+            share(alike, right, alike[0]["exhaustive_pairs"]),
+            share(alike, "verdict", "proved"),
+            median(row["exhaustive_margin"] for row in alike),
+        )
+        for hidden, steps, alike in groups()
+    ]
+    names = told(ours)
+    assert names["network"].digest() == rows[7]["weights_sha256"]
+    small = [row for row in rows if row["hidden"] == 2]
+    assert names["groups"][0].rate("proved")[0] == share(small, "verdict", "proved")
 
 
 def test_every_column_is_described() -> None:

@@ -48,7 +48,10 @@ class Cluster:
             )
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = files.first_line(error).rstrip(".")
-            raise InputError(f"no Ray cluster answers at {address}: {reason}") from None
+            raise InputError(
+                f"no Ray cluster answers at {address}: {reason}; one that was started with a token "
+                "wants RAY_AUTH_MODE=token and the same token here"
+            ) from None
         self._store, self._jobs = store, jobs
         plan = store.plan()
         self._kind = "GPU" if plan.settings.engine == "cuda" else "CPU"
