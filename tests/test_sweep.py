@@ -11,7 +11,6 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -125,6 +124,10 @@ def test_cells_are_the_product_of_lists_and_ranges() -> None:
     kinds = [plan.kind(cell) for cell in range(plan.cells)]
     assert kinds == [cell // 6 for cell in range(plan.cells)]
     assert plan.varied == ("task", "hidden", "learn.steps", "learn.step", "seed")
+
+
+def test_numbers_of_a_range_may_have_underscores_as_in_toml() -> None:
+    assert parse('seed = "1_000..2_999"').axes[-1].values == range(1000, 3000)
 
 
 def test_several_recipes_and_one_from_a_file(tmp_path: Path) -> None:

@@ -462,7 +462,7 @@ def _is_inner(key: str) -> bool:
     return key in ("seed", "init_width", "init_scaling") or key.rpartition(".")[2] == "step"
 
 
-_RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*")
+_RANGE = re.compile(r"\s*(\d+(?:_\d+)*)\s*\.\.\s*(\d+(?:_\d+)*)\s*")
 
 
 def _values(key: str, value: Any) -> Sequence[Any]:
