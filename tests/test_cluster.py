@@ -232,6 +232,22 @@ sys.stdin.read()
     assert len(rows_of(tmp_path / "out")) == 32
 
 
+@needs_ray
+def test_an_engine_on_gpus_asks_for_one(tmp_path: Path) -> None:
+    store = Store(tmp_path / "out")
+    store.begin(parse(f'{QUICK}engine = "cuda"'))  # `sweep.run` refuses it, until there is one
+    with nodes(2) as (simulation, _):
+        simulation.add_node(num_cpus=1, num_gpus=1)
+        executor = Cluster(store, None, simulation.address)
+        try:
+            assert executor.slots == 1  # a block for each GPU, though there are three cores
+            executor.submit(0)
+            outcome = executor.result()
+            assert "unknown engine 'cuda'" in outcome.reason
+        finally:
+            executor.close()
+
+
 def test_another_version_on_a_worker_is_one_line() -> None:
     finished, reason = cluster._work(parse(QUICK).to_toml(), None, 0, "0.0.0")
     assert finished is None
