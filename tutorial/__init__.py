@@ -1,0 +1,1 @@
+"""The tutorial: its source, its notebooks, and what makes them."""

@@ -1,0 +1,231 @@
+"""Make the tutorial's notebooks from their one source.
+
+    uv run --group tutorial python tutorial/build.py            # run it, write both notebooks
+    uv run --group tutorial python tutorial/build.py --check    # run it, compare with them
+
+`tutorial.py` is a notebook in jupytext's percent format.  Its code speaks no language; each of its
+texts is there twice, one cell marked `lang="en"` and then one marked `lang="zh"`.  The code is run
+once, and a cell's outputs go into both notebooks.
+
+The source is refused where a text lacks its translation, or where formulas, code, links or the
+levels of headings differ between the two.  A committed notebook is stale when its cells are not the
+source's, or when running the code now prints something else: numbers are left out of that
+comparison, since machines round differently, and of pictures only the kinds are compared.
+"""
+
+import re
+import sys
+from copy import deepcopy
+from itertools import pairwise, zip_longest
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "tutorial.py"
+LANGUAGES = ("en", "zh")
+
+
+class BuildError(Exception):
+    """What is wrong with the source or with a committed notebook, in one line."""
+
+
+def path_of(language: str) -> Path:
+    """Where the notebook of a language is."""
+    return HERE / f"tutorial.{language}.ipynb"
+
+
+# The source ----------------------------------------------------------------------------
+
+
+def read(text: str) -> dict[str, NotebookNode]:
+    """The notebook of each language, not run, from the text of the source.
+
+    Raises `BuildError` where the languages do not fit together.
+    """
+    cells = jupytext.reads(text, fmt="py:percent").cells
+    split: dict[str, list[NotebookNode]] = {language: [] for language in LANGUAGES}
+    waiting: NotebookNode | None = None  # a text whose translation must come next
+    for cell in cells:
+        language = cell.metadata.get("lang")
+        wanted = None if cell.cell_type == "code" else LANGUAGES[waiting is not None]
+        if waiting is not None and language != "zh":
+            raise BuildError(f"no Chinese follows the text {_brief(waiting)}")
+        if language != wanted:
+            raise BuildError(f"the cell {_brief(cell)} is marked {language}, not {wanted}")
+        if language is None:
+            for notebook in split.values():
+                notebook.append(deepcopy(cell))
+            continue
+        if waiting is not None:
+            _compare(waiting, cell)
+        waiting = cell if language == "en" else None
+        split[language].append(deepcopy(cell))
+    if waiting is not None:
+        raise BuildError(f"no Chinese follows the text {_brief(waiting)}")
+    return {language: _notebook(cells, language) for language, cells in split.items()}
+
+
+def _notebook(cells: list[NotebookNode], language: str) -> NotebookNode:
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number:02}"  # nbformat's own are random
+        cell.metadata = {}
+        if language == "zh" and cell.cell_type == "markdown":
+            cell.source = join_lines(cell.source)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(
+        cells=cells,
+        metadata={"kernelspec": kernel, "language_info": {"name": "python"}, "lang": language},
+    )
+
+
+def join_lines(text: str) -> str:
+    """Chinese without line breaks inside paragraphs: browsers would show them as spaces."""
+    mark = "，。；：、？！（）“”"
+    gapless = rf"(?:[{mark}]\n|[\u4e00-\u9fff]\n[\u4e00-\u9fff{mark}])"  # no space belongs there
+    block = r"[-|#>]|\d+\. |```|\$\$|$"  # what begins a line of its own
+    joined = ""
+    for line, following in pairwise([*text.split("\n"), ""]):
+        inside = not line.startswith("#") and not re.match(block, following)
+        joined += line + ("" if inside and re.search(gapless, f"{line}\n{following}") else "\n")
+    return joined[:-1]
+
+
+MARKS = {
+    "formulas": r"\$\$.+?\$\$|\$.+?\$",
+    "code": r"`[^`]+`",
+    "headings": r"^#+",
+    "rows of tables": r"^(\|)",
+    "links": r"\]\((.+?)\)",
+}
+"""What a text and its translation must have alike."""
+
+
+def _compare(one: NotebookNode, other: NotebookNode) -> None:
+    for name, pattern in MARKS.items():
+        found = []
+        for cell in (one, other):
+            # words within formulas and comments within code may be translated
+            source = re.sub(r"\\text\{[^}]*\}|#[^\n#]*(?=\n```)", "", cell.source)
+            found.append(sorted(re.findall(pattern, source, flags=re.MULTILINE | re.DOTALL)))
+        if found[0] != found[1]:
+            differing = [
+                item for item in found[0] + found[1] if found[0].count(item) != found[1].count(item)
+            ]
+            raise BuildError(
+                f"{name} differ between the languages at {_brief(one)}: {differing[:2]}"
+            )
+
+
+def _brief(cell: NotebookNode) -> str:
+    return repr(cell.source.strip().partition("\n")[0][:60])
+
+
+# Running it ----------------------------------------------------------------------------
+
+
+def run(notebook: NotebookNode) -> NotebookNode:
+    """A copy of a notebook with the outputs of its code.
+
+    Raises `BuildError` where a cell fails.
+    """
+    import nbclient
+
+    done = deepcopy(notebook)
+    client = nbclient.NotebookClient(
+        done,
+        timeout=600,
+        coalesce_streams=True,
+        record_timing=False,
+        extra_arguments=["--Application.log_level=ERROR"],
+    )
+    try:
+        client.execute()
+    except nbclient.exceptions.CellExecutionError as error:
+        raise BuildError(f"a cell fails: {error}") from None
+    for cell in done.cells:
+        cell.metadata = {}
+    return done
+
+
+def with_outputs(notebook: NotebookNode, ran: NotebookNode) -> NotebookNode:
+    """A notebook with the outputs that the same code gave in another language's."""
+    outputs = iter(cell for cell in ran.cells if cell.cell_type == "code")
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            source = next(outputs)
+            cell.outputs, cell.execution_count = source.outputs, source.execution_count
+    return notebook
+
+
+def made(text: str) -> dict[str, NotebookNode]:
+    """The finished notebooks of a source."""
+    notebooks = read(text)
+    ran = run(notebooks["en"])
+    return {language: with_outputs(notebook, ran) for language, notebook in notebooks.items()}
+
+
+# Comparing -----------------------------------------------------------------------------
+
+
+def stale_cells(committed: NotebookNode, source: NotebookNode) -> str | None:
+    """What is not the source's in a committed notebook, in one line, without running anything."""
+    for number, (old, new) in enumerate(zip_longest(committed.cells, source.cells)):
+        if old is None or new is None or _content(old) != _content(new):
+            return f"cell {number} is not the source's: {_brief(new or old)}"
+        if new.cell_type == "code" and not old.execution_count:
+            return f"cell {number} was not run: {_brief(old)}"
+        if any(output.output_type == "error" for output in old.get("outputs", ())):
+            return f"cell {number} failed: {_brief(old)}"
+    return None
+
+
+def stale_outputs(committed: NotebookNode, now: NotebookNode) -> str | None:
+    """Where running the code now gives something else, in one line."""
+    for number, (old, new) in enumerate(zip(committed.cells, now.cells, strict=True)):
+        if old.cell_type == "code" and _shown(old) != _shown(new):
+            return f"cell {number} now prints something else: {_brief(old)}"
+    return None
+
+
+def _content(cell: NotebookNode) -> tuple[str, str]:
+    return cell.cell_type, cell.source
+
+
+def _shown(cell: NotebookNode) -> list[object]:
+    """What a cell prints, less its numbers, and the kinds of what it shows; no progress bars."""
+    shown: list[object] = []
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            if output.name == "stdout":
+                shown.append(re.sub(r"[-\d.,e+]*\d|\s+", " ", output.text).split())
+        else:
+            shown.append(sorted(output.data))
+    return shown
+
+
+def main(arguments: list[str]) -> None:
+    """Write the notebooks, or with `--check` compare them with the source."""
+    if arguments not in ([], ["--check"]):
+        sys.exit("usage: python tutorial/build.py [--check]")
+    try:
+        notebooks = made(SOURCE.read_text(encoding="utf-8"))
+        for language, notebook in notebooks.items():
+            path = path_of(language)
+            if not arguments:
+                nbformat.write(notebook, path)
+                print(f"{path.relative_to(HERE.parent)}: {path.stat().st_size:,} bytes")
+                continue
+            committed = nbformat.read(path, as_version=4)
+            wrong = stale_cells(committed, notebook) or stale_outputs(committed, notebook)
+            if wrong:
+                raise BuildError(f"{path.name} is stale: {wrong}")
+            print(f"{path.name}: every check passes, and nothing has changed")
+    except (BuildError, OSError) as error:
+        sys.exit(f"tutorial: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
