@@ -1,13 +1,16 @@
 """Tasks against Python's own integers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
+import carrynet as cn
 from carrynet import tasks
 from carrynet.errors import InputError
+from carrynet.mealy import Machine
 from carrynet.tasks import Task
 
 ORACLES: list[tuple[Task, Callable[..., int]]] = [
@@ -168,3 +171,75 @@ def test_problems_as_text() -> None:
         "5 > 9",
     ]
     assert tasks.multiply_by(3).write((14,), 42) == "3 × 14 = 42"
+
+
+# Tasks of one's own
+
+
+def weighted() -> Machine:
+    """The machine of a + 2b, whose carry is 0, 1 or 2."""
+    rows = [[divmod(carry + a + 2 * b, 2) for a in (0, 1) for b in (0, 1)] for carry in range(3)]
+    return Machine(
+        states=("0", "1", "2"),
+        symbols=("0,0", "0,1", "1,0", "1,1"),
+        outputs=("0", "1"),
+        delta=tuple(tuple(there for there, _ in row) for row in rows),
+        output=tuple(tuple(out for _, out in row) for row in rows),
+    )
+
+
+@pytest.fixture
+def own() -> Iterator[tasks.Task]:
+    before = dict(tasks._FAMILIES)
+    yield tasks.register(
+        "weighted", weighted(), operands=2, headroom=2, equation="{} + 2 * {} = {answer}"
+    )
+    tasks._FAMILIES.clear()
+    tasks._FAMILIES.update(before)
+    tasks.parse.cache_clear()
+
+
+def test_a_task_of_ones_own_is_known_by_its_name(own: tasks.Task) -> None:
+    assert tasks.parse("weighted") is own
+    assert all(own.answer(a, b) == a + 2 * b for a in range(20) for b in range(20))
+    assert own.write((5, 7), own.answer(5, 7)) == "5 + 2 * 7 = 19"
+    again = tasks.register(
+        "weighted", weighted(), operands=2, headroom=2, equation="{} + 2 * {} = {answer}"
+    )
+    assert again == own
+
+
+def test_a_task_of_ones_own_is_trained_and_proved(own: tasks.Task) -> None:
+    settings: dict[str, Any] = {"harden.steps": 2000}
+    run = cn.train("certified", task="weighted", hidden=16, digits=12, progress=False, **settings)
+    assert isinstance(run.proof, cn.Proved)
+    assert run.network.compute(10**30, 10**29) == 10**30 + 2 * 10**29
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "complaint"),
+    [
+        ("weighted", {"headroom": 3}, "already"),
+        ("add", {}, "already"),
+        ("two words", {}, "plain word"),
+        ("加权", {}, "plain word"),
+        ("other", {"operands": 1}, "2 symbols, the machine has 4"),
+        ("other", {"base": 1}, "base must be"),
+        ("other", {"operands": 0}, "operands must be"),
+        ("other", {"headroom": -1}, "headroom must be"),
+        ("other", {"equation": "{} {} {}"}, "equation"),
+        ("other", {"equation": "{sum}"}, "equation"),
+    ],
+)
+def test_what_is_no_task_is_refused(
+    own: tasks.Task, name: str, change: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        tasks.register(name, weighted(), **{"operands": 2, "headroom": 2, **change})
+    assert "other" not in tasks.FAMILIES
+
+
+def test_a_machine_with_more_outputs_than_digits_is_refused() -> None:
+    machine = Machine(("q",), ("0", "1"), ("x", "y", "z"), ((0, 0),), ((0, 2),))
+    with pytest.raises(InputError, match="from 2 to 2 outputs"):
+        tasks.register("other", machine)

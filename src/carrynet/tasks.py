@@ -241,9 +241,76 @@ def multiply_by(k: int, base: int = 2) -> Task:
     )
 
 
-FAMILIES: MappingProxyType[str, Callable[..., Task]] = MappingProxyType(
-    {"add": add, "subtract": subtract, "compare": compare, "multiply_by": multiply_by}
-)
+_FAMILIES: dict[str, Callable[..., Task]] = {
+    "add": add,
+    "subtract": subtract,
+    "compare": compare,
+    "multiply_by": multiply_by,
+}
+FAMILIES: MappingProxyType[str, Callable[..., Task]] = MappingProxyType(_FAMILIES)
+
+
+def register(
+    name: str,
+    machine: Machine,
+    *,
+    base: int = 2,
+    operands: int = 1,
+    headroom: int = 0,
+    memory: str = "state",
+    equation: str = "",
+) -> Task:
+    """A task of one's own: in this process recipes, networks and certificates may name it.
+
+    Symbol `a` of the machine is read as the digits of its operands, see `Task`, and its
+    outputs as digits of the answer, in the same base.  For example the parity of the ones
+    so far:
+
+        states, bits = ("even", "odd"), ("0", "1")
+        flip = ((0, 1), (1, 0))
+        task = register("parity", Machine(states, bits, bits, delta=flip, output=flip))
+
+    `equation` is how a solved problem is written, `{}` for each operand and `{answer}`.  To
+    register the same task again does nothing.
+
+    Raises `InputError` for a name that is no word or is another task's, and for a machine
+    with more or fewer symbols than `base**operands`, or more outputs than digits.
+    """
+    _within("base", base, 2, 16)
+    _within("operands", operands, 1, 4)
+    _within("headroom", headroom, 0, 64)
+    if not (name.isascii() and name.isidentifier()):
+        raise InputError(f"a task's name must be a plain word, not {shorten(name)}")
+    if len(machine.symbols) != base**operands:
+        raise InputError(
+            f"task {name}: {operands} operand{'s' * (operands > 1)} in base {base} make "
+            f"{base**operands} symbols, the machine has {len(machine.symbols)}"
+        )
+    if not 2 <= len(machine.outputs) <= base:
+        raise InputError(
+            f"task {name}: the machine needs from 2 to {base} outputs, the digits of base {base}"
+        )
+    task = Task(
+        text=name,
+        family=name,
+        machine=machine,
+        base=base,
+        operands=operands,
+        headroom=headroom,
+        memory=memory,
+        equation=equation or f"{name}({', '.join(['{}'] * operands)}) = {{answer}}",
+    )
+    try:
+        task.write((0,) * operands, 0)
+    except (IndexError, KeyError, ValueError) as error:
+        raise InputError(f"task {name}: equation {shorten(equation)} is not one: {error}") from None
+    if name in _FAMILIES and (name in _BUILT_IN or parse(name) != task):
+        raise InputError(f"task {name} is already another machine's")
+    _FAMILIES[name] = lambda: task
+    return task
+
+
+_BUILT_IN = frozenset(_FAMILIES)
 
 
 @cache
