@@ -8,6 +8,7 @@ in `locale/zh_CN/LC_MESSAGES/docs/*.po`, which `--update` brings in step with th
 What then is new or marked fuzzy is to be translated by hand, and the mark removed.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -68,11 +69,24 @@ def untranslated(template: Catalog, translation: Catalog) -> list[str]:
     return missing
 
 
-def check_translations(folder: Path) -> list[str]:
+def from_networks(folder: Path) -> list[str]:
+    """What pages would fetch from a network to be shown, links to be followed aside."""
+    fetched = r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?(?:https?:)?//[^>]*>"""
+    fetched += r"""|<link\b[^>]*\bhref=["']?(?:https?:)?//[^>]*>|@import[^;]*//[^;]*;"""
+    fetched += r"""|url\(["']?(?:https?:)?//[^)]*\)"""
+    return [
+        f"{path.relative_to(folder)}: {found}"
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".html", ".css")
+        for found in re.findall(fetched, path.read_text(encoding="utf-8"))
+    ]
+
+
+def check_translations(templates: Path, catalogues: Path = CATALOGUES) -> list[str]:
     """What is wrong with the translations, one line each."""
     wrong = []
     for page in TRANSLATED:
-        template, translation = read(folder / f"{page}.pot"), read(CATALOGUES / f"{page}.po")
+        template, translation = read(templates / f"{page}.pot"), read(catalogues / f"{page}.po")
         wrong += [
             f"{page}.po: not translated: {text}" for text in untranslated(template, translation)
         ]
@@ -113,6 +127,8 @@ def main(arguments: list[str]) -> None:
     sphinx("html", SITE, "-W", "--keep-going", "-D", "language=en")
     sphinx("html", SITE / "zh", "-W", "--keep-going", "-D", "language=zh_CN")
     (SITE / "index.html").write_text(REDIRECT, encoding="utf-8")
+    if wrong := from_networks(SITE):
+        sys.exit("docs: these pages need a network:\n" + "\n".join(wrong))
     print(f"{(SITE / 'index.html').relative_to(ROOT)}")
 
 

@@ -7,6 +7,7 @@ formulas become MathML.
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -67,7 +68,7 @@ html_sidebars = {
 }
 html_copy_source = False
 
-locale_dirs = ["locale"]
+locale_dirs = [str(Path(__file__).parent / "locale")]  # else beside the sources
 gettext_compact = False
 gettext_location = False  # a moved line is no change
 gettext_uuid = False
