@@ -10,6 +10,7 @@ import pytest
 
 from carrynet import engines, problems, tasks, training
 from carrynet.bench import tutorial_loop
+from carrynet.cells import CELLS
 from carrynet.engines import native
 from carrynet.engines.native import Unavailable
 from carrynet.errors import InputError
@@ -105,6 +106,7 @@ NATIVE_CASES = [
     *({"hidden": hidden} for hidden in (1, 3, 8, 16, 17, 33, 64)),
     {"hidden": 100, "init_scaling": "sqrt-hidden"},
     {"hidden": 256, "init_scaling": "sqrt-hidden", "digits": 5},
+    *({"activation": name, "init_width": 0.1, "hidden": 7} for name in CELLS),
     {"activation": "tanh", "init_width": 0.3},
     {"activation": "tanh", "init_width": 0.3, "hidden": 5, "biases": True},
     {"activation": "relu", "init_width": 0.1},

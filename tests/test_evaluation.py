@@ -80,15 +80,15 @@ def test_engines_agree_on_odd_shapes(task: str, hidden: int) -> None:
     recipe = RECIPES["plain-adam"].with_settings({"task": task, "hidden": hidden, "steps": 60})
     network = training.fit(recipe)
     digits = evaluation.affordable_digits(network.task, 8, 2**12)
-    one, other = (evaluate(network, digits, engine=engine) for engine in ENGINES)
-    assert one.margin == pytest.approx(other.margin, rel=1e-4)
-    assert (one.right, one.wrong) == (other.right, other.wrong)
+    one, *others = (evaluate(network, digits, engine=engine) for engine in ENGINES)
+    for other in others:
+        assert one.margin == pytest.approx(other.margin, rel=1e-4)
+        assert (one.right, one.wrong) == (other.right, other.wrong)
     for kind in evaluation.KINDS:
-        one_sample, other_sample = (
-            sample(network, 40, kind, pairs=37, engine=engine) for engine in ENGINES
-        )
-        assert one_sample.right == other_sample.right
-        assert one_sample.first_error == other_sample.first_error
+        first, *rest = (sample(network, 40, kind, pairs=37, engine=engine) for engine in ENGINES)
+        for other_sample in rest:
+            assert first.right == other_sample.right
+            assert first.first_error == other_sample.first_error
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -29,7 +29,7 @@ class Cell(Code):
         """The activation."""
         if self.shape.activation == "relu":
             return self.at_least(0.0, z)
-        return self.tanh(z) if self.shape.activation == "tanh" else self.sigmoid(z)
+        return {"sigmoid": self.sigmoid, "tanh": self.tanh}[self.shape.activation](z)
 
     def activate(self, z: Value, column: int, *, bound: bool = False) -> Value:
         """f(z) for a column of units, zero in the padding.
@@ -47,7 +47,7 @@ class Cell(Code):
         if self.shape.activation == "relu":
             positive = self.builder.fcmp_ordered(">", y, self.constant(0.0))
             return self.builder.select(positive, self.constant(1.0), self.constant(0.0))
-        first = y if self.shape.activation == "sigmoid" else self.constant(1.0)
+        first = {"sigmoid": y, "tanh": self.constant(1.0)}[self.shape.activation]
         return self.fsub(first, self.fmul(y, y))
 
     def gemm(
