@@ -7,6 +7,7 @@ formulas become MathML.
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from latex2mathml import converter
 from sphinx.application import Sphinx
 
 import carrynet
+from carrynet.recipe import accepted
 
 project = "carrynet"
 author = "The carrynet authors"
@@ -120,8 +122,12 @@ def prose(line: str) -> str:
 def rewrite(
     app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
 ) -> None:
-    """Autodoc's hook, for each docstring."""
+    """Autodoc's hook, for each docstring; settings bring theirs with them."""
     lines[:] = restructured(list(lines))
+    if what == "class" and is_dataclass(thing):
+        for setting in filter(lambda field: field.metadata, fields(thing)):
+            text = "; ".join(filter(None, (setting.metadata["help"], accepted(setting))))
+            lines.append(f":param {setting.name}: {prose(text)}")
 
 
 def setup(app: Sphinx) -> None:

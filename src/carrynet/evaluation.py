@@ -43,23 +43,23 @@ class Exhaustive:
     """The outcome for every problem whose operands have up to `digits` digits."""
 
     digits: int
-    pairs: int  # problems: pairs of numbers where the task has two operands
+    pairs: int  #: problems: pairs of numbers where the task has two operands
     right: int
-    margin: float  # the smallest of any digit, in units of the logit; negative if one is wrong
-    wrong: tuple[int, ...] | None = None  # operands of a problem that is answered wrongly
-    answered: int | None = None  # the network's answer to it, read as numbers of `digits` digits
+    margin: float  #: the smallest of any digit, in units of the logit; negative if one is wrong
+    wrong: tuple[int, ...] | None = None  #: operands of a problem that is answered wrongly
+    answered: int | None = None  #: the network's answer to it, read as numbers of `digits` digits
 
 
 @dataclass(frozen=True)
 class Sampled:
     """The outcome for random problems with operands of up to `digits` digits."""
 
-    kind: str  # 'uniform' digits, or 'chains': long carries, constant words
+    kind: str  #: 'uniform' digits, or 'chains': long carries, constant words
     digits: int
     pairs: int
     right: int
     margin: float
-    first_error: int | None = None  # the lowest position with a wrong digit in any of them
+    first_error: int | None = None  #: the lowest position with a wrong digit in any of them
 
 
 @dataclass(frozen=True)
@@ -277,14 +277,14 @@ class Worked:
 
     task: Task
     operands: tuple[int, ...]
-    word: list[int]  # T symbols
-    memory: list[int]  # T+1 states of the machine
-    expected: list[int]  # T outputs of the machine
-    predicted: list[int]  # T outputs of the network
-    margins: Array  # (T,)
-    hits: list[bool]  # T: whether the output is right, and its logits are numbers
-    error: float  # sum_t |target - sigmoid(logit)|, the tutorial's error
-    hidden: Array | None  # (T, H), where asked for
+    word: list[int]  #: T symbols
+    memory: list[int]  #: T+1 states of the machine
+    expected: list[int]  #: T outputs of the machine
+    predicted: list[int]  #: T outputs of the network
+    margins: Array  #: (T,)
+    hits: list[bool]  #: T: whether the output is right, and its logits are numbers
+    error: float  #: sum_t |target - sigmoid(logit)|, the tutorial's error
+    hidden: Array | None  #: (T, H), where asked for
 
     @property
     def answer(self) -> int:

@@ -38,11 +38,11 @@ _WORDS, _LENGTH = 256, 128
 class Extraction:
     """A machine, and how well it is known to be the network's."""
 
-    machine: Machine  # minimal; its states are named A, B, ... in the order they were found
-    access: tuple[Word, ...]  # for each state, a word that leads the network to it
-    experiments: tuple[Word, ...]  # by which states are told apart
-    tested: int  # words
-    agreed: int  # words that machine and network answer alike; all, unless states ran out
+    machine: Machine  #: minimal; its states are named A, B, ... in the order they were found
+    access: tuple[Word, ...]  #: for each state, a word that leads the network to it
+    experiments: tuple[Word, ...]  #: by which states are told apart
+    tested: int  #: words
+    agreed: int  #: words that machine and network answer alike; all, unless states ran out
 
     @property
     def complete(self) -> bool:
@@ -54,9 +54,9 @@ class Extraction:
 class Comparison:
     """An extracted machine beside that of the network's task."""
 
-    word: Word | None  # the shortest whose last symbol they answer differently
-    confirmed: bool  # the network answers it as the extracted machine does
-    names: tuple[str, ...]  # what the task calls each extracted state; '' where there is no one
+    word: Word | None  #: the shortest whose last symbol they answer differently
+    confirmed: bool  #: the network answers it as the extracted machine does
+    names: tuple[str, ...]  #: what the task calls each extracted state; '' where there is no one
 
 
 @in_one_thread

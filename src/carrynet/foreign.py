@@ -51,11 +51,11 @@ class Mapping:
     Wxh=weight_ih_l0.T,bh=bias_ih_l0+bias_hh_l0,threshold=0.5
     """
 
-    Wxh: str = ""  # (X, H)
-    Whh: str = ""  # (H, H)
-    bh: str = ""  # (H,)
-    Why: str = ""  # (H, Y)
-    by: str = ""  # (Y,)
+    Wxh: str = ""  #: (X, H)
+    Whh: str = ""  #: (H, H)
+    bh: str = ""  #: (H,)
+    Why: str = ""  #: (H, Y)
+    by: str = ""  #: (Y,)
     threshold: float = 0.0
 
     def __post_init__(self) -> None:

@@ -34,11 +34,11 @@ from carrynet.tasks import Task
 class Weights(NamedTuple):
     """The parameters of a network, or anything else with their shapes, such as gradients."""
 
-    Wxh: Array  # (X, H) input to hidden
-    Whh: Array  # (H, H) hidden to hidden, from row to column
-    bh: Array  # (H,)   bias of the hidden units
-    Why: Array  # (H, Y) hidden to output
-    by: Array  # (Y,)   bias of the output units
+    Wxh: Array  #: (X, H) input to hidden
+    Whh: Array  #: (H, H) hidden to hidden, from row to column
+    bh: Array  #: (H,)   bias of the hidden units
+    Why: Array  #: (H, Y) hidden to output
+    by: Array  #: (Y,)   bias of the output units
 
 
 def initialise(

@@ -21,10 +21,10 @@ Words = NDArray[np.integer]
 class Tables:
     """A task's machine, its symbol vectors and its target vectors."""
 
-    delta: NDArray[np.int32]  # (Q, S) next state
-    output: NDArray[np.int32]  # (Q, S) output
-    vectors: NDArray[np.float32]  # (S, X) what the network is fed for each symbol
-    targets: NDArray[np.float32]  # (outputs, Y) what each output asks of the output neurons
+    delta: NDArray[np.int32]  #: (Q, S) next state
+    output: NDArray[np.int32]  #: (Q, S) output
+    vectors: NDArray[np.float32]  #: (S, X) what the network is fed for each symbol
+    targets: NDArray[np.float32]  #: (outputs, Y) what each output asks of the output neurons
 
 
 @cache

@@ -80,13 +80,13 @@ class Run:
     recipe: Recipe
     engine: str
     network: Network
-    seconds: float  # of training, resumed parts added up
+    seconds: float  #: of training, resumed parts added up
     evaluation: Evaluation
-    proof: Verdict | None  # None for a run from before there were proofs
-    metrics: tuple[Mapping[str, Any], ...]  # the lines of metrics.jsonl
-    path: Path | None = None  # None for a run that was not written to disk
-    origin: Network | None = None  # that the training began with, where it was not random
-    snapshots: tuple[Snapshot, ...] = ()  # none for a run from before they were kept
+    proof: Verdict | None  #: None for a run from before there were proofs
+    metrics: tuple[Mapping[str, Any], ...]  #: the lines of metrics.jsonl
+    path: Path | None = None  #: None for a run that was not written to disk
+    origin: Network | None = None  #: that the training began with, where it was not random
+    snapshots: tuple[Snapshot, ...] = ()  #: none for a run from before they were kept
 
     def __repr__(self) -> str:
         tested = self.evaluation.exhaustive

@@ -42,14 +42,14 @@ class Task:
     of its operands.
     """
 
-    text: str  # as written in a recipe, in canonical form: 'add', 'add:base=3'
-    family: str  # 'add', 'subtract', 'compare', 'multiply_by'
+    text: str  #: as written in a recipe, in canonical form: 'add', 'add:base=3'
+    family: str  #: 'add', 'subtract', 'compare', 'multiply_by'
     machine: Machine
     base: int
     operands: int
     headroom: int
-    memory: str  # what the machine's state holds: 'carry', 'borrow', ...
-    equation: str  # how a solved problem is written: '{} + {} = {answer}'
+    memory: str  #: what the machine's state holds: 'carry', 'borrow', ...
+    equation: str  #: how a solved problem is written: '{} + {} = {answer}'
 
     def __repr__(self) -> str:
         return f"Task({self.text!r})"

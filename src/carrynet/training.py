@@ -30,9 +30,9 @@ class State:
     """Where a training stands; all that is needed to go on from there."""
 
     network: Network
-    moments: Moments  # of the optimiser, in the stage that is running
-    stage: int  # index of the stage; len(stages) when training is done
-    step: int  # updates made in that stage
+    moments: Moments  #: of the optimiser, in the stage that is running
+    stage: int  #: index of the stage; len(stages) when training is done
+    step: int  #: updates made in that stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +41,13 @@ class Progress:
 
     state: State
     stage: str
-    step: int  # updates made in this stage
-    steps: int  # updates that this stage has
-    problem: int  # problems shown since the training began
-    problems: int  # problems that the whole training shows
-    error: float  # mean of sum_t |target - output|, the tutorial's error
-    loss: float  # mean loss of a problem
-    right: float  # part of the problems with every digit right
+    step: int  #: updates made in this stage
+    steps: int  #: updates that this stage has
+    problem: int  #: problems shown since the training began
+    problems: int  #: problems that the whole training shows
+    error: float  #: mean of sum_t |target - output|, the tutorial's error
+    loss: float  #: mean loss of a problem
+    right: float  #: part of the problems with every digit right
 
 
 Callback = Callable[[Progress], None]
@@ -60,7 +60,7 @@ SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 class Snapshot:
     """A network at one moment of its training."""
 
-    problem: int  # problems shown
+    problem: int  #: problems shown
     network: Network
 
 

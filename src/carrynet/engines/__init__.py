@@ -48,7 +48,7 @@ class Engine:
     walk: Callable[[Network, Prefixes, int], Tally]
     follow: Callable[[Network, Words], tuple[NDArray[np.int32], float]]
     refuses: Callable[[int, str], str | None]
-    threads: bool  # whether calls from several threads run side by side
+    threads: bool  #: whether calls from several threads run side by side
 
 
 ENGINES = {

@@ -44,10 +44,10 @@ class Plan:
     """Which regions there are, and how they follow one another; region 0 is the start's."""
 
     names: tuple[str, ...]
-    state: Numbers  # (N,) of the machine
-    next: Numbers  # (N, S) the region that follows
-    output: Numbers  # (N,) of the symbol by which it is entered; -1 for the start
-    symbol: Numbers  # (N,) by which it is entered; -1 for the start
+    state: Numbers  #: (N,) of the machine
+    next: Numbers  #: (N, S) the region that follows
+    output: Numbers  #: (N,) of the symbol by which it is entered; -1 for the start
+    symbol: Numbers  #: (N,) by which it is entered; -1 for the start
 
 
 def by_history(machine: Machine, length: int) -> Plan:
@@ -94,10 +94,10 @@ def _name(machine: Machine, before: int, word: tuple[int, ...]) -> str:
 class Seen:
     """Hidden states that the network was seen in, and what follows them."""
 
-    h: Array  # (P, H); the start is the first
-    region: Numbers  # (P,) where each belongs, in some plan
-    follower: Numbers  # (P, S) the one of them that is nearest to each one's image
-    regions: list[tuple[Numbers, Array]]  # of each: who is there (M,), how far apart (M, M)
+    h: Array  #: (P, H); the start is the first
+    region: Numbers  #: (P,) where each belongs, in some plan
+    follower: Numbers  #: (P, S) the one of them that is nearest to each one's image
+    regions: list[tuple[Numbers, Array]]  #: of each: who is there (M,), how far apart (M, M)
 
 
 @quiet
@@ -232,10 +232,10 @@ class Boxes:
     """A fixed point: one box for each region of a plan."""
 
     plan: Plan
-    lower: Array  # (N, H), multiples of 2^-BITS
-    upper: Array  # (N, H)
+    lower: Array  #: (N, H), multiples of 2^-BITS
+    upper: Array  #: (N, H)
     slack: float
-    margin: float  # the smallest, by floats
+    margin: float  #: the smallest, by floats
 
 
 @quiet

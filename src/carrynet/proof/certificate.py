@@ -71,7 +71,7 @@ class Model:
 
     task: str
     activation: str
-    dtype: str  # in which it is evaluated: float32 or float64
+    dtype: str  #: in which it is evaluated: float32 or float64
     Wxh: Matrix
     Whh: Matrix
     bh: Sequence[float]
@@ -129,7 +129,7 @@ class Region:
     state: int
     lower: tuple[int, ...]
     upper: tuple[int, ...]
-    next: tuple[int, ...]  # the region that follows under each symbol
+    next: tuple[int, ...]  #: the region that follows under each symbol
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,11 @@ class TreeCertificate(_Claim):
     """Balls, and where every word from them ends.  Region 0 is the start point."""
 
     slack: float
-    metric: Matrix  # (H, H)
-    centres: Matrix  # (G, H)
-    radii: Sequence[float]  # (G,)
-    states: Sequence[int]  # (G,)
-    trees: Sequence[Sequence[Any]]  # (G,) nested lists
+    metric: Matrix  #: (H, H)
+    centres: Matrix  #: (G, H)
+    radii: Sequence[float]  #: (G,)
+    states: Sequence[int]  #: (G,)
+    trees: Sequence[Sequence[Any]]  #: (G,) nested lists
 
     method: ClassVar[str] = "trees"
 

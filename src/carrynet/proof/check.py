@@ -55,8 +55,8 @@ class Checked:
     """What has been proved."""
 
     regions: int
-    slack: float  # an error of up to this in every hidden unit at every step does no harm
-    margin: float  # every logit of every word is at least this far on the right side
+    slack: float  #: an error of up to this in every hidden unit at every step does no harm
+    margin: float  #: every logit of every word is at least this far on the right side
 
 
 def check(model: Model, certificate: Certificate, watch: Watch | None = None) -> Checked:

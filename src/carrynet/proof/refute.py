@@ -28,11 +28,11 @@ from carrynet.problems import Words, tables
 class Refutation:
     """A word whose last symbol, and no earlier one, is answered wrongly."""
 
-    word: tuple[int, ...]  # symbols, least significant first
-    answered: int  # the output for the last of them
+    word: tuple[int, ...]  #: symbols, least significant first
+    answered: int  #: the output for the last of them
     expected: int
-    margin: float  # of that output; negative
-    shortest: bool  # whether every shorter word was tried, and found right
+    margin: float  #: of that output; negative
+    shortest: bool  #: whether every shorter word was tried, and found right
 
     @property
     def position(self) -> int:

@@ -14,10 +14,10 @@ from carrynet.proof.certificate import Certificate
 class Proved:
     """Right for every word of every length; the checker has accepted the certificate."""
 
-    method: str  # by which the certificate was found
+    method: str  #: by which the certificate was found
     regions: int
-    slack: float  # an error of up to this in every hidden unit at every step does no harm
-    margin: float  # every logit of every word is at least this far on the right side
+    slack: float  #: an error of up to this in every hidden unit at every step does no harm
+    margin: float  #: every logit of every word is at least this far on the right side
     seconds: float
     certificate: Certificate = field(repr=False, compare=False)
 
@@ -28,12 +28,12 @@ class Proved:
 class Refuted:
     """Wrong for at least one problem, which the network itself was seen to answer wrongly."""
 
-    operands: tuple[int, ...]  # read as numbers of `digits` digits
+    operands: tuple[int, ...]  #: read as numbers of `digits` digits
     digits: int
-    position: int  # of the wrong output, from 0
+    position: int  #: of the wrong output, from 0
     answered: int
     expected: int
-    shortest: bool  # whether every shorter word is known to be right
+    shortest: bool  #: whether every shorter word is known to be right
     seconds: float
 
     verdict: ClassVar[str] = "refuted"

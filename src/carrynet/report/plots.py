@@ -465,9 +465,9 @@ _MOST_BALLS = 400
 class Plane:
     """The plane in which points of hidden space vary most: (h - centre) axes^T."""
 
-    centre: Array  # (H,)
-    axes: Array  # (2, H) orthonormal rows; the second is 0 where H = 1
-    shares: Array  # (2,) of the variance
+    centre: Array  #: (H,)
+    axes: Array  #: (2, H) orthonormal rows; the second is 0 where H = 1
+    shares: Array  #: (2,) of the variance
 
     def __call__(self, h: Array) -> Array:
         """Project points (..., H) to (..., 2)."""

@@ -64,12 +64,12 @@ HOPELESS = 10
 class Progress:
     """Where a sweep stands."""
 
-    cells: int  # of the plan
-    done: int  # of them
+    cells: int  #: of the plan
+    done: int  #: of them
     blocks: int
     blocks_done: int
-    failed: int  # blocks that were given up, in this call
-    counts: Counts  # of this call
+    failed: int  #: blocks that were given up, in this call
+    counts: Counts  #: of this call
 
 
 Watch = Callable[[Progress], None]
@@ -81,11 +81,11 @@ class Summary:
 
     folder: str
     plan: Plan
-    total: Group  # of all that is done, from the table
+    total: Group  #: of all that is done, from the table
     blocks_done: int
     failures: dict[int, dict[str, Any]]
-    networks: int  # trained in this call
-    seconds: float  # of this call
+    networks: int  #: trained in this call
+    seconds: float  #: of this call
 
     @property
     def complete(self) -> bool:

@@ -61,9 +61,9 @@ class Settings:
     exhaustive: int = setting(
         8, 'try all problems of so many digits; 0 or "none": do not', within=(0, 16)
     )
-    lengths: tuple[int, ...] = (16, 64, 256)  # of the samples, in digits; () for none
+    lengths: tuple[int, ...] = (16, 64, 256)  #: of the samples, in digits; () for none
     pairs: int = setting(256, "problems in a sample of a length and kind", within=(1, 65_536))
-    proof: float | None = 0.0  # seconds beyond the quick steps; None for no proof at all
+    proof: float | None = 0.0  #: seconds beyond the quick steps; None for no proof at all
     keep: str = setting("none", "whose weights to keep", choices=KEEP)
     block: int = setting(0, "cells in a block; 0: as `seconds` says", within=(0, MOST_CELLS))
     seconds: float = setting(5.0, "that a block is to take, about", within=(0.001, 86_400))
@@ -124,16 +124,16 @@ class Cost:
     these kernels; a sweep records it, and goes on with what it began with.
     """
 
-    flop: float = 1e-11  # of a floating-point operation, native engine
-    alone: float = 1e-8  # of a digit of a problem that is an update by itself
-    batched: float = 4e-8  # of a digit of a problem in a batch
-    worst: float = 3.0  # times as much for a stage with a worst case
-    update_numpy: float = 2e-5  # of a digit of an update, NumPy engine
+    flop: float = 1e-11  #: of a floating-point operation, native engine
+    alone: float = 1e-8  #: of a digit of a problem that is an update by itself
+    batched: float = 4e-8  #: of a digit of a problem in a batch
+    worst: float = 3.0  #: times as much for a stage with a worst case
+    update_numpy: float = 2e-5  #: of a digit of an update, NumPy engine
     flop_numpy: float = 2.5e-10
-    judged: float = 5e-8  # of a digit of a problem in an evaluation
-    proof: float = 0.05  # of the quick steps of a search
-    proof_unit: float = 0.008  # for each hidden unit
-    proof_budget: float = 0.5  # the part of a budget that is used
+    judged: float = 5e-8  #: of a digit of a problem in an evaluation
+    proof: float = 0.05  #: of the quick steps of a search
+    proof_unit: float = 0.008  #: for each hidden unit
+    proof_budget: float = 0.5  #: the part of a budget that is used
 
     def seconds(self, recipe: Recipe, settings: Settings) -> float:
         """About how long a cell takes: training, evaluation and proof."""
@@ -167,7 +167,7 @@ class Axis:
     """A key of a plan, and the values that it takes, one after another."""
 
     key: str
-    values: Sequence[Any]  # a tuple, or a range
+    values: Sequence[Any]  #: a tuple, or a range
 
     def to_table(self) -> dict[str, Any]:
         """As it stands in a file."""
@@ -180,9 +180,9 @@ class Axis:
 class Plan:
     """Cells 0, 1, ..., and the blocks that they are worked in."""
 
-    bases: Mapping[str, Recipe]  # by the name that the plan gives them; the first axis
+    bases: Mapping[str, Recipe]  #: by the name that the plan gives them; the first axis
     outer: tuple[Axis, ...]
-    inner: tuple[Axis, ...]  # what cells of a kind differ in
+    inner: tuple[Axis, ...]  #: what cells of a kind differ in
     settings: Settings
     cost: Cost = field(default_factory=Cost)
 

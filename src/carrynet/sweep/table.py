@@ -55,7 +55,7 @@ class Group:
 
     values: Mapping[str, Any]
     networks: int
-    counts: Mapping[str, int | None]  # by the names in OUTCOMES; None: it was not asked
+    counts: Mapping[str, int | None]  #: by the names in OUTCOMES; None: it was not asked
 
     def rate(self, outcome: str) -> tuple[float, float, float] | None:
         """The part of the networks, and its interval."""
