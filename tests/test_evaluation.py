@@ -10,7 +10,7 @@ import carrynet as cn
 from carrynet import evaluation, problems, rng, tasks, training
 from carrynet.engines import ENGINES, reference
 from carrynet.errors import InputError
-from carrynet.evaluation import Evaluation, by_length, evaluate, sample, work
+from carrynet.evaluation import Evaluation, by_length, evaluate, sample, wilson, work
 from carrynet.network import Network, Weights
 from carrynet.recipe import RECIPES
 from tests.conftest import hand_built_adder
@@ -261,3 +261,21 @@ def test_evaluations_as_json_and_back(forgetful: Network) -> None:
     result = Evaluation(evaluate(forgetful, 3), by_length(forgetful, (16,)))
     assert not result.right
     assert Evaluation.from_json(result.to_json()) == result
+
+
+def test_the_wilson_interval() -> None:
+    # Agresti and Coull (1998); Newcombe (1998), table I
+    assert wilson(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
+    assert wilson(29, 29) == pytest.approx((0.8830, 1), abs=5e-5)
+    assert wilson(0, 0) == (0, 1)
+    for count in (1, 7, 1000):
+        for hits in range(0, count + 1, max(1, count // 7)):
+            low, high = wilson(hits, count)
+            assert 0 <= low <= hits / count <= high <= 1
+            # the ends are the rates of which this one is z standard errors away
+            for p in {low, high} - {0.0, 1.0}:
+                error = (p * (1 - p) / count) ** 0.5
+                assert abs(hits / count - p) == pytest.approx(1.959964 * error, rel=1e-5)

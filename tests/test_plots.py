@@ -222,22 +222,6 @@ def test_maps_are_of_moments_that_tell_something(
 # Accuracy ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("right", "pairs", "low", "high"),
-    [  # Newcombe 1998, Statistics in Medicine 17, table I
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-        (20, 20, 1 - 0.1611, 1.0),
-    ],
-)
-def test_wilson_against_published_intervals(
-    right: int, pairs: int, low: float, high: float
-) -> None:
-    assert plots.wilson(right, pairs) == pytest.approx((low, high), abs=5e-5)
-
-
 def test_a_counterexample_is_marked_where_it_is(trained: cn.Run) -> None:
     from matplotlib.figure import Figure
 

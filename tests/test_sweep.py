@@ -21,6 +21,7 @@ import pytest
 import carrynet as cn
 from carrynet import evaluation, recipe as recipes, sweep, training
 from carrynet.errors import CarrynetError, InputError, RunError
+from carrynet.evaluation import wilson
 from carrynet.network import Network
 from carrynet.recipe import Recipe
 from carrynet.sweep import Store, block, table
@@ -363,7 +364,7 @@ def test_a_network_that_diverges_is_a_row_too(tmp_path: Path) -> None:
         else:
             assert row["weights_sha256"] == alone.digest()
     assert summary.total.counts["diverged"] == 2
-    assert summary.total.rate("diverged") == (0.5, *table.wilson(2, 4))
+    assert summary.total.rate("diverged") == (0.5, *wilson(2, 4))
 
 
 def test_large_alphabets_are_tried_up_to_fewer_digits(tmp_path: Path) -> None:
@@ -712,23 +713,6 @@ def test_pyarrow_that_is_missing_is_one_line(
 # Tables -------------------------------------------------------------------------------
 
 
-def test_the_wilson_interval() -> None:
-    # Agresti and Coull (1998); Newcombe (1998), table I
-    assert table.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert table.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
-    assert table.wilson(0, 20) == pytest.approx((0, 0.1611), abs=5e-5)
-    assert table.wilson(29, 29) == pytest.approx((0.8830, 1), abs=5e-5)
-    assert table.wilson(0, 0) == (0, 1)
-    for count in (1, 7, 1000):
-        for hits in range(0, count + 1, max(1, count // 7)):
-            low, high = table.wilson(hits, count)
-            assert 0 <= low <= hits / count <= high <= 1
-            # the ends are the rates of which this one is z standard errors away
-            for p in {low, high} - {0.0, 1.0}:
-                error = (p * (1 - p) / count) ** 0.5
-                assert abs(hits / count - p) == pytest.approx(1.959964 * error, rel=1e-5)
-
-
 def test_a_table_counts_what_the_rows_say(tmp_path: Path) -> None:
     text = QUICK.replace("steps = 200", "steps = [200, 9000]").replace("[2, 3]", "[2, 8]")
     run(parse(text), tmp_path / "out")
@@ -750,10 +734,26 @@ def test_a_table_counts_what_the_rows_say(tmp_path: Path) -> None:
             beyond = sum(row["verdict"] == "refuted" for row in right)
             assert group.counts["refuted_beyond"] == beyond
             rate = group.rate("right")
-            assert rate == (len(right) / len(mine), *table.wilson(len(right), len(mine)))
+            assert rate == (len(right) / len(mine), *wilson(len(right), len(mine)))
     assert sum(row["verdict"] == "undecided" for row in rows) > 0
     default = table.summarise(Store(tmp_path / "out"))
     assert [list(group.values) for group in default] == [["hidden", "learn_steps"]] * 4
+
+
+def test_a_key_that_each_recipe_has_in_a_stage_of_its_own(tmp_path: Path) -> None:
+    mine = 'name = "mine"\nhidden = 2\n[[stages]]\nname = "practice"\n'
+    (tmp_path / "mine.toml").write_text(mine)
+    text = 'recipe = ["tutorial", "mine.toml"]\nhidden = 2\nsteps = [5, 10]\nseed = "0..2"\n'
+    plan = Plan.parse(text + "[sweep]\nlengths = []", tmp_path)
+    run(plan, tmp_path / "out")
+    store = Store(tmp_path / "out")
+    groups = table.summarise(store)
+    assert groups == table.summarise(store, ["recipe", "steps"])
+    values = [tuple(group.values.values()) for group in groups]
+    expected = [("mine.toml", None, 5), ("mine.toml", None, 10)]
+    assert values == [*expected, ("tutorial", 5, None), ("tutorial", 10, None)]
+    assert list(groups[0].values) == ["recipe", "learn_steps", "practice_steps"]
+    assert [group.networks for group in groups] == [3] * 4
 
 
 def test_tables_in_every_format(tmp_path: Path, swept: Path) -> None:

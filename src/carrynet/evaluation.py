@@ -89,6 +89,23 @@ class Evaluation:
         )
 
 
+def wilson(right: int, pairs: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """The score interval of Wilson (1927) for a share of which right / pairs was seen.
+
+        (p + z^2/2n +- z sqrt(p (1 - p) / n + z^2/4n^2)) / (1 + z^2/n),   p = right / n, n = pairs
+
+    z = 1.96 standard deviations: 95 %.  Unlike p +- z sqrt(p (1 - p) / n) it has a width where
+    all samples are right.  Of nothing nothing is known: (0, 1).
+    """
+    if not pairs:
+        return 0.0, 1.0
+    p, n = right / pairs, float(pairs)
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    # at the ends the two are equal, and rounding must not take them apart
+    return 0.0 if right == 0 else middle - half, 1.0 if right == pairs else middle + half
+
+
 def examine(
     network: Network, digits: int = 8, *, engine: str = "auto", watch: Watch | None = None
 ) -> Evaluation:

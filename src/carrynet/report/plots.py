@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from math import sqrt
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ from carrynet import files, problems, rng
 from carrynet.cells import Array
 from carrynet.engines.reference import in_one_thread, judge
 from carrynet.errors import InputError, unknown
+from carrynet.evaluation import wilson
 from carrynet.network import Network, read_out, unroll
 from carrynet.problems import Words, tables
 from carrynet.proof.certificate import BoxCertificate, Certificate
@@ -355,21 +355,6 @@ def _share(wrong: int, count: int) -> str:
 
 
 # Accuracy ----------------------------------------------------------------------------
-
-_CONFIDENCE = 1.959963984540054  # standard deviations: 95 % of a normal distribution
-
-
-def wilson(right: int, pairs: int, z: float = _CONFIDENCE) -> tuple[float, float]:
-    """The score interval of Wilson (1927) for a share of which right / pairs was seen.
-
-        (p + z^2/2n +- z sqrt(p (1 - p) / n + z^2/4n^2)) / (1 + z^2/n),   p = right / n
-
-    Unlike p +- z sqrt(p (1 - p) / n) it has a width where all samples are right.
-    """
-    p, n = right / pairs, pairs
-    centre, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
-    low, high = ((centre + side * half) / (1 + z * z / n) for side in (-1, 1))
-    return max(0.0, low), min(1.0, high)
 
 
 def accuracy_by_length(run: Run, figure: "FigureBase") -> float:

@@ -16,12 +16,12 @@ import numpy as np
 
 from carrynet import __version__, files, tasks
 from carrynet.errors import RunError
+from carrynet.evaluation import wilson
 from carrynet.report.page import NAME, document
 from carrynet.sweep import census as censuses
 from carrynet.sweep.census import EDGES, LENGTHS, MOST_GROUPS, Census
 from carrynet.sweep.plan import Axis, Plan
 from carrynet.sweep.store import Store
-from carrynet.sweep.table import wilson
 
 FORMAT, VERSION = "carrynet-sweep-page", 1
 

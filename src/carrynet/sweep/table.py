@@ -14,6 +14,7 @@ from typing import Any
 
 from carrynet import files
 from carrynet.errors import unknown
+from carrynet.evaluation import wilson
 from carrynet.sweep.places import library
 from carrynet.sweep.plan import Plan
 from carrynet.sweep.rows import Column, columns
@@ -35,18 +36,6 @@ OUTCOMES = {
 """
 
 _NEEDED = ("outcome", "verdict", "exhaustive_pairs", "exhaustive_right")
-
-
-def wilson(hits: int, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """The Wilson score interval of a rate, hits out of count; z = 1.96 for 95 %."""
-    if not count:
-        return 0.0, 1.0
-    p, n = hits / count, float(count)
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    # at the ends the two are equal, and rounding must not take them apart
-    low = 0.0 if hits == 0 else middle - half
-    return low, 1.0 if hits == count else middle + half
 
 
 @dataclass(frozen=True)
@@ -89,13 +78,14 @@ class Group:
 def summarise(store: Store, by: Sequence[str] | None = None) -> list[Group]:
     """Groups by some columns, in order; by default what the plan varies, but for the seed.
 
-    Keys may be spelled as in the plan: `steps`, `learn.steps`.  Raises `InputError` for an
+    Keys may be spelled as in the plan: `steps`, `learn.steps`; where that is another column for
+    each recipe, it means them all.  Raises `InputError` for an
     unknown one, `RunError` for a folder without a sweep or a damaged part.
     """
     plan = store.plan()
     names = [c.name for c in columns(plan)]
     keys = [key for key in plan.varied if key != "seed"] if by is None else list(by)
-    chosen = list(dict.fromkeys(_column(key, names) for key in keys))
+    chosen = list(dict.fromkeys(name for key in keys for name in _columns(plan, key, names)))
     totals: dict[tuple[Any, ...], list[int]] = {}
     for values, flags, count in _tallies(store, chosen):
         counts = totals.setdefault(values, [0] * (len(OUTCOMES) + 1))
@@ -224,14 +214,16 @@ def _tallies(
             yield tuple(row[name] for name in chosen), flags, row["count_all"]
 
 
-def _column(key: str, names: Sequence[str]) -> str:
-    """The column that a key means."""
+def _columns(plan: Plan, key: str, names: Sequence[str]) -> Iterable[str]:
+    """The columns that a key means: of all recipes, whose stages may have different names."""
     name = key.strip().replace(".", "_")
     if name in names:
-        return name
-    ends = [column for column in names if column.endswith(f"_{name}")]
-    if len(ends) == 1:
-        return ends[0]
+        return [name]
+    places = (base.places().get(key.strip()) for base in plan.bases.values())
+    if found := {"_".join(place) for place in places if place} & set(names):
+        return [name for name in names if name in found]
+    if len(ends := [column for column in names if column.endswith(f"_{name}")]) == 1:
+        return ends
     raise unknown("column", key, names)
 
 
