@@ -8,13 +8,14 @@ PACKAGE = Path(__file__).parents[1] / "src" / "carrynet"
 # From the ground up; a module may import those of the lines above its own, and of its own line.
 LAYERS = [
     "errors",
+    "files",
     "mealy",
     "tasks",
     "recipe rng",
     "sweep.plan",
     "cells problems",
     "proof.certificate",
-    "files tensor_files",
+    "tensor_files",
     "sweep.places",
     "sweep.store",
     "network",
@@ -47,6 +48,7 @@ LAYERS = [
 ]
 PLAIN = {
     "errors",
+    "files",
     "mealy",
     "tasks",
     "recipe",

@@ -1,24 +1,44 @@
-"""Files that are whole or absent, and errors that are one line and name the file.
+"""Files that are whole or absent, and input that is bounded; errors are one line and name the file.
 
-A file is written under another name, brought to the disk, and renamed.  What the system
-refuses, and whatever is wrong with a file's contents, becomes a `RunError`.  Arrays are
-kept as safetensors; nothing is ever unpickled.
+A file is written under another name, brought to the disk, and renamed; several that belong
+together are replaced together (`replace_all`).  A folder that is written to belongs to one
+process (`Lock`).  Only regular files are read, and only up to a limit (`contents`); in JSON
+and TOML no number is longer than `MOST_DIGITS`, since to convert one takes quadratic time.
+What the system refuses, and whatever is wrong with a file's contents, becomes a `RunError`.
+Arrays are kept as safetensors; nothing is ever unpickled.
+
+NumPy and safetensors are imported where they are needed: recipes are read without them.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
+import secrets
+import stat
+import threading
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import safetensors
-import safetensors.numpy
+from carrynet.errors import CarrynetError, RunError, shorten
 
-from carrynet.cells import Array
-from carrynet.errors import CarrynetError, RunError
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+MOST_BYTES = 64 * 2**20
+"""The largest file that is read where no other limit is given."""
+MOST_TEXT = 2**20
+"""The largest file of settings that is read: recipes, plans, a run's configuration."""
+MOST_DIGITS = 10_000
+"""The longest number in JSON or TOML that is read."""
 
 
 def guard(place: object, action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -29,22 +49,215 @@ def guard(place: object, action: Callable[..., Any], *arguments: Any, **options:
         raise RunError(f"cannot write {place}: {error.strerror or error}") from None
 
 
+# Writing -----------------------------------------------------------------------------
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Write a whole file or leave what was there."""
     data = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    # two threads, or processes of two machines, may have the same number
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.{os.getpid()}")
 
     def action() -> None:
         try:
-            with beside.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_through(beside, data)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
 
     guard(path, action)
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def leftover(name: str) -> str | None:
+    """The name of the file that a write was for, whose process was killed; None for others."""
+    match = re.fullmatch(r"\.(.+)\.[0-9a-f]{8}\.\d+", name)
+    return match and match[1]
+
+
+def replace_all(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Replace several files of a folder: all of them or none, whenever the process ends.
+
+    They are written into a folder of their own, whose renaming decides; then moved to their
+    places, in the order given, by `settle`.  Readers who come in between find them by `path_of`.
+    The caller holds the folder's lock.
+    """
+    settle(folder)
+    beside = folder / f"{REPLACING}.new"
+
+    def action() -> None:
+        _remove(beside)  # of a process that was killed
+        beside.mkdir()
+        for number, (name, data) in enumerate(contents.items()):
+            _write_through(beside / f"{number:02} {name}", data)
+        beside.rename(folder / REPLACING)
+
+    try:
+        guard(folder, action)
+    finally:
+        _remove(beside)
+    settle(folder)
+
+
+def settle(folder: Path) -> None:
+    """Finish a `replace_all` that was cut off after it was decided.
+
+    The caller holds the folder's lock.
+    """
+    decided = folder / REPLACING
+
+    def action() -> None:
+        for file in sorted(decided.iterdir()):
+            file.replace(folder / file.name[3:])
+        decided.rmdir()
+
+    if decided.is_dir():
+        guard(folder, action)
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Where a file of a folder is, also while `replace_all` is at work, or was cut off."""
+    with suppress(OSError):
+        for file in (folder / REPLACING).iterdir():
+            if file.name[3:] == name:
+                return file
+    return folder / name
+
+
+REPLACING = ".replacing"
+"""The folder that `replace_all` decides by."""
+
+
+def _remove(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        for file in folder.iterdir():
+            file.unlink()
+        folder.rmdir()
+
+
+# Whose a folder is -------------------------------------------------------------------
+
+
+class Lock:
+    """The right to write into a folder; one process, and one thread of it, has it at a time.
+
+    It is the system's lock of a file in the folder, which ends with the process that holds it,
+    however that ends.  The thread that holds it may take it again.  It goes with the folder
+    when that is renamed.  Raises `RunError` where somebody else has it.
+    """
+
+    NAME: ClassVar[str] = ".lock"
+    _held: ClassVar[dict[tuple[int, int], "_Held"]] = {}  # by the identity of the file
+    _guard: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key: tuple[int, int] | None = None
+
+    def __enter__(self) -> "Lock":
+        with self._guard:
+            for _ in range(_TRIES):
+                if self._take():
+                    return self
+            raise self._taken("other processes")
+
+    def _take(self) -> bool:
+        """Take the lock; False where the folder has meanwhile become another one."""
+        path = self._folder / self.NAME
+        handle = guard(self._folder, os.open, path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            key = _identity(os.fstat(handle))
+            held = self._held.get(key)
+            if held is not None:
+                if held.thread != threading.get_ident():
+                    raise self._taken("another thread of this process")
+                held.times += 1
+            else:
+                if not _lock_file(handle):
+                    number = os.read(handle, 20).decode("ascii", "replace").strip()
+                    raise self._taken(f"process {number}" if number else "another process")
+                if _identity(guard(self._folder, path.stat)) != key:
+                    return False
+                with suppress(OSError):  # it is told to who comes next; the lock holds without
+                    os.ftruncate(handle, 0)
+                    os.write(handle, f"{os.getpid()}\n".encode())
+                self._held[key] = _Held(threading.get_ident(), handle)
+                handle = -1
+            self._key = key
+            return True
+        finally:
+            if handle >= 0:
+                os.close(handle)
+
+    def _taken(self, who: str) -> RunError:
+        return RunError(f"{self._folder} is being written by {who}: try again when that is done")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._guard:
+            assert self._key is not None
+            held = self._held[self._key]
+            held.times -= 1
+            if not held.times:
+                del self._held[self._key]
+                os.close(held.handle)  # which unlocks
+
+
+@dataclass
+class _Held:
+    """A lock that this process has."""
+
+    thread: int
+    handle: int
+    times: int = 1  # that it was taken
+
+
+_TRIES = 10
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def is_free(folder: Path) -> bool:
+    """Whether no process, this one neither, is writing into a folder."""
+    try:
+        with Lock(folder):
+            return True
+    except RunError:
+        return False
+
+
+def _lock_file(handle: int) -> bool:
+    """Lock a file until its handle is closed; False where somebody else has."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            # one byte far behind the number, which stays readable
+            os.lseek(handle, 2**20, os.SEEK_SET)
+            try:
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+            finally:
+                os.lseek(handle, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # elsewhere, as on some network file systems, there are no locks
+        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+    return True
 
 
 def lives(process: int) -> bool:
@@ -64,6 +277,9 @@ def lives(process: int) -> bool:
     return True
 
 
+# JSON, TOML, tensors -----------------------------------------------------------------
+
+
 def json_lines(documents: Iterable[Mapping[str, Any]]) -> str:
     """Documents as JSON, one on each line."""
     return "".join(json.dumps(document) + "\n" for document in documents)
@@ -79,15 +295,53 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     write(path, json_text(document))
 
 
-def tensor_bytes(arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> bytes:
+def from_json(data: str | bytes) -> Any:
+    """What a text in JSON says.  Raises `ValueError`, for `NaN` and `Infinity` too.
+
+    `RecursionError` where it is nested too deeply.
+    """
+    text = data.decode("utf-8") if isinstance(data, bytes) else data
+    _refuse_long_numbers(text)
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is no number of JSON")
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(items)
+        if len(table) < len(items):
+            raise ValueError("a key is there twice")
+        return table
+
+    return json.loads(text, parse_constant=refuse, object_pairs_hook=pairs)
+
+
+def from_toml(text: str) -> dict[str, Any]:
+    """What a text in TOML says.  Raises `ValueError`, or `RecursionError`."""
+    _refuse_long_numbers(text)
+    return tomllib.loads(text)
+
+
+def _refuse_long_numbers(text: str) -> None:
+    # Python's own limit is off on the command line, where operands may be longer
+    if _LONG.search(text):
+        raise ValueError(f"it has a number of more than {MOST_DIGITS:,} digits")
+
+
+_LONG = re.compile(rf"[0-9_]{{{MOST_DIGITS + 1}}}")
+
+
+def tensor_bytes(arrays: "Mapping[str, Array]", facts: Mapping[str, Any]) -> bytes:
     """Arrays, and facts about them, as safetensors."""
+    import numpy as np
+    from safetensors.numpy import save
+
     # One key of metadata: safetensors writes several in random order, and equal runs are to
     # have equal files.
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return safetensors.numpy.save(contiguous, {"carrynet": json.dumps(facts)})
+    return save(contiguous, {"carrynet": json.dumps(facts)})
 
 
-def write_tensors(path: Path, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
+def write_tensors(path: Path, arrays: "Mapping[str, Array]", facts: Mapping[str, Any]) -> None:
     """Write arrays, and facts about them, as safetensors."""
     write(path, tensor_bytes(arrays, facts))
 
@@ -97,14 +351,23 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+# Reading -----------------------------------------------------------------------------
+
+
 def first_line(error: object) -> str:
-    """The first line of what an error says, or its kind."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """The first line of what an error says, or its kind; controls of a terminal are escaped."""
+    lines = str(error).splitlines()
+    return printable(lines[0]) if lines else type(error).__name__
+
+
+def printable(text: object) -> str:
+    """A text with what would control a terminal escaped, as `repr` does."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
 def damaged(path: object, error: object) -> RunError:
     """An error that names a file and the first line of what is wrong with it."""
-    return RunError(f"{path} is damaged or not carrynet's: {first_line(error)}")
+    return RunError(f"{printable(path)} is damaged or not carrynet's: {first_line(error)}")
 
 
 @contextmanager
@@ -115,10 +378,11 @@ def reading(path: object) -> Iterator[None]:
     except RunError:
         raise
     except (
-        *(CarrynetError, safetensors.SafetensorError, ValueError, KeyError, TypeError),
+        *(CarrynetError, ValueError, KeyError, TypeError),
         *(AttributeError, IndexError, OverflowError, RecursionError),
     ) as error:
-        raise damaged(path, error) from None
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise damaged(path, what) from None
 
 
 def require(condition: bool, what: str) -> None:
@@ -127,26 +391,57 @@ def require(condition: bool, what: str) -> None:
         raise ValueError(what)
 
 
-def read_bytes(path: Path) -> bytes:
+def contents(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The contents of a regular file, or of one that a link leads to.
+
+    Raises `OSError` for what the system refuses, for whatever is not a regular file (pipes,
+    devices, folders: neither opened nor waited for), and for more than `most` bytes.
+    """
+    _check_regular(path.stat(), path)
+    # should it have become a pipe in the meantime, this does not wait for a writer
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    with open(handle, "rb") as file:  # noqa: PTH123
+        _check_regular(os.fstat(handle), path)
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than {most / 2**20:g} MB, the most that is read", path)
+    return data
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The contents of a file that a run must have."""
     try:
-        return path.read_bytes()
+        return contents(path, most)
     except FileNotFoundError:
         raise RunError(f"{path.parent} is damaged: it has no {path.name}") from None
     except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from None
+        raise RunError(f"cannot read {shorten(str(path), 200)}: {error.strerror}") from None
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+def read_tensors(path: Path) -> "tuple[dict[str, Array], dict[str, Any]]":
     """The arrays of a safetensors file, and the facts that carrynet wrote beside them."""
     return parse_tensors(read_bytes(path), path)
 
 
-def parse_tensors(data: bytes, path: object) -> tuple[dict[str, Array], dict[str, Any]]:
+def parse_tensors(data: bytes, path: object) -> "tuple[dict[str, Array], dict[str, Any]]":
     """See `read_tensors`; errors name the path that the data are from."""
+    import safetensors
+    from safetensors.numpy import load
+
     with reading(path):
-        tensors = safetensors.numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts = json.loads(header["__metadata__"]["carrynet"])
+        try:
+            tensors = load(data)
+        except safetensors.SafetensorError as error:
+            raise ValueError(first_line(error)) from None
+        header = from_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts = from_json(header["__metadata__"]["carrynet"])
         require(isinstance(facts, dict), "its metadata are not carrynet's")
         return tensors, facts
