@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import tasks
+from carrynet import runs, tasks
+from carrynet.foreign import Source
 from tests.test_cli import carrynet
 
 ROOT = Path(__file__).parents[1]
@@ -174,9 +175,14 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
     refuted = cn.train("tutorial", hidden=8, seed=2, out=tmp_path / "refuted", progress=False)
     assert isinstance(proved.proof, cn.Proved)
     assert isinstance(refuted.proof, cn.Refuted)
+    source, network = Source("w.npz", "0" * 64, "Wxh=W", ("x",), ("tanh",)), proved.network
+    recipe = runs.importing(network)
+    with runs.making(tmp_path / "imported", recipe, origin=network, source=source) as folder:
+        assert runs.resume(folder).source == source
+    assert cn.load(folder).source == source
 
     found: dict[str, set[str]] = {}
-    for run in ("proved", "refuted"):
+    for run in ("proved", "refuted", "imported"):
         for path in (tmp_path / run).iterdir():
             keys = found.setdefault(path.name, set())
             if path.suffix == ".json":

@@ -96,7 +96,7 @@ def test_pdf_is_written_and_other_formats_are_refused(
 ) -> None:
     few = {name: plots.FIGURES[name] for name in ("learning_curve", "weights")}
     monkeypatch.setattr(plots, "FIGURES", few)
-    bare = replace(trained, metrics=(), snapshots=(), proof=None)
+    bare = replace(trained, metrics=(), snapshots=(), proof=cn.Undecided((), 0.0))
     (path,) = plots.write(bare, tmp_path, ["pdf"])
     assert path.read_bytes().startswith(b"%PDF")
     assert b"CreationDate" not in path.read_bytes()

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import chdir
@@ -26,6 +27,7 @@ from carrynet.errors import CarrynetError, InputError, RunError
 from carrynet.evaluation import work
 from carrynet.proof import refute, search
 from carrynet.recipe import RECIPES, Recipe, Stage
+from carrynet.report import plots, text
 from carrynet.training import Progress
 
 SHORT = Recipe(name="short", hidden=4, stages=(Stage(steps=600),))
@@ -88,7 +90,9 @@ def test_a_run_in_memory_can_be_saved(tmp_path: Path) -> None:
 
 def test_the_document(made: Path) -> None:
     document = cn.load(made).to_json()
-    assert list(document) == ["run", "recipe", "training", "evaluation", "proof", "last_problem"]
+    keys = ["run", "recipe", "training", "evaluation", "proof", "last_problem", "source"]
+    assert list(document) == keys
+    assert document["source"] is None  # it was trained here
     assert document["recipe"]["hidden"] == 4
     assert document["training"]["problems"] == 600
     assert 0 < document["training"]["final_error"] < 8
@@ -201,6 +205,24 @@ def pickled(run: Path) -> None:
         (edit("config.json", '"version": 1', '"version": 2'), "format version 2, not 1"),
         (edit("config.json", '"complete"', '"odd"'), "unknown status 'odd'"),
         (edit("config.json", '"weights_sha256"', '"x"'), "weights_sha256 is missing"),
+        (edit("config.json", '"proof_sha256"', '"prof_sha256"'), "proof_sha256 is missing"),
+        (edit("config.json", '"python"', '"pyton"'), "python is missing"),
+        (edit("config.json", '"seconds": ', '"seconds": "a", "x": '), "seconds is wrong: 'a'"),
+        (
+            edit("config.json", '"seconds": ', '"certificat_sha256": "a", "seconds": '),
+            "unknown key",
+        ),
+        (edit("config.json", '"seconds": ', '"status": "complete", "seconds": '), "there twice"),
+        (edit("config.json", '"seconds": ', '"seconds": NaN, "x": '), "NaN is no number of JSON"),
+        (
+            overwrite("config.json", '{"format": ' + "9" * 500_000 + "}"),
+            "more than 10,000 digits",
+        ),
+        (overwrite("recipe.toml", "seed = " + "9" * 2_000_000), "larger than 1 MB"),
+        (overwrite("config.json", " " * 2**21), "larger than 1 MB"),
+        (remove("proof.json"), "has no proof.json"),
+        (remove("metrics.jsonl"), "has no metrics.jsonl"),
+        (remove("snapshots.safetensors"), "has no snapshots.safetensors"),
         (edit("config.json", '"complete"', '"trained"'), "unfinished"),
         (edit("recipe.toml", "seed = 0", "seed = 1"), "not the recipe that the run was started"),
         (new_recipe("hidden = 4", "hidden = 5"), "it has 4 units in float32"),
@@ -210,6 +232,9 @@ def pickled(run: Path) -> None:
         (edit("evaluation.json", '"right": ', '"right": 1'), "not the evaluation that the run"),
         (overwrite("config.json", "[" * 10_000), "config.json is damaged"),
         (overwrite("metrics.jsonl", '{"problem": Infinity}\n'), "metrics.jsonl is damaged"),
+        (edit("metrics.jsonl", '"error": ', '"errr": '), "line 1: error is missing"),
+        (edit("metrics.jsonl", '"error": ', '"error": NaN, "x": '), "NaN is no number of JSON"),
+        (overwrite("metrics.jsonl", "1\n"), "line 1: stage is missing or wrong"),
         (overwrite("evaluation.json", "{}"), "evaluation.json is damaged"),
         (truncate("evaluation.json", 50), "evaluation.json is damaged"),
         (overwrite("metrics.jsonl", "what\n"), "metrics.jsonl is damaged"),
@@ -314,21 +339,25 @@ def test_of_many_at_once_each_gets_a_name(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_creation_leaves_is_swept_away(tmp_path: Path) -> None:
-    (tmp_path / ".run.999999999.new").mkdir()
-    alive = f".run.{os.getppid()}.new"
-    (tmp_path / alive).mkdir()
-    cn.train(SHORT, out=tmp_path / "run")
-    assert {path.name for path in tmp_path.iterdir()} == {"run", alive}
+    (tmp_path / ".run.0123abcd.new").mkdir()
+    (tmp_path / ".run.theirs.new").mkdir()
+    (tmp_path / ".run.4567abcd.new").mkdir()
+    with files.Lock(tmp_path / ".run.4567abcd.new"):  # of somebody who is still at it
+        cn.train(SHORT, out=tmp_path / "run")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("run", ".run.theirs.new", ".run.4567abcd.new")
+    }
 
 
 def test_other_hidden_files_are_left_alone(tmp_path: Path) -> None:
     path = runs.create(tmp_path / "run", SHORT)
     (path / ".ipynb_checkpoints").mkdir()
     (path / ".gitignore").write_text("*")
-    (path / ".model.safetensors.123").write_text("cut off")
+    (path / ".model.safetensors.0123abcd.123").write_text("cut off")
+    (path / ".notes.txt.0123abcd.123").write_text("mine")
     cn.resume(path)
     hidden = {file.name for file in path.iterdir() if file.name.startswith(".")}
-    assert hidden == {".ipynb_checkpoints", ".gitignore"}
+    assert hidden == {".ipynb_checkpoints", ".gitignore", ".notes.txt.0123abcd.123"}
 
 
 def test_places_that_cannot_be_written(tmp_path: Path) -> None:
@@ -408,8 +437,6 @@ def test_snapshots_that_are_changed_are_refused(copy: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(RunError, match="do not match its digest"):
         cn.load(copy)
-    path.unlink()  # as in a run from before they were kept
-    assert cn.load(copy).snapshots == ()
 
 
 def test_metrics_beyond_the_checkpoint_are_dropped(made: Path, tmp_path: Path) -> None:
@@ -417,7 +444,8 @@ def test_metrics_beyond_the_checkpoint_are_dropped(made: Path, tmp_path: Path) -
     with pytest.raises(Stop):
         cn.train(SHORT, out=path, callbacks=[interrupt_at(201)])
     with (path / "metrics.jsonl").open("a") as file:
-        file.write('{"stage": "learn", "step": 599, "problem": 599, "error": 1}\n{"stage": "le')
+        line = {"stage": "learn", "step": 599, "problem": 599, "error": 1, "loss": 1, "right": 0}
+        file.write(json.dumps(line) + '\n{"stage": "le')
     cn.resume(path)
     assert (path / "metrics.jsonl").read_bytes() == (made / "metrics.jsonl").read_bytes()
 
@@ -690,20 +718,6 @@ def test_a_damaged_proof_is_named(
         cn.load(tmp_path / "run")
 
 
-def test_a_run_from_before_there_were_proofs_can_be_proved(proved: Path, tmp_path: Path) -> None:
-    path = tmp_path / "run"
-    shutil.copytree(proved, path)
-    (path / "proof.json").unlink()
-    (path / "certificate.json").unlink()
-    config = json.loads((path / "config.json").read_text())
-    del config["proof_sha256"]
-    (path / "config.json").write_text(json.dumps(config))
-    run = cn.load(path)
-    assert run.proof is None
-    assert isinstance(runs.prove(run, budget=0).proof, cn.Proved)
-    assert isinstance(cn.load(path).proof, cn.Proved)
-
-
 def test_a_verdict_is_not_given_up_for_an_undecided_one(
     proved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -711,7 +725,10 @@ def test_a_verdict_is_not_given_up_for_an_undecided_one(
     run = cn.load(tmp_path / "run")
     nothing = cn.Undecided(("nothing",), 0.0)
     monkeypatch.setattr(search, "prove", lambda *_, **__: nothing)
-    assert runs.prove(run) is run
+    kept = runs.prove(run)
+    assert kept.proof == run.proof
+    assert isinstance(kept.proof, cn.Proved)
+    assert kept.proof.checked
     assert isinstance(cn.load(tmp_path / "run").proof, cn.Proved)
     (tmp_path / "run" / "config.json").touch()
     refuted = cn.train("tutorial", hidden=3, steps=5)
@@ -748,17 +765,82 @@ def test_a_proof_of_another_network_is_refused(proved: Path, tmp_path: Path) -> 
         cn.load(path)
 
 
-def test_a_lost_certificate_leaves_no_proof_and_can_be_made_again(
-    proved: Path, tmp_path: Path
-) -> None:
+def test_what_a_run_says_that_it_has_must_be_there(proved: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     shutil.copytree(proved, path)
     (path / "certificate.json").unlink()
-    run = cn.load(path)
-    assert run.proof is None
-    assert isinstance(runs.prove(run, budget=0).proof, cn.Proved)
+    with pytest.raises(RunError, match=r"run is damaged: it has no certificate\.json"):
+        cn.load(path)
+    with pytest.raises(RunError, match="cannot be checked: it has no certificate"):
+        runs.read_certificate(path)
     with pytest.raises(RunError, match="cannot be checked: there is no such folder"):
         runs.read_certificate(tmp_path / "nowhere")
+
+    shutil.copy(proved / "certificate.json", path)
+    edit("config.json", '"certificate_sha256"', '"certificat_sha256"')(path)
+    with pytest.raises(RunError, match=r"unknown key .*did you mean 'certificate_sha256'"):
+        cn.load(path)
+
+
+def vouched(path: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Edit a result, and the hash of it in config.json too."""
+    document = json.loads((path / f"{name}.json").read_text())
+    change(document)
+    (path / f"{name}.json").write_text(json.dumps(document))
+    config = json.loads((path / "config.json").read_text())
+    data = (path / f"{name}.json").read_bytes()
+    config[f"{name}_sha256"] = hashlib.sha256(data).hexdigest()
+    (path / "config.json").write_text(json.dumps(config))
+
+
+def test_what_is_said_of_a_proof_is_the_checkers(proved: Path, tmp_path: Path) -> None:
+    """And not what a file says, whoever vouches for it."""
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+    honest = cn.load(proved).proof
+    vouched(path, "proof", lambda d: d.update(slack=0.9, margin=90.0, regions=1, method="trees"))
+    proof = cn.load(path).proof
+    assert isinstance(proof, cn.Proved)
+    assert proof == honest
+    assert proof.checked
+    # a certificate whose slack is raised says what it does not prove
+    claim = cn.load(proved).proof
+    assert isinstance(claim, cn.Proved)
+    forged = replace(claim.certificate, slack=2**23).to_json()
+    vouched(path, "certificate", lambda document: document.update(forged))
+    with pytest.raises(RunError, match=r"certificate\.json is damaged .*rejected") as caught:
+        cn.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_proof_that_takes_long_to_check_is_as_recorded(
+    proved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+    vouched(path, "proof", lambda document: document.update(slack=0.9, margin=90.0, regions=1))
+    monkeypatch.setattr(search, "quickly_confirmed", lambda *_: False)
+    run = cn.load(path)
+    honest = json.loads((proved / "certificate.json").read_text())
+    assert isinstance(run.proof, cn.Proved)
+    assert (run.proof.checked, run.proof.margin) == (False, None)
+    assert run.proof.slack == honest["slack"] / 2 ** honest["bits"]
+    assert run.proof.regions == len(honest["regions"])
+    assert run.to_json()["proof"]["checked"] is False
+    assert "proved, as recorded" in repr(run)
+    assert "as recorded" in text.proof(run.proof, run.network.task)
+    assert "checked," not in text.proof(run.proof, run.network.task)
+    again = runs.prove(run, budget=0)
+    assert "as recorded" not in text.proof(again.proof, run.network.task)  # it has been checked
+
+
+def test_a_counterexample_that_is_none_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    cn.train("tutorial", hidden=8, seed=2, out=path)  # right on all pairs of 8 digits
+    assert isinstance(cn.load(path).proof, cn.Refuted)
+    about = {"operands": [118, 8], "digits": 8, "answered": 127, "expected": 126}
+    vouched(path, "proof", lambda document: document["counterexample"].update(about))
+    assert cn.load(path).proof.verdict == "undecided"
 
 
 def test_what_an_evaluation_finds_wrong_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -784,25 +866,225 @@ def test_a_proof_of_what_is_seen_to_be_wrong_is_an_error(
         cn.train(SHORT)
 
 
-def test_an_interrupted_proof_leaves_a_run_to_be_resumed(
-    proved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def undecided(proved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that is proved, as if nobody had found the proof yet."""
+    path = tmp_path_factory.mktemp("proofs") / "undecided"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "prove", lambda *_, **__: cn.Undecided(("nothing",), 0.0))
+        cn.train("certified", hidden=8, out=path)
+    assert not (path / "certificate.json").exists()
+    return path
+
+
+def test_wherever_a_proof_is_cut_off_nothing_is_lost(
+    proved: Path, undecided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At every single call by which it changes the disk: the old verdict stands, or the new."""
+
+    class Cut(BaseException):
+        """As if the process were killed: nothing that it does afterwards counts."""
+
+    names = ("replace", "rename", "mkdir", "rmdir", "unlink", "open")
+    originals = {name: getattr(Path, name) for name in names}
+    calls, cut = 0, 0
+
+    def counted(name: str) -> Callable[..., Any]:
+        def call(self: Path, *arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            if str(path) in str(self) and (name != "open" or "wb" in arguments):
+                calls += 1
+                if calls >= cut:
+                    raise Cut
+            return originals[name](self, *arguments, **options)
+
+        return call
+
+    before, states = cn.load(undecided), []
+    for cut in range(1, 100):
+        path, calls = tmp_path / str(cut), 0
+        shutil.copytree(undecided, path)
+        run = replace(before, path=path)
+        with monkeypatch.context() as patch:
+            for name in names:
+                patch.setattr(Path, name, counted(name))
+            try:
+                runs.prove(run, budget=0)
+            except Cut:
+                pass
+            else:
+                break  # it took fewer calls
+        states.append(cn.load(path).proof.verdict)
+        # and whatever is done next, the folder is whole again
+        assert isinstance(runs.prove(cn.load(path), budget=0).proof, cn.Proved)
+        whole = {file.name: file.read_bytes() for file in path.iterdir()}
+        assert whole.keys() == {file.name for file in proved.iterdir()}
+        assert whole["certificate.json"] == (proved / "certificate.json").read_bytes()
+        shutil.rmtree(path)
+    assert states == sorted(states, reverse=True)  # undecided, up to some moment, then proved
+    assert {"undecided", "proved"} == set(states)
+    assert len(states) > 12
+
+
+def test_a_full_disk_does_not_cost_a_proof(proved: Path, tmp_path: Path) -> None:
+    def no_more_than(bytes_: int) -> Callable[[], None]:
+        def limit() -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
+
+        return limit
+
     path = tmp_path / "run"
     shutil.copytree(proved, path)
-    run, write = cn.load(path), runs._write_result
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    arguments = command("prove", path, "--budget", 0)
+    for room in (200, 2000):
+        full = subprocess.run(
+            arguments, check=False, capture_output=True, text=True, preexec_fn=no_more_than(room)
+        )
+        assert full.returncode == 2
+        assert full.stderr.startswith(f"carrynet: cannot write {path}")
+        assert full.stderr.count("\n") == 1
+        assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    assert isinstance(cn.load(path).proof, cn.Proved)
 
-    def full(folder: Path, name: str, document: object) -> str:
-        if name == "proof":
-            raise RunError("cannot write proof.json: No space left on device")
-        return write(folder, name, document)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(runs, "_write_result", full)
-    with pytest.raises(RunError, match="No space left"):
-        runs.prove(run, budget=0)
-    monkeypatch.undo()
-    with pytest.raises(RunError, match="unfinished: go on with"):
-        cn.load(path)
-    assert isinstance(cn.resume(path).proof, cn.Proved)
+def test_a_folder_is_written_by_one_at_a_time(proved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+    with files.Lock(path):
+        other = threading.Thread(target=lambda: said.append(refused(path)))
+        said: list[str] = []
+        other.start()
+        other.join()
+        assert "another thread of this process" in said[0]
+        for arguments in (
+            ("prove", path),
+            ("report", path),
+            ("train", "--out", path, "--force", "--set", "learn.steps=10"),
+        ):
+            done = subprocess.run(
+                command(*arguments), check=False, capture_output=True, text=True, cwd=tmp_path
+            )
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr == (
+                f"carrynet: {path} is being written by process {os.getpid()}: try again when that "
+                "is done\n"
+            )
+    assert isinstance(cn.load(path).proof, cn.Proved)
+    assert not (path / ".lock").exists()
+
+
+def refused(path: Path) -> str:
+    try:
+        with files.Lock(path):
+            return "taken"
+    except RunError as error:
+        return str(error)
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom carrynet import files\n"
+        "files.Lock(Path(sys.argv[1])).__enter__()\nprint('held', flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=-1) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert f"written by process {process.pid}" in refused(tmp_path)
+        process.kill()
+    assert (tmp_path / ".lock").exists()
+    assert refused(tmp_path) == "taken"
+
+
+def test_many_at_once_do_each_other_no_harm(proved: Path, tmp_path: Path) -> None:
+    """Six proofs of one run, then four trainings that would all replace it."""
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+
+    def at_once(*commands: list[str]) -> list[int]:
+        pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": -1, "text": True}
+        processes = [subprocess.Popen(each, cwd=tmp_path, **pipes) for each in commands]
+        for process in processes:
+            lines = process.communicate()[1].splitlines()
+            if process.returncode == 2:
+                assert len(lines) == 1
+                assert "is being written by" in lines[0]
+        return [process.returncode for process in processes]
+
+    codes = at_once(*[command("prove", path, "--budget", 0)] * 6)
+    assert set(codes) <= {0, 2}
+    assert 0 in codes
+    assert {file.name for file in path.iterdir()} == {
+        *(file.name for file in proved.iterdir()),
+        "report.html",
+    }
+    quick = ("--recipe", "tutorial", "--set", "steps=300", "--digits", 3, "--force", "--out", path)
+    codes = at_once(*[command("train", *quick, "--seed", seed) for seed in range(4)])
+    assert 2 in codes or len(codes) == 4
+    run = cn.load(path)  # whose weights are those of its recipe
+    assert training.fit(run.recipe, engine=run.engine).digest() == run.network.digest()
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_replacement_that_was_killed_half_way_brings_the_old_run_back(
+    made: Path, tmp_path: Path
+) -> None:
+    for number, ask in enumerate((cn.load, runs.newest, runs.create)):
+        root = tmp_path / str(number)
+        shutil.copytree(made, root / ".run.0123abcd.old")
+        (root / ".run.0123abcd.new").mkdir()
+        if ask is runs.newest:
+            assert runs.newest(root) == root / "run"
+        elif ask is runs.create:
+            with pytest.raises(InputError, match="exists"):
+                runs.create(root / "run", SHORT)
+        else:
+            cn.load(root / "run")
+        assert cn.load(root / "run").recipe == SHORT
+        # where the new run has appeared, the old one was to go
+        shutil.copytree(made, root / ".run.0123abcd.old")
+        runs.create(root / "run", SHORT.with_settings({"seed": 7}), force=True)
+        assert [path.name for path in root.iterdir()] == ["run"]
+
+
+def test_force_leaves_figures_of_ones_own(made: Path, tmp_path: Path) -> None:
+    assert set(runs.FIGURES) == set(plots.FIGURES)
+    path = tmp_path / "run"
+    shutil.copytree(made, path)
+    (path / "plots").mkdir()
+    (path / "plots" / "weights.svg").write_text("carrynet's")
+    (path / "plots" / "mine.svg").write_text("mine")
+    with pytest.raises(InputError, match=r"holds plots/mine\.svg, which is not carrynet's"):
+        cn.train(SHORT, out=path, force=True)
+    (path / "plots" / "mine.svg").unlink()
+    assert cn.train(SHORT, out=path, force=True, seed=7).recipe.seed == 7
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "recipe.toml", "model.safetensors", "metrics.jsonl", "proof.json"]
+)
+def test_only_regular_files_are_read(made: Path, tmp_path: Path, name: str) -> None:
+    """Pipes are not waited for, devices not read; a link to a file is as good as the file."""
+    path = tmp_path / "runs" / "run"
+    shutil.copytree(made, path)
+    moved = (path / name).rename(tmp_path / name)
+    (path / name).symlink_to(moved)
+    cn.load(path)
+    makers: list[Callable[[Path], object]] = [
+        os.mkfifo,
+        lambda file: file.symlink_to("/dev/zero"),
+        lambda file: file.mkdir(),
+    ]
+    for make in makers:
+        (path / name).unlink()  # the link, the pipe, the link
+        make(path / name)
+        with pytest.raises(RunError, match=rf"cannot read .*{name}: (not a regular|Is a dir)"):
+            cn.load(path)
+        if name in ("config.json", "recipe.toml"):
+            with pytest.raises(RunError, match="no run under"):
+                runs.newest(path.parent)
+    (path / name).rmdir()
 
 
 def test_a_hardened_run_knows_its_origin(tmp_path: Path) -> None:

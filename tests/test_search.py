@@ -52,6 +52,8 @@ def test_certified_networks_are_proved(hidden: int, seed: int) -> None:
     found = quick(network)
     assert isinstance(found, Proved)
     assert found.slack > rounding(network, np.ones(hidden))[0]
+    assert found.checked
+    assert found.margin is not None
     assert found.margin > 0
     assert check.check(model(network), found.certificate).regions == found.regions
     assert stands_long_words(network)

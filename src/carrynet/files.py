@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from carrynet.errors import CarrynetError, RunError, shorten
+from carrynet.errors import CarrynetError, RunError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,10 @@ def guard(place: object, action: Callable[..., Any], *arguments: Any, **options:
 
 def write(path: Path, content: str | bytes) -> None:
     """Write a whole file or leave what was there."""
-    data = content.encode() if isinstance(content, str) else content
+    # names of files may have bytes that are no text; their stand-ins cannot be written
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
+    if path.is_dir():
+        raise RunError(f"cannot write {printable(path)}: it is a folder, a file is needed")
     # two threads, or processes of two machines, may have the same number
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.{os.getpid()}")
 
@@ -148,13 +151,13 @@ class Lock:
     """The right to write into a folder; one process, and one thread of it, has it at a time.
 
     It is the system's lock of a file in the folder, which ends with the process that holds it,
-    however that ends.  The thread that holds it may take it again.  It goes with the folder
-    when that is renamed.  Raises `RunError` where somebody else has it.
+    however that ends.  The thread that holds it may take it again.  Raises `RunError` where
+    somebody else has it.
     """
 
     NAME: ClassVar[str] = ".lock"
     _held: ClassVar[dict[tuple[int, int], "_Held"]] = {}  # by the identity of the file
-    _guard: ClassVar[threading.Lock] = threading.Lock()
+    _guard: ClassVar[threading.RLock] = threading.RLock()
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -167,8 +170,41 @@ class Lock:
                     return self
             raise self._taken("other processes")
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        with self._guard:
+            assert self._key is not None
+            held = self._held[self._key]
+            held.times -= 1
+            if not held.times:
+                del self._held[self._key]
+                try:
+                    with suppress(OSError):
+                        (self._folder / self.NAME).unlink()
+                finally:
+                    os.close(held.handle)  # which unlocks
+
+    @property
+    def outermost(self) -> bool:
+        """Whether its thread has taken it only once."""
+        return self._key is not None and self._held[self._key].times == 1
+
+    def rename(self, place: Path) -> None:
+        """Rename the folder, and go along.  Raises `OSError`."""
+        with self._guard:
+            if os.name == "nt":  # there no folder moves that holds an open file
+                self.__exit__()
+                self._folder = self._folder.rename(place)
+                self.__enter__()
+            else:
+                self._folder = self._folder.rename(place)
+
     def _take(self) -> bool:
-        """Take the lock; False where the folder has meanwhile become another one."""
+        """Take the lock; False where the file has meanwhile gone, with a lock that has ended."""
         path = self._folder / self.NAME
         handle = guard(self._folder, os.open, path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -182,7 +218,10 @@ class Lock:
                 if not _lock_file(handle):
                     number = os.read(handle, 20).decode("ascii", "replace").strip()
                     raise self._taken(f"process {number}" if number else "another process")
-                if _identity(guard(self._folder, path.stat)) != key:
+                try:
+                    if _identity(path.stat()) != key:
+                        return False
+                except OSError:
                     return False
                 with suppress(OSError):  # it is told to who comes next; the lock holds without
                     os.ftruncate(handle, 0)
@@ -197,20 +236,6 @@ class Lock:
 
     def _taken(self, who: str) -> RunError:
         return RunError(f"{self._folder} is being written by {who}: try again when that is done")
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with self._guard:
-            assert self._key is not None
-            held = self._held[self._key]
-            held.times -= 1
-            if not held.times:
-                del self._held[self._key]
-                os.close(held.handle)  # which unlocks
 
 
 @dataclass
@@ -232,8 +257,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 def is_free(folder: Path) -> bool:
     """Whether no process, this one neither, is writing into a folder."""
     try:
-        with Lock(folder):
-            return True
+        with Lock(folder) as lock:
+            return lock.outermost
     except RunError:
         return False
 
@@ -423,7 +448,7 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     except FileNotFoundError:
         raise RunError(f"{path.parent} is damaged: it has no {path.name}") from None
     except OSError as error:
-        raise RunError(f"cannot read {shorten(str(path), 200)}: {error.strerror}") from None
+        raise RunError(f"cannot read {printable(path)}: {error.strerror}") from None
 
 
 def read_tensors(path: Path) -> "tuple[dict[str, Array], dict[str, Any]]":

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,6 +96,27 @@ class Mapping:
     def weights(self) -> Iterator[tuple[str, str]]:
         """The weights that are said: name and expression."""
         return ((key, getattr(self, key)) for key in Weights._fields if getattr(self, key))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a network that was trained elsewhere came from, and how it was read."""
+
+    file: str  #: its name
+    sha256: str
+    mapping: str
+    left_out: tuple[str, ...]  #: tensors
+    assumed: tuple[str, ...]  #: what the file does not say
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Source":
+        """The inverse of `to_json`.  Raises `ValueError`, `KeyError` or `TypeError`."""
+        lists = {key: tuple(document[key]) for key in ("left_out", "assumed")}
+        return cls(**{**document, **lists})
 
 
 def to_network(tensors: Tensors, task: Task, activation: str, mapping: Mapping) -> Network:

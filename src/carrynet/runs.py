@@ -13,11 +13,14 @@
     report.html         the page to look inside, written by the command line
     plots/              figures for papers, where they were asked for
     checkpoint.safetensors   where an unfinished training stands
+    .lock               the process that is writing, while one is
 
 Every file but `metrics.jsonl` is written under another name and then renamed,
 so that whenever the process ends, each is whole or absent.  `metrics.jsonl`
 grows line by line; what it has beyond the checkpoint is dropped on resuming.
-Nothing is ever unpickled.
+Results, with the configuration that vouches for them, are replaced together, so
+that a run that was finished stays so.  A folder that is written to belongs to one
+process.  Nothing is ever unpickled.
 """
 
 import errno
@@ -26,13 +29,16 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +46,7 @@ import numpy as np
 
 from carrynet import __version__, engines, files, recipe as recipes, training
 from carrynet.cells import Array
-from carrynet.errors import CarrynetError, InputError, RunError, shorten
+from carrynet.errors import CarrynetError, InputError, RunError, shorten, unknown
 from carrynet.evaluation import (
     Evaluation,
     Worked,
@@ -49,11 +55,18 @@ from carrynet.evaluation import (
     first_wrong,
     work,
 )
+from carrynet.foreign import Source
 from carrynet.network import Network, Weights
 from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
 from carrynet.proof import search, verdict
-from carrynet.proof.certificate import Certificate, Model, from_json
+from carrynet.proof.certificate import (
+    MOST_BYTES as MOST_CERTIFICATE,
+    Certificate,
+    Model,
+    Rejected,
+    from_json,
+)
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.recipe import Recipe
 from carrynet.tasks import parse
@@ -61,6 +74,8 @@ from carrynet.training import Album, Callback, Diverged, Progress, Snapshot, Sta
 
 RUNS = Path("runs")
 PLOTS = "plots"
+FIGURES = ("learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights")
+"""What the figures in `PLOTS` are called, less the kind of file."""
 CHECKPOINT_SECONDS = 2.0
 FORMAT, FORMAT_VERSION = "carrynet-run", 1
 FILES = frozenset(
@@ -82,17 +97,18 @@ class Run:
     network: Network
     seconds: float  #: of training, resumed parts added up
     evaluation: Evaluation
-    proof: Verdict | None  #: None for a run from before there were proofs
+    proof: Verdict
     metrics: tuple[Mapping[str, Any], ...]  #: the lines of metrics.jsonl
     path: Path | None = None  #: None for a run that was not written to disk
     origin: Network | None = None  #: that the training began with, where it was not random
-    snapshots: tuple[Snapshot, ...] = ()  #: none for a run from before they were kept
+    snapshots: tuple[Snapshot, ...] = ()
+    source: Source | None = None  #: the file of a network that was trained elsewhere
 
     def __repr__(self) -> str:
         tested = self.evaluation.exhaustive
-        proof = f"{self.proof.verdict}; " if self.proof else ""
         return (
-            f"Run({str(self.path or 'in memory')!r}, {self.network!r}, {proof}exhaustive: "
+            f"Run({str(self.path or 'in memory')!r}, {self.network!r}, "
+            f"{verdict.in_words(self.proof)}; exhaustive: "
             f"{tested.right:,} of {tested.pairs:,} right at {tested.digits} digits)"
         )
 
@@ -127,8 +143,9 @@ class Run:
                 "final_error": last and last.error,
             },
             "evaluation": self.evaluation.to_json(),
-            "proof": self.proof and verdict.to_json(self.proof),
+            "proof": verdict.to_json(self.proof),
             "last_problem": last and last.to_json(),
+            "source": self.source and self.source.to_json(),
         }
 
     def save(self, path: str | Path, *, force: bool = False) -> "Run":
@@ -136,11 +153,12 @@ class Run:
 
         Raises `InputError` when `path` exists, unless `force` and it is a run.
         """
-        folder = create(path, self.recipe, self.engine, force=force, origin=self.origin)
-        files.write(folder / "metrics.jsonl", files.json_lines(self.metrics))
-        _write_snapshots(folder, self.snapshots)
-        _write_model(folder, self.network, self.seconds)
-        return _finish(folder, self.evaluation, self.proof)
+        options: dict[str, Any] = {"origin": self.origin, "source": self.source}
+        with making(path, self.recipe, self.engine, force=force, **options) as folder:
+            files.write(folder / "metrics.jsonl", files.json_lines(self.metrics))
+            _write_snapshots(folder, self.snapshots)
+            _write_model(folder, self.network, self.seconds)
+            return _finish(folder, self.evaluation, self.proof)
 
 
 def train(
@@ -168,8 +186,8 @@ def train(
     """
     chosen = recipes.get(recipe).with_settings(settings)
     if out is not None:
-        folder = create(out, chosen, engine, force=force, origin=origin)
-        return resume(folder, callbacks=callbacks, progress=progress, budget=budget)
+        with making(out, chosen, engine, force=force, origin=origin) as folder:
+            return resume(folder, callbacks=callbacks, progress=progress, budget=budget)
     engine = engines.get(engine, chosen.hidden, chosen.dtype).name
     lines: list[dict[str, Any]] = []
     state, started = training.start(chosen, origin), time.monotonic()
@@ -244,15 +262,28 @@ def prove(
 
     A verdict that the run has already, and that still holds, is not given up for an undecided
     one.  `suspect` is a word that may be answered wrongly.
+
+    Raises `RunError` where another process is writing into the folder, or has put another run
+    in its place.
     """
     with Bar(progress) as bar:
-        found = judge(run.network, run.evaluation, budget, bar.say, suspect)
-        if isinstance(found, Undecided) and _still_holds(run, bar):
-            return run
-    if run.path is None:
-        return replace(run, proof=found)
-    _set_status(run.path, "trained")  # until all that is written fits together again
-    return _finish(run.path, run.evaluation, found)
+        if run.path is None:
+            return replace(run, proof=_decide(run, budget, bar, suspect))
+        with files.Lock(run.path):
+            if _read_config(run.path).get("weights_sha256") != run.network.digest():
+                raise RunError(f"{run.path} holds another run by now")
+            return _finish(run.path, run.evaluation, _decide(run, budget, bar, suspect))
+
+
+def _decide(run: Run, budget: float, bar: Bar, suspect: Sequence[int] | None) -> Verdict:
+    """A verdict by a new search, or the one that there was, if that decides and still holds."""
+    found = judge(run.network, run.evaluation, budget, bar.say, suspect)
+    if isinstance(found, Undecided) and not isinstance(run.proof, Undecided):
+        try:
+            return search.confirm(run.network, run.proof, bar.say)
+        except Rejected:
+            pass
+    return found
 
 
 def judge(
@@ -273,51 +304,56 @@ def judge(
     return found
 
 
-def _still_holds(run: Run, bar: Bar) -> bool:
-    """Whether the verdict that a run has can be seen to be true once more."""
-    if isinstance(run.proof, Refuted):
-        return not work(run.network, run.proof.operands, run.proof.digits).right
-    return isinstance(run.proof, Proved) and search.accepts(
-        run.network, run.proof.certificate, bar.say
-    )
-
-
 def _examine(recipe: Recipe, network: Network, bar: Bar) -> Evaluation:
     """Test a fresh network up to its recipe's digits, fewer where those are too many."""
     return examine(network, affordable_digits(network.task, recipe.digits), watch=bar.watch)
 
 
-def create(
+@contextmanager
+def making(
     path: str | Path | None,
     recipe: Recipe,
     engine: str = "auto",
     *,
     force: bool = False,
     origin: Network | None = None,
-) -> Path:
+    source: Source | None = None,
+) -> Iterator[Path]:
     """Make a new run folder, which appears whole or not at all, for `resume` to carry out.
 
-    Without a path it gets the next free name under `RUNS`.  With `force` a run that is
-    there is replaced, but not a folder that holds anything else.
+    It belongs to this thread for as long as the context lasts.  Without a path it gets the
+    next free name under `RUNS`.  With `force` a run that is there is replaced, but not a folder
+    that holds anything else.
 
     Raises `InputError` when `path` exists, for an unknown engine, or when the recipe's origin
-    is not given; `RunError` when the folder cannot be written.
+    is not given; `RunError` when the folder cannot be written, or is being written.
     """
     training.start(recipe, origin)
-    chosen = engines.get(engine, recipe.hidden, recipe.dtype).name
+    config = _first_config(recipe, engines.get(engine, recipe.hidden, recipe.dtype).name, source)
+    lock = None
     if path is not None:
         # the name itself, for '.' and the like, but not what a link points to
-        place = Path(os.path.abspath(path))  # noqa: PTH100
+        place, shown = Path(os.path.abspath(path)), Path(path)  # noqa: PTH100
+        _recover(place)
         if os.path.lexists(place):
-            _check_replaceable(Path(path), place, force)
-        if not files.guard(path, _appear, place, recipe, chosen, force, origin):
-            raise _exists(Path(path))
-        return Path(path)
-    while True:
-        place = fresh_path(recipe)
-        if files.guard(place, _appear, place, recipe, chosen, False, origin):
-            return place
-        # another process has just taken the name
+            _check_replaceable(shown, place, force)
+        lock = files.guard(path, _appear, place, recipe, config, force, origin)
+        if lock is None:
+            raise _exists(shown)
+    while lock is None:
+        place = shown = fresh_path(recipe)
+        # None where another process has just taken the name
+        lock = files.guard(place, _appear, place, recipe, config, False, origin)
+    try:
+        yield shown
+    finally:
+        lock.__exit__()
+
+
+def create(path: str | Path | None, recipe: Recipe, engine: str = "auto", **options: Any) -> Path:
+    """Make a new run folder by `making`, and leave it to whoever comes to `resume` it."""
+    with making(path, recipe, engine, **options) as folder:
+        return folder
 
 
 def _exists(path: Path) -> InputError:
@@ -335,55 +371,83 @@ def _check_replaceable(path: Path, place: Path, force: bool) -> None:
         raise InputError(f"{path} is a link: --force replaces folders only")
     if place in (Path.cwd(), *Path.cwd().parents):
         raise InputError(f"{path} is where you are: --force cannot replace it from inside")
-    foreign = sorted(file.name for file in place.iterdir() if not _is_ours(file))
-    if foreign:
-        raise InputError(f"{path} holds {foreign[0]}, which is not carrynet's: move it away first")
+    for file in sorted(place.iterdir()):
+        foreign = _foreign(file)
+        if foreign is not None:
+            shown = files.printable(foreign.relative_to(place))
+            raise InputError(f"{path} holds {shown}, which is not carrynet's: move it away first")
 
 
-def _appear(place: Path, recipe: Recipe, engine: str, force: bool, origin: Network | None) -> bool:
-    """Make the folder in full beside its place and rename it; False where that is taken."""
-    for stale in place.parent.glob(f".{glob.escape(place.name)}.*.new"):
-        process = re.search(r"\.(\d+)\.new$", stale.name)
-        if process and not files.lives(int(process[1])):
-            shutil.rmtree(stale, ignore_errors=True)
-    beside = place.with_name(f".{place.name}.{os.getpid()}.new")
-    replaced = place.with_name(f".{place.name}.{os.getpid()}.old")
-    text = recipe.to_toml()
+def _first_config(recipe: Recipe, engine: str, source: Source | None) -> dict[str, Any]:
+    config = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "carrynet": __version__,
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "engine": engine,
+        "recipe_sha256": files.sha256(recipe.to_toml().encode()),
+        "status": "training",
+    }
+    return config if source is None else {**config, "source": source.to_json()}
+
+
+def _appear(
+    place: Path, recipe: Recipe, config: Mapping[str, Any], force: bool, origin: Network | None
+) -> files.Lock | None:
+    """Make the folder in full beside its place and rename it; None where that is taken.
+
+    Returns the folder's lock, held.
+    """
+    mark = secrets.token_hex(4)
+    beside = place.with_name(f".{place.name}.{mark}.new")
+    replaced = place.with_name(f".{place.name}.{mark}.old")
+    beside.mkdir(parents=True)
+    lock = files.Lock(beside).__enter__()
     try:
-        beside.mkdir(parents=True)
-        files.write(beside / "recipe.toml", text)
+        files.write(beside / "recipe.toml", recipe.to_toml())
         if origin is not None:
             _write_network(beside / "origin.safetensors", origin)
-        files.write_json(
-            beside / "config.json",
-            {
-                "format": FORMAT,
-                "version": FORMAT_VERSION,
-                "carrynet": __version__,
-                "python": sys.version.split()[0],
-                "numpy": np.__version__,
-                "engine": engine,
-                "recipe_sha256": files.sha256(text.encode()),
-                "status": "training",
-            },
-        )
-        try:
-            if force and place.exists():
-                place.rename(replaced)
-            beside.rename(place)  # fails if the place is taken by a folder with anything in it
-        except BaseException:
-            if replaced.exists() and not place.exists():
-                replaced.rename(place)
-            raise
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and place.exists():
-            return False
-        raise
-    finally:
+        files.write_json(beside / "config.json", config)
+        if force and place.exists():
+            with files.Lock(place) as old:
+                try:
+                    old.rename(replaced)
+                    lock.rename(place)
+                except BaseException:
+                    if replaced.exists() and not place.exists():
+                        old.rename(place)
+                    raise
+                shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            lock.rename(place)  # fails where the place is a folder with anything in it
+    except BaseException as error:
+        lock.__exit__()
         shutil.rmtree(beside, ignore_errors=True)
-        if place.exists():
-            shutil.rmtree(replaced, ignore_errors=True)
-    return True
+        taken = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+        if isinstance(error, OSError) and error.errno in taken and place.exists():
+            return None
+        raise
+    return lock
+
+
+def _recover(place: Path) -> None:
+    """Bring back a run whose replacement was cut off half way, and sweep away what is left over.
+
+    Only of processes that are gone: those that live have locked what they work on.
+    """
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
+        found = _HIDDEN.fullmatch(left.name)
+        if found is None or found[1] != place.name or not files.is_free(left):
+            continue
+        if found[2] == "old" and not os.path.lexists(place):
+            files.guard(place, left.rename, place)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+_HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(new|old)", re.DOTALL)
+"""What a folder is called while it is being made, or replaced."""
 
 
 def resume(
@@ -399,9 +463,12 @@ def resume(
     is returned as it is.  Raises `RunError` when the folder is not a run or damaged.
     """
     folder = Path(path)
-    config = _read_config(folder)
-    recipe = _read_recipe(folder, config)
-    with Bar(progress) as bar:
+    if _read_config(folder)["status"] == "complete":
+        return load(folder)
+    with files.Lock(folder), Bar(progress) as bar:
+        files.settle(folder)
+        config = _read_config(folder)
+        recipe = _read_recipe(folder, config)
         if config["status"] == "training":
             state, seconds = _read_checkpoint(folder, recipe)
             state = state or training.start(recipe, _read_origin(folder, recipe))
@@ -424,33 +491,57 @@ def resume(
         if config["status"] == "trained":
             network = _read_model(folder, config)
             evaluation = _examine(recipe, network, bar)
-            _finish(folder, evaluation, judge(network, evaluation, budget, bar.say))
+            return _finish(folder, evaluation, judge(network, evaluation, budget, bar.say))
     return load(folder)
 
 
 def load(path: str | Path) -> Run:
     """Read a finished run from its folder.
 
+    A proof is checked once more, unless that would take long: then it is the one that is
+    recorded, and says so (`Proved.checked`).
+
     Raises `RunError`, naming the file, for a folder that is missing, not a run,
     unfinished, damaged or from a later version.
     """
     folder = Path(path)
+    config = _finished(folder)
+    try:
+        return _read_run(folder, config)
+    except RunError:
+        now = _finished(folder)
+        if now == config:
+            raise
+        return _read_run(folder, now)  # results were replaced while they were read
+
+
+def _finished(folder: Path) -> dict[str, Any]:
     config = _read_config(folder)
-    recipe = _read_recipe(folder, config)
     if config["status"] != "complete":
         raise RunError(f"{folder} is unfinished: {resume_hint(folder)}")
+    return config
+
+
+def _read_run(folder: Path, config: Mapping[str, Any], proof: Verdict | None = None) -> Run:
+    """A run, with a verdict that is known in this process, or the one in its folder."""
+    recipe = _read_recipe(folder, config)
     network = _read_model(folder, config)
+    with files.reading(folder / "evaluation.json"):
+        evaluation = Evaluation.from_json(_read_result(folder, config, "evaluation"))
+    with files.reading(folder / "config.json"):
+        source = Source.from_json(config["source"]) if "source" in config else None
     return Run(
         recipe,
         config["engine"],
         network,
         config["seconds"],
-        Evaluation.from_json(_read_result(folder, config, "evaluation")),
-        _read_proof(folder, config, network),
+        evaluation,
+        proof or _read_proof(folder, config, network),
         tuple(_read_metrics(folder)),
         folder,
         _read_origin(folder, recipe),
         tuple(_read_snapshots(folder, recipe)),
+        source,
     )
 
 
@@ -462,6 +553,9 @@ def newest(
     Raises `RunError` when there is none; `what` says what was looked for.
     """
     starts = []
+    for hidden in Path(root).glob(".*"):
+        if found := _HIDDEN.fullmatch(hidden.name):
+            _recover(Path(root) / found[1])
     for recipe_file in Path(root).glob("*/recipe.toml"):
         if not recipe_file.parent.name.startswith("."):
             starts.append((recipe_file.stat().st_mtime_ns, recipe_file.parent))
@@ -506,9 +600,9 @@ def fresh_path(recipe: Recipe, root: str | Path = RUNS) -> Path:
 
 
 def _metrics(progress: Progress) -> dict[str, Any]:
-    """One line of metrics.jsonl."""
-    keys = ("stage", "step", "problem", "error", "loss", "right")
-    return {key: getattr(progress, key) for key in keys}
+    """One line of metrics.jsonl; a loss that is not finite is null there."""
+    line = {key: getattr(progress, key) for key in _METRICS}
+    return line if isfinite(progress.loss) else {**line, "loss": None}
 
 
 class _Recorder:
@@ -516,9 +610,13 @@ class _Recorder:
 
     def __init__(self, folder: Path, recipe: Recipe, state: State, seconds: float) -> None:
         shown = _shown(recipe, state)
-        kept = [line for line in _read_metrics(folder) if line["problem"] <= shown]
+        begun = (folder / "metrics.jsonl").exists()
+        before = _read_metrics(folder) if begun else []
+        kept = [line for line in before if line["problem"] <= shown]
         files.write(folder / "metrics.jsonl", files.json_lines(kept))
-        taken = [each for each in _read_snapshots(folder, recipe) if each.problem <= shown]
+        begun = (folder / "snapshots.safetensors").exists()
+        album = _read_snapshots(folder, recipe) if begun else []
+        taken = [each for each in album if each.problem <= shown]
         self._album = Album(state, taken)
         self._state = state  # the very first can be saved too, should training go wrong at once
         self._folder, self._before = folder, seconds
@@ -562,16 +660,20 @@ def _shown(recipe: Recipe, state: State) -> int:
 # Writing -----------------------------------------------------------------------------
 
 
-def _is_ours(file: Path) -> bool:
+def _foreign(file: Path) -> Path | None:
+    """A file of a run's folder that carrynet has not made: itself, or one in it; None if all is."""
     if file.name == PLOTS and file.is_dir():
-        return all(figure.suffix in (".png", ".svg") for figure in file.iterdir())
-    return file.name in FILES or _is_leftover(file)
+        made = {f"{name}.{form}" for name in FIGURES for form in ("png", "svg")}
+        return next((each for each in sorted(file.iterdir()) if each.name not in made), None)
+    ours = file.name in FILES or file.name == files.Lock.NAME or _is_leftover(file)
+    if file.name.startswith(files.REPLACING) and file.is_dir():
+        ours = all(each.name[3:] in FILES for each in file.iterdir())
+    return None if ours else file
 
 
 def _is_leftover(file: Path) -> bool:
     """Whether a file is a write of ours that was cut off."""
-    match = re.fullmatch(r"\.(.+)\.\d+", file.name)
-    return match is not None and match[1] in FILES
+    return files.leftover(file.name) in FILES
 
 
 def _write_model(folder: Path, network: Network, seconds: float) -> None:
@@ -589,31 +691,28 @@ def _write_network(path: Path, network: Network) -> None:
     files.write_tensors(path, network.weights._asdict(), facts)
 
 
-def _finish(folder: Path, evaluation: Evaluation, proof: Verdict | None) -> Run:
-    """Write the results and the model card and, after them, that the run is complete."""
-    config = _read_config(folder)
-    hashes = {"evaluation_sha256": _write_result(folder, "evaluation", evaluation.to_json())}
+def _finish(folder: Path, evaluation: Evaluation, proof: Verdict) -> Run:
+    """Write the results, the model card, and that the run is complete: all of it or nothing."""
+    config = {key: value for key, value in _read_config(folder).items() if key not in _RESULTS}
+    documents = {"evaluation": evaluation.to_json(), "proof": verdict.to_json(proof)}
     if isinstance(proof, Proved):
-        document = proof.certificate.to_json()
-        hashes["certificate_sha256"] = _write_result(folder, "certificate", document)
-    else:
-        files.guard(folder, (folder / "certificate.json").unlink, missing_ok=True)
-    if proof is not None:
-        hashes["proof_sha256"] = _write_result(folder, "proof", verdict.to_json(proof))
-    recipe = _read_recipe(folder, config)
-    files.write(folder / "README.md", model_card(recipe, config, evaluation, proof))
+        documents["certificate"] = proof.certificate.to_json()
+    contents = {f"{name}.json": files.json_text(each).encode() for name, each in documents.items()}
+    hashes = {f"{name}_sha256": files.sha256(contents[f"{name}.json"]) for name in documents}
+    config |= {"status": "complete", **hashes}
+    contents["README.md"] = model_card(
+        _read_recipe(folder, config), config, evaluation, proof
+    ).encode()
+    contents["config.json"] = files.json_text(config).encode()  # the last to be moved
+    files.replace_all(folder, contents)
     for file in folder.iterdir():
-        if file.name == "checkpoint.safetensors" or _is_leftover(file):
-            files.guard(file, file.unlink)
-    _set_status(folder, "complete", **hashes)
-    return load(folder)
+        stale = file.name == "checkpoint.safetensors" or _is_leftover(file)
+        if stale or (file.name == "certificate.json" and "certificate" not in documents):
+            files.guard(file, file.unlink, missing_ok=True)
+    return _read_run(folder, config, proof)
 
 
-def _write_result(folder: Path, name: str, document: Mapping[str, Any]) -> str:
-    """Write NAME.json, and return its hash."""
-    text = files.json_text(document)
-    files.write(folder / f"{name}.json", text)
-    return files.sha256(text.encode())
+_RESULTS = ("evaluation_sha256", "proof_sha256", "certificate_sha256")
 
 
 def _set_status(folder: Path, status: str, **more: Any) -> None:
@@ -656,7 +755,7 @@ def _digest(tensors: Mapping[str, Array], facts: Mapping[str, Any]) -> str:
 
 
 def model_card(
-    recipe: Recipe, config: Mapping[str, Any], evaluation: Evaluation, proof: Verdict | None
+    recipe: Recipe, config: Mapping[str, Any], evaluation: Evaluation, proof: Verdict
 ) -> str:
     """The run's README.md, with its results in the form that model hubs read."""
     tested, name = evaluation.exhaustive, f"{recipe.name}-{recipe.task}-h{recipe.hidden}"
@@ -708,11 +807,12 @@ Weights: `model.safetensors`, SHA-256 of the network `{config["weights_sha256"]}
 """
 
 
-def _verdict_card(proof: Verdict | None) -> str:
+def _verdict_card(proof: Verdict) -> str:
     if isinstance(proof, Proved):
+        margin = "" if proof.margin is None else f", smallest margin {proof.margin:.2f}"
         return (
             f"**Proved** right for numbers of any length: {proof.certificate.claim} The proof is "
-            f"`certificate.json` ({proof.regions} regions, smallest margin {proof.margin:.2f}); "
+            f"`certificate.json` ({proof.regions} regions{margin}); "
             "`carrynet check .` checks it."
         )
     if isinstance(proof, Refuted):
@@ -728,46 +828,54 @@ def _verdict_card(proof: Verdict | None) -> str:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
+    _recover(folder)
     try:
-        is_folder, is_run = folder.is_dir(), (folder / "config.json").exists()
+        is_folder = folder.is_dir()
+        path = files.path_of(folder, "config.json")
+        is_run = os.path.lexists(path)
     except OSError as error:
         raise RunError(f"cannot read {shorten(str(folder))}: {error.strerror}") from None
     if not is_folder:
         raise RunError(f"{folder} is not a run: there is no such folder")
     if not is_run:
         raise RunError(f"{folder} is not a run: it has no config.json")
-    path = folder / "config.json"
-    with files.reading(path):
-        config = json.loads(files.read_bytes(path).decode())
+    with files.reading(folder / "config.json"):
+        config = files.from_json(files.read_bytes(path, files.MOST_TEXT))
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise RunError(f"{folder} is not a run: {path.name} is not of format {FORMAT}")
     if config.get("version") != FORMAT_VERSION:
-        raise RunError(
-            f"{folder} has format version {config.get('version')!r}, not {FORMAT_VERSION}"
-        )
-    needed: dict[str, type | tuple[type, ...]] = {
-        "status": str,
-        "engine": str,
-        "carrynet": str,
-        "recipe_sha256": str,
-    }
-    if config.get("status") in ("trained", "complete"):
-        needed.update(seconds=(int, float), weights_sha256=str)
-    if config.get("status") == "complete":
-        needed.update(evaluation_sha256=str)
-        optional = ("proof_sha256", "certificate_sha256")
-        needed.update({key: str for key in optional if key in config})
-    with files.reading(path):
-        for key, kind in needed.items():
-            files.require(isinstance(config.get(key), kind), f"{key} is missing or wrong")
-        known = config["status"] in ("training", "trained", "complete")
-        files.require(known, f"unknown status {config['status']!r}")
+        version = shorten(config.get("version"))
+        raise RunError(f"{folder} has format version {version}, not {FORMAT_VERSION}")
+    with files.reading(folder / "config.json"):
+        known = ("training", "trained", "complete")
+        status = config.get("status")
+        files.require(status in known, f"unknown status {shorten(status)}")
+        optional = set() if status == "training" else {"seconds", "weights_sha256"}
+        needed = _CONFIG.keys() - {"source", *_RESULTS, "seconds", "weights_sha256"} | optional
+        if status == "complete":
+            needed |= {"evaluation_sha256", "proof_sha256"}
+        for key in sorted(needed - config.keys()):
+            raise ValueError(f"{key} is missing")
+        for key, value in config.items():
+            if key not in _CONFIG:
+                raise unknown("key", key, _CONFIG)
+            files.require(isinstance(value, _CONFIG[key]), f"{key} is wrong: {shorten(value)}")
     return config
+
+
+_CONFIG: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("format", "carrynet", "python", "numpy", "engine", "recipe_sha256"), str),
+    **dict.fromkeys(("status", "weights_sha256", *_RESULTS), str),
+    "version": int,
+    "seconds": (int, float),
+    "source": dict,
+}
+"""The keys of config.json, and what they hold."""
 
 
 def _read_recipe(folder: Path, config: Mapping[str, Any]) -> Recipe:
     path = folder / "recipe.toml"
-    data = files.read_bytes(path)
+    data = files.read_bytes(path, files.MOST_TEXT)
     with files.reading(path):
         unchanged = files.sha256(data) == config["recipe_sha256"]
         files.require(unchanged, "it is not the recipe that the run was started with")
@@ -841,8 +949,6 @@ def _read_origin(folder: Path, recipe: Recipe) -> Network | None:
 
 def _read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
     path = folder / "snapshots.safetensors"
-    if not path.exists():
-        return []
     tensors, facts = files.read_tensors(path)
     with files.reading(path):
         digest = facts.pop("digest", None)
@@ -865,34 +971,38 @@ def _groups(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
     return groups
 
 
-def _read_result(folder: Path, config: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _read_result(folder: Path, config: Mapping[str, Any], name: str) -> Any:
     """The document in NAME.json, which must be the one that the run was finished with."""
-    file = folder / f"{name}.json"
-    data = files.read_bytes(file)
-    with files.reading(file):
+    most = MOST_CERTIFICATE if name == "certificate" else files.MOST_TEXT
+    data = files.read_bytes(files.path_of(folder, f"{name}.json"), most)
+    with files.reading(folder / f"{name}.json"):
         ours = files.sha256(data) == config[f"{name}_sha256"]
         files.require(ours, f"it is not the {name} that the run was finished with")
-        return json.loads(data)
+        return files.from_json(data)
 
 
-def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Verdict | None:
-    """The verdict on a network; None where there is none, or a proof without its certificate."""
-    if "proof_sha256" not in config:
-        return None
+def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Verdict:
+    """The verdict on a network, confirmed where that is quickly done."""
     document = _read_result(folder, config, "proof")
+    certificate = None
+    if "certificate_sha256" in config:
+        values = _read_result(folder, config, "certificate")
+        with files.reading(folder / "certificate.json"):
+            certificate = from_json(values)
+            about = certificate.task, certificate.activation, certificate.weights_sha256
+            ours = network.task.text, network.activation, network.digest()
+            files.require(about == ours, "it is about another network")
     with files.reading(folder / "proof.json"):
-        if document["verdict"] != "proved":
-            return verdict.from_json(document, None)
-    if "certificate_sha256" not in config or not (folder / "certificate.json").exists():
-        return None
-    values = _read_result(folder, config, "certificate")
-    with files.reading(folder / "certificate.json"):
-        certificate = from_json(values)
-        about = certificate.task, certificate.activation, certificate.weights_sha256
-        ours = network.task.text, network.activation, network.digest()
-        files.require(about == ours, "it is about another network")
-    with files.reading(folder / "proof.json"):
-        return verdict.from_json(document, certificate)
+        recorded = verdict.from_json(document, certificate)
+    if isinstance(recorded, Undecided) or not search.quickly_confirmed(network, recorded):
+        return recorded
+    try:
+        return search.confirm(network, recorded)
+    except Rejected as error:
+        if isinstance(recorded, Proved):
+            raise files.damaged(folder / "certificate.json", error) from None
+        # a wrong digit within rounding of zero may be right on another machine
+        return Undecided((f"{error}",), recorded.seconds)
 
 
 def read_model(folder: Path) -> Model:
@@ -904,12 +1014,12 @@ def read_model(folder: Path) -> Model:
 
 
 def read_network(path: Path) -> Network:
-    """A network from a `model.safetensors`, or from the run in a folder.
+    """A network from a `model.safetensors`, or from the finished run in a folder.
 
-    Raises `RunError` for any other file.
+    Of a run, no more is read than its network takes.  Raises `RunError` for any other file.
     """
-    if path.is_dir():
-        return load(path).network
+    if not path.is_file():
+        return _read_model(path, _finished(path))
     tensors, facts = files.read_tensors(path)
     with files.reading(path):
         return Network(parse(facts["task"]), facts["activation"], Weights(**tensors))
@@ -920,26 +1030,40 @@ def read_certificate(folder: Path) -> Certificate:
 
     Raises `RunError` where there is none, or something else.
     """
-    path = folder / "certificate.json"
-    if not path.exists():
+    _recover(folder)
+    path = files.path_of(folder, "certificate.json")
+    if not os.path.lexists(path):
+        exists = folder.is_dir()
         what = (
             "it has no certificate.json: only a proved run has"
-            if folder.is_dir()
-            else ("there is no such folder")
+            if exists
+            else "there is no such folder"
         )
         raise RunError(f"{folder} cannot be checked: {what}")
-    data = files.read_bytes(path)
-    with files.reading(path):
-        return from_json(json.loads(data))
+    data = files.read_bytes(path, MOST_CERTIFICATE)
+    with files.reading(folder / "certificate.json"):
+        return from_json(files.from_json(data))
 
 
 def _read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl; a last one that is cut off is left out."""
     path = folder / "metrics.jsonl"
-    if not path.exists():
-        return []
+    text = files.read_bytes(path).decode("utf-8", "replace")
     with files.reading(path):
-        lines = [json.loads(text) for text in files.read_bytes(path).decode().split("\n")[:-1]]
-        for line in lines:
-            files.require(type(line["problem"]) is int, "a line has no problem")
+        lines = [files.from_json(line) for line in text.split("\n")[:-1]]
+        for number, line in enumerate(lines, 1):
+            for key, kind in _METRICS.items():
+                good = isinstance(line, dict) and type(line.get(key)) in kind
+                files.require(good, f"line {number}: {key} is missing or wrong")
         return lines
+
+
+_METRICS: dict[str, tuple[type, ...]] = {
+    "stage": (str,),
+    "step": (int,),
+    "problem": (int,),
+    "error": (int, float),
+    "loss": (int, float, type(None)),
+    "right": (int, float),
+}
+"""The keys of a line of metrics.jsonl, and what they hold."""

@@ -49,6 +49,8 @@ from carrynet.errors import CarrynetError, InputError, shorten
 
 FORMAT, VERSION = "carrynet-certificate", 1
 MOST_BITS = 64
+MOST_BYTES = 64 * 2**20
+"""The largest certificate, as JSON, that is read."""
 Matrix = Sequence[Sequence[float]]
 
 
@@ -148,6 +150,11 @@ class _Claim:
         raise NotImplementedError
 
     @property
+    def count(self) -> int:
+        """How many regions there are."""
+        raise NotImplementedError
+
+    @property
     def claim(self) -> str:
         """The theorem in words."""
         return (
@@ -181,6 +188,11 @@ class TreeCertificate(_Claim):
         """The slack."""
         return self.slack
 
+    @property
+    def count(self) -> int:
+        """How many regions there are."""
+        return len(self.radii)
+
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> "TreeCertificate":
         _require(_number(values["slack"]), "slack must be a number")
@@ -213,6 +225,11 @@ class BoxCertificate(_Claim):
     def tolerance(self) -> float:
         """The slack, as a number."""
         return self.slack / 2**self.bits
+
+    @property
+    def count(self) -> int:
+        """How many regions there are."""
+        return len(self.regions)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON; see the module."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,9 +24,12 @@ from carrynet.evaluation import work
 from carrynet.network import Network
 from carrynet.proof import boxes, refute, tree
 from carrynet.proof.boxes import Boxes, Plan
-from carrynet.proof.certificate import Certificate, Model, Rejected
+from carrynet.proof.certificate import Certificate, Model, Rejected, require
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.tasks import from_digits
+
+if TYPE_CHECKING:
+    from carrynet.proof.check import Checked
 
 BUDGET = 10.0
 """Seconds that a search may take, by default, beyond what it always does.
@@ -177,23 +181,55 @@ def rounding(network: Network, reach: Array) -> tuple[float, float]:
     return 1.000001 * float(step.max()), 1.000001 * float(readout.max())
 
 
-def accepts(network: Network, certificate: Certificate, tell: Watch = lambda step: None) -> bool:
-    """Whether the checker accepts a certificate for a network."""
-    tried: list[str] = []
-    return _checked(network, certificate.method, certificate, tried, tell) is not None
+def confirm(
+    network: Network, verdict: Proved | Refuted, tell: Watch = lambda step: None
+) -> Proved | Refuted:
+    """A verdict that is recorded, once more seen to be true: a proof by the checker.
+
+    Raises `Rejected` where it does not hold for this network.
+    """
+    if isinstance(verdict, Refuted):
+        worked = work(network, verdict.operands, verdict.digits)
+        require(not worked.right, "the counterexample that is recorded is answered rightly here")
+        return verdict
+    result = _check(network, verdict.certificate, tell)
+    figures = (result.regions, result.slack, result.margin)
+    return Proved(verdict.method, *figures, verdict.seconds, verdict.certificate)
+
+
+def quickly_confirmed(network: Network, verdict: Proved | Refuted) -> bool:
+    """Whether `confirm` takes a second at most: for boxes that are not too many, and short words.
+
+    Trees take about as long as their search did.
+    """
+    if isinstance(verdict, Refuted):
+        return verdict.digits <= _SHORT
+    if verdict.method != "boxes":
+        return False
+    edges = verdict.regions * len(network.task.machine.symbols)
+    return (edges + verdict.regions * network.hidden) * network.hidden <= _QUICK
+
+
+_SHORT = 20_000  # symbols
+_QUICK = 200_000  # multiplications of balls, each of some 5 microseconds
+
+
+def _check(network: Network, certificate: Certificate, tell: Watch) -> "Checked":
+    """What the checker says.  Raises `Rejected`."""
+    from carrynet.proof import check
+
+    def watch(done: int, regions: int) -> None:
+        tell(f"checking, {done} of {regions} regions")
+
+    return check.check(model(network), certificate, watch)
 
 
 def _checked(
     network: Network, method: str, certificate: Certificate, tried: list[str], tell: Watch
 ) -> Proved | None:
     """A proof, if the checker accepts the certificate."""
-    from carrynet.proof import check
-
-    def watch(done: int, regions: int) -> None:
-        tell(f"checking, {done} of {regions} regions")
-
     try:
-        result = check.check(model(network), certificate, watch)
+        result = _check(network, certificate, tell)
     except Rejected as error:
         tried.append(f"{method}: {error}")
         return None

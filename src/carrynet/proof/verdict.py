@@ -1,6 +1,7 @@
 """Verdicts: what is known of a network for numbers of any length.
 
-Exactly one of three.  `Proved` exists only with a certificate that `check` has accepted.
+Exactly one of three.  `Proved` exists only with a certificate that `check` has accepted: in
+this process, or, where `checked` is false, in the one that wrote the run that it was read from.
 """
 
 from collections.abc import Mapping
@@ -17,9 +18,10 @@ class Proved:
     method: str  #: by which the certificate was found
     regions: int
     slack: float  #: an error of up to this in every hidden unit at every step does no harm
-    margin: float  #: every logit of every word is at least this far on the right side
+    margin: float | None  #: every logit of every word is at least this far on the right side
     seconds: float
     certificate: Certificate = field(repr=False, compare=False)
+    checked: bool = True  #: in this process; else it is as recorded, and its margin not known
 
     verdict: ClassVar[str] = "proved"
 
@@ -52,6 +54,12 @@ class Undecided:
 Verdict = Proved | Refuted | Undecided
 
 
+def in_words(verdict: Verdict) -> str:
+    """The verdict, and whether it is believed on the word of a file."""
+    recorded = isinstance(verdict, Proved) and not verdict.checked
+    return f"{verdict.verdict}, as recorded" if recorded else verdict.verdict
+
+
 def to_json(verdict: Verdict) -> dict[str, Any]:
     """A verdict as plain values: the same keys for all three, null where they do not apply."""
     counterexample = None
@@ -68,22 +76,24 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "counterexample": counterexample,
         "tried": list(verdict.tried) if isinstance(verdict, Undecided) else None,
         "seconds": verdict.seconds,
-        "checked": proved is not None,
+        "checked": proved is not None and proved.checked,
     }
 
 
 def from_json(document: Mapping[str, Any], certificate: Certificate | None) -> Verdict:
-    """The inverse of `to_json`; a proof needs its certificate.
+    """The inverse of `to_json`.
 
+    Of a proof nothing is believed but its certificate, from which the figures are taken.
     Raises `ValueError`, `KeyError` or `TypeError` for anything else.
     """
     kind, seconds = document["verdict"], document["seconds"]
     if kind == "proved":
-        if certificate is None or not document["checked"]:
+        if certificate is None:
             raise ValueError("a proof without a certificate")
-        names = ("method", "regions", "slack", "margin")
-        values = {name: document[name] for name in names}
-        return Proved(**values, seconds=seconds, certificate=certificate)
+        method, count, slack = certificate.method, certificate.count, certificate.tolerance
+        return Proved(method, count, slack, None, seconds, certificate, checked=False)
+    if certificate is not None:
+        raise ValueError(f"a certificate, but the verdict {kind!r}")
     if kind == "refuted":
         values = dict(document["counterexample"])
         if values.keys() != {f.name for f in fields(Refuted)} - {"seconds"}:

@@ -90,10 +90,11 @@ def model(run: "Run") -> dict[str, Any]:
         "snapshots": _snapshots(run),
         "metrics": _columns(run.metrics),
         "evaluation": run.evaluation.to_json(),
-        "proof": proof and _exact(verdict.to_json(proof)),
+        "proof": _exact(verdict.to_json(proof)),
         "claim": certificate and certificate.claim,
         "regions": certificate and _regions(certificate),
         "certificate": certificate and _compressed(certificate),
+        "source": run.source and run.source.to_json(),
         "recipe": run.recipe.to_toml(),
         "about": {
             "recipe": run.recipe.name,

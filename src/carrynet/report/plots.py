@@ -410,7 +410,8 @@ def accuracy_by_length(run: Run, figure: "FigureBase") -> float:
     axes.set_ylabel("problems right")
     if isinstance(run.proof, Proved):
         # it comes from the left and goes on to the right
-        axes.axhline(1, color=GREEN, linewidth=1.4, zorder=0, label="proved for all lengths")
+        label = "proved for all lengths" + ", as recorded" * (not run.proof.checked)
+        axes.axhline(1, color=GREEN, linewidth=1.4, zorder=0, label=label)
         axes.plot(1, 1, ">", color=GREEN, ms=4, clip_on=False, transform=axes.get_yaxis_transform())
     if isinstance(run.proof, Refuted):
         axes.axvline(run.proof.digits, color=VERMILLION, linestyle=":", zorder=0)

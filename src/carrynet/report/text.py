@@ -41,8 +41,7 @@ def summary(run: Run) -> str:
             "",
         ]
     lines.append(evaluation(run.evaluation, run.network.task))
-    if run.proof is not None:
-        lines += ["", proof(run.proof, run.network.task)]
+    lines += ["", proof(run.proof, run.network.task)]
     if run.path is not None:
         lines += ["", f"run         {run.path}"]
         if (run.path / page.NAME).exists():
@@ -104,6 +103,12 @@ def _advice(run: Run) -> str:
 def proof(verdict: Verdict, task: Task) -> str:
     """A verdict: what is known of numbers of any length."""
     if isinstance(verdict, Proved):
+        if not verdict.checked:
+            return (
+                f"proved      as recorded, right for numbers of any length: {verdict.regions} "
+                f"regions, with errors of up to {verdict.slack:.2g}\n"
+                f"            in every unit at every step; '{program()} check' checks it anew"
+            )
         # of trees, the slack is what was asked for; they may hold with more
         more = "" if verdict.method == "boxes" else ", perhaps more,"
         return (
