@@ -55,7 +55,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, trained: cn.Run, forgetful: 
     trained.save(cwd / "runs" / "right")
     wrong = Recipe(name="wrong", hidden=3, dtype="float64")
     evaluation = cn.evaluate(forgetful, 8), cn.by_length(forgetful, (16,))
-    run = Run(wrong, "numpy", forgetful, 0.0, type(trained.evaluation)(*evaluation), None, ())
+    unknown = cn.Undecided(("nobody asked",), 0.0)
+    run = Run(wrong, "numpy", forgetful, 0.0, type(trained.evaluation)(*evaluation), unknown, ())
     run.save(cwd / "runs" / "wrong")
     os.utime(cwd / "runs" / "right" / "recipe.toml", (1, 1))
     return cwd
@@ -406,17 +407,99 @@ def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
     )
 
 
-def test_a_reader_that_goes_away_is_no_error(place: Path) -> None:
-    big = "7" * 6000
-    done = subprocess.run(
-        f"{sys.executable} -m carrynet explain runs/right {big} 1 | head -1",
-        cwd=place,
-        shell=True,
+def shell(line: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A line for bash, in which `carrynet` is the command line."""
+    # unbuffered, Python takes a write that was cut off for a whole one
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["bash", "-c", f'carrynet() {{ "{sys.executable}" -m carrynet "$@"; }}\n{line}'],
+        cwd=cwd,
+        env={**buffered, **environment},
         check=False,
         capture_output=True,
         text=True,
     )
-    assert done.stderr == ""
+
+
+CLOSED = "carrynet: standard output is closed: send it to a file, or to /dev/null\n"
+
+
+def test_1_means_wrong_and_nothing_else(place: Path) -> None:
+    """Whatever becomes of the streams."""
+    big = "7" * 6000
+    gone = shell(f"carrynet explain runs/right {big} 1 | head -1; exit ${{PIPESTATUS[0]}}", place)
+    assert (gone.returncode, gone.stderr) == (2, "")
+    gone = shell("carrynet add 1 2 --run runs/right | true; exit ${PIPESTATUS[0]}", place)
+    assert gone.returncode in (0, 2)  # it may be faster than its reader
+    assert gone.stderr == ""
+    for command in ("--help", "evaluate runs/wrong"):
+        closed = shell(f"carrynet {command} >&-", place)
+        assert (closed.returncode, closed.stdout, closed.stderr) == (2, "", CLOSED)
+    closed = shell("carrynet evaluate runs/wrong >&- 2>&- <&-", place)
+    assert (closed.returncode, closed.stdout, closed.stderr) == (2, "", "")
+    for command, code in (("evaluate runs/right", 0), ("evaluate runs/wrong", 1), ("nonesuch", 2)):
+        open_ = carrynet(*command.split(), "--digits", 2, cwd=place)
+        closed = shell(f"carrynet {command} --digits 2 2>&-", place)
+        assert (closed.returncode, closed.stdout) == (code, open_.stdout)
+
+
+def test_an_error_of_carrynets_own_is_70(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("of nobody's\nmaking")
+
+    monkeypatch.setattr("carrynet.evaluation.work", fails)
+    done = carrynet("add", 1, 2, cwd=place)
+    assert (done.returncode, done.stdout) == (70, "")
+    assert done.stderr.count("\n") == 1
+    assert "an error of carrynet's own at cli.py:" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+    monkeypatch.setenv("CARRYNET_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        carrynet("add", 1, 2, cwd=place)
+
+
+def test_control_c_that_comes_out_as_something_else(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("a library could not be imported") from error
+
+    monkeypatch.setattr("carrynet.evaluation.work", fails)
+    done = carrynet("add", 1, 2, cwd=place)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_control_c_while_python_still_imports(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = shell("carrynet --help", tmp_path, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_folder_is_no_place_for_a_file(place: Path) -> None:
+    for out in (".", "..", "runs", "/"):
+        done = carrynet("report", "runs/right", "--out", out, cwd=place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"carrynet: cannot write {out}: it is a folder, a file is needed\n"
+
+
+def test_names_that_are_no_text(place: Path, tmp_path: Path) -> None:
+    """A byte that is not UTF-8 in the name of a run; letters that the locale has not."""
+    no_text = os.fsdecode(b"\xff run")
+    shutil.copytree(place / "runs" / "right", tmp_path / no_text)
+    for command in ("report", "evaluate", "add", "explain", "check", "automaton"):
+        run = ("--run", no_text, 1, 2) if command in ("add", "explain") else (no_text,)
+        done = carrynet(command, *run, cwd=tmp_path)
+        assert done.returncode == (2 if command == "check" else 0), done.stderr
+        assert done.stderr.count("\n") == (command == "check")
+    shutil.copytree(place / "runs" / "right", tmp_path / "进位")
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = shell("carrynet report 进位 && carrynet check 进位", tmp_path, **ascii_only)
+    assert done.returncode == 2
+    assert "cannot be checked: it has no certificate.json" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 # Proofs ------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The command line.  Results go to standard output, progress to standard error.
 
-Exit codes: 0 right or proved, 1 wrong or refuted, 2 bad usage or input, 3 undecided (of
-`prove` only), 130 interrupted.
+Exit codes: 0 right or proved, 1 wrong or refuted (or not valid, of `check`), 2 bad usage or
+input, or an output that cannot be written, 3 undecided (of `prove` only), 70 an error of
+carrynet's own, 130 interrupted.
 """
 
 import io
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+CRASHED = 70  # as sysexits.h has it: an internal error
 
 
 def _whole_number(text: str) -> int:
@@ -139,11 +141,12 @@ def train(
 
     from carrynet import runs
 
-    folder = resume
-    if folder is None:
-        begin = None if origin is None else runs.read_network(origin)
-        folder = runs.create(out, chosen, engine or "auto", force=force, origin=begin)
-    _carry_out(folder, budget, as_json)
+    if resume is not None:
+        _carry_out(resume, budget, as_json)
+        return
+    begin = None if origin is None else runs.read_network(origin)
+    with runs.making(out, chosen, engine or "auto", force=force, origin=begin) as folder:
+        _carry_out(folder, budget, as_json)
 
 
 def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
@@ -164,12 +167,14 @@ def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
     _exit(run.right)
 
 
-def _write_page(run: "Run") -> None:
+def _write_page(run: "Run") -> Path:
     """Let the page in a run's folder show the run as it is now."""
+    from carrynet import files
     from carrynet.report import page
 
     assert run.path is not None
-    page.write(run, run.path / page.NAME)
+    with files.Lock(run.path):
+        return page.write(run, run.path / page.NAME)
 
 
 @cli.command()
@@ -200,8 +205,8 @@ def harden(
     recipe = training.hardening(old.recipe, old.network).with_settings(
         recipes.parse_settings(settings)
     )
-    folder = runs.create(out, recipe, engine, force=force, origin=old.network)
-    _carry_out(folder, budget, as_json)
+    with runs.making(out, recipe, engine, force=force, origin=old.network) as folder:
+        _carry_out(folder, budget, as_json)
 
 
 @cli.command("import")
@@ -253,8 +258,8 @@ def import_(
     if left := foreign.unused(tensors, mapping):
         click.echo(f"not used    {shorten(', '.join(left), 400)}", err=True)
     recipe = runs.importing(network, digits)
-    folder = runs.create(out, recipe, force=force, origin=network)
-    _carry_out(folder, budget, as_json)
+    with runs.making(out, recipe, force=force, origin=network) as folder:
+        _carry_out(folder, budget, as_json)
 
 
 @cli.command()
@@ -283,7 +288,6 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
     proved = runs.prove(loaded, budget=budget)
     _write_page(proved)
     network, found, bounded = proved.network, proved.proof, None
-    assert found is not None
     code = {"proved": 0, "refuted": 1, "undecided": 3}[found.verdict]
     if digits is not None and code == 3:
         with Bar() as bar:
@@ -292,7 +296,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
         if bounded.wrong is not None:
             word = network.task.encode(bounded.wrong, digits)
             proved = runs.prove(proved, budget=0, suspect=word)
-            found = proved.proof or found
+            found = proved.proof
             _write_page(proved)
     if as_json:
         document = {"run": str(proved.path), "proof": verdict.to_json(found)}
@@ -340,7 +344,7 @@ def check(run: Path | None, as_json: bool) -> None:
 @click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
 def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
     """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
-    from carrynet import runs
+    from carrynet import files, runs
     from carrynet.report import page
 
     loaded = _load(run)
@@ -348,9 +352,10 @@ def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
     if plots:
         from carrynet.report import plots as figures
 
-        for file in figures.write(loaded, loaded.path / runs.PLOTS):
-            _print(str(file))
-    written = page.write(loaded, out or loaded.path / page.NAME)
+        with files.Lock(loaded.path):
+            for file in figures.write(loaded, loaded.path / runs.PLOTS):
+                _print(str(file))
+    written = page.write(loaded, out) if out else _write_page(loaded)
     _print(str(written))
     _show(written, show)
 
@@ -405,7 +410,7 @@ def _solves(command: str, family: str, operands: int, about: str) -> None:
         if run is None:
             what = f"run of {command} with {len(operands)} operand{'s' * (len(operands) > 1)}"
             run = runs.newest(fits=fits, what=what)
-        network = runs.load(run).network
+        network = runs.read_network(run)
         if network.task.family != family:
             raise InputError(f"{run} has learned {network.task.text}, not {family}")
         worked = work(network, operands, digits)
@@ -691,34 +696,103 @@ def main() -> None:
     """Run the command line; every foreseen error is one line on standard error."""
     # Operands and answers may be longer than the 4,300 digits that Python converts by default.
     sys.set_int_max_str_digits(0)
+    _open_streams()
+    code = _run_command()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        code = _failed(_unwritten(error))
+    if isinstance(sys.stdout, io.TextIOWrapper) and code == 2:
+        # what cannot be written is not tried again when Python ends
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Make sure that there are standard streams, and that they take every character.
+
+    A stream that is closed when the process begins is None, and the next file that is opened
+    gets its number, so that what is meant for the stream would go there.
+    """
+    closed = sys.stdout is None
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):  # bars and signs that a console cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if closed:
+        sys.exit(_failed("standard output is closed: send it to a file, or to /dev/null"))
+
+
+def _run_command() -> int:
+    """Run the command that was given: its exit code."""
+    stdout = sys.stdout
     try:
-        code = cli.main(standalone_mode=False) or 0
-        sys.stdout.flush()
-        sys.exit(code)
+        try:
+            code = cli.main(standalone_mode=False) or 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        # where its reader has gone, Click puts another stream in its place and says no more
+        return code if sys.stdout is stdout else 2
     except CarrynetError as error:
-        _fail(str(error))
+        return _failed(str(error))
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help(), err=True)
-        sys.exit(2)
+        return 2
     except click.ClickException as error:
-        _fail(error.format_message())
+        return _failed(error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # our reader has gone, as in 'carrynet explain ... | head'
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return INTERRUPTED
     except MemoryError:
-        _fail("there is not enough memory: try smaller digits, hidden or batch")
-    except OSError as error:  # a disk that is full or a folder that may not be read
-        _fail(f"{shorten(str(error.filename)) if error.filename else 'output'}: {error.strerror}")
+        return _failed("there is not enough memory: try smaller digits, hidden or batch")
+    except OSError as error:  # a disk that is full, a folder that may not be read, no reader
+        return _failed(_unwritten(error))
+    except Exception as error:
+        if _interrupted(error):
+            return INTERRUPTED
+        return _crashed(error)
 
 
-def _fail(message: str) -> None:
-    with suppress(OSError):
-        click.echo(f"carrynet: {' '.join(message.split())}", err=True)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what cannot be written is not tried again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(2)
+def _unwritten(error: OSError) -> str:
+    if isinstance(error, BrokenPipeError):
+        return ""  # our reader has gone, as in 'carrynet explain ... | head'
+    where = shorten(str(error.filename)) if error.filename else "output"
+    return f"{where}: {error.strerror or error}"
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether it was Ctrl-C, which some libraries turn into an error of their own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _failed(message: str) -> int:
+    """The exit code 2, after a line on standard error."""
+    if message:
+        with suppress(OSError):
+            click.echo(f"carrynet: {' '.join(message.split())}", err=True)
+    return 2
+
+
+def _crashed(error: Exception) -> int:
+    """The exit code for an error that nobody foresaw, after a line on standard error."""
+    if os.environ.get("CARRYNET_DEBUG"):
+        raise error
+    place, last = "", error.__traceback__
+    while last is not None:
+        file = Path(last.tb_frame.f_code.co_filename)
+        if "carrynet" in file.parts:
+            place = f" at {file.name}:{last.tb_lineno}"
+        last = last.tb_next
+    _failed(
+        f"an error of carrynet's own{place}, please report it: {type(error).__name__}: "
+        f"{shorten(str(error), 200)} (CARRYNET_DEBUG=1 shows where it came from)"
+    )
+    return CRASHED

@@ -1,7 +1,8 @@
 """The errors that a user can cause, each a single line that says what to do.
 
 The command line prints the line and exits with 2; a library user catches
-`CarrynetError`.  Bugs are not wrapped: they keep their traceback.
+`CarrynetError`.  Bugs are not wrapped: in a library they keep their traceback, and the command
+line exits with 70.
 """
 
 from collections.abc import Iterable
