@@ -37,6 +37,7 @@ from carrynet.errors import InputError, unknown
 from carrynet.evaluation import wilson
 from carrynet.network import Network, read_out, unroll
 from carrynet.problems import Words, tables
+from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.runs import Run
@@ -302,7 +303,8 @@ def error_maps(run: Run, figure: "FigureBase", columns: int = 2) -> float:
     bar = figure.colorbar(
         image, ax=list(panels), location="bottom", shrink=0.8, aspect=30, pad=0.03
     )
-    bar.set_label("wrong digits" if task.family != "compare" else "wrong outputs")
+    outputs = task.machine.outputs
+    bar.set_label("wrong digits" if "".join(outputs) == DIGITS[: len(outputs)] else "wrong outputs")
     bar.set_ticks(range(0, worst + 1, -(-worst // 9)))
     bar.ax.tick_params(length=0)
     side = maps[0][1].shape[1]
@@ -410,7 +412,9 @@ def accuracy_by_length(run: Run, figure: "FigureBase") -> float:
     axes.set_ylabel("problems right")
     if isinstance(run.proof, Proved):
         # it comes from the left and goes on to the right
-        axes.axhline(1, color=GREEN, linewidth=1.4, zorder=0, label="proved for all lengths")
+        checked = verdict.to_json(run.proof)["checked"]
+        label = "proved for all lengths" + ", as recorded" * (not checked)
+        axes.axhline(1, color=GREEN, linewidth=1.4, zorder=0, label=label)
         axes.plot(1, 1, ">", color=GREEN, ms=4, clip_on=False, transform=axes.get_yaxis_transform())
     if isinstance(run.proof, Refuted):
         axes.axvline(run.proof.digits, color=VERMILLION, linestyle=":", zorder=0)
@@ -541,8 +545,9 @@ def hidden_space(run: Run, figure: "FigureBase") -> float:
     """Hidden states along random words in the plane of their two principal components.
 
     Coloured by the state of the task's machine, which the network is not told.  Where there
-    is a proof, the outlines are the projected regions of its certificate: boxes, which no word
-    of any length makes the network leave, or balls, to which it always comes back.
+    is a proof, the outlines are the projected regions of its certificate: boxes, which after its
+    first symbol no word of any length makes the network leave, or balls, to which it always comes
+    back.  The start has a region of its own, most often a point.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.collections import PolyCollection
