@@ -23,6 +23,7 @@ from carrynet.network import LOSSES, Network, Weights, bptt, margins, read_out
 from carrynet.problems import tables
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.report import page, text
+from docs import page as picture
 
 CHROMIUM = os.environ.get("CARRYNET_BROWSER") or shutil.which("chromium")
 OPTIONS = (
@@ -751,6 +752,15 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(show: Open, proved
             .map(e => e.outerHTML.slice(0, 90))"""
     )
     assert unnamed == []
+
+
+def test_the_picture_in_the_readme_says_what_the_page_says(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Where it does not: uv run --group test python docs/page.py."""
+    shown = picture.open_page(browser, tmp_path)
+    assert picture.words_in(picture.TARGET) == picture.words(shown)
+    shown.close()
 
 
 # Training in the page ------------------------------------------------------------------
