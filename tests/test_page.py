@@ -13,7 +13,8 @@ import pytest
 import safetensors.numpy
 
 import carrynet as cn
-from carrynet import runs
+from carrynet import runs, tasks
+from carrynet.mealy import Machine
 from carrynet.network import Network
 from carrynet.proof.certificate import from_json
 from carrynet.report import page
@@ -109,6 +110,45 @@ def test_runs_with_less_to_show(tmp_path: Path, adder: Network) -> None:
     assert model["about"]["command"] is None
     assert model["metrics"]["problem"] == []
     assert model["regions"] is not None
+
+
+FLIP = ((0, 1), (1, 0))
+BITS = Machine(("even", "odd"), ("0", "1"), ("0", "1"), delta=FLIP, output=FLIP)
+
+
+@pytest.mark.parametrize(
+    ("equation", "pieces"),
+    [
+        ("", ["page_parity_0(", 0, ") = ", -1]),
+        ("{{{0:,}}} is {answer!s:>3}", ["{", 0, "}", " is ", -1]),
+        ("{answer} = parity of {}", [-1, " = parity of ", 0]),
+        ("{0} {0}", [0, " ", 0]),
+    ],
+)
+def test_an_equation_is_given_in_pieces(equation: str, pieces: list[str | int]) -> None:
+    """Those of Python's formats that `tasks.register` takes, for a reader that has none."""
+    name = f"page_parity_{len(equation)}"
+    task = tasks.register(name, BITS, equation=equation)
+    run = cn.train("tutorial", task=name, hidden=2, steps=10, digits=4, progress=False)
+    assert page.model(run)["task"]["equation"] == pieces
+    written = "".join(
+        piece if isinstance(piece, str) else {0: "12", -1: "6"}[piece] for piece in pieces
+    )
+    assert re.sub(r" +", " ", task.write((12,), 6)) == written
+
+
+def test_a_run_is_made_again_by_what_knows_its_task(trained: cn.Run) -> None:
+    tasks.register("page_again", BITS)
+    settings: dict[str, Any] = {"hidden": 2, "digits": 4, "progress": False, "engine": "numpy"}
+    own = cn.train("tutorial", task="page_again", steps=10, **settings)
+    command = page.model(own)["about"]["command"]
+    assert command == 'carrynet.train("recipe.toml", engine="numpy")'
+    again = cn.train(own.recipe, engine="numpy", progress=False)
+    assert again.network.digest() == own.network.digest()
+    assert page.model(own)["about"]["registered"]
+    about = page.model(trained)["about"]
+    assert about["command"].startswith("carrynet train --recipe recipe.toml --engine ")
+    assert not about["registered"]
 
 
 def test_in_a_notebook_a_run_is_its_page_in_a_sandbox(trained: cn.Run) -> None:

@@ -15,6 +15,7 @@ import carrynet as cn
 from carrynet import runs, tasks
 from carrynet.cells import Array
 from carrynet.errors import InputError
+from carrynet.mealy import Machine
 from carrynet.network import Network, initialise
 from carrynet.proof.certificate import BoxCertificate, TreeCertificate
 from carrynet.proof.verdict import Proved, Refuted
@@ -88,7 +89,17 @@ def test_an_imported_run_has_no_learning_curve(adder: Network, tmp_path: Path) -
     assert [path.stem for path in paths] == NAMES[1:]
     assert "as imported: none wrong" in texts(tmp_path / "error_maps.svg")
     assert isinstance(run.proof, Proved)
-    assert "proved for all lengths" in texts(tmp_path / "accuracy_by_length.svg")
+    said = texts(tmp_path / "accuracy_by_length.svg").split("\n")
+    assert "proved for all lengths" in said
+
+
+def test_a_proof_that_was_not_checked_is_drawn_as_recorded(adder: Network, tmp_path: Path) -> None:
+    run = imported(adder)
+    assert isinstance(run.proof, Proved)
+    plots.write(replace(run, proof=replace(run.proof, checked=False)), tmp_path, ["svg"])
+    said = texts(tmp_path / "accuracy_by_length.svg").split("\n")
+    assert "proved for all lengths, as recorded" in said
+    assert "proved for all lengths" not in said
 
 
 def test_pdf_is_written_and_other_formats_are_refused(
@@ -146,6 +157,28 @@ def test_every_task_can_be_drawn(task: str, activation: str) -> None:
     assert ("fourth number are 0" in parts[1].get_suptitle()) == (run.network.task.operands == 4)
     stages = {text.get_text() for text in parts[0].axes[0].texts}
     assert stages == {"learn", "more"}
+
+
+def test_machines_of_ones_own_can_be_drawn(tmp_path: Path) -> None:
+    """Whose outputs are digits, and where they are words are not called so."""
+    flip = ((0, 1), (1, 0))
+    bits = Machine(("even", "odd"), ("0", "1"), ("0", "1"), delta=flip, output=flip)
+    tasks.register("drawn_parity", bits)
+    row = tuple(int(2 in (a, b)) for a in range(3) for b in range(3))
+    symbols = tuple(f"{a},{b}" for a in range(3) for b in range(3))
+    rows = (row, (1,) * 9)
+    words = Machine(("none", "some"), symbols, ("no", "yes"), delta=rows, output=rows)
+    tasks.register("drawn_either", words, base=3, operands=2, memory="twos")
+    for task, what, input_ in (
+        ("drawn_parity", "wrong digits", "a"),
+        ("drawn_either", "wrong outputs", "b = 2"),
+    ):
+        folder = tmp_path / task
+        paths = plots.write(shortly(task, "sigmoid"), folder, ["svg"])
+        assert [path.stem for path in paths] == NAMES
+        assert what in texts(folder / "error_maps.svg")
+        assert input_ in texts(folder / "weights.svg").split("\n")
+        assert "some" in texts(folder / "hidden_space.svg") or task == "drawn_parity"
 
 
 # Wrong digits ------------------------------------------------------------------------

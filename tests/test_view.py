@@ -4,6 +4,7 @@ Needs Chromium; where there is none, these tests are skipped, unless CARRYNET_BR
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,11 +16,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import carrynet as cn
-from carrynet import runs
+from carrynet import runs, tasks
 from carrynet.evaluation import evaluate, work
+from carrynet.mealy import Machine
 from carrynet.network import LOSSES, Network, Weights, bptt, margins, read_out
 from carrynet.problems import tables
-from carrynet.report import page
+from carrynet.proof.certificate import BoxCertificate
+from carrynet.report import page, text
+from docs import page as picture
 
 CHROMIUM = os.environ.get("CARRYNET_BROWSER") or shutil.which("chromium")
 OPTIONS = (
@@ -51,10 +55,22 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     complaints: list[str] = []
     contexts = []
 
-    def show(run: cn.Run, address: str = "", **options: Any) -> Page:
-        file = page.write(run, tmp_path / "report.html")
+    def show(
+        run: cn.Run,
+        address: str = "",
+        before: str = "",
+        change: Callable[[dict[str, Any]], None] | None = None,
+        **options: Any,
+    ) -> Page:
+        """`before` is a script to run first; `change` makes the page's model another."""
+        file = tmp_path / "report.html"
+        model = page.model(run)
+        if change is not None:
+            change(model)
+        file.write_text(page.document(model, repr(run), "view.mjs"), encoding="utf-8")
         chosen = {"locale": "en-US", "reduced_motion": "reduce", **options}
         context = browser.new_context(**chosen)
+        context.add_init_script(before)
         contexts.append(context)
         opened = context.new_page()
         opened.on("console", lambda message: complaints.append(f"console: {message.text}"))
@@ -88,6 +104,67 @@ def refuted() -> cn.Run:
     assert run.evaluation.exhaustive.right == 65536
     assert isinstance(run.proof, cn.Refuted)
     return run
+
+
+def imported(network: Network) -> cn.Run:
+    """A run that only holds a network."""
+    return cn.train(runs.importing(network), origin=network, progress=False, engine="numpy")
+
+
+def embodied(task: tasks.Task, k: float = 40.0) -> Network:
+    """A network that is a task's machine by construction, with unit (q, a) for each transition.
+
+    It fires where the machine is in q and reads a.  What the units that fired before lead to
+    is the state q; where none fired, which is so at the start, it is state 0.
+    """
+    machine, table = task.machine, tables(task)
+    units = [(q, a) for q in range(len(machine.states)) for a in range(len(machine.symbols))]
+    Wxh, bh = np.zeros((task.inputs, len(units))), np.zeros(len(units))
+    Whh = np.zeros((len(units), len(units)))
+    Why = np.zeros((len(units), task.neurons))
+    for i, (q, a) in enumerate(units):
+        # x scores as many as digits are those of a
+        vector = table.vectors[a]
+        Wxh[:, i] = 2 * vector - 1 if task.base == 2 else vector
+        score = vector.sum() if task.base == 2 else task.operands
+        # in state q a unit has 1 more, for it takes as much of all digits and of the state
+        bh[i] = -score - (-0.5 if q == 0 else 0.5)
+        for j, (p, b) in enumerate(units):
+            Whh[j, i] = (machine.delta[p][b] == q) - (q == 0)
+        output = machine.output[q][a]
+        Why[i] = 2 * output - 1 if task.neurons == 1 else np.eye(task.neurons)[output]
+    weights = Weights(k * Wxh, k * Whh, k * bh, k * Why, np.zeros(task.neurons))
+    return Network(task, "sigmoid", weights)
+
+
+@pytest.fixture(scope="module")
+def parity() -> tasks.Task:
+    """A machine of one's own: whether the ones so far are odd."""
+    flip = ((0, 1), (1, 0))
+    machine = Machine(("even", "odd"), ("0", "1"), ("0", "1"), delta=flip, output=flip)
+    return tasks.register("view_parity", machine)
+
+
+@pytest.fixture(scope="module")
+def either() -> tasks.Task:
+    """Another: whether a digit of either number was a 2 yet, in base 3, with words for outputs."""
+    symbols = [(a, b) for a in range(3) for b in range(3)]
+    row = tuple(int(2 in symbol) for symbol in symbols)
+    machine = Machine(
+        states=("none so far", "constructor"),  # as objects of JavaScript call a part of theirs
+        symbols=tuple(f"{a},{b}" for a, b in symbols),
+        outputs=("no", "yes"),
+        delta=(row, (1,) * 9),
+        output=(row, (1,) * 9),
+    )
+    return tasks.register(
+        "constructor",
+        machine,
+        base=3,
+        operands=2,
+        memory="__proto__",
+        equation="{1} | {0} -> {answer}",
+    )
 
 
 def type_numbers(opened: Page, *numbers: object) -> None:
@@ -188,7 +265,7 @@ def test_the_calculator_adds(show: Open, proved: cn.Run) -> None:
         ("-3", "“-3” is not a whole number"),
         ("1.5", "“1.5” is not a whole number"),
         ("abc<b>", "“abc<b>” is not a whole number"),
-        ("9" * 1001, "That has 1,001 digits; at most 1,000"),
+        ("9" * 1001, "That has 1,001 decimal digits; at most 1,000"),
     ],
 )
 def test_wrong_input_is_said_and_nothing_is_lost(
@@ -199,8 +276,15 @@ def test_wrong_input_is_said_and_nothing_is_lost(
     type_numbers(opened, typed)
     expect(opened.locator("#calculator .message")).to_contain_text(message)
     assert opened.locator("#calculator .equation").inner_text() == before
+    # nothing that is shown is taken for an answer to it
+    expect(opened.locator("#calculator .outcome")).to_have_text(
+        "Not worked. What stands here is still the problem before."
+    )
+    expect(opened.locator("#calculator .stale")).to_have_count(4)
     type_numbers(opened, "1 000")  # as people write it
     expect(opened.locator("#calculator .message")).to_have_text("")
+    expect(opened.locator("#calculator .outcome")).to_have_text("Right.")
+    expect(opened.locator("#calculator .stale")).to_have_count(0)
     expect(opened.locator("#calculator .equation")).to_have_text("1000 + 45 = 1045")
 
 
@@ -209,35 +293,117 @@ def test_play_step_and_scrub(show: Open, proved: cn.Run) -> None:
     section = opened.locator("#calculator")
     count, answers = section.locator(".count"), section.locator("tr.answer td:not(.more)")
     section.get_by_label("To the start").click()
-    expect(count).to_have_text("0 / 8")
+    expect(count).to_have_text("0 / 8 read")
     assert "".join(answers.all_inner_texts()).strip() == ""
     expect(section).to_contain_text("Nothing is read yet")
     section.get_by_label("Next column").click()
-    expect(count).to_have_text("1 / 8")
+    expect(count).to_have_text("1 / 8 read")
     assert "".join(answers.all_inner_texts()).strip() == "1"
     expect(opened.locator("#automaton .lit .state")).to_have_text("A")
     for _ in range(2):
         section.get_by_label("Next column").click()
     expect(opened.locator("#automaton .lit .holds")).to_have_text("carry 1")  # 110 + 101
     section.get_by_label("Previous column").click()
-    expect(count).to_have_text("2 / 8")
+    expect(count).to_have_text("2 / 8 read")
     section.locator(".scrub").fill("5")
-    expect(count).to_have_text("5 / 8")
+    expect(count).to_have_text("5 / 8 read")
     section.locator(".speed input").fill("30")
     section.get_by_label("Play", exact=True).click()
-    expect(count).to_have_text("8 / 8")
+    expect(count).to_have_text("8 / 8 read")
     expect(section.get_by_label("Play", exact=True)).to_be_visible()
     assert "".join(answers.all_inner_texts()) == "10100011"
 
 
-def test_a_wrong_digit_is_marked(show: Open, forgetful: Network, tmp_path: Path) -> None:
-    folder = runs.create(tmp_path / "run", runs.importing(forgetful), origin=forgetful)
-    opened = show(runs.resume(folder, progress=False))
+def test_a_wrong_digit_is_marked(show: Open, forgetful: Network) -> None:
+    opened = show(imported(forgetful))
     type_numbers(opened, 3, 1)
     expect(opened.locator("#calculator .outcome")).to_have_text("Wrong: right is 4.")
     marked = opened.locator("#calculator td.wrong")
     assert marked.count() == 2
     assert "✗" in opened.locator("#calculator tr.marks").inner_text()
+
+
+def test_a_problem_from_elsewhere_replaces_bad_input(show: Open, proved: cn.Run) -> None:
+    opened = show(proved)
+    expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
+    type_numbers(opened, "x", "y")
+    opened.get_by_label("At least this many digits").fill("0")
+    expect(opened.locator('#calculator [aria-invalid="true"]')).to_have_count(3)
+    opened.locator("#errors canvas").first.click(position={"x": 200, "y": 100})
+    expect(opened.locator('#calculator [aria-invalid="true"]')).to_have_count(0)
+    expect(opened.locator("#calculator .outcome")).to_have_text("Right.")
+    # a point of the picture is read as numbers of 8 digits, and the fields say so
+    expect(opened.get_by_label("At least this many digits")).to_have_value("8")
+    assert opened.locator("#calculator .count").inner_text() == "9 / 9 read"
+
+
+def test_digits_as_chinese_keyboards_write_them(show: Open, proved: cn.Run) -> None:
+    opened = show(proved, locale="zh-CN")
+    type_numbers(opened, wide("118"), wide("1,000"))
+    expect(opened.locator("#calculator .equation")).to_have_text("118 + 1000 = 1118")
+    expect(opened.locator("#calculator .message")).to_have_text("")
+    opened.locator("#digits").fill(wide("12"))
+    expect(opened.locator("#calculator .count")).to_have_text("已读 13 / 13")
+    type_numbers(opened, "1²")  # which is not 12
+    expect(opened.locator("#calculator .message")).to_contain_text("“1²”不是非负整数")
+    section = opened.locator("#train")
+    section.get_by_label("隐藏单元").fill(wide("12"))
+    section.get_by_label("步长").fill(wide("0.03"))
+    section.get_by_role("button", name="开始", exact=True).click()
+    expect(section.locator(".hint")).to_contain_text("次更新", timeout=20_000)
+    assert "hidden=12&step=0.03&" in opened.url
+
+
+def wide(text: str) -> str:
+    """The full-width forms of ASCII."""
+    return "".join(chr(ord(character) + 0xFEE0) for character in text)
+
+
+def columns_of(opened: Page, row: str, within: str = "#calculator") -> list[str]:
+    cells = opened.locator(f"{within} tr.{row} td:not(.more)")
+    return [re.sub(r"\s", "", cell) for cell in cells.all_inner_texts()]
+
+
+def test_it_says_in_which_base_it_counts(show: Open, proved: cn.Run) -> None:
+    opened = show(proved, viewport={"width": 1280, "height": 800})
+    type_numbers(opened, 118, 8)
+    assert "reads them in base 2" in opened.locator("#calculator").inner_text()
+    assert columns_of(opened, "places") == ["128", "64", "32", "16", "8", "4", "2", "1"]
+    heads = opened.locator("#calculator tr th")
+    assert heads.all_inner_texts() == ["place value", "carry", "118", "+ 8", "= 126"]
+    opened.locator("#calculator tr.operand td").nth(-3).click()  # the third column from the right
+    column = opened.locator("#calculator .facts-of-column").inner_text()
+    assert column.startswith("Column 2\n")
+    assert re.search(r"stands for\s+2\s*2\s*= 4\s", column)
+    assert heads.last.inner_text() == "="  # the answer is not whole yet
+    type_numbers(opened, 1024, 0)
+    assert columns_of(opened, "places")[:3] == ["211", "210", "512"]  # 2 to the 11th, 10th
+
+
+def test_another_base(show: Open) -> None:
+    network = embodied(tasks.parse("add:base=3"))
+    opened = show(imported(network))
+    type_numbers(opened, 50, 8)
+    expect(opened.locator("#calculator .equation")).to_have_text("50 + 8 = 58")
+    assert columns_of(opened, "places") == ["81", "27", "9", "3", "1"]
+    text = opened.locator(".page").inner_text()
+    assert "in base 3" in text
+    assert "base 2" not in text
+
+
+def test_a_button_leads_to_the_first_wrong_column(show: Open, forgetful: Network) -> None:
+    opened = show(imported(forgetful))
+    a, b = 2**300 + 2**70 + 5, 2**300 + 2**70 + 10
+    type_numbers(opened, a, b)
+    first = work(forgetful, [a, b]).hits.index(False)
+    assert first == 71  # where the carry of the lowest place with two ones is missing
+    button = opened.locator("#calculator").get_by_role("button", name="To the first wrong column")
+    expect(button).to_have_text("To the first wrong column: 71")
+    button.click()
+    expect(opened.locator("#calculator h3").first).to_have_text("Column 71")
+    expect(opened.locator("#calculator td.now.wrong")).to_have_count(1)
+    type_numbers(opened, 1, 2)
+    expect(button).to_be_hidden()
 
 
 # Verdicts ------------------------------------------------------------------------------
@@ -259,7 +425,7 @@ def test_a_proof_by_trees_says_what_it_is(show: Open, tmp_path: Path) -> None:
     assert run.proof.method == "trees"
     opened = show(run)
     assert "comes into one of them again" in opened.locator("#verdict").inner_text()
-    assert "comes back to one of them" in opened.locator("#space").inner_text()
+    assert "comes into one of them again and again" in opened.locator("#space").inner_text()
     assert opened.locator("#space path[fill-opacity]").count() == run.proof.regions - 1
 
 
@@ -274,10 +440,30 @@ def test_a_counterexample_is_played(show: Open, refuted: cn.Run) -> None:
     count, end = opened.locator("#verdict .count"), proof.position + 1
     started = int(count.inner_text().split(" / ")[0])
     assert started < end
-    expect(count).to_have_text(f"{end} / {proof.digits + 1}", timeout=20_000)
+    expect(count).to_have_text(f"{end} / {proof.digits + 1} read", timeout=20_000)
     assert opened.locator("#verdict td.wrong").count() == 1
+    # a digit has one number everywhere
+    told = re.search(r"wrong at digit ([\d,]+) of", text.proof(proof, refuted.network.task))
+    assert told is not None
+    assert f"answers digit {told[1]} wrongly" in opened.locator("#verdict").inner_text()
+    assert f"{told[1]}" == str(proof.position)
+    type_numbers(opened, *proof.operands)
+    opened.locator("#digits").fill(str(proof.digits))
+    button = opened.locator("#calculator").get_by_role("button", name="To the first wrong column")
+    expect(button).to_have_text(f"To the first wrong column: {told[1]}")
     assert f"wrong at {proof.digits} digits" in opened.locator("#lengths").inner_text()
     assert "proved for every length" not in opened.locator(".page").inner_text()
+
+
+def test_where_the_page_reckons_otherwise_than_the_network_it_says_so(
+    show: Open, adder: Network, refuted: cn.Run
+) -> None:
+    """Double precision may be right where a network's own type was wrong."""
+    said = "in which that digit comes out right"
+    claimed = cn.Refuted((1, 1), 1, 0, 1, 2, shortest=True, seconds=0.0)
+    opened = show(replace(imported(adder), proof=claimed))
+    assert said in opened.locator("#verdict").inner_text()
+    assert said not in show(refuted).locator("#verdict").inner_text()
 
 
 def test_undecided_is_not_dressed_up(show: Open) -> None:
@@ -288,6 +474,214 @@ def test_undecided_is_not_dressed_up(show: Open) -> None:
     text = opened.locator(".page").inner_text()
     assert "short words: all right" in text
     assert "proved for every length" not in text
+
+
+def as_recorded(model: dict[str, Any]) -> None:
+    model["proof"] |= {"checked": False, "margin": None}
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_a_proof_that_was_not_checked_is_not_shown_as_if(
+    show: Open, proved: cn.Run, locale: str
+) -> None:
+    checked = show(proved, locale=locale)
+    claims = {
+        "en-US": (
+            "Proved right for",
+            "Not tested: proved",
+            "independent checker",
+            "for every length",
+        ),
+        "zh-CN": ("已证明：任意长度", "这不是抽样测试", "独立的检验程序"),
+    }[locale]
+    assert isinstance(proved.proof, cn.Proved)
+    margin = f"{proved.proof.margin:.2g}"
+    said = checked.locator(".page").inner_text() + checked.locator("#lengths").inner_text()
+    for claim in (*claims, margin):
+        assert claim in said
+    recorded = show(proved, locale=locale, change=as_recorded)
+    said = recorded.locator(".page").inner_text()
+    for claim in (*claims, margin):
+        assert claim not in said
+    verdict = recorded.locator("#verdict").inner_text()
+    assert {"en-US": "Proved, as recorded", "zh-CN": "据记录"}[locale] in verdict
+    assert "'carrynet check'" in verdict
+    assert f"{proved.proof.slack:.2g}" in verdict
+    assert recorded.locator("h1.good").count() == 0
+    unchecked = {"en-US": "was not checked", "zh-CN": "没有检验"}[locale]
+    for section in ("verdict", "lengths", "space"):
+        assert unchecked in recorded.locator(f"#{section}").inner_text()
+
+
+def lies_in(h: Any, certificate: BoxCertificate) -> set[int]:
+    """The regions that hold a hidden state."""
+    unit = 2.0**-certificate.bits
+    return {
+        i
+        for i, region in enumerate(certificate.regions)
+        if (np.array(region.lower) * unit <= h).all() and (h <= np.array(region.upper) * unit).all()
+    }
+
+
+def test_where_the_start_lies_is_said(show: Open, proved: cn.Run, adder: Network) -> None:
+    """The words are true of the certificate, of which there are both kinds."""
+    outside = "The start lies outside them"
+    for run, expected in ((proved, True), (imported(adder), False)):
+        assert isinstance(run.proof, cn.Proved)
+        certificate = run.proof.certificate
+        assert isinstance(certificate, BoxCertificate)
+        network = run.network
+        drawn = {i for i, region in enumerate(certificate.regions) if region.lower != region.upper}
+        around_start = lies_in(np.zeros(network.hidden), certificate)
+        assert around_start.isdisjoint(drawn) == expected
+        h = np.zeros((1, network.hidden), network.dtype)
+        for symbol in np.random.default_rng(0).integers(0, 4, 200):
+            h = network.cell.step(network.drives[[symbol]], h, network.weights.Whh)
+            assert lies_in(h[0].astype(float), certificate) & drawn
+        opened = show(run)
+        assert (outside in opened.locator("#space").inner_text()) == expected
+        assert "no word, however long, ever leaves them" in opened.locator("#space").inner_text()
+        assert opened.locator("#space path.start").count() == 1
+
+
+# Imports -------------------------------------------------------------------------------
+
+
+def test_of_an_imported_network_no_training_is_told(show: Open, adder: Network) -> None:
+    run = imported(adder)
+    assert run.snapshots  # which are of no training
+    opened = show(run)
+    expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
+    said = opened.locator(".page").inner_text()
+    for untrue in ("before training", "slider", "Move the", "problems shown", "random\n", "harden"):
+        assert untrue not in said
+    assert opened.locator("#errors .two .prose").inner_text() == "the network as it is"
+    assert "the network as it is" in opened.locator("#weights").inner_text()
+    assert "trained elsewhere" in opened.locator("#about").inner_text()
+    assert "seed" not in opened.locator("#about").inner_text()
+    assert "assumed" not in said  # nothing is known of a file
+
+
+def test_a_network_that_was_trained_on(show: Open, adder: Network) -> None:
+    steps = {"harden.steps": 20, "again.steps": 20}
+    settings: dict[str, Any] = {**steps, "engine": "numpy", "progress": False}
+    opened = show(cn.harden(imported(adder), **settings))
+    opened.locator("#errors .moment").fill("0")
+    expect(opened.locator("#errors .two .prose").first).to_have_text("before this training")
+    assert "take origin.safetensors from the run" in opened.locator("#about").inner_text()
+    assert "A stage that hardens" in opened.locator("#curve").inner_text()
+
+
+SOURCE = {
+    "file": "<b>adder</b>.pt",
+    "sha256": "0123456789abcdef" * 4,
+    "mapping": "Wxh = rnn.weight_ih_l0.T\n<i>Whh</i> = rnn.weight_hh_l0.T",
+    "left_out": ["<img src=x onerror=alert(1)>", "optimizer.state"],
+    "assumed": ["<u>tanh</u>", "bits as -1 and +1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("locale", "labels"),
+    [
+        ("en-US", ("file", "file, SHA-256", "how it was read", "left out", "assumed")),
+        ("zh-CN", ("文件", "文件的 SHA-256", "读取方式", "未采用", "假定")),
+    ],
+)
+def test_where_an_import_came_from_is_shown(
+    show: Open, adder: Network, locale: str, labels: tuple[str, ...]
+) -> None:
+    run = imported(adder)
+    opened = show(run, locale=locale, change=lambda model: model.update(source=SOURCE))
+    about = opened.locator("#about .made")
+    shown = dict(
+        zip(
+            about.locator("dt").all_inner_texts(),
+            about.locator("dd").all_inner_texts(),
+            strict=True,
+        )
+    )
+    for label, value in zip(labels, SOURCE.values(), strict=True):
+        assert shown[label] == ("\n".join(value) if isinstance(value, list) else value)
+    assert opened.locator("#about :is(b, i, u, img)").count() == 0
+    assumed = opened.locator("#verdict .assumed").inner_text()
+    assert (
+        assumed
+        == f"{labels[-1]}{'：' if locale == 'zh-CN' else ': '}<u>tanh</u>; bits as -1 and +1"
+    )
+
+    def nothing(model: dict[str, Any]) -> None:
+        model["source"] = {**SOURCE, "left_out": [], "assumed": []}
+
+    opened = show(run, locale=locale, change=nothing)
+    assert opened.locator("#verdict .assumed").count() == 0
+    rest = opened.locator("#about .made dd").all_inner_texts()
+    assert rest.count({"en-US": "nothing", "zh-CN": "无"}[locale]) == 2
+
+
+# Tasks of one's own --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_the_page_of_a_machine_of_ones_own(
+    show: Open, parity: tasks.Task, either: tasks.Task, locale: str
+) -> None:
+    settings: dict[str, Any] = {"hidden": 6, "steps": 500, "digits": 5, "progress": False}
+    for task, right in (
+        (parity, None),
+        (either, None),
+        (parity, embodied(parity)),
+        (either, embodied(either)),
+    ):
+        run = imported(right) if right else cn.train("tutorial", task=task.text, **settings)
+        opened = show(run, locale=locale)
+        assert opened.locator("section").count() == 10
+        assert f"“{task.text}”" in opened.locator(".tagline").inner_text()
+        # the picture, against the evaluation: of one number it is of all below 2^16
+        digits = 16 if task is parity else 5
+        tested = evaluate(run.network, digits, engine="numpy")
+        count = {
+            "en-US": f"{tested.right:,} of {tested.pairs:,} right",
+            "zh-CN": f"{tested.pairs:,} 道题中 {tested.right:,} 道正确",
+        }[locale]
+        expect(opened.locator("#errors .big")).to_have_text(count, timeout=20_000)
+        numbers = (118, 45)[: task.operands]
+        type_numbers(opened, *numbers)
+        worked = work(run.network, numbers)
+        answers = [task.machine.outputs[o] for o in reversed(worked.predicted)]
+        assert columns_of(opened, "answer") == answers
+        expect(opened.locator("#calculator .equation")).to_have_text(
+            task.write(numbers, worked.answer)
+        )
+        about = opened.locator("#about").inner_text()
+        assert "carrynet train --recipe" not in about  # which knows no such task
+        if right:
+            assert tested.right == tested.pairs
+            expect(opened.locator("#automaton .state")).to_have_count(2)
+            assert run.proof is not None
+            assert run.proof.verdict == "proved"
+        else:
+            assert 'carrynet.train("recipe.toml", engine="native")' in about
+            section = opened.locator("#train")
+            section.locator("button.primary").click()
+            expect(section.locator(".hint")).not_to_have_text("", timeout=20_000)
+            section.locator("button").nth(2).click()
+            expect(opened.locator(".notice")).to_be_visible(timeout=20_000)
+            assert f"“{task.text}”" in opened.locator(".tagline").inner_text()
+
+
+def test_a_machine_of_many_states(show: Open) -> None:
+    """A right network is not said to be another machine for having more states than are drawn."""
+    network = embodied(tasks.parse("multiply_by:k=13"))
+    assert evaluate(network, 10, engine="numpy").right == 1024
+    opened = show(imported(network))
+    expect(opened.locator("#automaton b")).to_have_text(
+        "It has 13 states, and is the very machine of the task.", timeout=20_000
+    )
+    assert "too many states to draw" in opened.locator("#automaton").inner_text()
+    assert "is lit" not in opened.locator("#automaton").inner_text()
+    # a colour of two states is called by both
+    assert "carry 0, 8\n" in opened.locator("#space .legend").inner_text()
 
 
 # Languages, themes, sizes --------------------------------------------------------------
@@ -360,6 +754,15 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(show: Open, proved
     assert unnamed == []
 
 
+def test_the_picture_in_the_readme_says_what_the_page_says(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Where it does not: uv run --group test python docs/page.py."""
+    shown = picture.open_page(browser, tmp_path)
+    assert picture.words_in(picture.TARGET) == picture.words(shown)
+    shown.close()
+
+
 # Training in the page ------------------------------------------------------------------
 
 
@@ -374,7 +777,9 @@ def test_a_network_is_trained_in_the_page_and_looked_into(show: Open, proved: cn
     )
     section.get_by_role("button", name="Look inside this network").click()
     expect(opened.get_by_role("status")).to_contain_text("trained in this page", timeout=20_000)
-    expect(opened.locator("h1")).to_have_text("Right on all 65,536 problems of up to 8 digits.")
+    expect(opened.locator("h1")).to_have_text(
+        "Right on all 65,536 problems of up to 8 digits in base 2."
+    )
     assert opened.evaluate("carrynet.scene.network.hidden") == 12
     type_numbers(opened, 200, 55)
     expect(opened.locator("#calculator .equation")).to_have_text("200 + 55 = 255")
@@ -418,12 +823,72 @@ def test_its_gradients_are_those_of_backpropagation_through_time(
         assert np.allclose(theirs, ours.ravel(), rtol=1e-9, atol=1e-10), name
 
 
+# Answers about one network, of 12 units, are kept back, and say that all of it is right
+KEEP_BACK = """
+    window.kept = [];
+    const asked = new Set(), Real = Worker;
+    window.Worker = class extends Real {
+        postMessage(data) {
+            if (data.kind === "map" && data.weights.bh.length === 12) asked.add(data.id);
+            super.postMessage(data);
+        }
+        set onmessage(receive) {
+            super.onmessage = (event) => {
+                const { id, found } = event.data;
+                if (!asked.has(id)) return receive(event);
+                const all = { ...found, right: found.size ** 2 };
+                window.kept.push(() => receive({ data: { id, found: all } }));
+                document.documentElement.setAttribute("data-kept", window.kept.length);
+            };
+        }
+    };
+"""
+
+
+def test_what_comes_late_of_a_training_says_nothing_of_the_next(show: Open, proved: cn.Run) -> None:
+    opened = show(proved, address="#train?hidden=12&step=0.03&seed=5&speed=3", before=KEEP_BACK)
+    section = opened.locator("#train")
+    section.get_by_role("button", name="Start", exact=True).click()
+    expect(opened.locator("html")).to_have_attribute("data-kept", "1", timeout=20_000)
+    section.get_by_label("Hidden units").fill("1")  # one unit cannot add
+    section.get_by_label("Hidden units").press("Tab")
+    section.get_by_role("button", name="Start", exact=True).click()
+    expect(section.locator(".hint")).to_contain_text("updates", timeout=20_000)
+    count = section.locator(".big")
+    expect(count).to_contain_text("of 65,536 right", timeout=20_000)
+    opened.evaluate("kept.forEach(release => release())")
+    before = section.locator(".hint").inner_text()
+    expect(section.locator(".hint")).not_to_have_text(before)  # it goes on
+    expect(count).to_contain_text("of 65,536 right")
+    expect(section.get_by_role("button", name="Pause")).to_be_visible()
+    section.get_by_role("button", name="Start afresh").click()
+    expect(count).to_have_text("")
+    colours = """canvas => new Set(new Uint32Array(canvas.getContext("2d")
+        .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
+    assert section.locator("canvas").first.evaluate(colours) == 1  # no picture is left either
+    assert section.locator("canvas").last.evaluate(colours) == 1
+
+
+def test_of_three_numbers_the_picture_is_not_all(show: Open) -> None:
+    network = embodied(tasks.parse("add:operands=3"))
+    opened = show(imported(network))
+    section = opened.locator("#train")
+    section.get_by_role("button", name="Start", exact=True).click()
+    expect(section.locator(".hint")).to_contain_text("updates", timeout=20_000)
+    section.get_by_role("button", name="Look inside this network").click()
+    expect(opened.locator("h1")).to_contain_text("problems of the picture", timeout=20_000)
+    assert "The other numbers are 0." in opened.locator("#verdict").inner_text()
+    assert "up to 8 digits" not in opened.locator("#verdict").inner_text()
+
+
 def test_settings_outside_what_is_accepted(show: Open, proved: cn.Run) -> None:
     section = show(proved).locator("#train")
     for typed in ("0", "65", "2.5", ""):
         section.get_by_label("Hidden units").fill(typed)
         section.get_by_role("button", name="Start", exact=True).click()
-        expect(section.locator(".message")).to_have_text("Hidden units must be from 1 to 64.")
+        expect(section.locator(".message")).to_have_text(
+            "Hidden units must be a whole number from 1 to 64."
+        )
 
 
 # Strangers -----------------------------------------------------------------------------

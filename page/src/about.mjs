@@ -9,15 +9,24 @@ export function about(scene, say) {
     const { settings, updates } = subject;
     return [h("p", { class: "prose" }, say("about.here", { ...settings, step: String(settings.step), updates }))];
   }
-  const { page } = subject, made = page.about, rows = [
+  const { page, trained } = subject, made = page.about, { source = null } = page, rows = [
     ["about.task", task.text],
     ["about.cell", say("about.units", { hidden: network.hidden, activation: page.activation })],
-    ["about.recipe", made.recipe],
-    ["about.seed", String(made.seed)],
-    ["about.origin", made.origin || say("about.random")],
-    ["about.problems", say.number(made.problems)],
-    ["about.seconds", made.seconds.toPrecision(2)],
-    ["about.engine", made.engine],
+    ...(trained ? [
+      ["about.recipe", made.recipe],
+      ["about.seed", String(made.seed)],
+      ["about.origin", made.origin || say("about.random")],
+      ["about.problems", say.number(made.problems)],
+      ["about.seconds", made.seconds.toPrecision(2)],
+      ["about.engine", made.engine],
+    ] : []),
+    ...(source ? [
+      ["about.file", source.file],
+      ["about.sha256", source.sha256],
+      ["about.mapping", source.mapping],
+      ["about.left_out", listed(source.left_out, say)],
+      ["about.assumed", listed(source.assumed, say)],
+    ] : []),
     ["about.dtype", made.dtype],
     ["about.weights", made.weights_sha256],
     ["about.versions", `carrynet ${made.carrynet}, NumPy ${made.numpy}`],
@@ -30,7 +39,8 @@ export function about(scene, say) {
       getSelection().selectAllChildren(command); // where a page may not write there
     }
   } }, say("about.copy"));
-  const command = h("pre", {}, made.command);
+  const command = h("pre", {}, made.command), begun = made.origin ? "begun" : null;
+  const how = made.registered ? ["about.registered", begun].filter(Boolean).join(".") : `about.${begun ?? "command"}`;
   const files = [
     ["model.safetensors", () => bytesOf(page.model)],
     page.snapshots && ["snapshots.safetensors", () => bytesOf(page.snapshots)],
@@ -39,12 +49,14 @@ export function about(scene, say) {
   ].filter(Boolean);
   return [
     h("dl", { class: "made" }, rows.map(([key, value]) => [h("dt", {}, say(key)), h("dd", {}, value)])),
-    made.command ? [h("p", { class: "prose" }, say("about.command")), command, h("div", { class: "actions" }, copy)] : h("p", {}, say("about.imported")),
+    made.command ? [h("p", { class: "prose" }, say(how)), command, h("div", { class: "actions" }, copy)] : h("p", {}, say("about.imported")),
     h("h3", { style: "margin-top:28px" }, say("about.downloads")),
     h("div", { class: "actions" }, files.map(([name, content]) => h("button", { onclick: async () => download(name, await content()) }, name))),
     page.claim && !page.certificate ? h("p", { class: "hint" }, say("about.none")) : null,
   ];
 }
+
+const listed = (texts, say) => (texts.length ? h("ul", {}, texts.map((text) => h("li", {}, text))) : say("about.nothing"));
 
 async function inflated(base64) {
   const stream = new Blob([bytesOf(base64)]).stream().pipeThrough(new DecompressionStream("deflate"));

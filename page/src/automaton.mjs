@@ -2,8 +2,9 @@
 
 import { h, s } from "./dom.mjs";
 import { run } from "./extract.mjs";
+import { holding } from "./task.mjs";
 
-const RADIUS = 34, LINE = 17, LABELS = 4;
+const RADIUS = 34, LINE = 17, LABELS = 4, MOST_DRAWN = 12;
 
 /** What a state is called: A to Z, and then by number. */
 export const letter = (q) => (q < 26 ? String.fromCharCode(65 + q) : `S${q}`);
@@ -16,9 +17,12 @@ export function automaton(scene, say, signal) {
 
 function drawing(scene, say, signal) {
   const { task, machine: learned } = scene, count = learned.delta.length;
-  const values = { n: count, tested: learned.tested }, about = say("automaton.text");
-  if (!learned.complete) return [h("p", { class: "prose" }, about, " ", h("b", {}, say("automaton.partial", { n: count - 1 })))];
-  const text = [about, " ", h("b", {}, say(learned.same ? "automaton.same" : "automaton.differs", values)), " ", say("automaton.tested", values)];
+  const values = { n: count, m: task.states.length, tested: learned.tested }, about = say("automaton.text");
+  if (!learned.complete) return [h("p", { class: "prose" }, about, say.gap, h("b", {}, say("automaton.partial", { n: count - 1 })))];
+  const same = count === task.states.length ? "automaton.same" : "automaton.alike";
+  const drawn = count <= MOST_DRAWN, ending = say(drawn ? "automaton.lit" : "automaton.many");
+  const text = [about, say.gap, h("b", {}, say(learned.same ? same : "automaton.differs", values)), say.gap, say("automaton.tested", values), say.gap, ending];
+  if (!drawn) return [h("p", { class: "prose" }, text)];
 
   const ring = count === 1 ? 0 : Math.max(count === 3 ? 185 : 150, 46 * count);
   const places = Array.from({ length: count }, (_, q) => [-ring * Math.cos((2 * Math.PI * q) / count), -ring * Math.sin((2 * Math.PI * q) / count)]);
@@ -48,7 +52,7 @@ function drawing(scene, say, signal) {
     nodes.push(s("g", {},
       s("circle", { cx: x, cy: y, r: RADIUS }),
       s("text", { class: "state", x, y: y + (name === null ? 6 : 0) }, letter(q)),
-      name === null ? null : s("text", { class: "holds", x, y: y + 17 }, `${say(`memory.${task.memory}`)} ${name}`)));
+      name === null ? null : s("text", { class: "holds", x, y: y + 17 }, holding(task, name, say))));
   });
   const tall = Math.min(LABELS + 1, Math.max(...[...edges.values()].map((e) => e.symbols.length))) * LINE;
   const wide = ring + (count <= 2 ? 120 : 210), high = count <= 2 ? tall + 108 : ring + tall + 110;

@@ -2,45 +2,57 @@
 
 import { scaleLinear } from "d3-scale";
 import { letter } from "./automaton.mjs";
-import { drawColumns, player } from "./columns.mjs";
-import { h, s } from "./dom.mjs";
+import { drawColumns, placeOf, player } from "./columns.mjs";
+import { h, s, typed } from "./dom.mjs";
 import { run } from "./extract.mjs";
+import { holding } from "./task.mjs";
 
-const MOST_DIGITS = 1000;
+const MOST_DIGITS = 1000, MOST_COLUMNS = 4000;
 
 export function calculator(scene, say, signal) {
-  const { task } = scene;
+  const { task } = scene, { base } = task;
   const message = h("p", { class: "message", role: "alert" });
   const fields = scene.operands.map((operand, j) =>
     h("input", { type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false", id: `operand-${j}`, value: operand, oninput: pose }));
-  const digits = h("input", { type: "text", inputmode: "numeric", id: "digits", value: 1, "aria-label": say("digits.label"), title: say("digits.label"), oninput: pose });
+  const digits = h("input", { type: "text", inputmode: "numeric", id: "digits", value: scene.digits, "aria-label": say("digits.label", { base }), title: say("digits.label", { base }), oninput: pose });
   let posing = false;
 
   function pose() {
-    message.textContent = "";
-    const numbers = fields.map((field) => readNumber(field, MOST_DIGITS, say, message));
-    const length = readNumber(digits, 4, say, message);
-    if (length !== null && (length < 1n || length > 4000n)) {
-      message.textContent = say("input.digits", { most: 4000 });
-      digits.setAttribute("aria-invalid", "true");
+    const numbers = fields.map((field) => readNumber(field, MOST_DIGITS, say));
+    const length = readLength(digits, say);
+    const problems = [...numbers, length].map(({ problem }) => problem).filter(Boolean);
+    if (problems.length) {
+      complain(problems[0]);
+      return;
     }
-    if (message.textContent) return;
     posing = true;
-    scene.pose(numbers, Number(length));
+    scene.pose(numbers.map(({ value }) => value), Number(length.value));
     posing = false;
+  }
+
+  /** Say what is wrong with the input, and that what is shown does not answer it. */
+  function complain(problem) {
+    message.textContent = problem;
+    outcome.className = "outcome";
+    outcome.textContent = say("input.before");
+    worked.forEach((element) => element.classList.add("stale"));
   }
 
   const equation = h("p", { class: "equation", "aria-live": "polite" });
   const outcome = h("p", { class: "outcome" });
   const sum = h("div", { class: "sum" });
   const facts = h("div", { class: "facts-of-column" }), units = h("div", { class: "units-of-column" });
-  const controls = player(scene, say, signal);
+  const controls = player(scene, say, signal), column = h("div", { class: "column" }, facts, sum);
+  const worked = [equation, controls.element, column, units];
 
   scene.follow(["problem"], () => {
     if (!posing) {
       fields.forEach((field, j) => (field.value = scene.operands[j]));
-      message.textContent = "";
+      digits.value = scene.digits;
     }
+    message.textContent = "";
+    for (const field of [...fields, digits]) field.removeAttribute("aria-invalid");
+    worked.forEach((element) => element.classList.remove("stale"));
     const { steps, expected } = scene.work;
     const answer = task.decode(steps.map((step) => step.output)), right = task.decode(expected);
     equation.textContent = task.write(scene.operands, answer);
@@ -59,14 +71,14 @@ export function calculator(scene, say, signal) {
 
   const row = [];
   fields.forEach((field, j) => {
-    if (j) row.push(h("span", { class: "sign", "aria-hidden": "true" }, task.sign));
+    if (task.signs[j]) row.push(h("span", { class: "sign", "aria-hidden": "true" }, task.signs[j]));
     row.push(h("div", { class: "field" }, h("label", { for: field.id }, say("operand", { number: j + 1 })), field));
   });
   return [
-    h("p", { class: "prose" }, say("calculator.text")),
+    h("p", { class: "prose" }, say("calculator.text", { base })),
     h("div", { class: "card" },
-      h("div", { class: "numbers" }, row, h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits")), digits)),
-      message, equation, outcome, controls.element, h("div", { class: "column" }, facts, sum), units),
+      h("div", { class: "numbers" }, row, h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits", { base })), digits)),
+      message, equation, outcome, controls.element, column, units),
   ];
 }
 
@@ -83,16 +95,23 @@ export function watchWidth(element, draw, signal) {
   signal.addEventListener("abort", () => observer.disconnect());
 }
 
-function readNumber(field, most, say, message) {
-  const text = field.value.replace(/[\s,_']/g, "");
+/** The number in a field, written in whatever way is common; or what is wrong with it. */
+function readNumber(field, most, say) {
+  const text = typed(field).replace(/[\s,_']/g, "");
   let problem = "";
   if (!text) problem = say("input.empty");
   else if (!/^[0-9]+$/.test(text)) problem = say("input.bad", { text: text.length > 30 ? `${text.slice(0, 30)}…` : text });
   else if (text.length > most) problem = say("input.long", { n: text.length, most });
-  if (problem && !message.textContent) message.textContent = problem;
   if (problem) field.setAttribute("aria-invalid", "true");
   else field.removeAttribute("aria-invalid");
-  return problem ? null : BigInt(text);
+  return problem ? { problem } : { value: BigInt(text) };
+}
+
+function readLength(field, say) {
+  const { value } = readNumber(field, MOST_DIGITS, say);
+  if (value >= 1n && value <= BigInt(MOST_COLUMNS)) return { value };
+  field.setAttribute("aria-invalid", "true");
+  return { problem: say("input.digits", { most: MOST_COLUMNS }) };
 }
 
 const unitsNow = ({ network, work, position }) => (position < 0 ? new Float64Array(network.hidden) : work.steps[position].h);
@@ -101,26 +120,33 @@ const unitsNow = ({ network, work, position }) => (position < 0 ? new Float64Arr
 function columnFacts(scene, say) {
   const { task, work, position } = scene;
   if (position < 0) return [h("p", { class: "prose" }, say("column.none"))];
-  const step = work.steps[position], memory = say(`memory.${task.memory}`);
+  const step = work.steps[position];
   // what the network holds is a state of the machine that it became, if one was found
   const learned = scene.machine?.complete ? scene.machine : null;
   const visited = learned && run(learned, work.word.slice(0, position + 1)).states;
   const held = (t) => {
-    if (!learned) return [say("column.due"), `${memory} ${task.states[work.states[t]]}`];
+    if (!learned) return [say("column.due"), holding(task, task.states[work.states[t]], say)];
     const name = learned.names[visited[t]];
-    return [say(t === position ? "column.held" : "column.after"), `${letter(visited[t])}${name === null ? "" : ` (${memory} ${name})`}`];
+    return [say(t === position ? "column.held" : "column.after"), `${letter(visited[t])}${name === null ? "" : ` (${holding(task, name, say)})`}`];
   };
   const [before, after] = [held(position), held(position + 1)];
   const said = task.outputs[step.output];
   return [
-    h("h3", {}, say("column.title", { t: position + 1 })),
+    h("h3", {}, say("column.title", { t: position })),
     h("dl", {},
+      h("dt", {}, say("column.place")), h("dd", {}, place(task.base, position)),
       h("dt", {}, say("column.reads")), h("dd", {}, task.symbols[step.symbol].replaceAll(",", " ")),
       h("dt", {}, before[0]), h("dd", {}, before[1]),
       h("dt", {}, say("column.says")), h("dd", { class: step.right ? "" : "bad" }, step.right ? said : `${said} ✗ ${say("column.wrong", { right: task.outputs[step.expected] })}`),
       learned ? [h("dt", {}, after[0]), h("dd", {}, after[1])] : null,
       h("dt", { title: say("column.margin.help") }, say("column.margin")), h("dd", { class: step.margin > 0 ? "" : "bad" }, step.margin.toFixed(2))),
   ];
+}
+
+/** `2^5 = 32`, and of high powers the power alone. */
+function place(base, t) {
+  const value = base ** t;
+  return [base, h("sup", {}, t), value < 1e15 ? ` = ${value}` : ""];
 }
 
 /** Hidden units as bars from their rest. */

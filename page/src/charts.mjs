@@ -17,7 +17,7 @@ export function drawn(draw, signal) {
 export const axis = (svg, made, x, y) => select(svg.appendChild(s("g", { transform: `translate(${x},${y})` }))).call(made);
 
 export function curve(scene, say, signal) {
-  const { metrics, stages = [], snapshots } = scene.subject;
+  const { metrics, page, snapshots } = scene.subject;
   if (!metrics.problem.length) return [h("p", { class: "prose" }, say("curve.none"))];
   const { problem, error, right, stage } = metrics, last = problem.at(-1);
   const ends = [error[0], error.at(-1)].map((e) => e.toPrecision(2));
@@ -56,7 +56,8 @@ export function curve(scene, say, signal) {
     svg.append(marker);
     return svg;
   };
-  return [h("p", { class: "prose" }, say("curve.text")), h("div", { class: "card" }, drawn(draw, signal))];
+  const text = say.all(["curve.text", page?.about.hardens && "curve.harden"]);
+  return [h("p", { class: "prose" }, text), h("div", { class: "card" }, drawn(draw, signal))];
 }
 
 /** Where the true share lies with 95 % confidence (Wilson 1927). */
@@ -69,28 +70,32 @@ export function wilson(right, pairs) {
 export function lengths(scene, say, signal) {
   const { evaluation, proof } = scene.subject;
   if (!evaluation) return [h("p", { class: "prose" }, say("lengths.none"))];
-  const { exhaustive, sampled } = evaluation, proved = proof?.verdict === "proved";
+  const { exhaustive, sampled } = evaluation, { task } = scene, proved = proof?.verdict === "proved", checked = proved && proof.checked;
   const wrongAt = proof?.verdict === "refuted" ? proof.counterexample.digits : null;
   const rows = [{ kind: "exhaustive", ...exhaustive }, ...sampled];
   const longest = Math.max(...rows.map((r) => r.digits), wrongAt ?? 0);
   const worst = Math.min(...rows.map((r) => (r.kind === "exhaustive" ? r.right / r.pairs : wilson(r.right, r.pairs)[0])));
+  const carries = ["carry", "borrow"].includes(task.memory);
+  const nameOf = (kind) => say(kind === "chains" && !carries ? "lengths.held" : `lengths.${kind}`);
+  const sentence = (row) => say("lengths.row", { ...row, kind: nameOf(row.kind) });
+  const band = checked ? "var(--good)" : "var(--soft)";
   const colours = { exhaustive: "var(--ink)", uniform: "var(--s0)", chains: "var(--s1)" };
 
   const draw = (width) => {
     const left = 62, top = 34, height = 270, bottom = height - 46, right = width - 16;
     const x = scaleLog([1, longest * 3], [left, right]).base(2);
     const y = scaleLinear([Math.min(0.9, Math.floor(worst * 20) / 20), 1], [bottom, top]);
-    const svg = s("svg", { width, height, role: "img", "aria-label": rows.map((row) => say("lengths.row", { ...row, kind: say(`lengths.${row.kind}`) })).join("; ") });
+    const svg = s("svg", { width, height, role: "img", "aria-label": rows.map(sentence).join("; ") });
     if (proved)
       svg.append(
-        s("rect", { x: left, y: top - 9, width: right - left, height: 18, fill: "var(--good)", opacity: 0.25 }),
-        s("path", { d: `M${right - 12} ${top - 13}l13 13l-13 13`, fill: "none", stroke: "var(--good)", "stroke-width": 3 }),
-        s("text", { x: right - 20, y: top - 16, "text-anchor": "end", class: "strong", style: "fill:var(--good)" }, say("lengths.proved")),
+        s("rect", { x: left, y: top - 9, width: right - left, height: 18, fill: band, opacity: 0.25 }),
+        s("path", { d: `M${right - 12} ${top - 13}l13 13l-13 13`, fill: "none", stroke: band, "stroke-width": 3 }),
+        s("text", { x: right - 20, y: top - 16, "text-anchor": "end", class: "strong", style: `fill:${band}` }, say(checked ? "lengths.proved" : "lengths.recorded")),
       );
     const powers = [1, 4, 16, 64, 256, 1024, 4096, 16384].filter((n) => n <= longest * 3);
     axis(svg, axisBottom(x).tickValues(width < 480 ? powers.filter((_, i) => i % 2 === 0) : powers).tickFormat(say.number), 0, bottom);
     axis(svg, axisLeft(y).ticks(5, "%"), left, 0);
-    svg.append(s("text", { x: right, y: height - 6, "text-anchor": "end" }, say("lengths.axis")));
+    svg.append(s("text", { x: right, y: height - 6, "text-anchor": "end" }, say("lengths.axis", { base: task.base })));
     if (wrongAt !== null)
       svg.append(
         s("line", { x1: x(wrongAt), x2: x(wrongAt), y1: top - 8, y2: bottom, stroke: "var(--bad)", "stroke-width": 2.5 }),
@@ -98,7 +103,7 @@ export function lengths(scene, say, signal) {
       );
     for (const row of rows) {
       const shift = { exhaustive: 0, uniform: -6, chains: 6 }[row.kind], at = x(row.digits) + shift, share = y(row.right / row.pairs);
-      const title = s("title", {}, say("lengths.row", { ...row, kind: say(`lengths.${row.kind}`) }));
+      const title = s("title", {}, sentence(row));
       if (row.kind === "exhaustive") svg.append(s("rect", { x: at - 6, y: share - 6, width: 12, height: 12, fill: colours.exhaustive }, title));
       else {
         const [low, high] = wilson(row.right, row.pairs);
@@ -108,9 +113,9 @@ export function lengths(scene, say, signal) {
     return svg;
   };
   const legend = Object.entries(colours).filter(([kind]) => rows.some((row) => row.kind === kind))
-    .map(([kind, colour]) => h("li", {}, h("i", { class: kind === "exhaustive" ? "" : "dot", style: `background:${colour}` }), say(`lengths.${kind}`)));
+    .map(([kind, colour]) => h("li", {}, h("i", { class: kind === "exhaustive" ? "" : "dot", style: `background:${colour}` }), nameOf(kind)));
   return [
-    h("p", { class: "prose" }, say("lengths.text"), proved ? ` ${say("lengths.proof")}` : ""),
+    h("p", { class: "prose" }, say.all(["lengths.text", proved && (checked ? "lengths.proof" : "lengths.unchecked")])),
     h("div", { class: "card" }, drawn(draw, signal), h("ul", { class: "legend" }, legend)),
   ];
 }

@@ -1,6 +1,7 @@
 // A problem in column form, the least significant column on the right, shown up to some column.
 
 import { h, s } from "./dom.mjs";
+import { brief, memoryOf } from "./task.mjs";
 
 const ICONS = {
   first: "M3 3h2v10H3zM13 3v10L6 8z", previous: "M11 3v10L4 8z", play: "M4 2.5v11L13.5 8z",
@@ -15,7 +16,13 @@ const DIGITS = "0123456789abcdef";
 /** Draw the columns of `scene.work` into an element, as many as it has room for. */
 export function drawColumns(element, scene, say) {
   const { task, work, position } = scene, { steps, states } = work;
-  const narrow = element.clientWidth < 560, label = narrow ? 64 : 120, width = narrow ? 27 : 36;
+  const narrow = element.clientWidth < 560, width = narrow ? 27 : 36, { signs } = task;
+  // the numbers as people write them stand beside their digits; the answer, once it is whole
+  const name = (sign, number) => [sign, brief(number, narrow ? 9 : 17)].filter(Boolean).join(" ");
+  const names = scene.operands.map((operand, j) => name(signs[j], operand)), ended = position === steps.length - 1;
+  const total = name(task.equals, ended ? task.writeAnswer(task.decode(steps.map((step) => step.output))) : "");
+  const longest = Math.max(...[...names, total].map((text) => text.length));
+  const label = Math.max(narrow ? 64 : 120, longest * (narrow ? 7.5 : 9.5) + 16);
   const room = Math.max(4, Math.floor((element.clientWidth - label) / width) - 1);
   const most = Math.min(room, steps.length);
   // the window of columns around the one that is read: [from, from + most)
@@ -23,31 +30,38 @@ export function drawColumns(element, scene, say) {
   const shown = Array.from({ length: most }, (_, i) => from + most - 1 - i);
   const before = from + most < steps.length, after = from > 0;
 
-  const row = (name, cell, kind = "") =>
-    h("tr", { class: kind },
+  const isLong = ({ text = "" }) => typeof text === "string" && text.length > 2;
+  const row = (name, cell, kind) => {
+    const cells = shown.map((t) => [t, cell(t)]), small = kind !== "places" && cells.some(([, found]) => isLong(found));
+    return h("tr", { class: small ? `${kind} small` : kind },
       h("th", { scope: "row" }, name),
       h("td", { class: "more" }, before && kind !== "marks" ? "…" : ""),
-      shown.map((t) => {
-        const { text = "", mark = "" } = cell(t);
+      cells.map(([t, { text = "", mark = "", title = text }]) => {
         const classes = [t === position ? "now" : "", mark].join(" ").trim();
-        return h("td", { class: classes || null, onclick: () => scene.go(t) }, text);
+        return h("td", { class: classes || null, title: title || null, onclick: () => scene.go(t) }, text);
       }),
       after ? h("td", { class: "more" }, kind === "marks" ? "" : "…") : null,
     );
-  const memory = say(`memory.${task.memory}`);
+  };
   const rows = [
-    row(memory, (t) => {
+    row(say("table.places"), (t) => ({ text: placeOf(task.base, t), title: `${task.base}^${t}` }), "places"),
+    row(memoryOf(task, say), (t) => {
       if (t > position + 1) return {};
       const name = task.states[states[t]];
       return { text: name, mark: states[t] ? "on" : "" };
     }, "memory"),
-    ...scene.operands.map((_, j) =>
-      row(j && task.sign !== "?" ? task.sign : task.family === "multiply_by" ? task.equation.split(" ")[0] + " ×" : "", (t) => ({ text: DIGITS[task.digitsOf(steps[t].symbol)[j]] }))),
-    row(task.sign === "?" ? "" : "=", (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
+    ...names.map((text, j) => row(text, (t) => ({ text: DIGITS[task.digitsOf(steps[t].symbol)[j]] }), "operand")),
+    row(total, (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
   ];
   if (shown.some((t) => t <= position && !steps[t].right))
     rows.push(row("", (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));
   element.replaceChildren(h("table", { "aria-label": say("table.label") }, h("tbody", {}, rows)));
+}
+
+/** What a digit of a column stands for, base^t, in as many characters as there is room for. */
+export function placeOf(base, t) {
+  const value = base ** t;
+  return value < 1000 ? String(value) : [String(base), h("sup", {}, String(t))];
 }
 
 /** Play, step and scrub through a problem; playing ends at column `until`, or with the last. */
@@ -80,18 +94,26 @@ export function player(scene, say, signal, until = Infinity) {
       if (timer) start();
     } });
   const count = h("span", { class: "count" });
-  scene.follow(["problem", "position"], () => {
-    scrub.max = scene.work.steps.length;
-    scrub.value = scene.position + 1;
-    const values = { t: scene.position + 1, n: scene.work.steps.length };
-    count.textContent = `${say.number(values.t)} / ${say.number(values.n)}`;
-    scrub.setAttribute("aria-valuetext", say("column.count", values));
-  }, signal);
-  scene.addEventListener("problem", stop, { signal });
-  signal.addEventListener("abort", stop);
+  let first = -1;
+  const wrong = h("button", { class: "to-wrong", onclick: () => { stop(); scene.go(first); } });
   const element = h("div", { class: "player" },
     act("first", () => scene.go(-1)), act("previous", () => scene.go(scene.position - 1)), play,
     act("next", () => scene.go(scene.position + 1)), act("last", () => scene.go(Infinity)),
     scrub, h("label", { class: "speed" }, say("speed"), pace), count);
+  scene.follow(["problem"], () => {
+    first = scene.work.steps.findIndex((step) => !step.right);
+    wrong.textContent = say("column.first", { t: first });
+    if (first < 0) wrong.remove();
+    else element.append(wrong);
+  }, signal);
+  scene.follow(["problem", "position"], () => {
+    scrub.max = scene.work.steps.length;
+    scrub.value = scene.position + 1;
+    const values = { t: scene.position + 1, n: scene.work.steps.length };
+    count.textContent = say("column.short", values);
+    scrub.setAttribute("aria-valuetext", say("column.count", values));
+  }, signal);
+  scene.addEventListener("problem", stop, { signal });
+  signal.addEventListener("abort", stop);
   return { element, start, stop };
 }

@@ -22,6 +22,11 @@ function filled(element, attributes, children) {
   return element;
 }
 
+/** What is typed in a field; of the full-width forms, which Chinese keyboards make, ASCII's. */
+export function typed(field) {
+  return field.value.replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0));
+}
+
 /** A canvas of which each pixel is one number, made large without smoothing. */
 export function pixels(width, height, colourOf, attributes = {}) {
   const canvas = h("canvas", { width, height, class: "pixels", ...attributes });

@@ -4,11 +4,14 @@
 import { answer } from "./network.mjs";
 import { random } from "./trainer.mjs";
 
-const MOST_STATES = 12, WORDS = 300, LENGTH = 40;
+const LEAST_LIMIT = 12, WORDS = 300, LENGTH = 40;
+
+/** How many states are looked for: more than the task's machine has, to be able to tell them apart. */
+export const mostStates = (task) => Math.max(LEAST_LIMIT, task.states.length + 1);
 
 /** @returns {{delta, output, agreed, tested, complete, same, names}} tables, and what is known of them */
 export function extract(network) {
-  const symbols = network.task.symbols.map((_, a) => a), zero = new Float64Array(network.hidden);
+  const symbols = network.task.symbols.map((_, a) => a), most = mostStates(network.task), zero = new Float64Array(network.hidden);
   const tests = testWords(symbols.length), access = [[]], experiments = symbols.map((a) => [a]);
   const outputsFrom = (h, word) =>
     word.map((a) => {
@@ -21,7 +24,7 @@ export function extract(network) {
   for (;;) {
     const machine = close();
     const differ = tests.findIndex((word, i) => run(machine, word).outputs.some((o, t) => o !== truth[i][t]));
-    if (differ < 0 || access.length >= MOST_STATES) return finish(machine);
+    if (differ < 0 || access.length >= most) return finish(machine);
     const t = run(machine, tests[differ]).outputs.findIndex((o, i) => o !== truth[differ][i]);
     const word = tests[differ].slice(0, t + 1), visited = run(machine, word).states;
     const last = word.map((_, i) => outputsFrom(after(access[visited[i]]), word.slice(i)).at(-1));
@@ -36,7 +39,7 @@ export function extract(network) {
       output.push(symbols.map((a) => outputsFrom(states[q], [a])[0]));
       delta.push(symbols.map((a) => {
         const h = network.step(states[q], a), key = row(h);
-        if (!number.has(key) && states.length < MOST_STATES) {
+        if (!number.has(key) && states.length < most) {
           number.set(key, states.length);
           states.push(h);
           access.push([...access[q], a]);

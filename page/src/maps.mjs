@@ -78,20 +78,21 @@ export function errorMaps(scene, say, signal) {
   const most = digits + task.headroom;
   const legend = Array.from({ length: Math.min(most, WRONG.length - 1) + 1 }, (_, n) =>
     h("li", {}, h("i", { style: `background:rgb(${colourOf(n)})` }), n === 0 ? say("errors.none") : n === WRONG.length - 1 ? `${n}+` : String(n)));
-  const text = say(task.operands === 1 ? "errors.text1" : "errors.text", { digits });
+  const keys = [task.operands === 1 ? "errors.text1" : "errors.text", task.operands > 2 && "errors.rest", snapshots.length > 1 && "errors.slider"];
   return [
-    h("p", { class: "prose" }, text, task.operands > 2 ? ` ${say("errors.rest")}` : ""),
+    h("p", { class: "prose" }, say.all(keys, { digits, base: task.base })),
     h("div", { class: "card two" },
       h("div", {}, h("div", { class: "map" }, canvas, busy), hint),
       h("div", {},
         count, when, snapshots.length > 1 ? slider : null,
         snapshots.length > 1 ? h("div", { class: "strip" }, thumbs) : null,
-        h("ul", { class: "legend" }, h("li", {}, say("errors.legend")), legend))),
+        h("ul", { class: "legend" }, h("li", {}, say(task.digital ? "errors.legend" : "errors.outputs")), legend))),
   ];
 }
 
 /** What a snapshot is called. */
-export function nameOf({ problem }, say) {
+export function nameOf({ problem, again = false }, say) {
   if (problem === null) return say("errors.now");
-  return problem === 0 ? say("errors.start") : say("errors.after", { problems: problem });
+  if (problem === 0) return say(again ? "errors.again" : "errors.start");
+  return say("errors.after", { problems: problem });
 }

@@ -14,9 +14,11 @@ export function decode(page) {
     const [problem, key] = name.split(".");
     groups.set(+problem, { ...groups.get(+problem), [key]: tensor });
   }
-  const snapshots = [...groups].sort(([a], [b]) => a - b).map(([problem, tensors]) => ({ problem, network: network(tensors) }));
+  // of a network that was not trained here no moment of a training is known
+  const trained = page.about.stages.length > 0, again = Boolean(page.about.origin);
+  const snapshots = [...(trained ? groups : [])].sort(([a], [b]) => a - b).map(([problem, tensors]) => ({ problem, again, network: network(tensors) }));
   return {
-    kind: "run", task, network: final, page,
+    kind: "run", task, network: final, page, trained,
     snapshots: snapshots.length ? snapshots : [{ problem: null, network: final }],
     metrics: page.metrics, evaluation: page.evaluation, proof: page.proof, regions: page.regions,
   };

@@ -27,6 +27,7 @@ export class Scene extends EventTarget {
   /** Put a problem on the table, worked but with nothing shown yet. */
   pose(operands, digits = 1) {
     this.operands = operands;
+    this.digits = digits; // at least, in the task's base
     this.work = this.network.work(this.task.encode(operands, digits));
     this.position = this.work.steps.length - 1;
     this.tell("problem");
@@ -55,7 +56,6 @@ export class Scene extends EventTarget {
   }
 }
 
-function firstProblem(task) {
-  const known = { add: [118n, 45n, 8n, 7n], subtract: [118n, 8n], compare: [118n, 126n], multiply_by: [42n] };
-  return known[task.family].slice(0, task.operands);
-}
+const FIRST = new Map([["subtract", [118n, 8n]], ["compare", [118n, 126n]], ["multiply_by", [42n]]]);
+
+const firstProblem = (task) => (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands);

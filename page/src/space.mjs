@@ -7,6 +7,7 @@ import { line } from "d3-shape";
 import { watchWidth } from "./calculator.mjs";
 import { h, s } from "./dom.mjs";
 import { outlineOfBox, outlineOfEllipsoid, principal, project } from "./pca.mjs";
+import { holding } from "./task.mjs";
 import { random } from "./trainer.mjs";
 
 const WORDS = 60, LENGTH = 24;
@@ -28,7 +29,9 @@ function sample({ network, task }) {
   return { points, held };
 }
 
-export const stateColour = (q) => `var(--s${q % 8})`;
+const COLOURS = 8;
+
+const stateColour = (q) => `var(--s${q % COLOURS})`;
 
 export function space(scene, say, signal) {
   const { task, network, subject } = scene, { regions } = subject, { points, held } = sample(scene);
@@ -56,7 +59,7 @@ export function space(scene, say, signal) {
     };
     x = scale(0, [margin, width - 10]);
     y = scale(1, [height - margin, 10]);
-    const svg = s("svg", { width, height, role: "img", "aria-label": say("space.label", { n: task.states.length }) });
+    const svg = s("svg", { width, height, role: "img", "aria-label": say("space.label", { n: Math.min(COLOURS, task.states.length) }) });
     const axis = (made, dx, dy) => select(svg.appendChild(s("g", { transform: `translate(${dx},${dy})` }))).call(made);
     axis(axisBottom(x).ticks(5), 0, height - margin);
     axis(axisLeft(y).ticks(5), margin, 0);
@@ -64,6 +67,8 @@ export function space(scene, say, signal) {
     for (const { state, outline } of outlines)
       if (outline.length) svg.append(s("path", { d: `${outlined(outline)}Z`, fill: stateColour(state), "fill-opacity": 0.1, stroke: stateColour(state), "stroke-width": 1.5 }));
     flat.forEach((p, i) => svg.append(s("circle", { cx: x(p[0]), cy: y(p[1]), r: 2.6, fill: stateColour(held[i]), "fill-opacity": 0.55 })));
+    const [a, b] = [x(start[0]), y(start[1])];
+    svg.append(s("path", { class: "start", d: `M${a - 7} ${b}h14M${a} ${b - 7}v14`, stroke: "var(--ink)", "stroke-width": 2.2 }));
     path = s("path", { fill: "none", stroke: "var(--ink)", "stroke-width": 1.6, "stroke-linejoin": "round", opacity: 0.8 });
     dots = s("g", {});
     now = s("circle", { r: 8, fill: "var(--lit)", stroke: "var(--ink)", "stroke-width": 2.5 });
@@ -83,7 +88,11 @@ export function space(scene, say, signal) {
   watchWidth(element, draw, signal);
   scene.follow(["problem", "position"], way, signal);
   const share = `${Math.round(100 * (frame.share[0] + frame.share[1]))} %`;
-  const text = [say("space.text", { share }), regions ? ` ${say(`space.${regions.kind}`)}` : "", ` ${say("space.path")}`];
-  const legend = task.states.slice(0, 8).map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), `${say(`memory.${task.memory}`)} ${name}`));
+  const about = regions && (regions.begins_outside ? "space.entered" : `space.${regions.kind}`);
+  const text = say.all(["space.text", about, regions && !subject.proof.checked && "space.recorded", "space.path"], { share });
+  // of many states, some have one colour
+  const names = task.states.slice(0, COLOURS).map((_, q) => task.states.filter((_, r) => r % COLOURS === q).join(", "));
+  const legend = names.map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), holding(task, name, say)));
+  legend.push(h("li", {}, s("svg", { class: "key", width: 14, height: 14, "aria-hidden": "true" }, s("path", { d: "M0 7h14M7 0v14", stroke: "var(--ink)", "stroke-width": 2.2 })), say("space.start")));
   return [h("p", { class: "prose" }, text), h("div", { class: "card" }, element, h("ul", { class: "legend" }, legend))];
 }

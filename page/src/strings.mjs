@@ -12,6 +12,12 @@ export function speaker(language, strings) {
       return Number.isInteger(value) ? number.format(value) : String(value);
     });
   };
+  /** What there are words for, and otherwise another text. */
+  say.or = (key, other, values) => (Object.hasOwn(strings, key) ? say(key, values) : other);
+  /** What is between two sentences. */
+  say.gap = language === "zh" ? "" : " ";
+  /** Sentences, one after another; no words for none. */
+  say.all = (keys, values) => keys.filter(Boolean).map((key) => say(key, values)).join(say.gap);
   say.number = (value) => number.format(value);
   say.list = (texts) => new Intl.ListFormat(language === "zh" ? "zh-CN" : "en").format(texts);
   return say;

@@ -68,23 +68,45 @@ export class Task {
 
   /** `118 + 8 = 126`. */
   write(operands, answer) {
-    let next = 0;
-    return this.equation
-      .replaceAll("{}", () => brief(operands[next++]))
-      .replace("{answer}", brief(this.writeAnswer(answer)));
+    const put = (piece) => (typeof piece === "string" ? piece : brief(piece < 0 ? this.writeAnswer(answer) : operands[piece]));
+    return this.equation.map(put).join("");
   }
 
-  /** What stands between two operands. */
-  get sign() {
-    return { add: "+", subtract: "−", compare: "?", multiply_by: "×" }[this.family];
+  /** What stands before each operand of an equation, `+` or `3 ×`; a `?` is the answer. */
+  get signs() {
+    return Array.from({ length: this.operands }, (_, operand) => this.before(operand));
+  }
+
+  /** What stands before the answer. */
+  get equals() {
+    return this.before(-1).endsWith("=") ? "=" : "";
+  }
+
+  before(place) {
+    const at = this.equation.indexOf(place), pieces = this.equation.slice(0, Math.max(at, 0));
+    const from = pieces.findLastIndex((piece) => piece >= 0) + 1;
+    const text = pieces.slice(from).map((piece) => (piece === -1 ? "?" : piece)).join("").trim();
+    if (place >= 0 && /[()[\]{},;]/.test(text)) return ""; // of a function, not of a sum
+    return text === "-" ? "−" : text;
+  }
+
+  /** Whether outputs are called by the digits that they are. */
+  get digital() {
+    return this.outputs.every((name, output) => name === output.toString(16));
   }
 }
 
 /** A number as it is or, where that is long, its ends. */
 export function brief(number, most = 40) {
-  const text = String(number);
-  return text.length <= most ? text : `${text.slice(0, 12)}…${text.slice(-12)}`;
+  const text = String(number), end = Math.min(12, (most - 1) >> 1);
+  return text.length <= most ? text : `${text.slice(0, end)}…${text.slice(-end)}`;
 }
+
+/** What the state of a task's machine holds, in the language that is spoken. */
+export const memoryOf = (task, say) => say.or(`memory.${task.memory}`, task.memory);
+
+/** That it holds something: `carry 1`. */
+export const holding = (task, name, say) => [memoryOf(task, say), name].filter(Boolean).join(" ");
 
 /** The integer of digits, least significant first; halved, so that long ones are fast too. */
 function joined(digits, base) {

@@ -1,43 +1,45 @@
 // A fresh network learns before the viewer's eyes, and can then be looked into like any other.
 
 import { digitsOfMap } from "./errors.mjs";
-import { h, pixels } from "./dom.mjs";
+import { h, paint, pixels, typed } from "./dom.mjs";
 import { paintMap } from "./maps.mjs";
 import { Network } from "./network.mjs";
 import { ask, begin, plain } from "./workers.mjs";
 
 const BATCH = 32;
+const NUMBER = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const CONTROLS = {
   hidden: { low: 1, high: 64, start: 16 },
   step: { low: 0.0001, high: 1, start: 0.02 },
   seed: { low: 0, high: 999999, start: 1 },
 };
+const BLANK = 16, blank = () => [200, 200, 200];
 const SPEEDS = [10, 50, 200, Infinity];
 
 export function train(scene, say, signal, look) {
   const { task, network } = scene, digits = digitsOfMap(task), settings = settingsFromAddress();
-  let worker = null, running = false, latest = null, mapped = -1, mapping = false, metrics, snapshots, done = false;
+  let training = null; // the one that is seen; what comes late of an earlier one is dropped
 
   const message = h("p", { class: "message", role: "alert" });
   const inputs = Object.fromEntries(Object.entries(CONTROLS).map(([key, { low, high }]) => [key,
-    h("input", { type: "number", id: `train-${key}`, min: low, max: high, step: key === "step" ? "any" : 1, value: settings[key], onchange: reset })]));
+    h("input", { type: "text", inputmode: key === "step" ? "decimal" : "numeric", autocomplete: "off", id: `train-${key}`, title: `${low}–${high}`, value: settings[key], onchange: reset })]));
   const speed = h("select", { id: "train-speed", onchange: () => {
     remember();
-    if (running) worker.postMessage({ kind: "run", speed: SPEEDS[+speed.value] });
+    if (training?.running) training.worker.postMessage({ kind: "run", speed: SPEEDS[+speed.value] });
   } }, SPEEDS.map((pace, i) => h("option", { value: i, selected: i === settings.speed }, pace === Infinity ? say("train.fast") : say("train.slow", { n: pace }))));
   const go = h("button", { class: "primary", onclick: toggle }, say("train.start"));
   const again = h("button", { onclick: reset, disabled: true }, say("train.reset"));
   const lookAt = h("button", { onclick: show, disabled: true }, say("train.look"));
   const state = h("p", { class: "hint", "aria-live": "off" });
   const count = h("p", { class: "big", "aria-live": "polite" });
-  const canvas = pixels(16, 16, () => [200, 200, 200], { role: "img", "aria-label": say("train.map"), style: "max-width:380px" });
+  const canvas = pixels(BLANK, BLANK, blank, { role: "img", "aria-label": say("train.map"), style: "max-width:380px" });
   const trace = h("canvas", { width: 640, height: 220, class: "wide", role: "img", "aria-label": say("curve.error"), style: "margin-top:10px" });
 
   function read() {
     for (const [key, { low, high }] of Object.entries(CONTROLS)) {
-      const value = +inputs[key].value, whole = key === "step" || Number.isInteger(value);
-      if (inputs[key].value === "" || !(value >= low && value <= high) || !whole) {
-        message.textContent = say("train.bad", { name: say(`train.${key}`), low: String(low), high: String(high) });
+      const text = typed(inputs[key]).trim(), value = NUMBER.test(text) ? +text : NaN;
+      if (!(value >= low && value <= high) || !(key === "step" || Number.isInteger(value))) {
+        message.textContent = say(key === "step" ? "train.bad" : "train.whole", { name: say(`train.${key}`), low: String(low), high: String(high) });
         inputs[key].setAttribute("aria-invalid", "true");
         return false;
       }
@@ -60,34 +62,34 @@ export function train(scene, say, signal, look) {
   }
 
   function toggle() {
-    if (running) {
-      running = false;
-      worker.postMessage({ kind: "pause" });
+    if (training?.running) {
+      training.running = false;
+      training.worker.postMessage({ kind: "pause" });
       go.textContent = say("train.go");
       return;
     }
     if (!read()) return;
     remember();
     try {
-      if (!worker) start();
+      training ??= start();
     } catch (error) {
       message.textContent = say("train.failed", { reason: error.message });
       return;
     }
-    running = true;
-    worker.postMessage({ kind: "run", speed: SPEEDS[+speed.value] });
+    training.running = true;
+    training.worker.postMessage({ kind: "run", speed: SPEEDS[+speed.value] });
     go.textContent = say("train.pause");
     again.disabled = false;
   }
 
+  /** A fresh training: its worker, and all that is known of it. */
   function start() {
-    worker = begin();
-    metrics = { problem: [], error: [], right: [], stage: [] };
-    snapshots = [];
-    mapped = -1;
-    done = false;
+    const worker = begin(), { activation } = network, metrics = { problem: [], error: [], right: [], stage: [] };
+    const mine = { worker, metrics, settings: { ...settings }, snapshots: [], latest: null, running: false, mapping: false, done: false };
+    const keep = () => mine.snapshots.push({ problem: mine.latest.updates * BATCH, network: networkOf(mine.latest) });
     worker.onmessage = ({ data }) => {
-      latest = data;
+      if (mine !== training) return;
+      mine.latest = data;
       if (data.updates === 0) keep();
       if (data.error === null) return;
       metrics.problem.push(data.updates * BATCH);
@@ -96,33 +98,36 @@ export function train(scene, say, signal, look) {
       metrics.stage.push("Adam");
       state.textContent = say("train.state", { updates: data.updates, problems: data.updates * BATCH, error: data.error.toFixed(3) });
       lookAt.disabled = false;
-      const before = snapshots.at(-1)?.problem ?? 0;
-      if (data.updates * BATCH >= Math.max(500, 1.5 * before) && snapshots.length < 24) keep();
-      drawTrace();
-      drawMap();
+      const before = mine.snapshots.at(-1)?.problem ?? 0;
+      if (data.updates * BATCH >= Math.max(500, 1.5 * before) && mine.snapshots.length < 24) keep();
+      drawTrace(metrics);
+      drawMap(mine);
     };
-    const { activation } = network;
     worker.postMessage({ kind: "begin", task: plain(task), speed: SPEEDS[+speed.value], settings: { ...settings, activation, batch: BATCH, digits } });
+    return mine;
   }
 
-  const keep = () => snapshots.push({ problem: latest.updates * BATCH, network: new Network(task, network.activation, latest.weights) });
+  const networkOf = ({ weights }) => new Network(task, network.activation, weights);
 
-  async function drawMap() {
-    if (mapping || latest.updates === mapped) return;
-    mapping = true;
-    const now = latest, map = await ask("map", new Network(task, network.activation, now.weights), digits);
-    mapping = false;
-    if (signal.aborted || !worker) return;
-    mapped = now.updates;
-    paintMap(canvas, map);
-    const pairs = map.size ** 2;
-    if (map.right === pairs && !done && running) toggle(); // it has learned all that can be seen here
-    done ||= map.right === pairs;
-    count.textContent = map.right === pairs ? say("train.done", { pairs }) : say("errors.count", { right: map.right, pairs });
-    count.className = map.right === pairs ? "big good" : "big";
+  /** Draw the errors of a training's latest network, and again if there is a later one by then. */
+  async function drawMap(mine) {
+    if (mine.mapping) return;
+    mine.mapping = true;
+    for (let now = null; now !== mine.latest; ) {
+      now = mine.latest;
+      const map = await ask("map", networkOf(now), digits);
+      if (signal.aborted || mine !== training) return;
+      paintMap(canvas, map);
+      const pairs = map.size ** 2, all = map.right === pairs;
+      if (all && !mine.done && mine.running) toggle(); // it has learned all that can be seen here
+      mine.done ||= all;
+      count.textContent = all ? say("train.done", { pairs }) : say("errors.count", { right: map.right, pairs });
+      count.className = all ? "big good" : "big";
+    }
+    mine.mapping = false;
   }
 
-  function drawTrace() {
+  function drawTrace(metrics) {
     const context = trace.getContext("2d"), { width, height } = trace, style = getComputedStyle(trace);
     const last = metrics.problem.at(-1), low = Math.log10(1e-4), high = Math.log10(Math.max(...metrics.error, 1));
     const at = (e) => height - 6 - ((Math.log10(Math.max(e, 1e-4)) - low) / (high - low)) * (height - 12);
@@ -138,11 +143,12 @@ export function train(scene, say, signal, look) {
   }
 
   function reset() {
-    worker?.terminate();
-    worker = null;
-    running = false;
-    latest = null;
+    training?.worker.terminate();
+    training = null;
     count.textContent = state.textContent = "";
+    canvas.width = canvas.height = BLANK;
+    paint(canvas, blank);
+    trace.getContext("2d").clearRect(0, 0, trace.width, trace.height);
     go.textContent = say("train.start");
     again.disabled = lookAt.disabled = true;
     if (read()) remember();
@@ -150,18 +156,22 @@ export function train(scene, say, signal, look) {
 
   /** Hand the network to the views. */
   async function show() {
-    if (running) toggle();
-    const final = new Network(task, network.activation, latest.weights), problem = latest.updates * BATCH;
-    const earlier = snapshots.filter((each) => each.problem < problem), { updates } = latest;
+    if (training.running) toggle();
+    const mine = training, { latest } = mine, final = networkOf(latest), problem = latest.updates * BATCH;
+    const snapshots = [...mine.snapshots.filter((each) => each.problem < problem), { problem, network: final }];
+    const metrics = Object.fromEntries(Object.entries(mine.metrics).map(([key, values]) => [key, [...values]]));
     const map = await ask("map", final, digits);
-    const exhaustive = { digits, pairs: map.size ** 2, right: map.right, margin: map.margin };
+    if (signal.aborted || mine !== training) return;
+    // of three numbers and more the picture shows some of the problems, and not all up to a length
+    const picture = { pairs: map.size ** 2, right: map.right }, whole = task.operands <= 2;
     look({
-      kind: "here", task, network: final, snapshots: [...earlier, { problem, network: final }], metrics,
-      evaluation: { exhaustive, sampled: [] }, proof: null, regions: null, settings: { ...settings }, updates,
+      kind: "here", task, network: final, snapshots, metrics, picture,
+      evaluation: whole ? { exhaustive: { ...picture, digits, margin: map.margin }, sampled: [] } : null,
+      proof: null, regions: null, settings: mine.settings, updates: latest.updates,
     });
   }
 
-  signal.addEventListener("abort", () => worker?.terminate());
+  signal.addEventListener("abort", () => training?.worker.terminate());
   const field = (key, input) => h("div", { class: "field" }, h("label", { for: `train-${key}` }, say(`train.${key}`)), input);
   return [
     h("p", { class: "prose" }, say("train.text", { batch: BATCH })),

@@ -7,24 +7,32 @@ import { Scene } from "./scene.mjs";
 import { brief } from "./task.mjs";
 
 export function verdict(scene, say, signal) {
-  const { proof, evaluation } = scene.subject, tested = evaluation?.exhaustive;
+  const assumed = scene.subject.page?.source?.assumed ?? [];
+  const texts = assumed.map((text, i) => [i ? "; " : "", h("span", { lang: "en" }, text)]);
+  return [...judged(scene, say, signal), assumed.length ? h("p", { class: "assumed" }, say("assumed"), texts) : null];
+}
+
+function judged(scene, say, signal) {
+  const { proof, evaluation, picture } = scene.subject, tested = evaluation?.exhaustive, { base } = scene.task;
   const facts = [];
   const fact = (value, name) => facts.push(h("li", {}, h("b", {}, value), h("span", {}, name)));
-  const tries = tested && say("fact.exhaustive", { right: tested.right, pairs: tested.pairs, digits: tested.digits });
+  const tries = tested && say("fact.exhaustive", { right: tested.right, pairs: tested.pairs, digits: tested.digits, base });
   if (proof?.verdict === "proved") {
-    fact(say.number(proof.regions), `${say("fact.regions")} (${say(`fact.${proof.method}`)})`);
+    fact(say.number(proof.regions), `${say("fact.regions")} (${say.or(`fact.${proof.method}`, proof.method)})`);
     fact(short(proof.slack), say("fact.slack"));
-    fact(short(proof.margin), say("fact.margin"));
+    if (typeof proof.margin === "number") fact(short(proof.margin), say("fact.margin"));
+    // the words of a checked proof are for proofs that were checked
+    const { checked } = proof, values = { regions: proof.regions, slack: short(proof.slack), margin: short(proof.margin) };
     return [
-      h("h1", { class: "good" }, say("proved.head")),
+      h("h1", { class: checked ? "good" : null }, say(checked ? "proved.head" : "recorded.head")),
       h("ul", { class: "facts" }, facts),
-      h("p", { class: "prose", style: "margin-top:20px" }, say(`proved.${proof.method}`, { regions: proof.regions, slack: short(proof.slack), margin: short(proof.margin) })),
+      h("p", { class: "prose", style: "margin-top:20px" }, checked ? say.or(`proved.${proof.method}`, "", values) : say("recorded.text")),
       tries && h("p", { class: "hint" }, tries),
     ];
   }
   if (proof?.verdict === "refuted") return refuted(scene, say, signal, proof.counterexample, tries);
   if (tested && tested.right < tested.pairs)
-    return [h("h1", { class: "bad" }, say("wrong.head", { wrong: tested.pairs - tested.right, pairs: tested.pairs, digits: tested.digits }))];
+    return [h("h1", { class: "bad" }, say("wrong.head", { wrong: tested.pairs - tested.right, pairs: tested.pairs, digits: tested.digits, base }))];
   if (proof?.verdict === "undecided")
     return [
       h("h1", {}, say("undecided.head")),
@@ -33,7 +41,8 @@ export function verdict(scene, say, signal) {
       tries && h("p", { class: "hint" }, tries),
     ];
   if (tested)
-    return [h("h1", {}, say("right.head", { pairs: tested.pairs, digits: tested.digits })), h("p", { class: "prose", style: "margin-top:16px" }, say("right.text"))];
+    return [h("h1", {}, say("right.head", { pairs: tested.pairs, digits: tested.digits, base })), h("p", { class: "prose", style: "margin-top:16px" }, say("right.text"))];
+  if (picture) return [h("h1", { class: picture.right < picture.pairs ? "bad" : null }, say("picture.head", picture)), h("p", { class: "prose", style: "margin-top:16px" }, say("errors.rest"))];
   return [h("h1", {}, say("unproved.head"))];
 }
 
@@ -54,12 +63,14 @@ function refuted(scene, say, signal, found, tries) {
   });
   seen.observe(sum);
   signal.addEventListener("abort", () => seen.disconnect());
+  const agrees = own.work.steps[found.position]?.right; // in double precision
   const name = (text) => brief(task.writeAnswer(BigInt(text)), 30);
   return [
     h("h1", { class: "bad" }, say("refuted.head")),
     h("p", { class: "equation", style: "margin-top:18px" }, task.write(operands, BigInt(found.answered))),
-    h("p", {}, h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), " ", say("refuted.expected", { expected: name(found.expected) })),
-    h("p", { class: "prose" }, say("refuted.text", { digits: found.digits, position: found.position + 1, shortest: say(found.shortest ? "refuted.shortest" : "refuted.maybe") })),
+    h("p", {}, h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), say.gap, say("refuted.expected", { expected: name(found.expected) })),
+    h("p", { class: "prose" }, say("refuted.text", { digits: found.digits, position: found.position, base: task.base, shortest: say(found.shortest ? "refuted.shortest" : "refuted.maybe") })),
+    agrees ? h("p", { class: "hint" }, say("refuted.rounding", { dtype: scene.subject.page.about.dtype })) : null,
     h("div", { class: "card counterexample" }, controls.element, sum),
     tries && h("p", { class: "hint" }, tries),
   ];

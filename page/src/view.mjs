@@ -51,7 +51,7 @@ export function mount(element, model, options = {}) {
     });
     const notice = scene.subject === run ? null
       : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run) }, say("back")));
-    return [notice, h("p", { class: "tagline" }, say("tagline", { does: say(`does.${scene.task.family}`) })), sections];
+    return [notice, h("p", { class: "tagline" }, say("tagline", { what: say.or(`what.${scene.task.family}`, say("what.other", { task: scene.task.text })) })), sections];
   });
   return scene;
 }

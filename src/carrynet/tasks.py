@@ -304,13 +304,14 @@ def register(
         task.write((0,) * operands, 0)
     except (IndexError, KeyError, ValueError) as error:
         raise InputError(f"task {name}: equation {shorten(equation)} is not one: {error}") from None
-    if name in _FAMILIES and (name in _BUILT_IN or parse(name) != task):
+    if name in _FAMILIES and (name in BUILT_IN or parse(name) != task):
         raise InputError(f"task {name} is already another machine's")
     _FAMILIES[name] = lambda: task
     return task
 
 
-_BUILT_IN = frozenset(_FAMILIES)
+BUILT_IN = frozenset(_FAMILIES)
+"""Families that every process knows; others are registered in some."""
 
 
 @cache

@@ -8,14 +8,16 @@ there as text and never as markup.
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from html import escape
 from importlib import resources
+from itertools import count
 from pathlib import Path
-from string import Template
+from string import Formatter, Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from carrynet.network import Network
 from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
+from carrynet.tasks import BUILT_IN, Task
 
 if TYPE_CHECKING:
     from carrynet.runs import Run
@@ -82,7 +85,8 @@ def model(run: "Run") -> dict[str, Any]:
         "name": run.path.resolve().name if run.path else f"{run.recipe.name} {task.text}",
         "task": {
             **{key: getattr(task, key) for key in ("text", "family", "base", "operands")},
-            **{key: getattr(task, key) for key in ("headroom", "memory", "equation", "readout")},
+            **{key: getattr(task, key) for key in ("headroom", "memory", "readout")},
+            "equation": _pieces(task),
             **asdict(task.machine),
         },
         "activation": network.activation,
@@ -105,11 +109,13 @@ def model(run: "Run") -> dict[str, Any]:
             "digits": run.recipe.digits,
             "dtype": network.dtype.name,
             "stages": [[stage.name, stage.steps * stage.batch] for stage in run.recipe.stages],
+            "hardens": any(stage.worst for stage in run.recipe.stages),
             "origin": run.recipe.origin,
             "weights_sha256": network.digest(),
             "carrynet": __version__,
             "numpy": np.__version__,
             "command": _command(run),
+            "registered": task.family not in BUILT_IN,
         },
     }
 
@@ -124,12 +130,33 @@ def _exact(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "counterexample": {**found, **texts, "operands": operands}}
 
 
+def _pieces(task: Task) -> list[str | int]:
+    """How a solved problem is written, for a reader without Python's formats.
+
+    Text is itself, a number that operand, and -1 the answer: [0, " + ", 1, " = ", -1].
+    """
+    pieces: list[str | int] = []
+    following = count()
+    for text, name, _, _ in Formatter().parse(task.equation):
+        if text:
+            pieces.append(text)
+        if name is not None:
+            number = re.match(r"\d+", name)
+            answer = name.startswith("answer")
+            pieces.append(-1 if answer else int(number[0]) if number else next(following))
+    return pieces
+
+
 def _command(run: "Run") -> str | None:
-    """What makes the run again."""
-    recipe, origin = run.recipe, " --origin origin.safetensors" * bool(run.recipe.origin)
-    if not recipe.stages:
+    """What makes the run again: on the command line, or of a task of one's own in Python."""
+    origin = bool(run.recipe.origin)
+    if not run.recipe.stages:
         return None
-    return f"carrynet train --recipe recipe.toml{origin} --engine {run.engine}"
+    if run.network.task.family not in BUILT_IN:
+        begin = ', origin=carrynet.runs.read_network(Path("origin.safetensors"))' * origin
+        return f'carrynet.train("recipe.toml"{begin}, engine="{run.engine}")'
+    begin = " --origin origin.safetensors" * origin
+    return f"carrynet train --recipe recipe.toml{begin} --engine {run.engine}"
 
 
 def _snapshots(run: "Run") -> str | None:
@@ -173,6 +200,7 @@ def _regions(certificate: Certificate) -> dict[str, Any] | None:
         return {
             "kind": "boxes",
             "state": [region.state for region in regions],
+            "begins_outside": _begins_outside(certificate),
             "lower": [[round(x * unit, 4) for x in region.lower] for region in regions],
             "upper": [[round(x * unit, 4) for x in region.upper] for region in regions],
         }
@@ -186,6 +214,15 @@ def _regions(certificate: Certificate) -> dict[str, Any] | None:
         "radius": list(certificate.radii),
         "shape": [round(x, 6) for x in (inverse @ inverse.T).ravel().tolist()],
     }
+
+
+def _begins_outside(certificate: BoxCertificate) -> bool:
+    """Whether the start lies in no box but its own, a point, which has no outline."""
+    first, *others = certificate.regions
+    return first.lower == first.upper and not any(
+        all(low <= 0 <= high for low, high in zip(region.lower, region.upper, strict=True))
+        for region in others
+    )
 
 
 def _compressed(certificate: Certificate) -> str | None:

@@ -302,7 +302,8 @@ def error_maps(run: Run, figure: "FigureBase", columns: int = 2) -> float:
     bar = figure.colorbar(
         image, ax=list(panels), location="bottom", shrink=0.8, aspect=30, pad=0.03
     )
-    bar.set_label("wrong digits" if task.family != "compare" else "wrong outputs")
+    outputs = task.machine.outputs
+    bar.set_label("wrong digits" if "".join(outputs) == DIGITS[: len(outputs)] else "wrong outputs")
     bar.set_ticks(range(0, worst + 1, -(-worst // 9)))
     bar.ax.tick_params(length=0)
     side = maps[0][1].shape[1]
@@ -542,8 +543,9 @@ def hidden_space(run: Run, figure: "FigureBase") -> float:
     """Hidden states along random words in the plane of their two principal components.
 
     Coloured by the state of the task's machine, which the network is not told.  Where there
-    is a proof, the outlines are the projected regions of its certificate: boxes, which no word
-    of any length makes the network leave, or balls, to which it always comes back.
+    is a proof, the outlines are the projected regions of its certificate: boxes, which after its
+    first symbol no word of any length makes the network leave, or balls, to which it always comes
+    back.  The start has a region of its own, most often a point.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.collections import PolyCollection
@@ -567,7 +569,8 @@ def hidden_space(run: Run, figure: "FigureBase") -> float:
             shapes = outlines(certificate, plane)
             axes.add_collection(PolyCollection(shapes, facecolors=faces, edgecolors=edges, lw=0.5))
         else:
-            axes.set_title(f"proved by {len(states):,} regions, which are too many to draw")
+            how = "proved" if run.proof.checked else "as recorded, proved"
+            axes.set_title(f"{how} by {len(states):,} regions, which are too many to draw")
     points = plane(h)
     for q, name in enumerate(names):
         marker = _MARKERS[q] if len(names) <= len(_MARKERS) else "o"
