@@ -37,10 +37,13 @@ def hand_built_adder(sharpness: float = 40.0) -> Network:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Machine code is built afresh, and the user's cache is left alone."""
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
+    """Machine code is built afresh, once for all workers; the user's cache is left alone."""
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":  # a worker of xdist has its own folder in that of the session
+        folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CARRYNET_CACHE", str(tmp_path_factory.mktemp("cache") / "objects"))
+        patch.setenv("CARRYNET_CACHE", str(folder / "machine-code"))
         patch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)  # which shows in what is advised
         yield
 

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import time
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import carrynet as cn
-from carrynet import cli, runs
+from carrynet import cli, extract, runs
 from carrynet.network import Network
 from carrynet.recipe import Recipe
+from carrynet.report import plots
 from carrynet.runs import Run
 
 
@@ -79,11 +81,11 @@ def test_train_and_add(tmp_path: Path) -> None:
     assert "exhaustive  right on all 65,536 pairs of numbers with up to 8 digits" in done.stdout
     assert "proved      right for numbers of any length" in done.stdout
     assert "run         runs/0001-certified-add-h16-s1" in done.stdout
-    checked = process("check", cwd=tmp_path)
+    checked = carrynet("check", cwd=tmp_path)
     assert checked.returncode == 0
     assert checked.stdout.startswith("valid       For the task add, the network with these weights")
 
-    added = process("add", 118, 8, cwd=tmp_path)
+    added = carrynet("add", 118, 8, cwd=tmp_path)
     assert added.returncode == 0
     assert added.stdout.splitlines()[:5] == [
         "  carry  0 0 0 0 0 0 0 0",
@@ -208,7 +210,8 @@ def test_explain(place: Path) -> None:
 def test_every_task_has_its_command(
     tmp_path: Path, task: str, command: str, operands: tuple[int, ...], shown: str
 ) -> None:
-    done = carrynet("train", "--recipe", "plain-adam", "--task", task, cwd=tmp_path)
+    settings = ("--recipe", "plain-adam", "--task", task, "--hidden", 16)
+    done = carrynet("train", *settings, cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     answered = carrynet(command, *operands, cwd=tmp_path)
     assert answered.returncode == 0, answered.stdout
@@ -537,7 +540,9 @@ def test_prove(proofs: Path, run: str, code: int, line: str) -> None:
     assert cn.load(proofs / run).to_json()["proof"] == document["proof"]
 
 
-def test_report(proofs: Path, tmp_path: Path) -> None:
+def test_report(proofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {name: plots.FIGURES[name] for name in ("learning_curve", "weights")}  # for speed
+    monkeypatch.setattr(plots, "FIGURES", few)
     shutil.copytree(proofs / "proved", tmp_path / "run")
     done = carrynet("report", "run", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"{Path('run') / 'report.html'}\n")
@@ -550,6 +555,7 @@ def test_report(proofs: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     *figures, last = map(Path, done.stdout.split())
     assert last == Path("run") / "report.html"
+    assert {figure.stem for figure in figures} == set(few)
     assert {figure.parent for figure in figures} == {Path("run") / "plots"}
     assert all((tmp_path / figure).stat().st_size > 1000 for figure in figures)
     replaced = carrynet("train", "--hidden", 2, "--set", "learn.steps=100", "--set",
@@ -616,6 +622,13 @@ def test_harden_makes_a_refuted_network_provable(proofs: Path, tmp_path: Path) -
     assert "its origin, which must be given" in alone.stderr
 
 
+@pytest.fixture
+def few_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an extraction give up early: networks that are no small machine take it long."""
+    monkeypatch.setattr(extract, "extract", partial(extract.extract, most=16))
+
+
+@pytest.mark.usefixtures("few_states")
 def test_automaton(proofs: Path) -> None:
     done = carrynet("automaton", "proved", cwd=proofs)
     assert done.returncode == 0
@@ -640,6 +653,7 @@ def test_a_budget_is_a_number(tmp_path: Path) -> None:
         assert "is not in the range" in done.stderr
 
 
+@pytest.mark.usefixtures("few_states")
 def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
     file = Path(__file__).parent / "data" / "state_dict.pt"
     done = carrynet("import", file, "--out", "run", cwd=tmp_path)  # tanh, as PyTorch has it
@@ -654,7 +668,7 @@ def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
     assert "trained elsewhere" in (tmp_path / "run" / "README.md").read_text()
     for command in (("prove", "--budget", 0), ("evaluate",), ("automaton",)):
         assert carrynet(*command, "run", cwd=tmp_path).returncode == 1
-    hardened = carrynet("harden", "run", "--out", "hard", cwd=tmp_path)
+    hardened = carrynet("harden", "run", "--set", "again.steps=100", "--out", "hard", cwd=tmp_path)
     assert hardened.returncode in (0, 1)
     assert cn.load(tmp_path / "hard").recipe.origin == run.network.digest()
 

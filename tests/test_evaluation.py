@@ -16,9 +16,26 @@ from carrynet.recipe import RECIPES
 from tests.conftest import hand_built_adder
 
 
+def briefly(task: str, steps: int, hidden: int = 32) -> Network:
+    """Trained for some steps; by NumPy, since to build a kernel would take longer."""
+    settings = {"task": task, "steps": steps, "hidden": hidden}
+    return training.fit(RECIPES["plain-adam"].with_settings(settings), engine="numpy")
+
+
+half_trained = cache(briefly)
+
+
 @cache
-def half_trained(task: str, steps: int) -> Network:
-    return training.fit(RECIPES["plain-adam"].with_settings({"task": task, "steps": steps}))
+def by_brute_force(task: str, digits: int, steps: int) -> tuple[int, float]:
+    """How many problems are right, one at a time, and the smallest margin of their answers."""
+    network = half_trained(task, steps)
+    machine = network.task.machine
+    right, smallest = 0, np.inf
+    for operands in product(range(network.task.base**digits), repeat=network.task.operands):
+        word = network.task.encode(operands, digits)
+        right += network.run(word) == machine.run(word)
+        smallest = min(smallest, work(network, operands).margins.min())
+    return right, smallest
 
 
 @pytest.mark.parametrize(
@@ -37,11 +54,7 @@ def half_trained(task: str, steps: int) -> Network:
 def test_every_problem_is_counted_once(task: str, digits: int, steps: int, engine: str) -> None:
     network = half_trained(task, steps)
     machine = network.task.machine
-    right, smallest = 0, np.inf
-    for operands in product(range(network.task.base**digits), repeat=network.task.operands):
-        word = network.task.encode(operands, digits)
-        right += network.run(word) == machine.run(word)
-        smallest = min(smallest, work(network, operands).margins.min())
+    right, smallest = by_brute_force(task, digits, steps)
     result = evaluate(network, digits, engine=engine)
     assert result.pairs == len(machine.symbols) ** digits
     assert result.right == right
@@ -77,8 +90,7 @@ def test_the_tree_follows_the_network_to_float32(trained: cn.Run) -> None:
 @pytest.mark.parametrize("hidden", [1, 3, 17, 33, 100])
 @pytest.mark.parametrize("task", ["add", "compare", "add:base=3", "multiply_by:k=5"])
 def test_engines_agree_on_odd_shapes(task: str, hidden: int) -> None:
-    recipe = RECIPES["plain-adam"].with_settings({"task": task, "hidden": hidden, "steps": 60})
-    network = training.fit(recipe)
+    network = briefly(task, 60, hidden)
     digits = evaluation.affordable_digits(network.task, 8, 2**12)
     one, *others = (evaluate(network, digits, engine=engine) for engine in ENGINES)
     for other in others:

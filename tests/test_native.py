@@ -174,7 +174,7 @@ def with_lanes(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("task", ["add", "add:base=3"])
 def test_vectors_of_other_widths(
-    monkeypatch: pytest.MonkeyPatch, cache: Path, lanes: int, name: str, task: str
+    monkeypatch: pytest.MonkeyPatch, lanes: int, name: str, task: str
 ) -> None:
     steps = {f"{stage.name}.steps": 60 for stage in RECIPES[name].stages}
     recipe = RECIPES[name].with_settings({"hidden": 13, "task": task, **steps})

@@ -48,7 +48,7 @@ def shortly(task: str, activation: str) -> cn.Run:
     """A run of a few updates, in memory."""
     stages = (Stage(steps=20), Stage(name="more", steps=20, batch=2))
     recipe = Recipe("short", task, digits=5, hidden=4, activation=activation, stages=stages)
-    return cn.train(recipe, progress=False)
+    return cn.train(recipe, engine="numpy", progress=False)
 
 
 # Files -------------------------------------------------------------------------------
