@@ -45,10 +45,12 @@ from carrynet.evaluation import (
     Evaluation,
     Worked,
     affordable_digits,
+    evaluate,
     examine,
     first_wrong,
     work,
 )
+from carrynet.foreign import Source
 from carrynet.network import Network, Weights
 from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
@@ -87,6 +89,7 @@ class Run:
     path: Path | None = None  #: None for a run that was not written to disk
     origin: Network | None = None  #: that the training began with, where it was not random
     snapshots: tuple[Snapshot, ...] = ()  #: none for a run from before they were kept
+    source: Source | None = None  #: the file of a network that was trained elsewhere
 
     def __repr__(self) -> str:
         tested = self.evaluation.exhaustive
@@ -129,6 +132,7 @@ class Run:
             "evaluation": self.evaluation.to_json(),
             "proof": self.proof and verdict.to_json(self.proof),
             "last_problem": last and last.to_json(),
+            "source": self.source and self.source.to_json(),
         }
 
     def save(self, path: str | Path, *, force: bool = False) -> "Run":
@@ -136,7 +140,8 @@ class Run:
 
         Raises `InputError` when `path` exists, unless `force` and it is a run.
         """
-        folder = create(path, self.recipe, self.engine, force=force, origin=self.origin)
+        options: dict[str, Any] = {"origin": self.origin, "source": self.source}
+        folder = create(path, self.recipe, self.engine, force=force, **options)
         files.write(folder / "metrics.jsonl", files.json_lines(self.metrics))
         _write_snapshots(folder, self.snapshots)
         _write_model(folder, self.network, self.seconds)
@@ -218,6 +223,27 @@ def harden(
     )
 
 
+def has_lost(new: Run, old: Run) -> bool:
+    """Whether a run has lost what another had: the proof, being right, or some right answers.
+
+    Answers are counted over all problems of the old run's exhaustive evaluation.
+    """
+    if isinstance(new.proof, Proved):
+        return False
+    if isinstance(old.proof, Proved) or (old.right and not new.right):
+        return True
+    before, now = old.evaluation.exhaustive, new.evaluation.exhaustive
+    if now.right == now.pairs and now.digits >= before.digits:
+        return False
+    return evaluate(new.network, before.digits).right < before.right
+
+
+def set_aside(run: Run, better: Run) -> None:
+    """Say in a run's folder that another is better: `newest` passes it over."""
+    assert run.path is not None
+    _set_status(run.path, "complete", worse_than=str(better.path))
+
+
 def importing(network: Network, digits: int = 8) -> Recipe:
     """The recipe of a run that only holds a network: no stages, and the network its origin."""
     return Recipe(
@@ -294,6 +320,7 @@ def create(
     *,
     force: bool = False,
     origin: Network | None = None,
+    source: Source | None = None,
 ) -> Path:
     """Make a new run folder, which appears whole or not at all, for `resume` to carry out.
 
@@ -310,12 +337,12 @@ def create(
         place = Path(os.path.abspath(path))  # noqa: PTH100
         if os.path.lexists(place):
             _check_replaceable(Path(path), place, force)
-        if not files.guard(path, _appear, place, recipe, chosen, force, origin):
+        if not files.guard(path, _appear, place, recipe, chosen, force, origin, source):
             raise _exists(Path(path))
         return Path(path)
     while True:
         place = fresh_path(recipe)
-        if files.guard(place, _appear, place, recipe, chosen, False, origin):
+        if files.guard(place, _appear, place, recipe, chosen, False, origin, source):
             return place
         # another process has just taken the name
 
@@ -340,7 +367,14 @@ def _check_replaceable(path: Path, place: Path, force: bool) -> None:
         raise InputError(f"{path} holds {foreign[0]}, which is not carrynet's: move it away first")
 
 
-def _appear(place: Path, recipe: Recipe, engine: str, force: bool, origin: Network | None) -> bool:
+def _appear(
+    place: Path,
+    recipe: Recipe,
+    engine: str,
+    force: bool,
+    origin: Network | None,
+    source: Source | None,
+) -> bool:
     """Make the folder in full beside its place and rename it; False where that is taken."""
     for stale in place.parent.glob(f".{glob.escape(place.name)}.*.new"):
         process = re.search(r"\.(\d+)\.new$", stale.name)
@@ -365,6 +399,7 @@ def _appear(place: Path, recipe: Recipe, engine: str, force: bool, origin: Netwo
                 "engine": engine,
                 "recipe_sha256": files.sha256(text.encode()),
                 "status": "training",
+                **({} if source is None else {"source": source.to_json()}),
             },
         )
         try:
@@ -451,6 +486,7 @@ def load(path: str | Path) -> Run:
         folder,
         _read_origin(folder, recipe),
         tuple(_read_snapshots(folder, recipe)),
+        _read_source(folder, config),
     )
 
 
@@ -459,6 +495,7 @@ def newest(
 ) -> Path:
     """The finished run under `root` that was started last, among those whose recipe fits.
 
+    A run that is said to be worse than another (`set_aside`) counts only where there is no other.
     Raises `RunError` when there is none; `what` says what was looked for.
     """
     starts = []
@@ -466,15 +503,21 @@ def newest(
         if not recipe_file.parent.name.startswith("."):
             starts.append((recipe_file.stat().st_mtime_ns, recipe_file.parent))
     unfinished: Path | None = None
+    worse: Path | None = None
     for _, folder in sorted(starts, reverse=True):
         try:
             config = _read_config(folder)
             if fits(_read_recipe(folder, config)):
-                if config["status"] == "complete":
+                if config["status"] == "complete" and "worse_than" not in config:
                     return folder
-                unfinished = unfinished or folder
+                if config["status"] == "complete":
+                    worse = worse or folder
+                else:
+                    unfinished = unfinished or folder
         except RunError:
             continue  # a damaged folder is reported when it is asked for by name
+    if worse:
+        return worse
     if unfinished:
         raise RunError(f"no finished {what} under {root}: {resume_hint(unfinished)}")
     raise RunError(f"no {what} under {root}: make one with '{program()} train'")
@@ -674,6 +717,8 @@ def model_card(
     if not recipe.stages:
         made = f"trained elsewhere, for the task `{recipe.task}`"
         again = f"Imported by carrynet {config['carrynet']}."
+        if "source" in config:
+            again += f"\n\n{Source.from_json(config['source']).to_markdown()}"
     return f"""---
 library_name: carrynet
 tags: [recurrent-neural-network, arithmetic, length-generalisation]
@@ -755,7 +800,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         needed.update(seconds=(int, float), weights_sha256=str)
     if config.get("status") == "complete":
         needed.update(evaluation_sha256=str)
-        optional = ("proof_sha256", "certificate_sha256")
+        optional = ("proof_sha256", "certificate_sha256", "worse_than")
         needed.update({key: str for key in optional if key in config})
     with files.reading(path):
         for key, kind in needed.items():
@@ -837,6 +882,11 @@ def _read_origin(folder: Path, recipe: Recipe) -> Network | None:
         network = Network(parse(recipe.task), recipe.activation, weights)
         files.require(network.digest() == recipe.origin, "it is not the recipe's origin")
         return network
+
+
+def _read_source(folder: Path, config: Mapping[str, Any]) -> Source | None:
+    with files.reading(folder / "config.json"):
+        return Source.from_json(config["source"]) if "source" in config else None
 
 
 def _read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
