@@ -7,7 +7,7 @@ of NumPy, step by step, with nothing of carrynet; `answers` has the rarer ones o
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import files, foreign, tasks
+from carrynet import files, foreign, runs, tasks
 from carrynet.errors import InputError
-from carrynet.evaluation import evaluate
+from carrynet.evaluation import evaluate, examine
 from carrynet.foreign import Mapping
 from carrynet.mealy import Machine
+from carrynet.network import Network
 from carrynet.proof import search
+from carrynet.proof.verdict import Proved, Undecided
+from carrynet.report import text
 from tests.test_cli import carrynet
 
 FOLDER = Path(__file__).parent / "data" / "foreign"
@@ -260,6 +263,40 @@ def test_hardening_is_not_advised_where_it_would_spoil(tmp_path: Path) -> None:
     (tmp_path / old).rename(tmp_path / "elsewhere")
     document = json.loads(carrynet("evaluate", "--json", cwd=tmp_path).stdout)
     assert document["run"] == f"runs/{new.name}"
+
+
+def test_what_a_hardened_run_can_have_lost(adder: Network, forgetful: Network) -> None:
+    def run(network: Network, **changes: Any) -> cn.Run:
+        evaluation = examine(network, 4)
+        verdict = search.prove(network, budget=0)
+        made = cn.Run(runs.importing(network), "numpy", network, 0.0, evaluation, verdict, ())
+        return replace(made, **changes)
+
+    proved, wrong, undecided = run(adder), run(forgetful), Undecided(("",), 0.0)
+    assert isinstance(proved.proof, Proved)
+    open_ = replace(proved, proof=undecided)
+    mute = run(replace(adder, weights=adder.weights._replace(Why=0 * adder.weights.Why)))
+    assert runs.has_lost(open_, proved)  # a proof
+    assert runs.has_lost(wrong, open_)  # being right
+    assert runs.has_lost(mute, wrong)  # right answers
+    for new, old in ((proved, open_), (proved, proved), (open_, wrong), (wrong, mute)):
+        assert not runs.has_lost(new, old)
+    assert not runs.has_lost(wrong, wrong)
+    # counted over the same problems, also where the new ones are more
+    longer = replace(wrong, evaluation=examine(forgetful, 6))
+    assert not runs.has_lost(longer, wrong)
+    assert runs.has_lost(replace(mute, evaluation=examine(mute.network, 6)), wrong)
+
+
+def test_hardening_is_not_advised_where_the_reading_is_in_doubt(
+    forgetful: Network, tmp_path: Path
+) -> None:
+    evaluation, verdict = examine(forgetful, 4), search.prove(forgetful, budget=0)
+    run = cn.Run(runs.importing(forgetful), "numpy", forgetful, 0.0, evaluation, verdict, ())
+    source = foreign.Source("a.pt", "0" * 64, "Wxh=a", (), ("activation sigmoid",))
+    for assumed, advice in ((source.assumed, "carrynet import --help"), ((), "carrynet harden ")):
+        doubted = replace(run, path=tmp_path, source=replace(source, assumed=assumed))
+        assert f"next        {advice}" in text.summary(doubted)
 
 
 def test_import_help_says_units_and_defaults(tmp_path: Path) -> None:

@@ -173,18 +173,14 @@ class Owned:
 class Trial:
     """On which sample problems a network is right, by each of some readings."""
 
-    hits: Mapping[Reading, NDArray[np.bool_]]  #: (problems,) each
+    #: (problems,) each: the short ones and, where some reading was right on them, the long
+    hits: Mapping[Reading, NDArray[np.bool_]]
     clear: Mapping[Reading, bool]  #: whether no logit lies exactly where it is cut
     short: int  #: problems that are not much longer than those that networks are trained on
 
-    @property
-    def problems(self) -> int:
-        """How many there are."""
-        return len(next(iter(self.hits.values())))
-
     def count(self, reading: Reading) -> int:
-        """How many are answered rightly."""
-        return int(self.hits[reading].sum())
+        """How many of the short ones are answered rightly."""
+        return int(self.hits[reading][: self.short].sum())
 
     def right(self, readings: Sequence[Reading]) -> list[Reading]:
         """Those by which all problems are answered rightly; where there are none, the short.
@@ -197,9 +193,9 @@ class Trial:
         return [r for r in on_all if self.clear[r]] or on_all or on_short
 
     def score(self, reading: Reading) -> str:
-        """`256 of 256`, or how many of the short and of the long problems."""
+        """How many are answered rightly, of a reading by which the short ones all are."""
         hits, n = self.hits[reading], self.short
-        if hits.all() or not hits[:n].all():
+        if hits.all():
             return f"{hits.sum():,} of {len(hits):,} sample problems"
         short = f"all {n:,} sample problems of up to {_LENGTHS[0][0]} digits"
         return f"{short}, and {hits[n:].sum():,} of {len(hits) - n:,} of up to {_LENGTHS[-1][0]}"
@@ -223,26 +219,27 @@ def _samples(task: Task) -> list[problems.Words]:
 
 
 def attempt(owned: Owned, readings: Sequence[Reading]) -> Trial:
-    """Let the network work the sample problems by each reading.
+    """Let the network work the sample problems by each reading, the long where that is worth it.
 
     Where answers come late, zeros are read until the last has come.
     """
     task, samples = owned.task, _samples(owned.task)
-    hits: dict[Reading, list[NDArray[np.bool_]]] = {r: [] for r in readings}
+    hits = {r: np.ones(0, dtype=bool) for r in readings}
     clear = dict.fromkeys(readings, True)
     late = max(r.delay for r in readings)
     for words in samples:
         right = problems.answers(task, words).T  # (T, N)
         read = np.pad(words, ((0, 0), (0, late))).T
-        for activation, coding in dict.fromkeys((r.activation, r.coding) for r in readings):
+        going = [r for r in readings if hits[r].all()]
+        for activation, coding in dict.fromkeys((r.activation, r.coding) for r in going):
             outputs = _outputs(owned, activation, coding, read)
-            for r in readings:
+            for r in going:
                 if (r.activation, r.coding) == (activation, coding):
                     logits = _logits(owned, r, outputs)[: len(right)]
                     hit = (predict(logits) == right) & np.isfinite(logits).all(axis=-1)
-                    hits[r].append(hit.all(axis=0))
+                    hits[r] = np.concatenate([hits[r], hit.all(axis=0)])
                     clear[r] &= logits.shape[-1] > 1 or bool(logits.all())
-    return Trial({r: np.concatenate(parts) for r, parts in hits.items()}, clear, len(samples[0]))
+    return Trial(hits, clear, len(samples[0]))
 
 
 @np.errstate(all="ignore")
@@ -318,15 +315,16 @@ def choose(owned: Owned, stated: Stated, usual: str | None) -> Choice:
     # beyond what is stated, to be able to tell where that is mistaken
     known = dict.fromkeys((*cuts, *_cuts(task, owned.outputs, Stated())))
     everything = [Reading(*each) for each in product(ACTIVATIONS, codes, known, DELAYS)]
-    allowed = [r for r in everything if stated.allows(r) and r.cut in cuts]
+    allowed = [reading for reading in everything if stated.allows(reading)]
     convention = Reading(usual or "", codes[0], cuts[0], 0)
     if len(allowed) == 1:
         _require_possible(owned, allowed[0], "")
         return Choice(allowed[0], _assumed(owned, allowed[0], stated))
-    trial = attempt(owned, everything)
+    trial = attempt(owned, allowed)
     right = trial.right(allowed)
     if not right:
-        raise InputError(_none_right(owned, trial, allowed, stated, convention))
+        others = [reading for reading in everything if reading not in allowed]
+        raise InputError(_none_right(owned, trial, others, stated, convention))
     least = _least(right, convention)
     if len(least) > 1:
         ways = [_flags(r, least, owned) for r in least]
@@ -397,11 +395,15 @@ def _assumed(owned: Owned, reading: Reading, stated: Stated) -> tuple[str, ...]:
 def _none_right(
     owned: Owned,
     trial: Trial,
-    allowed: Sequence[Reading],
+    others: Sequence[Reading],
     stated: Stated,
     convention: Reading,
 ) -> str:
-    """What was tried, with how many right for the best of each, and how to say what is meant."""
+    """What was tried, with how many right for the best of each, and how to say what is meant.
+
+    And by which of the `others`, that are not as stated, the network is right.
+    """
+    allowed = list(trial.hits)
 
     def best(readings: Sequence[Reading]) -> Reading:
         # of equals the more usual one
@@ -418,18 +420,19 @@ def _none_right(
                 phrase = some.phrases(owned.outputs, task)[f.name]
                 counts.append(f"{phrase} {trial.count(some):,}")
             parts.append(", ".join(counts))
-    others = trial.right([r for r in trial.hits if r not in allowed])
     instead = ""
-    usual = replace(convention, cut=_cuts(task, owned.outputs, Stated())[0])
-    for other in _least(others, usual)[:1]:
-        phrases = other.phrases(owned.outputs, task)
-        differs = [key for key in phrases if not stated.allows(_only(top, other, key))]
-        instead = (
-            f"; with {', '.join(phrases[key] for key in differs)} instead it is right on "
-            f"{trial.score(other)}"
-        )
+    if others:
+        elsewhere = attempt(owned, others)
+        usual = replace(convention, cut=_cuts(task, owned.outputs, Stated())[0])
+        for other in _least(elsewhere.right(others), usual)[:1]:
+            phrases = other.phrases(owned.outputs, task)
+            differs = [key for key in phrases if not stated.allows(_only(top, other, key))]
+            instead = (
+                f"; with {', '.join(phrases[key] for key in differs)} instead it is right on "
+                f"{elsewhere.score(other)}"
+            )
     return (
-        f"cannot tell how the network is to be read: of {trial.problems:,} sample problems of "
+        f"cannot tell how the network is to be read: of {trial.short:,} sample problems of "
         f"task {task.text} none of {len(allowed)} readings gets all right, at best "
         f"{'; '.join(parts)}{instead}; say which one is meant, as in "
         f"{_flags(top, allowed, owned)}"

@@ -6,7 +6,7 @@ shapes leave several possibilities, the owner is asked.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -255,6 +255,7 @@ def settle(tensors: Tensors, found: Mapping) -> list[str]:
     rest = [name for name in tensors if name not in used]
     passed = [name for name in rest if _is_no_weight(name, tensors[name])]
     rest = [name for name in rest if name not in passed]
+    owned = {_beside(name, tensors) for name in rest}  # biases of matrices without a place
     for bias, matrices in _OF.items():
         said, made = getattr(found, bias), {k: getattr(found, k) for k in matrices}
         terms = [evaluate(key, text, tensors) for key, text in made.items()]
@@ -264,7 +265,7 @@ def settle(tensors: Tensors, found: Mapping) -> list[str]:
             name
             for name in rest
             if name in beside
-            or (said in ("", NO_BIAS) and _is_lone_bias(name, size, rest, tensors))
+            or (said in ("", NO_BIAS) and name not in owned and _is_bias_of(name, size, tensors))
         ]
         if said == NO_BIAS:  # as the owner states
             passed += stray
@@ -278,7 +279,8 @@ def settle(tensors: Tensors, found: Mapping) -> list[str]:
                 else f"{bias}=0 that there is none"
             )
             raise InputError(
-                f"{listing(tensors, stray)} belongs to {' and '.join(matrices)}, and {how}: "
+                f"{listing(tensors, stray)} {'belong' if len(stray) > 1 else 'belongs'} to "
+                f"{' and '.join(matrices)}, and {how}: "
                 f"--map {bias}={brief(whole)} takes it, {none}"
             )
     if rest:
@@ -296,11 +298,10 @@ def settle(tensors: Tensors, found: Mapping) -> list[str]:
     return passed
 
 
-def _is_lone_bias(name: str, size: int, rest: Sequence[str], tensors: Tensors) -> bool:
-    """Whether a tensor looks like a bias of so many units, and of no matrix that is left over."""
-    owners = [other for other in rest if _beside(other, tensors) == name]
+def _is_bias_of(name: str, size: int, tensors: Tensors) -> bool:
+    """Whether a tensor looks like a bias of so many units."""
     fits = _is_vector(tensors[name]) and tensors[name].size == size
-    return fits and not owners and bool(_BIAS.search(_split(name)[1]))
+    return fits and bool(_BIAS.search(_split(name)[1]))
 
 
 _STATE_OF = re.compile(
