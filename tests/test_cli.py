@@ -656,8 +656,15 @@ def test_a_budget_is_a_number(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("few_states")
 def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
     file = Path(__file__).parent / "data" / "state_dict.pt"
-    done = carrynet("import", file, "--out", "run", cwd=tmp_path)  # tanh, as PyTorch has it
-    assert done.returncode == 1  # it was never trained
+    refused = carrynet("import", file, "--out", "run", cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert len(refused.stderr.splitlines()) == 1
+    assert "of 256 sample problems of task add none of 36 readings gets all right" in refused.stderr
+    assert not (tmp_path / "run").exists()
+    # it was never trained, and is a network nevertheless, once it is said how to read it
+    said = ("--activation", "tanh", "--coding", "0/1", "--delay", 0, "--map", "logit=0")
+    done = carrynet("import", file, "--out", "run", *said, cwd=tmp_path)
+    assert done.returncode == 1
     assert "trained     elsewhere" in done.stdout
     assert "REFUTED" in done.stdout
     assert "Wxh=rnn.weight_ih_l0.T" in done.stderr or "weight_ih_l0.T" in done.stderr
@@ -670,6 +677,7 @@ def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
         assert carrynet(*command, "run", cwd=tmp_path).returncode == 1
     hardened = carrynet("harden", "run", "--set", "again.steps=100", "--out", "hard", cwd=tmp_path)
     assert hardened.returncode in (0, 1)
+    assert "worse" not in hardened.stdout
     assert cn.load(tmp_path / "hard").recipe.origin == run.network.digest()
 
 

@@ -8,6 +8,7 @@ import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,34 @@ import pytest
 import safetensors.numpy
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from carrynet import foreign, tasks, tensor_files
+from carrynet import tasks, tensor_files
 from carrynet.errors import InputError
-from carrynet.foreign import (
-    Mapping,
-    facts_of,
-    guess,
-    guess_activation,
-    read,
-    to_network,
-    unused,
-)
+from carrynet.foreign import Mapping, Source, owned, take
 from carrynet.network import Network, Weights
-from carrynet.tensor_files import Tensors
+from carrynet.reading import Reading
+from carrynet.recognise import complete, guess, settle
+from carrynet.tasks import Task
+from carrynet.tensor_files import Contents, Tensors
 
 DATA = Path(__file__).parent / "data"
 EXPECTED = json.loads((DATA / "expected.json").read_text())
 ADD = tasks.add()
 RNN = "Wxh=rnn.weight_ih_l0.T,Whh=rnn.weight_hh_l0.T,bh=rnn.bias_ih_l0+rnn.bias_hh_l0"
+
+
+def read(path: Path) -> Tensors:
+    return tensor_files.read(path).tensors
+
+
+def contents(tensors: Tensors, **facts: str) -> Contents:
+    return Contents(tensors, (), facts, "0" * 64, "weights.npz")
+
+
+def to_network(tensors: Tensors, task: Task, activation: str, mapping: Mapping) -> Network:
+    """The network that a mapping makes, read as carrynet's own are."""
+    theirs = owned(tensors, task, complete(mapping, Mapping(), tensors)[0])
+    cut = mapping.cuts[0] if mapping.cuts else 0.0
+    return theirs.network(Reading(activation, next(iter(theirs.codings)), cut, 0))
 
 
 def logits(network: Network, word: list[int]) -> np.ndarray[Any, Any]:
@@ -75,8 +86,9 @@ def test_two_logits_give_the_larger_one() -> None:
 
 def test_guessed_mapping_is_said_in_full() -> None:
     tensors = read(DATA / "state_dict.pt")
-    assert str(guess(tensors, ADD)) == f"{RNN},Why=fc.weight.T,by=fc.bias"
-    assert unused(tensors, guess(tensors, ADD)) == []
+    found, _ = complete(guess(tensors, ADD), Mapping(), tensors)
+    assert str(found) == f"{RNN},Why=fc.weight.T,by=fc.bias"
+    assert settle(tensors, found) == []
 
 
 def test_optimiser_state_is_left_out() -> None:
@@ -121,22 +133,47 @@ def test_own_safetensors_come_back_bit_for_bit(tmp_path: Path, adder: Network) -
 
 
 def test_carrynets_own_files_tell_their_task(tmp_path: Path, adder: Network) -> None:
-    path, facts = tmp_path / "weights.safetensors", {"task": "compare", "activation": "tanh"}
+    path = tmp_path / "weights.safetensors"
+    right = {"task": "add", "activation": "sigmoid", "weights_sha256": adder.digest()}
+    tensors = {key: array.copy() for key, array in adder.weights._asdict().items()}
+
+    def written(facts: object) -> Contents:
+        safetensors.numpy.save_file(tensors, path, {"carrynet": json.dumps(facts)})
+        return tensor_files.read(path)
+
+    taken = take(written(right))
+    assert taken.network.digest() == adder.digest()
+    assert taken.source.assumed == ()  # the file says it all
+    for facts in ([1], {"task": 1, "activation": []}, {}):
+        assert take(written(facts)).source.assumed[0] == "activation sigmoid"
+    assert "unknown task 'mine'" in refusal(lambda: take(written(right | {"task": "mine"})))
+    # an own network that is wrong is taken as it is
+    tensors["Whh"][1, 1] = 0
+    wrong = Network(ADD, "sigmoid", Weights(**tensors))
+    taken = take(written(right | {"weights_sha256": wrong.digest()}))
+    assert taken.network.digest() == wrong.digest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Whh": np.eye(3)},
+        {"by": np.ones(1)},
+        {"more": np.ones(1)},
+        {"by": np.zeros(2)},
+        {"Wxh": np.ones((2, 3), "f4")},
+    ],
+    ids=str,
+)
+def test_carrynets_own_files_are_compared_with_their_hash(adder: Network, change: Tensors) -> None:
     tensors = dict(adder.weights._asdict())
-    safetensors.numpy.save_file(tensors, path, {"carrynet": json.dumps(facts)})
-    assert facts_of(path) == facts
-    for metadata in (None, {"carrynet": "[1]"}, {"carrynet": '{"task": 1, "activation": []}'}):
-        safetensors.numpy.save_file(tensors, path, metadata)
-        assert facts_of(path) == {}
-    path.write_bytes(b"\xff" * 100)
-    assert facts_of(path) == facts_of(tmp_path / "none") == {}
-
-
-def test_pytorchs_own_activation_is_the_default_for_its_names() -> None:
-    assert guess_activation(Mapping(Whh="rnn.weight_hh_l0.T")) == "tanh"
-    assert (
-        guess_activation(Mapping(Whh="Whh")) == guess_activation(Mapping(Whh="a+b.T")) == "sigmoid"
-    )
+    facts = {"task": "add", "activation": "sigmoid", "weights_sha256": adder.digest()}
+    assert take(contents(tensors, **facts)).network.digest() == adder.digest()
+    for task in (None, ADD):
+        message = refusal(lambda: take(contents(tensors | change, **facts), task))  # noqa: B023
+        assert "not those whose SHA-256 carrynet wrote" in message
+    message = refusal(lambda: take(contents(tensors, **facts | {"activation": "tanh"})))
+    assert "not those whose SHA-256 carrynet wrote" in message
 
 
 def test_own_npz_comes_back_bit_for_bit(tmp_path: Path, adder: Network) -> None:
@@ -591,178 +628,99 @@ def _reads_or_refuses(path: Path) -> None:
         refusal(lambda: read(path))
 
 
-# Mappings ----------------------------------------------------------------------------
-
-FLOATS = np.random.default_rng(0)
+# What is taken -----------------------------------------------------------------------
 
 
-def rnn(prefix: str = "rnn.", suffix: str = "_l0", H: int = 4, Y: int = 1) -> Tensors:
-    shapes = {
-        f"{prefix}weight_ih{suffix}": (H, 2),
-        f"{prefix}weight_hh{suffix}": (H, H),
-        f"{prefix}bias_ih{suffix}": (H,),
-        f"{prefix}bias_hh{suffix}": (H,),
-        "head.weight": (Y, H),
-        "head.bias": (Y,),
+def test_what_the_owner_leaves_out_is_recorded(adder: Network) -> None:
+    tensors = dict(adder.weights._asdict()) | {
+        "ema.Whh": np.ones((3, 3)),
+        "ema.bh": np.ones(3),
+        "h[0]": np.ones(3),
+        "loss": np.array(0.5),
     }
-    return {name: FLOATS.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+    assert "looks like" in refusal(lambda: take(contents(tensors)))
+    assert "looks like" in refusal(lambda: take(contents(tensors), leave_out=["ema.*"]))
+    taken = take(contents(tensors), leave_out=["ema.*", "h[0]"])
+    assert taken.network.digest() == adder.digest()
+    assert taken.source.left_out == ("ema.Whh", "ema.bh", "h[0]", "loss")
+    assert "left out    ema.Whh, ema.bh, h[0]" in taken.notes
+    assert "passed over loss" in taken.notes
+    message = refusal(lambda: take(contents(tensors), leave_out=["emma.*"]))
+    assert "there is no tensor 'emma.*' to leave out" in message
+    # what is left out is not there for --map either
+    message = refusal(lambda: take(contents(tensors), leave_out=["*bh"], given=Mapping(bh="bh")))
+    assert "there is no tensor 'bh'" in message
 
 
-@pytest.mark.parametrize("prefix", ["", "rnn.", "module.net.0."])
-@pytest.mark.parametrize("suffix", ["", "_l0"])
-def test_names_of_pytorch_under_any_prefix(prefix: str, suffix: str) -> None:
-    tensors = rnn(prefix, suffix)
-    network = to_network(tensors, ADD, "relu", guess(tensors, ADD))
-    assert np.array_equal(network.weights.Wxh, tensors[f"{prefix}weight_ih{suffix}"].T)
-    assert np.array_equal(network.weights.Whh, tensors[f"{prefix}weight_hh{suffix}"].T)
-    biases = tensors[f"{prefix}bias_ih{suffix}"] + tensors[f"{prefix}bias_hh{suffix}"]
-    assert np.array_equal(network.weights.bh, biases)
-    assert np.array_equal(network.weights.Why, tensors["head.weight"].T)
-    assert np.array_equal(network.weights.by, tensors["head.bias"])
+def test_names_that_write_to_the_terminal_or_into_the_card(adder: Network) -> None:
+    evil = "\x1b[2J\u202e<script>alert(1)</script>`**x**`\n# no\r"
+    tensors = {f"{evil}{key}": array for key, array in adder.weights._asdict().items()}
+    said: dict[str, Any] = {key: f"{evil}{key}" for key in Weights._fields}
+    maps = Mapping(**said)
+    theirs = Contents(tensors | {f"{evil}.loss": np.array(1)}, (evil,), {}, "0" * 64, evil)
+    taken = take(theirs, given=maps)
+    assert taken.network.digest() == adder.digest()
+    assert all(line.isprintable() for line in taken.notes)
+    assert all(line.isprintable() for line in taken.source.lines())
+    # in a block of code nothing is Markdown or HTML; a line break would end it
+    assert all(line.startswith("    ") for line in taken.source.to_markdown().split("\n"))
+    assert len(taken.source.to_markdown().splitlines()) == 5
+    json.dumps(taken.source.to_json())
+    refusal(lambda: take(replace(theirs, tensors=tensors | {evil: np.eye(3)})))
+    refusal(lambda: take(replace(theirs, tensors=tensors | {evil: np.eye(3)}), given=maps))
+    refusal(lambda: take(theirs, given=replace(maps, by=f"{evil}x")))
+    refusal(lambda: take(theirs, coding=evil))
+    refusal(lambda: take(theirs, leave_out=[evil]))
+    refusal(lambda: take(theirs, given=replace(maps, Why=maps.Wxh)))
+    # a run's folder is not believed either
+    loose = Source(evil, "0" * 64, evil, (evil,), (evil,))
+    assert all(line.isprintable() for line in loose.lines())
 
 
-@given(st.integers(1, 4), st.floats(-3, 3), st.integers(0, 2**32 - 1))
-def test_thresholds_and_pairs_of_logits(H: int, threshold: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    shapes = {"Wxh": (2, H), "Whh": (H, H), "bh": (H,), "Why": (H, 2), "by": (2,)}
-    tensors = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-    mapping = Mapping("Wxh", "Whh", "bh", "Why", "by", threshold)
-    network = to_network(tensors, ADD, "tanh", mapping)
-
-    word, h, answers = rng.integers(4, size=9).tolist(), np.zeros(H), []
-    for symbol in word:
-        x = np.array([symbol // 2, symbol % 2])
-        h = np.tanh(x @ tensors["Wxh"] + h @ tensors["Whh"] + tensors["bh"])
-        zero, one = h @ tensors["Why"] + tensors["by"]
-        answers.append(one - zero - threshold)
-    np.testing.assert_allclose(logits(network, word)[:, 0], answers, atol=1e-12)
-
-
-def test_a_missing_bias_is_zero_and_a_column_is_a_bias() -> None:
-    tensors: Tensors = {
-        "synapse_0": np.ones((2, 3)),
-        "synapse_h": np.eye(3),
-        "synapse_1": np.ones((3, 1)),
-        "offsets": np.array([[1.0], [2], [3]]),
-    }
-    mapping = Mapping.parse(["Wxh=synapse_0", "Whh=synapse_h", "Why=synapse_1", "bh=offsets"])
-    network = to_network(tensors, ADD, "sigmoid", mapping)
-    assert network.weights.bh.tolist() == [1, 2, 3]
-    assert network.weights.by.tolist() == [0]
-    assert unused(tensors, Mapping.parse(["bh=offsets"])) == ["synapse_0", "synapse_1", "synapse_h"]
-
-
-def test_what_is_given_overrides_a_guess() -> None:
-    tensors = rnn() | {"other.weight": np.zeros((1, 4), "f4")}
-    message = refusal(lambda: guess(tensors, ADD))
-    assert "'head.weight' (1, 4), 'other.weight' (1, 4) could each be" in message
-    assert "--map Why=" in message
-    said = Mapping.parse(["Why=head.weight.T,by=head.bias", "threshold=0.25"])
-    found = guess(tensors, ADD, said)
-    assert str(found) == f"{RNN},Why=head.weight.T,by=head.bias,threshold=0.25"
-    assert unused(tensors, found) == ["other.weight"]
-
-
-def test_a_tensor_without_a_place_is_not_dropped_silently() -> None:
-    tensors = rnn(H=4) | {"hidden.weight": np.zeros((4, 4), "f4")}
-    message = refusal(lambda: guess(tensors, ADD))
-    assert "'hidden.weight' (4, 4) would have no place" in message
-    suggested = message.partition("--map '")[2].rstrip("'")
-    assert guess(tensors, ADD, Mapping.parse([suggested])) == Mapping.parse([suggested])
-
-
-def test_two_cells_are_not_chosen_between() -> None:
-    tensors = rnn("model.") | rnn("ema.")
-    assert "2 recurrent cells, 'ema.', 'model.'" in refusal(lambda: guess(tensors, ADD))
-
-
-@pytest.mark.parametrize(
-    ("said", "message"),
-    [
-        (["Whx=a"], "did you mean 'Wxh'"),
-        (["Wxh"], "needs the name of a tensor"),
-        (["Wxh="], "needs the name of a tensor"),
-        (["Wxh=a", "by=b,Wxh=c"], "given twice"),
-        (["threshold=high"], "not a number"),
-        (["threshold=nan"], "not finite"),
-        (["\x1b[31m=x"], "\\x1b"),
-    ],
-)
-def test_mappings_that_say_nothing(said: list[str], message: str) -> None:
-    assert message in refusal(lambda: Mapping.parse(said))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"Wxh": "rnn.weight_ih_l0"}, "Wxh=rnn.weight_ih_l0.T"),
-        ({"Whh": "rnn.weight_ih_l0"}, "a square (H, H)"),
-        ({"Whh": "rnn.bias_ih_l0+head.bias"}, "added to"),
-        ({"Whh": ""}, "no tensor is said to be Whh"),
-        ({"Why": "head.weight"}, "its transpose fits, Why=head.weight.T"),
-        ({"Why": "head.bias"}, "Why=head.bias has shape (1,), but must have (4, 1)"),
-        ({"by": "head.wieght"}, "did you mean 'head.weight'"),
-        ({"by": "rnn.bias_ih_l0"}, "by=rnn.bias_ih_l0 has shape (4,), but must have (1,)"),
-        ({"bh": "steps"}, "'steps' holds int64, not weights"),
-        ({"by": "infinite"}, "weights by are not all finite"),
-        ({"by": "no\x1b[2J"}, "there is no tensor 'no\\x1b[2J'"),
-        ({"Why": "nul\x1b[2J"}, "has shape (3,)"),
-    ],
-)
-def test_weights_that_do_not_fit(changes: dict[str, str], message: str) -> None:
-    tensors: Tensors = rnn() | {
-        "steps": np.zeros(4, "i8"),
-        "infinite": np.array([np.inf], "f4"),
-        "nul\x1b[2J": np.zeros(3, "f4"),
-    }
-    fields = vars(Mapping.parse([f"{RNN},Why=head.weight.T,by=head.bias"])) | changes
-    assert message in refusal(lambda: to_network(tensors, ADD, "tanh", Mapping(**fields)))
-
-
-def test_a_task_of_another_size() -> None:
-    tensors = rnn()
-    for text, message in (
-        ("compare", "task compare 3 output neurons"),
-        ("add:operands=3", "task add:operands=3 has 3 inputs"),
+def test_sources_are_read_as_written() -> None:
+    source = Source("a.pt", "ab" * 32, "Wxh=a", ("b", "c"), ())
+    document = json.loads(json.dumps(source.to_json()))
+    assert document["left_out"] == ["b", "c"]
+    assert Source.from_json(document) == source
+    for change in (
+        {"file": 1},
+        {"sha256": "ab"},
+        {"sha256": None},
+        {"mapping": ["x"]},
+        {"left_out": "abc"},
+        {"left_out": [1]},
+        {"assumed": None},
+        {"assumed": ("x",)},
+        {"more": ""},
     ):
-        task = tasks.parse(text)
-        assert message in refusal(lambda: to_network(tensors, task, "tanh", guess(tensors, task)))  # noqa: B023
-    compare, wide = tasks.parse("compare"), rnn(Y=3)
-    mapping = guess(wide, compare)
-    assert to_network(wide, compare, "tanh", mapping).weights.Why.shape == (4, 3)
-    limited = Mapping(**(vars(mapping) | {"threshold": 0.5}))
-    assert "no threshold" in refusal(lambda: to_network(wide, compare, "tanh", limited))
+        with pytest.raises((ValueError, TypeError)):
+            Source.from_json(document | change)
+    for key in document:
+        with pytest.raises(KeyError):
+            Source.from_json({k: v for k, v in document.items() if k != key})
+    others: list[object] = [None, [], "x", 1]
+    for other in others:
+        with pytest.raises(ValueError, match="a source has"):
+            Source.from_json(other)
 
 
-def test_a_name_is_a_name_whatever_it_looks_like() -> None:
-    tensors: Tensors = {
-        "a+a.T": np.ones((2, 3)),
-        "b": np.eye(3),
-        "a+b": np.ones((1, 3)),
-        "c,by=d": np.ones(1),
-    }
-    mapping = Mapping("a+a.T", "b", "", "a+b.T", "c,by=d")
-    assert to_network(tensors, ADD, "tanh", mapping).weights.by.tolist() == [1]
+def test_what_is_said_wrongly(adder: Network) -> None:
+    theirs = contents(dict(adder.weights._asdict()))
+    assert "unknown activation 'sine'" in refusal(lambda: take(theirs, activation="sine"))
+    assert "unknown coding '01'" in refusal(lambda: take(theirs, coding="01"))
+    assert "does not fit 2 inputs" in refusal(lambda: take(theirs, coding="one-hot"))
+    assert "delay must be from 0 to 2" in refusal(lambda: take(theirs, delay=-1))
 
 
-def test_nothing_recognised_says_how_to_go_on() -> None:
-    tensors: Tensors = {f"t{n}\n": np.zeros(n) for n in range(20)}
-    message = refusal(lambda: guess(tensors, ADD))
-    assert "--map Wxh=" in message
-    assert "8 more" in message
+def test_the_mapping_that_is_kept_names_the_unit_of_its_cut(adder: Network) -> None:
+    w = adder.weights
+    number = contents(dict(w._replace(Why=0.02 * w.Why, by=0.02 * w.by + 0.5)._asdict()))
+    small = contents(dict(w._replace(Why=0.02 * w.Why, by=0.02 * w.by)._asdict()))
 
+    def kept(theirs: Contents, **cut: Any) -> str:
+        return take(theirs, given=Mapping(**cut)).source.mapping.rpartition(",")[2]
 
-@given(
-    st.builds(
-        Mapping,
-        *[st.from_regex(r"[a-z_.0-9]{1,9}(\+[a-z]{1,5})?(\.T)?", fullmatch=True) | st.just("")] * 5,
-        st.floats(allow_nan=False, allow_infinity=False).filter(bool) | st.just(0.0),
-    )
-)
-def test_mappings_are_read_as_written(mapping: Mapping) -> None:
-    assert Mapping.parse([str(mapping)] if str(mapping) else []) == mapping
-
-
-def test_the_weights_of_a_mapping_are_those_of_a_network() -> None:
-    assert set(Weights._fields) < set(vars(Mapping()))
-    assert foreign.read is tensor_files.read
+    assert kept(number) == kept(number, threshold=0.5) == kept(number, logit=0.5) == "logit=0.5"
+    assert kept(small) == "by=by"
+    assert kept(small, threshold=0.5) == kept(small, p=0.5) == "p=0.5"
+    assert kept(small, logit=0) == "logit=0"

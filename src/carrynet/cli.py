@@ -149,8 +149,11 @@ def train(
         _carry_out(folder, budget, as_json)
 
 
-def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
-    """Do the training that a folder holds, and print and judge what came of it."""
+def _carry_out(folder: Path, budget: float, as_json: bool, before: "Run | None" = None) -> None:
+    """Do the training that a folder holds, and print and judge what came of it.
+
+    Where it has lost what the run `before` it had, that one stays the newest.
+    """
     from carrynet import runs
     from carrynet.report import text
     from carrynet.training import Diverged
@@ -162,8 +165,14 @@ def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
         sys.exit(INTERRUPTED)
     except Diverged as error:
         raise Diverged(f"{error} (the last good state is in {folder})") from None
+    better = before if before is not None and runs.has_lost(run, before) else None
+    if better is not None:
+        runs.set_aside(run, better)
     _write_page(run)
-    _print(run.to_json() if as_json else text.summary(run))
+    if as_json:
+        _print(run.to_json() | ({"worse_than": str(better.path)} if better else {}))
+    else:
+        _print(text.summary(run, better))
     _exit(run.right)
 
 
@@ -198,7 +207,10 @@ def harden(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Train a run on, against its worst case, until it is easy to prove: a new run."""
+    """Train a run on, against its worst case, until it is easy to prove: a new run.
+
+    Where that one gets fewer problems right, or has lost a proof, RUN stays the newest.
+    """
     from carrynet import runs, training
 
     old = _load(run)
@@ -206,22 +218,40 @@ def harden(
         recipes.parse_settings(settings)
     )
     with runs.making(out, recipe, engine, force=force, origin=old.network) as folder:
-        _carry_out(folder, budget, as_json)
+        _carry_out(folder, budget, as_json, before=old)
 
 
 @cli.command("import")
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.option("--task", help="What the network has learned.  [default: add]")
 @click.option(
-    "--activation",
-    help="Of its cell: sigmoid, tanh, relu.  [default: tanh for PyTorch's names, else sigmoid]",
-)
-@click.option(
     "--map",
     "maps",
     multiple=True,
     metavar="KEY=EXPRESSION",
-    help="Which tensors are Wxh, Whh, bh, Why, by, as in bh=b1+b2 or Wxh=W.T; threshold=0.5.",
+    help="Which tensors are Wxh, Whh, bh, Why, by: names, with .T, [:, :2], +, @ and 2*, as in "
+    "bh=b1+b2 or Wxh=W.T; by=0 for no bias.  Where an output is 1: logit=0.5, where the logit "
+    "exceeds 0.5, or p=0.5, where its sigmoid does.  [default: what names and shapes tell]",
+)
+@click.option(
+    "--activation", help="Of its cell: sigmoid, tanh, relu.  [default: what is right on samples]"
+)
+@click.option(
+    "--coding",
+    help="What the bits 0 and 1 are fed as: 0/1 or -1/+1.  [default: what is right on samples]",
+)
+@click.option(
+    "--delay",
+    type=click.IntRange(0, 2),
+    help="How many steps each answer comes late; only 0 can be taken.  "
+    "[default: what is right on samples]",
+)
+@click.option(
+    "--leave-out",
+    "leave_out",
+    multiple=True,
+    metavar="NAME",
+    help="A tensor that plays no part in the answers, as the run will record; * for any text.",
 )
 @click.option("--digits", type=int, default=8, show_default=True, help="Try all problems up to.")
 @click.option(
@@ -233,8 +263,11 @@ def harden(
 def import_(
     weights: Path,
     task: str | None,
-    activation: str | None,
     maps: tuple[str, ...],
+    activation: str | None,
+    coding: str | None,
+    delay: int | None,
+    leave_out: tuple[str, ...],
     digits: int,
     out: Path | None,
     force: bool,
@@ -243,22 +276,27 @@ def import_(
 ) -> None:
     """Make a run of weights that were trained elsewhere: safetensors, .npz, PyTorch's .pt.
 
-    Names of torch.nn.RNN with a linear readout are recognised.  Task and activation of weights
-    that carrynet wrote are in the file.
+    Names of torch.nn.RNN with a linear readout are recognised, and shapes that leave one
+    possibility.  Task and activation of weights that carrynet wrote are in the file.  What
+    is said neither here nor there is tried on sample problems: activations, bits as 0 and 1
+    or as -1 and +1, a cut at logit 0 or 0.5, answers that come up to 2 steps late.
     """
     from carrynet import foreign, runs, tasks
 
-    facts = foreign.facts_of(weights)
-    parsed = tasks.parse(task or facts.get("task", "add"))
-    tensors = foreign.read(weights)
-    mapping = foreign.guess(tensors, parsed, foreign.Mapping.parse(maps))
-    activation = activation or facts.get("activation") or foreign.guess_activation(mapping)
-    network = foreign.to_network(tensors, parsed, activation, mapping)
-    click.echo(f"read as     {parsed.text}, {activation}, {shorten(str(mapping), 400)}", err=True)
-    if left := foreign.unused(tensors, mapping):
-        click.echo(f"not used    {shorten(', '.join(left), 400)}", err=True)
-    recipe = runs.importing(network, digits)
-    with runs.making(out, recipe, force=force, origin=network) as folder:
+    taken = foreign.take(
+        foreign.read(weights),
+        None if task is None else tasks.parse(task),
+        foreign.Mapping.parse(maps),
+        activation=activation,
+        coding=coding,
+        delay=delay,
+        leave_out=leave_out,
+    )
+    for line in taken.notes:
+        click.echo(line, err=True)
+    recipe = runs.importing(taken.network, digits)
+    options: dict[str, Any] = {"origin": taken.network, "source": taken.source}
+    with runs.making(out, recipe, force=force, **options) as folder:
         _carry_out(folder, budget, as_json)
 
 

@@ -51,6 +51,7 @@ from carrynet.evaluation import (
     Evaluation,
     Worked,
     affordable_digits,
+    evaluate,
     examine,
     first_wrong,
     work,
@@ -234,6 +235,28 @@ def harden(
         budget=budget,
         **settings,
     )
+
+
+def has_lost(new: Run, old: Run) -> bool:
+    """Whether a run has lost what another had: the proof, being right, or some right answers.
+
+    Answers are counted over all problems of the old run's exhaustive evaluation.
+    """
+    if isinstance(new.proof, Proved):
+        return False
+    if isinstance(old.proof, Proved) or (old.right and not new.right):
+        return True
+    before, now = old.evaluation.exhaustive, new.evaluation.exhaustive
+    if now.right == now.pairs and now.digits >= before.digits:
+        return False
+    return evaluate(new.network, before.digits).right < before.right
+
+
+def set_aside(run: Run, better: Run) -> None:
+    """Say in a run's folder that another is better: `newest` passes it over."""
+    assert run.path is not None
+    with files.Lock(run.path):
+        _set_status(run.path, "complete", worse_than=str(better.path))
 
 
 def importing(network: Network, digits: int = 8) -> Recipe:
@@ -550,6 +573,7 @@ def newest(
 ) -> Path:
     """The finished run under `root` that was started last, among those whose recipe fits.
 
+    A run that is said to be worse than another (`set_aside`) counts only where there is no other.
     Raises `RunError` when there is none; `what` says what was looked for.
     """
     starts = []
@@ -560,15 +584,21 @@ def newest(
         if not recipe_file.parent.name.startswith("."):
             starts.append((recipe_file.stat().st_mtime_ns, recipe_file.parent))
     unfinished: Path | None = None
+    worse: Path | None = None
     for _, folder in sorted(starts, reverse=True):
         try:
             config = _read_config(folder)
             if fits(_read_recipe(folder, config)):
-                if config["status"] == "complete":
+                if config["status"] == "complete" and "worse_than" not in config:
                     return folder
-                unfinished = unfinished or folder
+                if config["status"] == "complete":
+                    worse = worse or folder
+                else:
+                    unfinished = unfinished or folder
         except RunError:
             continue  # a damaged folder is reported when it is asked for by name
+    if worse:
+        return worse
     if unfinished:
         raise RunError(f"no finished {what} under {root}: {resume_hint(unfinished)}")
     raise RunError(f"no {what} under {root}: make one with '{program()} train'")
@@ -693,7 +723,8 @@ def _write_network(path: Path, network: Network) -> None:
 
 def _finish(folder: Path, evaluation: Evaluation, proof: Verdict) -> Run:
     """Write the results, the model card, and that the run is complete: all of it or nothing."""
-    config = {key: value for key, value in _read_config(folder).items() if key not in _RESULTS}
+    outdated = (*_RESULTS, *["worse_than"] * isinstance(proof, Proved))
+    config = {key: value for key, value in _read_config(folder).items() if key not in outdated}
     documents = {"evaluation": evaluation.to_json(), "proof": verdict.to_json(proof)}
     if isinstance(proof, Proved):
         documents["certificate"] = proof.certificate.to_json()
@@ -773,6 +804,8 @@ def model_card(
     if not recipe.stages:
         made = f"trained elsewhere, for the task `{recipe.task}`"
         again = f"Imported by carrynet {config['carrynet']}."
+        if "source" in config:
+            again += f"\n\n{Source.from_json(config['source']).to_markdown()}"
     return f"""---
 library_name: carrynet
 tags: [recurrent-neural-network, arithmetic, length-generalisation]
@@ -851,7 +884,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
         status = config.get("status")
         files.require(status in known, f"unknown status {shorten(status)}")
         optional = set() if status == "training" else {"seconds", "weights_sha256"}
-        needed = _CONFIG.keys() - {"source", *_RESULTS, "seconds", "weights_sha256"} | optional
+        later = {"source", "worse_than", "seconds", "weights_sha256", *_RESULTS}
+        needed = _CONFIG.keys() - later | optional
         if status == "complete":
             needed |= {"evaluation_sha256", "proof_sha256"}
         for key in sorted(needed - config.keys()):
@@ -869,6 +903,7 @@ _CONFIG: dict[str, type | tuple[type, ...]] = {
     "version": int,
     "seconds": (int, float),
     "source": dict,
+    "worse_than": str,
 }
 """The keys of config.json, and what they hold."""
 

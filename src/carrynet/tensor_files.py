@@ -12,7 +12,9 @@ attributes on what the names stand for, and take 64 GB for one distant memo entr
 Left out: the format of PyTorch before 1.6, sparse, quantised and complex tensors.
 """
 
+import hashlib
 import io
+import json
 import math
 import pickletools
 import re
@@ -20,7 +22,7 @@ import struct
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -46,8 +48,19 @@ MAX_DEPTH = 8  # of dictionaries in dictionaries
 ACCEPTED = "accepted are safetensors, .npz and PyTorch's .pt or .pth with a state dict"
 
 
-def read(path: Path) -> Tensors:
-    """The tensors of a file, by name; what kind of file it is, its first bytes tell.
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a file holds."""
+
+    tensors: Tensors
+    passed_over: tuple[str, ...]  #: what is there beside, and is no tensor that a weight could be
+    facts: Mapping[str, Any]  #: carrynet's own metadata, where it wrote the file
+    sha256: str
+    name: str
+
+
+def read(path: Path) -> Contents:
+    """What a file holds; what kind of file it is, its first bytes tell.
 
     float16 and bfloat16 come back as float32; other kinds of number as they are.
     Of a .pt, only text keys lead to tensors, so that an optimiser's state, which is
@@ -61,7 +74,8 @@ def read(path: Path) -> Tensors:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     try:
         _require(len(data) <= MAX_BYTES, f"it is larger than {MAX_BYTES >> 20} MB")
-        return _collect(_reader(data)(data))
+        tensors = _collect(_reader(data)(data))
+        return Contents(tensors, (), _facts(data), hashlib.sha256(data).hexdigest(), path.name)
     except _Refused as refusal:
         raise InputError(f"cannot take weights from {path}: {refusal}") from None
     except (
@@ -72,6 +86,15 @@ def read(path: Path) -> Tensors:
         # the words of other libraries may quote the file: `shorten` escapes control characters
         reason = shorten(str(error) or type(error).__name__)
         raise InputError(f"cannot take weights from {path}: it is damaged: {reason}") from None
+
+
+def _facts(data: bytes) -> Mapping[str, Any]:
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts = json.loads(header["__metadata__"]["carrynet"])
+        return facts if isinstance(facts, dict) else {}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
 
 
 class _Refused(ValueError):

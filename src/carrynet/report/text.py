@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from carrynet.cells import Array
-from carrynet.evaluation import Evaluation, Exhaustive, Sampled, Worked
+from carrynet.evaluation import Evaluation, Exhaustive, Sampled, Worked, affordable_digits
 from carrynet.extract import Comparison, Extraction
+from carrynet.files import printable
 from carrynet.mealy import Machine
+from carrynet.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page
 from carrynet.runs import Run, program
@@ -21,15 +23,19 @@ from carrynet.tasks import DIGITS, Task
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def summary(run: Run) -> str:
-    """A finished training: the tutorial's closing lines, and what was tested."""
+def summary(run: Run, better: Run | None = None) -> str:
+    """A finished training: the tutorial's closing lines, and what was tested.
+
+    `better` is the run that it began with, where it has come out worse than that.
+    """
     recipe, last = run.recipe, run.last_problem
     kind = f"{recipe.hidden} {recipe.activation} units, seed {recipe.seed}, {run.engine} engine"
     lines = [
         f"recipe      {recipe.name}: {recipe.task}, {recipe.digits} digits, {kind}",
         f"trained     {recipe.problems:,} problems in {run.seconds:.2f} s"
         if recipe.stages
-        else "trained     elsewhere",
+        else f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}",
+        *_assumed(run),
         "",
     ]
     if last is not None:
@@ -46,8 +52,28 @@ def summary(run: Run) -> str:
         lines += ["", f"run         {run.path}"]
         if (run.path / page.NAME).exists():
             lines.append(f"page        {run.path / page.NAME}")
-        lines.append(f"next        {_advice(run)}")
+        if better is not None:
+            lines.append(f"worse       {_worse(run, better)}")
+        lines.append(f"next        {_advice(run, better)}")
     return "\n".join(lines)
+
+
+def _assumed(run: Run) -> list[str]:
+    """What the verdict on a network from elsewhere rests on, which nobody has said."""
+    if run.source is None or not run.source.assumed:
+        return []
+    return [f"assumed     {printable(', '.join(run.source.assumed))}"]
+
+
+def _worse(run: Run, better: Run) -> str:
+    """How a run has come out worse than the one that it began with."""
+    if isinstance(better.proof, Proved):
+        lost = "the proof is lost"
+    else:
+        parts = [each.evaluation.exhaustive for each in (run, better)]
+        now, before = (f"{part.right:,} of {part.pairs:,}" for part in parts)
+        lost = f"{now} right, before {before}"
+    return f"than before ({lost}): {better.path} stays the newest run"
 
 
 def sweep(summary: Summary, page: str | None) -> str:
@@ -92,12 +118,30 @@ def sweep(summary: Summary, page: str | None) -> str:
     return "\n".join([*lines, f"next        {next_}"])
 
 
-def _advice(run: Run) -> str:
-    if not run.right or isinstance(run.proof, Undecided):
-        return f"{program()} harden {run.path}   (trains on until it is easy to prove)"
+def _advice(run: Run, better: Run | None) -> str:
+    if better is not None:
+        return f"{program()} {'prove' if better.right else 'evaluate'} {better.path}"
     task = run.network.task
-    operands = " ".join(("118", "8", "3", "2")[: task.operands])
-    return f"{program()} {task.family.removesuffix('_by')} {operands}"
+    if run.right and not isinstance(run.proof, Undecided):
+        operands = " ".join(("118", "8", "3", "2")[: task.operands])
+        return f"{program()} {task.family.removesuffix('_by')} {operands}"
+    tested = run.evaluation.exhaustive
+    if tested.right < tested.pairs and run.source is not None and run.source.assumed:
+        return f"{program()} import --help   (is it read as its owner reads it?)"
+    if run.right and _is_exact(run.network):
+        digits = affordable_digits(task, 32, 2**24)
+        return (
+            f"{program()} prove {run.path} --digits {digits}   (tries all problems of that length)"
+        )
+    return f"{program()} harden {run.path}   (trains on until it is easy to prove)"
+
+
+def _is_exact(network: Network) -> bool:
+    """Whether hidden states are whole numbers, as by construction: training would blur them."""
+    w = network.weights
+    return network.activation == "relu" and all(
+        (a == a.round()).all() for a in (w.Wxh, w.Whh, w.bh)
+    )
 
 
 def proof(verdict: Verdict, task: Task) -> str:

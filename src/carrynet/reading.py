@@ -1,0 +1,460 @@
+"""How a network is to be read: what its weights do not say, found by trying.
+
+The same weights are another network with tanh than with relu, with bits as -1 and +1 than as
+0 and 1, cut at another logit, or where each answer comes a step late.  A `Reading` is one of
+the few possibilities; `choose` takes the one by which the network is right on sample problems,
+and never settles for one of several that have nothing to be told apart by.
+
+What carrynet's networks cannot do as the owner's does is folded into the weights, exactly but
+for the rounding of each sum.  With the vectors V that carrynet feeds for each symbol, and the
+owner's U = V A + c; with the owner's outputs y, and the logits y B + d:
+
+    Wxh' = A Wxh,   bh' = bh + c Wxh,   Why' = Why B,   by' = by B + d
+
+    bits as -1 and +1      A = 2 I,  c = -1
+    digits as numbers      A = the column 0, 1, ..., base - 1 for each operand,  c = 0
+    one-hot bits           A = the row (-1, 1) for each operand,  c = (1, 0, 1, 0, ...)
+    two logits, cut at k   B = (-1, 1)^T,  d = -k
+    one number, rounded    B = (0, 1, ..., base - 1),  d = -(0, 1, 4, ...) / 2
+
+The last, because n minimises (y - n)^2 where it maximises n y - n^2 / 2.
+
+Shapes: X inputs of carrynet's network, x of the owner's; Y and y outputs; S symbols.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrynet import problems, rng
+from carrynet.cells import CELLS, Array
+from carrynet.errors import InputError
+from carrynet.network import Network, Weights, predict, read_out, unroll
+from carrynet.problems import tables
+from carrynet.tasks import DIGITS, Task
+
+ACTIVATIONS = ("tanh", "relu", "sigmoid")
+CODINGS = ("0/1", "-1/+1")
+"""Of the bits of a task in base 2, where each operand has one input."""
+DELAYS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a network computes with its weights."""
+
+    activation: str
+    coding: str  #: a key of `codings`
+    cut: float  #: the answer is 1 where the logit exceeds it; 0 for tasks of more outputs
+    delay: int  #: how many steps each answer comes late
+
+    def phrases(self, outputs: int, task: Task) -> dict[str, str]:
+        """What each field says, in words; `outputs` is y."""
+        decides = f"cut at logit {self.cut:g}"
+        if task.readout == "bits" and outputs == 2 and not self.cut:
+            decides = "the larger of two logits wins"
+        if task.readout != "bits":
+            decides = "one number out, rounded" if outputs == 1 else "the largest logit wins"
+        return {
+            "activation": f"activation {self.activation}",
+            "coding": CODED[self.coding],
+            "cut": decides,
+            "delay": ("no delay", "a delay of 1 step")[self.delay]
+            if self.delay < 2
+            else f"a delay of {self.delay} steps",
+        }
+
+
+CODED = {
+    "0/1": "bits as 0 and 1",
+    "-1/+1": "bits as -1 and +1",
+    "one-hot": "digits as one-hot vectors",
+    "numbers": "digits as numbers",
+    "joint": "one-hot vectors of all digits together",
+}
+
+
+# Codings of the input, and what decides the output -----------------------------------
+
+
+def codings(task: Task, rows: int) -> dict[str, tuple[Array, Array] | None]:
+    """The codings that have so many inputs: A (X, rows) and c (rows,), the likeliest first.
+
+    None for the one that cannot be folded: a one-hot vector of all digits together.
+    """
+    n, base = task.operands, task.base
+    each = np.eye(n)
+    found: dict[str, tuple[Array, Array] | None] = {}
+    if base == 2 and rows == n:
+        found["0/1"] = each, np.zeros(n)
+        found["-1/+1"] = 2 * each, -np.ones(n)
+    if base > 2 and rows == n:
+        found["numbers"] = np.kron(each, np.arange(base)[:, None]), np.zeros(n)
+    if rows == n * base:
+        if base > 2:
+            found["one-hot"] = np.eye(rows), np.zeros(rows)
+        else:
+            found["one-hot"] = np.kron(each, np.array([[-1, 1]])), np.tile([1.0, 0.0], n)
+    if rows == len(task.machine.symbols) and n > 1:
+        found["joint"] = None
+    return found
+
+
+def input_counts(task: Task) -> list[int]:
+    """The numbers of inputs x that some coding has, the likeliest first."""
+    n, base, symbols = task.operands, task.base, len(task.machine.symbols)
+    counts = (task.inputs, n, n * base, symbols)
+    return [rows for rows in dict.fromkeys(counts) if codings(task, rows)]
+
+
+def output_counts(task: Task) -> list[int]:
+    """The numbers of outputs y that can be read as the task's, the likeliest first."""
+    if task.readout == "bits":
+        return [1, 2]
+    digits = task.machine.outputs == tuple(DIGITS[: task.neurons])
+    return [task.neurons, 1] if digits else [task.neurons]
+
+
+def _decides(task: Task, outputs: int, cut: float) -> tuple[Array, Array]:
+    """B (y, Y) and d (Y,)."""
+    if task.readout == "bits":
+        B = np.array([[1.0]]) if outputs == 1 else np.array([[-1.0], [1.0]])
+        return B, np.array([-cut])
+    if outputs == task.neurons:
+        return np.eye(outputs), np.zeros(outputs)
+    digits = np.arange(task.neurons, dtype=np.float64)
+    return digits[None, :], -digits * digits / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Owned:
+    """The owner's weights, as rows, with the owner's inputs and outputs.
+
+    Wxh (x, H), Whh (H, H), bh (H,), Why (H, y), by (y,), all float64.
+    """
+
+    task: Task
+    weights: Weights
+    dtype: np.dtype[Any]  #: that the owner computes with
+
+    @property
+    def outputs(self) -> int:
+        """y."""
+        return self.weights.Why.shape[1]
+
+    @property
+    def codings(self) -> dict[str, tuple[Array, Array] | None]:
+        """See `codings`."""
+        return codings(self.task, len(self.weights.Wxh))
+
+    def network(self, reading: Reading) -> Network:
+        """The network that answers as the owner's, up to rounding.
+
+        For a reading without delay whose coding can be folded.
+        """
+        coding, w = self.codings[reading.coding], self.weights
+        assert coding is not None
+        assert not reading.delay
+        (A, c), (B, d) = coding, _decides(self.task, self.outputs, reading.cut)
+        with np.errstate(over="ignore", invalid="ignore"):
+            folded = Weights(A @ w.Wxh, w.Whh, w.bh + c @ w.Wxh, w.Why @ B, w.by @ B + d)
+            made = (array.astype(self.dtype, order="C") for array in folded)
+            return Network(self.task, reading.activation, Weights(*made))
+
+
+# Trying ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """On which sample problems a network is right, by each of some readings."""
+
+    #: (problems,) each: the short ones and, where some reading was right on them, the long
+    hits: Mapping[Reading, NDArray[np.bool_]]
+    clear: Mapping[Reading, bool]  #: whether no logit lies exactly where it is cut
+    short: int  #: problems that are not much longer than those that networks are trained on
+
+    def count(self, reading: Reading) -> int:
+        """How many of the short ones are answered rightly."""
+        return int(self.hits[reading][: self.short].sum())
+
+    def right(self, readings: Sequence[Reading]) -> list[Reading]:
+        """Those by which all problems are answered rightly; where there are none, the short.
+
+        A network whose every 0 is on the very edge is not meant to be cut there, where it is
+        right by another cut, too.
+        """
+        on_all = [r for r in readings if self.hits[r].all()]
+        on_short = [r for r in readings if self.hits[r][: self.short].all()]
+        return [r for r in on_all if self.clear[r]] or on_all or on_short
+
+    def score(self, reading: Reading) -> str:
+        """How many are answered rightly, of a reading by which the short ones all are."""
+        hits, n = self.hits[reading], self.short
+        if hits.all():
+            return f"{hits.sum():,} of {len(hits):,} sample problems"
+        short = f"all {n:,} sample problems of up to {_LENGTHS[0][0]} digits"
+        return f"{short}, and {hits[n:].sum():,} of {len(hits) - n:,} of up to {_LENGTHS[-1][0]}"
+
+
+_LENGTHS = ((8, 128), (64, 64))  # digits, and problems of each kind
+_STREAM = rng.EVALUATION
+
+
+def _samples(task: Task) -> list[problems.Words]:
+    """Sample problems, short ones and long ones, shape (N, T): uniform, and with long carries."""
+    samples = []
+    for digits, count in _LENGTHS:
+        length = digits + task.headroom
+        draws = problems.draws_per_word(task, length)
+        bits = rng.raw(1, _STREAM, 0, count * draws).reshape(count, draws)
+        steps = rng.raw(2, _STREAM, 0, count * length * 2).reshape(count, length, 2)
+        parts = problems.uniform(task, length, bits), problems.chains(task, length, steps)
+        samples.append(np.concatenate(parts))
+    return samples
+
+
+def attempt(owned: Owned, readings: Sequence[Reading]) -> Trial:
+    """Let the network work the sample problems by each reading, the long where that is worth it.
+
+    Where answers come late, zeros are read until the last has come.
+    """
+    task, samples = owned.task, _samples(owned.task)
+    hits = {r: np.ones(0, dtype=bool) for r in readings}
+    clear = dict.fromkeys(readings, True)
+    late = max(r.delay for r in readings)
+    for words in samples:
+        right = problems.answers(task, words).T  # (T, N)
+        read = np.pad(words, ((0, 0), (0, late))).T
+        going = [r for r in readings if hits[r].all()]
+        for activation, coding in dict.fromkeys((r.activation, r.coding) for r in going):
+            outputs = _outputs(owned, activation, coding, read)
+            for r in going:
+                if (r.activation, r.coding) == (activation, coding):
+                    logits = _logits(owned, r, outputs)[: len(right)]
+                    hit = (predict(logits) == right) & np.isfinite(logits).all(axis=-1)
+                    hits[r] = np.concatenate([hits[r], hit.all(axis=0)])
+                    clear[r] &= logits.shape[-1] > 1 or bool(logits.all())
+    return Trial(hits, clear, len(samples[0]))
+
+
+@np.errstate(all="ignore")
+def _outputs(owned: Owned, activation: str, coding: str, words: problems.Words) -> Array:
+    """The owner's outputs for words (T, N): shape (T, N, y)."""
+    folding = owned.codings[coding]
+    vectors = np.eye(len(owned.task.machine.symbols))
+    if folding is not None:
+        vectors = tables(owned.task).vectors @ folding[0] + folding[1]
+    weights = Weights(*(array.astype(owned.dtype) for array in owned.weights))
+    x = vectors.astype(owned.dtype)[words]
+    return read_out(weights, unroll(weights, CELLS[activation], x)[1:])
+
+
+@np.errstate(all="ignore")
+def _logits(owned: Owned, reading: Reading, outputs: Array) -> Array:
+    """The logits (T', N, Y) of a reading, less the steps that it is late."""
+    B, d = _decides(owned.task, owned.outputs, reading.cut)
+    return np.asarray(outputs[reading.delay :] @ B + d)
+
+
+# Choosing ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the owner, or the file, says of a reading; None where nothing is said."""
+
+    activation: str | None = None
+    coding: str | None = None
+    cuts: tuple[float, ...] = ()  #: of which one is meant
+    delay: int | None = None
+
+    def allows(self, reading: Reading) -> bool:
+        """Whether a reading is as stated."""
+        return (
+            self.activation in (None, reading.activation)
+            and self.coding in (None, reading.coding)
+            and (not self.cuts or reading.cut in self.cuts)
+            and self.delay in (None, reading.delay)
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The reading that was taken."""
+
+    reading: Reading
+    assumed: tuple[str, ...] = ()  #: what of it neither the owner nor the file has said
+    why: str = ""  #: how it came out, where it was tried
+
+
+def choose(owned: Owned, stated: Stated, usual: str | None) -> Choice:
+    """The one reading, of those that are allowed by what is stated, that a network is meant by.
+
+    What is stated in full is not tried.  Else all are tried on samples, and of those that are
+    right that one is taken whose departures from convention all others make, too: activation
+    `usual` (None where there is none), bits as 0 and 1, a cut at 0 or as stated first, no delay.
+    Raises `InputError` where none is right, with how many each got right, and where several are
+    that depart in different ways; and for what carrynet's networks cannot do.
+    """
+    task = owned.task
+    codes = list(owned.codings)
+    if stated.delay not in (None, *DELAYS):
+        raise InputError(f"delay must be from 0 to {DELAYS[-1]}, not {stated.delay}")
+    cuts = _cuts(task, owned.outputs, stated)
+    if stated.coding is not None and stated.coding not in codes:
+        shown = " or ".join(codes)
+        raise InputError(
+            f"coding {stated.coding} does not fit {len(owned.weights.Wxh)} inputs for task "
+            f"{task.text}: they are read as {shown}"
+        )
+    # beyond what is stated, to be able to tell where that is mistaken
+    known = dict.fromkeys((*cuts, *_cuts(task, owned.outputs, Stated())))
+    everything = [Reading(*each) for each in product(ACTIVATIONS, codes, known, DELAYS)]
+    allowed = [reading for reading in everything if stated.allows(reading)]
+    convention = Reading(usual or "", codes[0], cuts[0], 0)
+    if len(allowed) == 1:
+        _require_possible(owned, allowed[0], "")
+        return Choice(allowed[0], _assumed(owned, allowed[0], stated))
+    trial = attempt(owned, allowed)
+    right = trial.right(allowed)
+    if not right:
+        others = [reading for reading in everything if reading not in allowed]
+        raise InputError(_none_right(owned, trial, others, stated, convention))
+    least = _least(right, convention)
+    if len(least) > 1:
+        ways = [_flags(r, least, owned) for r in least]
+        raise InputError(
+            f"the network is right on {trial.score(least[0])} by several readings: say which one "
+            f"is meant, {' or '.join(ways)}"
+        )
+    (reading,) = least
+    score = trial.score(reading)
+    _require_possible(owned, reading, f"is right on {score} ")
+    tried = f"right on {score}; {len(allowed)} readings were tried"
+    if len(right) > 1:
+        tried += f", {len(right)} are right on as many, and the usual one is taken"
+    return Choice(reading, _assumed(owned, reading, stated), tried)
+
+
+def _cuts(task: Task, outputs: int, stated: Stated) -> tuple[float, ...]:
+    if task.readout != "bits":
+        if stated.cuts:
+            raise InputError(f"task {task.text} picks the largest of its logits: no threshold")
+        return (0.0,)
+    # a network that was trained to give the bit itself, as a number, is cut in the middle
+    return stated.cuts or ((0.0, 0.5) if outputs == 1 else (0.0,))
+
+
+def _least(readings: Sequence[Reading], convention: Reading) -> list[Reading]:
+    """The readings that do not depart from convention as another does and in more, nearest first.
+
+    Of relu, and relu with another cut, the latter has nothing to speak for it.
+    """
+
+    def departures(reading: Reading) -> set[tuple[str, Any]]:
+        return set(vars(reading).items()) - set(vars(convention).items())
+
+    least = [r for r in readings if not any(departures(s) < departures(r) for s in readings)]
+    return sorted(least, key=lambda reading: len(departures(reading)))
+
+
+def _require_possible(owned: Owned, reading: Reading, so_far: str) -> None:
+    """Refuse what is understood, but what carrynet's networks cannot do."""
+    if reading.delay:
+        steps = f"{reading.delay} step{'s' * (reading.delay > 1)}"
+        raise InputError(
+            f"the network {so_far or 'is said to be right '}when read {steps} later: networks "
+            "that answer late cannot be taken yet, only those that answer each digit at once"
+        )
+    if owned.codings[reading.coding] is None:
+        symbols = len(owned.task.machine.symbols)
+        raise InputError(
+            f"Wxh has {symbols} inputs, one for each of the {symbols} symbols of task "
+            f"{owned.task.text}, and the network {so_far or 'is said to be right '}when fed "
+            f"one-hot vectors of them: this task feeds each digit by itself; in Python, a Machine "
+            f"with base={symbols}, operands=1 takes it, docs/howto/machine.md"
+        )
+
+
+def _assumed(owned: Owned, reading: Reading, stated: Stated) -> tuple[str, ...]:
+    said = {
+        "activation": stated.activation is not None,
+        "coding": stated.coding is not None,
+        "cut": len(stated.cuts) == 1 or (owned.task.readout != "bits" and owned.outputs > 1),
+        "delay": stated.delay is not None,
+    }
+    phrases = reading.phrases(owned.outputs, owned.task)
+    return tuple(phrase for key, phrase in phrases.items() if not said[key])
+
+
+def _none_right(
+    owned: Owned,
+    trial: Trial,
+    others: Sequence[Reading],
+    stated: Stated,
+    convention: Reading,
+) -> str:
+    """What was tried, with how many right for the best of each, and how to say what is meant.
+
+    And by which of the `others`, that are not as stated, the network is right.
+    """
+    allowed = list(trial.hits)
+
+    def best(readings: Sequence[Reading]) -> Reading:
+        # of equals the more usual one
+        return max(readings, key=lambda r: (trial.count(r), -_distance(r, convention)))
+
+    task, top = owned.task, best([r for r in allowed if not r.delay] or allowed)
+    parts = []
+    for f in fields(Reading):
+        values = dict.fromkeys(getattr(r, f.name) for r in allowed)
+        if len(values) > 1:
+            counts = []
+            for value in values:
+                some = best([r for r in allowed if getattr(r, f.name) == value])
+                phrase = some.phrases(owned.outputs, task)[f.name]
+                counts.append(f"{phrase} {trial.count(some):,}")
+            parts.append(", ".join(counts))
+    instead = ""
+    if others:
+        elsewhere = attempt(owned, others)
+        usual = replace(convention, cut=_cuts(task, owned.outputs, Stated())[0])
+        for other in _least(elsewhere.right(others), usual)[:1]:
+            phrases = other.phrases(owned.outputs, task)
+            differs = [key for key in phrases if not stated.allows(_only(top, other, key))]
+            instead = (
+                f"; with {', '.join(phrases[key] for key in differs)} instead it is right on "
+                f"{elsewhere.score(other)}"
+            )
+    return (
+        f"cannot tell how the network is to be read: of {trial.short:,} sample problems of "
+        f"task {task.text} none of {len(allowed)} readings gets all right, at best "
+        f"{'; '.join(parts)}{instead}; say which one is meant, as in "
+        f"{_flags(top, allowed, owned)}"
+    )
+
+
+def _only(reading: Reading, other: Reading, key: str) -> Reading:
+    """A reading with one field of another."""
+    return replace(reading, **{key: getattr(other, key)})
+
+
+def _distance(reading: Reading, convention: Reading) -> int:
+    return sum(getattr(reading, f.name) != getattr(convention, f.name) for f in fields(reading))
+
+
+def _flags(reading: Reading, among: Sequence[Reading], owned: Owned) -> str:
+    """What is to be said on the command line for one reading of several."""
+    flags = {
+        "activation": f"--activation {reading.activation}",
+        "coding": f"--coding {reading.coding}",
+        "cut": f"--map logit={reading.cut:g}",
+        "delay": f"--delay {reading.delay}",
+    }
+    free = [key for key in flags if len({getattr(r, key) for r in among}) > 1]
+    return " ".join(flags[key] for key in free)

@@ -1,0 +1,312 @@
+"""How a network is read: the owner's network, in plain NumPy, is the oracle."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from carrynet import tasks
+from carrynet.cells import CELLS
+from carrynet.errors import InputError
+from carrynet.network import Network, Weights
+from carrynet.reading import Owned, Reading, Stated, _samples, attempt, choose
+from tests.conftest import hand_built_adder
+
+ADD = tasks.add()
+RIGHT = hand_built_adder()
+
+
+def owners(task: tasks.Task, x: int, H: int, y: int, seed: int) -> Owned:
+    rng = np.random.default_rng(seed)
+    shapes = (x, H), (H, H), (H,), (H, y), (y,)
+    return Owned(task, Weights(*(rng.normal(size=shape) for shape in shapes)), np.dtype("f8"))
+
+
+def outputs(
+    owned: Owned, activation: str, word: list[int], vector: Callable[[tuple[int, ...]], Any]
+) -> np.ndarray[Any, Any]:
+    """What the owner's network answers, step by step: shape (T, y)."""
+    w, f, out = owned.weights, CELLS[activation].f, []
+    h: Any = np.zeros(len(w.bh))
+    for symbol in word:
+        h = f(vector(owned.task.digits_of(symbol)) @ w.Wxh + h @ w.Whh + w.bh)
+        out.append(h @ w.Why + w.by)
+    return np.array(out)
+
+
+def logits(network: Network, word: list[int]) -> np.ndarray[Any, Any]:
+    return np.concatenate([block for _, block in network.states(word)])
+
+
+def one_hot(base: int) -> Callable[[tuple[int, ...]], Any]:
+    return lambda digits: np.concatenate([np.eye(base)[digit] for digit in digits])
+
+
+@pytest.mark.parametrize(
+    ("text", "coding", "vector"),
+    [
+        ("add", "0/1", np.array),
+        ("add", "-1/+1", lambda digits: 2 * np.array(digits) - 1),
+        ("add:operands=3", "-1/+1", lambda digits: 2 * np.array(digits) - 1),
+        ("add", "one-hot", one_hot(2)),
+        ("multiply_by:k=3", "one-hot", one_hot(2)),
+        ("add:base=3", "one-hot", one_hot(3)),
+        ("add:base=3", "numbers", np.array),
+        ("subtract:base=10", "numbers", np.array),
+    ],
+)
+@given(st.sampled_from(sorted(CELLS)), st.integers(0, 2**32 - 1))
+def test_codings_are_folded_into_the_weights(
+    text: str, coding: str, vector: Callable[..., Any], activation: str, seed: int
+) -> None:
+    task = tasks.parse(text)
+    x = len(vector((0,) * task.operands))
+    owned = owners(task, x, 4, task.neurons, seed)
+    word = np.random.default_rng(seed).integers(len(task.machine.symbols), size=9).tolist()
+    network = owned.network(Reading(activation, coding, 0.0, 0))
+    wanted = outputs(owned, activation, word, vector)
+    np.testing.assert_allclose(logits(network, word), wanted, rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(-3, 3))
+def test_one_of_two_logits_and_cuts(seed: int, cut: float) -> None:
+    owned = owners(ADD, 2, 3, 2, seed)
+    word = np.random.default_rng(seed).integers(4, size=9).tolist()
+    zero, one = outputs(owned, "tanh", word, np.array).T
+    network = owned.network(Reading("tanh", "0/1", cut, 0))
+    np.testing.assert_allclose(logits(network, word)[:, 0], one - zero - cut, atol=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 10]))
+def test_a_number_is_rounded_to_the_nearest_digit(seed: int, base: int) -> None:
+    task = tasks.add(base=base)
+    owned = owners(task, 2, 8, 1, seed)
+    word = np.random.default_rng(seed).integers(base**2, size=20).tolist()
+    y = outputs(owned, "tanh", word, np.array)[:, 0]
+    network = owned.network(Reading("tanh", "numbers", 0.0, 0))
+    assert network.run(word) == np.clip(np.rint(y), 0, base - 1).astype(int).tolist()
+
+
+# Choosing ----------------------------------------------------------------------------
+
+
+def adder(
+    activation: str = "sigmoid", coding: str = "0/1", scale: float = 1.0, by: float = 0.0
+) -> Owned:
+    """Weights that add when they are read in this way."""
+    w = RIGHT.weights
+    Whh, bh, Why, out = w.Whh, w.bh, w.Why, w.by
+    Wxh = w.Wxh
+    if activation == "tanh":  # sigmoid(z) = (1 + tanh(z / 2)) / 2; and half a carry is none
+        bh = bh - 10
+        Wxh, bh, Whh = Wxh / 2, (bh + Whh.sum(axis=0) / 2) / 2, Whh / 4
+        Why, out = Why / 2, out + Why.sum(axis=0) / 2
+    if coding == "-1/+1":  # bit = (1 + sign) / 2
+        Wxh, bh = Wxh / 2, bh + Wxh.sum(axis=0) / 2
+    weights = Weights(Wxh, Whh, bh, scale * Why, scale * out + by)
+    if activation == "relu":  # n1, n2, n3 = relu(s - 1), relu(s - 2), relu(s): the carry n1 - n2
+        weights = Weights(
+            np.ones((2, 3)),
+            np.array([[1.0, 1, 1], [-1, -1, -1], [0, 0, 0]]),
+            np.array([-1.0, -2, 0]),
+            scale * np.array([[-2.0], [2], [1]]),
+            np.array([-scale / 2 + by]),
+        )
+        if coding == "-1/+1":
+            weights = weights._replace(Wxh=np.ones((2, 3)) / 2, bh=weights.bh + 1)
+    return Owned(ADD, weights, np.dtype("f8"))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("coding", ["0/1", "-1/+1"])
+def test_the_reading_that_is_right_is_taken(activation: str, coding: str) -> None:
+    owned = adder(activation, coding)
+    choice = choose(owned, Stated(), "tanh")
+    assert choice.reading == Reading(activation, coding, 0.0, 0)
+    bits = "0 and 1" if coding == "0/1" else "-1 and +1"
+    assert choice.assumed == (
+        f"activation {activation}",
+        f"bits as {bits}",
+        "cut at logit 0",
+        "no delay",
+    )
+    assert "right on 384 of 384 sample problems" in choice.why
+    network = owned.network(choice.reading)
+    assert all(network.compute(a, b) == a + b for a in range(32) for b in range(32))
+
+
+def test_what_is_stated_is_not_assumed() -> None:
+    choice = choose(adder("tanh"), Stated("tanh", None, (0.0,)), None)
+    assert choice.assumed == ("bits as 0 and 1", "no delay")
+
+
+def test_what_is_stated_in_full_is_taken_as_it_is() -> None:
+    stated = Stated("relu", "-1/+1", (0.25,), 0)  # mistaken, and a network nevertheless
+    choice = choose(adder("tanh"), stated, "tanh")
+    assert choice.reading == Reading("relu", "-1/+1", 0.25, 0)
+    assert (choice.assumed, choice.why) == ((), "")
+
+
+def test_the_unit_of_a_threshold_is_told_by_samples() -> None:
+    # p = 0.5 is logit 0, where small logits are cut; the bit itself as a number is cut at 0.5
+    small = adder(scale=0.02)
+    assert choose(small, Stated(cuts=(0.5, 0.0)), None).reading.cut == 0
+    number = adder(scale=0.02, by=0.5)
+    assert choose(number, Stated(cuts=(0.5, 0.0)), None).reading.cut == 0.5
+    assert choose(number, Stated(), None).reading.cut == 0.5
+    # large logits are right by both, and then it is what it says, a logit
+    assert choose(adder(), Stated(cuts=(0.5, 0.0)), None).reading.cut == 0.5
+
+
+def test_zeros_on_the_very_edge_are_cut_elsewhere() -> None:
+    exact = adder("relu", by=0.5)  # answers 0.0 and 1.0
+    assert choose(exact, Stated(), "tanh").reading == Reading("relu", "0/1", 0.5, 0)
+    assert choose(exact, Stated(cuts=(0.0,)), "tanh").reading.cut == 0
+
+
+def test_several_right_readings_without_a_convention_are_asked_about() -> None:
+    # without any memory, every monotone activation of a bit is right
+    task = tasks.parse("multiply_by:k=1")
+    weights = Weights(
+        np.array([[4.0]]), np.zeros((1, 1)), np.array([-2.0]), np.ones((1, 1)), np.array([-0.7])
+    )
+    owned = Owned(task, weights, np.dtype("f8"))
+    stated = Stated(coding="0/1", cuts=(0.0,))
+    with pytest.raises(InputError) as caught:
+        choose(owned, stated, None)
+    assert str(caught.value) == (
+        "the network is right on 384 of 384 sample problems by several readings: say which one "
+        "is meant, --activation tanh or --activation relu or --activation sigmoid"
+    )
+    assert choose(owned, stated, "tanh").reading.activation == "tanh"
+    assert choose(owned, Stated("relu"), None).reading == Reading("relu", "0/1", 0.0, 0)
+
+
+def test_convention_is_departed_from_as_little_as_can_be() -> None:
+    saturated = adder("tanh")  # as a sigmoid's, its logits are right if cut elsewhere
+    assert choose(saturated, Stated(), "tanh").reading == Reading("tanh", "0/1", 0.0, 0)
+    with pytest.raises(InputError) as caught:
+        choose(saturated, Stated(), None)
+    ways = "--activation tanh --map logit=0 or --activation sigmoid --map logit=0.5"
+    assert str(caught.value).endswith(ways)
+
+
+def late(steps: int) -> Owned:
+    """The adder, with its output handed on from unit to unit: one step later each."""
+    k, w = 40.0, RIGHT.weights
+    H = 3 + steps
+    Wxh, Whh, bh = np.zeros((2, H)), np.zeros((H, H)), np.zeros(H)
+    Wxh[:, :3], Whh[:3, :3], bh[:3] = w.Wxh, w.Whh, w.bh
+    Whh[:3, 3], bh[3] = w.Why[:, 0], w.by[0]
+    for unit in range(4, H):
+        Whh[unit - 1, unit], bh[unit] = k, -k / 2
+    Why = np.zeros((H, 1))
+    Why[-1] = k
+    return Owned(ADD, Weights(Wxh, Whh, bh, Why, np.array([-k / 2])), np.dtype("f8"))
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_answers_that_come_late_are_recognised_and_refused(steps: int) -> None:
+    for delay in (None, steps):
+        with pytest.raises(InputError) as caught:
+            choose(late(steps), Stated(delay=delay), None)
+        assert f"right on 384 of 384 sample problems when read {steps} step" in str(caught.value)
+        assert "cannot be taken yet" in str(caught.value)
+    with pytest.raises(InputError, match=f"with a delay of {steps} step.* instead it is right"):
+        choose(late(steps), Stated(delay=0), None)
+    with pytest.raises(InputError, match="delay must be from 0 to 2"):
+        choose(late(steps), Stated(delay=3), None)
+
+
+def test_where_none_is_right_it_says_what_was_tried() -> None:
+    w = RIGHT.weights
+    never = Owned(ADD, w._replace(Whh=0 * w.Whh), np.dtype("f8"))
+    with pytest.raises(InputError) as caught:
+        choose(never, Stated(), "tanh")
+    message = str(caught.value)
+    assert message.isprintable()
+    assert "of 256 sample problems of task add none of 36 readings gets all right" in message
+    for value in ("activation tanh", "activation relu", "bits as -1 and +1", "a delay of 2 steps"):
+        assert value in message
+    # what it advises to say is taken
+    flags = message.partition("as in ")[2].split()
+    said = dict(zip(flags[::2], flags[1::2], strict=True))
+    stated = Stated(
+        said["--activation"],
+        said["--coding"],
+        (float(said["--map"].removeprefix("logit=")),),
+        int(said["--delay"]),
+    )
+    reading = choose(never, stated, None).reading
+    assert (reading.activation, reading.coding) == (said["--activation"], said["--coding"])
+
+
+def test_what_is_stated_mistakenly_is_set_right() -> None:
+    for stated, phrase in (
+        (Stated("tanh"), "with activation sigmoid instead it is right on 384 of 384"),
+        (Stated(coding="-1/+1"), "with bits as 0 and 1 instead"),
+        (Stated(cuts=(30.0,)), "with cut at logit 0 instead"),
+    ):
+        with pytest.raises(InputError) as caught:
+            choose(adder(), stated, None)
+        assert phrase in str(caught.value)
+
+
+def test_a_network_that_forgets_is_taken_by_its_short_problems() -> None:
+    """A unit that counts the steps outweighs the others after 50."""
+    w = adder("relu", scale=10).weights
+    H = 4
+    Wxh, Whh, bh, Why = np.zeros((2, H)), np.zeros((H, H)), np.zeros(H), np.zeros((H, 1))
+    Wxh[:, :3], Whh[:3, :3], bh[:3], Why[:3] = w.Wxh, w.Whh, w.bh, w.Why
+    Whh[3, 3], bh[3], Why[3] = 1.0, 1.0, 0.1
+    owned = Owned(ADD, Weights(Wxh, Whh, bh, Why, w.by), np.dtype("f8"))
+    choice = choose(owned, Stated(), None)
+    assert choice.reading == Reading("relu", "0/1", 0.0, 0)
+    assert "right on all 256 sample problems of up to 8 digits, and" in choice.why
+    assert owned.network(choice.reading).compute(2**63, 2**63) != 2**64
+
+
+def test_samples_hold_carries_of_every_length() -> None:
+    short, long = _samples(ADD)
+    assert short.shape == (256, 9)
+    assert long.shape == (128, 65)
+    for words in (short, long):
+        carries = np.zeros(words.shape, int)
+        for t in range(1, words.shape[1]):
+            a, b = words[:, t - 1] // 2, words[:, t - 1] % 2
+            carries[:, t] = a + b + carries[:, t - 1] >= 2
+        assert carries[:, 1:-1].all(axis=1).any()  # one that runs from end to end
+        assert set(np.unique(words)) == {0, 1, 2, 3}
+    assert all(np.array_equal(a, b) for a, b in zip(_samples(ADD), (short, long), strict=True))
+
+
+def test_one_hot_vectors_of_all_digits_together_are_recognised_and_refused() -> None:
+    w, bits = RIGHT.weights, np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    owned = Owned(ADD, w._replace(Wxh=bits @ w.Wxh), np.dtype("f8"))
+    with pytest.raises(InputError) as caught:
+        choose(owned, Stated(), None)
+    assert "right on 384 of 384 sample problems when fed one-hot vectors" in str(caught.value)
+    assert "base=4, operands=1" in str(caught.value)
+
+
+def test_tasks_of_more_outputs_are_not_cut() -> None:
+    task = tasks.compare()
+    owned = owners(task, 2, 3, 3, 0)
+    with pytest.raises(InputError, match="no threshold"):
+        choose(owned, Stated(cuts=(0.5,)), "tanh")
+
+
+@pytest.mark.parametrize("coding", ["numbers", "-1/+1", "joint"])
+def test_codings_of_other_sizes(coding: str) -> None:
+    with pytest.raises(InputError, match="does not fit 6 inputs for task add:base=3"):
+        choose(owners(tasks.add(base=3), 6, 3, 3, 0), Stated(coding=coding), "tanh")
+
+
+def test_what_overflows_is_never_right() -> None:
+    relu, reading = adder("relu"), Reading("relu", "0/1", 0.0, 0)
+    assert attempt(relu, [reading]).hits[reading].sum() == 384
+    w = relu.weights
+    grows = w._replace(Whh=w.Whh + 1e300 * np.diag([1.0, -1, 0]))  # inf - inf in the carry
+    assert attempt(Owned(ADD, grows, relu.dtype), [reading]).count(reading) < 256
