@@ -243,15 +243,18 @@ def import_(
     """
     from carrynet import foreign, runs, tasks
 
-    facts = foreign.facts_of(weights)
+    contents = foreign.read(weights)
+    tensors, facts = contents.tensors, contents.facts
     parsed = tasks.parse(task or facts.get("task", "add"))
-    tensors = foreign.read(weights)
     mapping = foreign.guess(tensors, parsed, foreign.Mapping.parse(maps))
     activation = activation or facts.get("activation") or foreign.guess_activation(mapping)
     network = foreign.to_network(tensors, parsed, activation, mapping)
     click.echo(f"read as     {parsed.text}, {activation}, {shorten(str(mapping), 400)}", err=True)
     if left := foreign.unused(tensors, mapping):
         click.echo(f"not used    {shorten(', '.join(left), 400)}", err=True)
+    if contents.passed_over:
+        passed = ", ".join(contents.passed_over)
+        click.echo(f"passed over {shorten(passed, 400)}", err=True)
     recipe = runs.importing(network, digits)
     folder = runs.create(out, recipe, force=force, origin=network)
     _carry_out(folder, budget, as_json)

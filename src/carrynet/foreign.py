@@ -13,13 +13,11 @@ Left out: inputs in another order or coding than carrynet's (`problems.tables`),
 states other than zero, LSTM, GRU, several layers, both directions.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from pathlib import Path
 
 import numpy as np
 
@@ -27,9 +25,9 @@ from carrynet.cells import Array
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.network import Network, Weights
 from carrynet.tasks import Task
-from carrynet.tensor_files import MAX_HEADER, Tensors, read
+from carrynet.tensor_files import Tensors, read
 
-__all__ = ["Mapping", "facts_of", "guess", "guess_activation", "read", "to_network", "unused"]
+__all__ = ["Mapping", "guess", "guess_activation", "read", "to_network", "unused"]
 
 
 @dataclass(frozen=True)
@@ -251,18 +249,6 @@ def guess_activation(mapping: Mapping) -> str:
     """That of the cell whose names the weights have: PyTorch's own default, or carrynet's."""
     terms = (term.strip().removesuffix(".T") for term in mapping.Whh.split("+"))
     return "tanh" if any(_CELL.fullmatch(term) for term in terms) else "sigmoid"
-
-
-def facts_of(path: Path) -> dict[str, str]:
-    """Task and activation that carrynet wrote into a file of weights; nothing for other files."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length) if length <= MAX_HEADER else b"{}")
-        facts = json.loads(header["__metadata__"]["carrynet"])
-        return {key: facts[key] for key in ("task", "activation") if isinstance(facts[key], str)}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
 
 
 def _overlay(guessed: Mapping, said: Mapping) -> Mapping:
