@@ -109,16 +109,15 @@ def test_other_networks_are_refused_by_kind(name: str, reason: str) -> None:
     assert reason in refusal(lambda: guess(tensors, ADD))
 
 
-def test_the_old_format_is_refused_with_what_to_do() -> None:
-    message = refusal(lambda: read(DATA / "legacy.pt"))
-    assert "old format" in message
-    assert "torch.save" in message
-
-
-def test_a_pickled_module_is_refused_with_what_to_do() -> None:
-    message = refusal(lambda: read(DATA / "module.pt"))
-    assert "torch.nn.modules.rnn.RNN" in message
-    assert "state_dict()" in message
+def test_a_pickled_module_has_the_names_of_its_state_dict() -> None:
+    # whose shapes are those of torch.nn.RNN(2, 5)
+    tensors = read(DATA / "module.pt")
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        "weight_ih_l0": (5, 2),
+        "weight_hh_l0": (5, 5),
+        "bias_ih_l0": (5,),
+        "bias_hh_l0": (5,),
+    }
 
 
 # Other files -------------------------------------------------------------------------
@@ -251,7 +250,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 def test_npz_with_objects_or_false_sizes(tmp_path: Path) -> None:
     path = tmp_path / "bad.npz"
     np.savez(path, x=np.array([Evil("touch evil")], dtype=object), allow_pickle=True)
-    assert "not an array of numbers" in refusal(lambda: read(path))
+    assert "np.load('" in refusal(lambda: read(path))
     for shape, reason in (
         ("(1000000000000,)", "the size that it claims"),
         ("(3, 2)", "the size that it claims"),
@@ -355,6 +354,8 @@ def test_views_of_a_storage(
     places = [offset + sum(i * s for i, s in zip(index, stride, strict=True)) for index in indices]
     if max(places, default=-1) >= length:
         assert "outside its storage" in refusal(lambda: read(path))
+    elif not shape:
+        assert "'x' (a number)" in refusal(lambda: read(path))
     else:
         x = read(path)["x"]
         assert x.shape == tuple(shape)
@@ -416,7 +417,7 @@ def test_a_command_in_a_pickle_is_not_run(tmp_path: Path, protocol: int) -> None
     path = tmp_path / "evil.pt"
     zip_file(path, {"archive/data.pkl": evil})
     message = refusal(lambda: read(path))
-    assert "system" in message or "UNICODE" in message
+    assert "system" in message or "PUT" in message
     assert not proof.exists()
     pickle.loads(evil)  # this file does work on others
     assert proof.exists()
@@ -432,25 +433,24 @@ def test_a_command_in_a_pickle_is_not_run(tmp_path: Path, protocol: int) -> None
         (number(1) + number(2) + b"\x93", "names no class"),
         (b"cos\x1b[31m\nsystem\n", "os\\x1b[31m.system"),
         (b"\x82\x01", "EXT1"),
-        (b"(cos\nsystem\n" + text("true") + b"o", "os.system"),
+        (b"(cos\nsystem\n" + text("true") + b"o", "OBJ"),
         (b"(" + text("true") + b"ios\nsystem\n", "INST"),
-        (b"ccollections\nOrderedDict\n)\x81", "NEWOBJ"),
+        (b"ccollections\nOrderedDict\n)\x81", "no dictionary of tensors"),
         (b"ccollections\nOrderedDict\n}" + text("x") + b"K\x01sb", "not a dictionary"),
-        (b"ctorch._utils\n_rebuild_tensor_v2\n)R", "other than tensors"),
-        (b"ctorch._utils\n_rebuild_parameter\n" + text("x") + b"\x85R", "other than tensors"),
-        (b"ctorch\nFloatStorage\nK\x05\x85R", "other than tensors"),
-        (text("x") + text("y") + b"R", "other than tensors"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n)R", "in a way that PyTorch does not"),
+        (b"ctorch._utils\n_rebuild_parameter\n" + text("x") + b"\x85R", "_rebuild_parameter"),
+        (b"ctorch\nFloatStorage\nK\x05\x85R", "torch.FloatStorage"),
+        (text("x") + text("y") + b"R", "makes objects by what is no name"),
         (text("storage") + b"Q", "storage is described"),
         (b"((tQ", "storage is described"),
         (b"Q", "damaged"),
         (b"t", "damaged"),
         (b"h\x05", "damaged"),
-        (text("x") + text("y") + b"a", "not a list"),
+        (text("x") + text("y") + b"a", "no list"),
         (b"]" + text("x") + text("y") + b"s", "no dictionary"),
         (b"}(" + text("x") + b"u", "damaged"),
         (text("x"), "no dictionary of tensors"),
         (tensor(), "no dictionary of tensors"),
-        (b"](" + tensor() + b"e", "no dictionary of tensors"),
         (b"}", "no dictionary of tensors"),
         (b"}(" + number(1) + tensor() + b"u", "no dictionary of tensors"),
         (dictionary({"x" * 300: tensor()}), "longer than 256"),

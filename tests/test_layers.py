@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "carrynet"
 LAYERS = [
     "errors",
     "files",
+    "pickles",
     "mealy",
     "tasks",
     "recipe rng",
@@ -51,6 +52,7 @@ LAYERS = [
 PLAIN = {
     "errors",
     "files",
+    "pickles",
     "mealy",
     "tasks",
     "recipe",

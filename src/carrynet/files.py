@@ -462,11 +462,37 @@ def parse_tensors(data: bytes, path: object) -> "tuple[dict[str, Array], dict[st
     from safetensors.numpy import load
 
     with reading(path):
+        _, facts, _ = tensor_header(data)
         try:
-            tensors = load(data)
+            return load(data), facts
         except safetensors.SafetensorError as error:
             raise ValueError(first_line(error)) from None
-        header = from_json(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts = from_json(header["__metadata__"]["carrynet"])
-        require(isinstance(facts, dict), "its metadata are not carrynet's")
-        return tensors, facts
+
+
+def tensor_header(data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """The header of a safetensors file of carrynet's: entries by name, facts, where numbers begin.
+
+    JSON can say one thing in many ways, and readers differ in which they take.  The checker reads
+    weights by itself; so that it reads what all others read, the header must be spelled as it is
+    written, and tensors must fill the file without gaps.  For use within `reading`.
+    """
+    start = 8 + int.from_bytes(data[:8], "little")
+    require(8 <= start <= len(data), "it is cut short")
+    text = data[8:start].decode("utf-8")
+    header = from_json(text)
+    spelled = json.dumps(header, separators=(",", ":"), ensure_ascii=False)
+    require(text.rstrip(" ") == spelled, "its header is not spelled as carrynet does")
+    metadata = header.pop("__metadata__")
+    require(metadata.keys() == {"carrynet"}, "its metadata are not carrynet's")
+    facts = from_json(metadata["carrynet"])
+    require(isinstance(facts, dict), "its metadata are not carrynet's")
+    end = start
+    for entry in sorted(header.values(), key=lambda entry: entry["data_offsets"]):
+        require(entry.keys() == {"dtype", "shape", "data_offsets"}, "a tensor has other keys")
+        first, last = entry["data_offsets"]
+        whole = all(type(n) is int and n >= 0 for n in (first, last, *entry["shape"]))
+        require(whole and type(entry["dtype"]) is str, "a tensor is described by other values")
+        require(start + first == end <= start + last, "its tensors overlap, or leave gaps")
+        end = start + last
+    require(end == len(data), "its tensors do not fill it")
+    return header, facts, start

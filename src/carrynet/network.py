@@ -233,6 +233,8 @@ class Network:
         if self.activation not in CELLS:
             raise unknown("activation", self.activation, CELLS)
         X, H, Y = self.task.inputs, self.hidden, self.task.neurons
+        if not H:
+            raise InputError("weights of a network without hidden units")
         shapes = Weights((X, H), (H, H), (H,), (H, Y), (Y,))  # type: ignore[arg-type]
         for name, array, shape in zip(Weights._fields, self.weights, shapes, strict=True):
             if array.shape != shape:

@@ -1,38 +1,38 @@
 """Tensors from files that others wrote: safetensors, NumPy's .npz, PyTorch's .pt without PyTorch.
 
-A file is taken for hostile.  No unpickler runs: the pickle in a .pt is a program for a
-stack machine, and the machine here knows only what a state dict needs.  It makes
-dictionaries, lists, tuples and descriptions of tensors; names of classes and functions
-stay names, and nothing is imported or called.  Sizes are checked against `MAX_BYTES`
-before anything is allocated.  Everything refused is an `InputError` of one line.
+A file is taken for hostile.  No unpickler runs: `pickles` says what a pickle says, and imports
+and calls nothing.  Sizes are checked against `MAX_BYTES` before anything is allocated.
+Everything refused is an `InputError` of one line; for kinds of file that are known but not
+read, it has the line of Python that converts them.
 
-CPython's `Unpickler` with a list of allowed names would not do: it lets a pickle set
-attributes on what the names stand for, and take 64 GB for one distant memo entry.
+What cannot be a weight is passed over, and named: numbers, texts, lists of numbers, the state of
+an optimiser, objects of any class.  What may be one and cannot be read is refused, since the rest
+would be another network.
 
-Left out: the format of PyTorch before 1.6, sparse, quantised and complex tensors.
+Left out: sparse, quantised and complex tensors, and PyTorch's files before 0.2, which are tar.
 """
 
-import hashlib
 import io
-import json
 import math
-import pickletools
 import re
 import struct
 import zipfile
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
+from carrynet import files, pickles
 from carrynet.errors import InputError, shorten
+from carrynet.pickles import Name, Object, Refused, require
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -42,42 +42,45 @@ MAX_BYTES = 64 * 2**20
 MAX_TENSORS = 1000
 MAX_NAME = 256  # characters
 MAX_HEADER = 2**20  # bytes of a pickle, or of the header of a safetensors file
+MAX_NPY_HEADER = 4096  # bytes
 MAX_MEMBERS = 10_000  # of a zip file
-MAX_DEPTH = 8  # of dictionaries in dictionaries
+MAX_DEPTH = 16  # of dictionaries in dictionaries
+MAX_PASSED_OVER = 100  # that are named
 
 ACCEPTED = "accepted are safetensors, .npz and PyTorch's .pt or .pth with a state dict"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Contents:
     """What a file holds."""
 
-    tensors: Tensors
-    passed_over: tuple[str, ...]  #: what is there beside, and is no tensor that a weight could be
-    facts: Mapping[str, Any]  #: carrynet's own metadata, where it wrote the file
-    sha256: str
-    name: str
+    tensors: Tensors  #: by name
+    passed_over: tuple[str, ...]  #: what is no weight: its name, and in brackets what it is
+    facts: Mapping[str, Any]  #: that carrynet wrote into a safetensors file; else none
+    sha256: str  #: of the file's bytes
+    name: str  #: the file's, fit for a terminal
 
 
 def read(path: Path) -> Contents:
-    """What a file holds; what kind of file it is, its first bytes tell.
+    """The tensors of a file; what kind of file it is, its first bytes tell.
 
     float16 and bfloat16 come back as float32; other kinds of number as they are.
-    Of a .pt, only text keys lead to tensors, so that an optimiser's state, which is
-    numbered, stays out.  If its tensors are in several dictionaries, names are
-    joined by dots: `model.rnn.weight_ih_l0`.  Raises `InputError`.
+    The file of PyTorch may hold a state dict, a whole module, a TorchScript archive, or
+    dictionaries and lists of these.  A module's names are those of its `state_dict()`.  If the
+    tensors are in several dictionaries, names are joined by dots: `model.rnn.weight_ih_l0`.
+    Of dictionaries, only text keys are looked at.  Raises `InputError`.
     """
+    shown = files.printable(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        data = files.contents(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {shown}: {_reason(error)}") from None
+    found = _Found()
     try:
-        _require(len(data) <= MAX_BYTES, f"it is larger than {MAX_BYTES >> 20} MB")
-        tensors = _collect(_reader(data)(data))
-        return Contents(tensors, (), _facts(data), hashlib.sha256(data).hexdigest(), path.name)
-    except _Refused as refusal:
-        raise InputError(f"cannot take weights from {path}: {refusal}") from None
+        _reader(data, path)(data, found)
+        require(bool(found.tensors), f"it holds no tensors{found.instead}")
+    except Refused as refusal:
+        raise InputError(f"cannot take weights from {shown}: {refusal}") from None
     except (
         *(ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, SyntaxError),
         *(RuntimeError, MemoryError, EOFError, struct.error, zlib.error, zipfile.BadZipFile),
@@ -85,52 +88,132 @@ def read(path: Path) -> Contents:
     ) as error:
         # the words of other libraries may quote the file: `shorten` escapes control characters
         reason = shorten(str(error) or type(error).__name__)
-        raise InputError(f"cannot take weights from {path}: it is damaged: {reason}") from None
+        raise InputError(f"cannot take weights from {shown}: it is damaged: {reason}") from None
+    name, sha256 = files.printable(path.name), files.sha256(data)
+    return Contents(found.tensors, tuple(found.passed_over), found.facts, sha256, name)
 
 
-def _facts(data: bytes) -> Mapping[str, Any]:
-    try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts = json.loads(header["__metadata__"]["carrynet"])
-        return facts if isinstance(facts, dict) else {}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or files.first_line(error)
 
 
-class _Refused(ValueError):
-    """Something that a file of weights does not need or may not have."""
+class _Found:
+    """What a reader has come upon so far."""
+
+    def __init__(self) -> None:
+        self.tensors: Tensors = {}
+        self.passed_over: list[str] = []
+        self.facts: Mapping[str, Any] = {}
+        self._more = 0
+
+    def add(self, name: str, tensor: NDArray[Any]) -> None:
+        """A tensor; one without dimensions is a number, and no weight."""
+        require(len(name) <= MAX_NAME, f"a name is longer than {MAX_NAME} characters")
+        require(name not in self.tensors, f"it holds two tensors named {shorten(name)}")
+        if tensor.ndim == 0:
+            self.pass_over(name, "a number")
+            return
+        require(len(self.tensors) < MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
+        self.tensors[name] = tensor
+
+    def pass_over(self, name: str, what: str) -> None:
+        """Something that is no weight."""
+        if len(self.passed_over) < MAX_PASSED_OVER:
+            self.passed_over.append(f"{shorten(name[:MAX_NAME])} ({files.printable(what[:60])})")
+            return
+        if self._more:
+            self.passed_over.pop()
+        self._more += 1
+        self.passed_over.append(f"{self._more:,} more")
+
+    @property
+    def instead(self) -> str:
+        """What a file without tensors has, for a message."""
+        return f", but {', '.join(self.passed_over[:3])}" if self.passed_over else ""
 
 
-def _require(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise _Refused(otherwise)
-
-
-def _reader(data: bytes) -> Callable[[bytes], Iterator[tuple[str, NDArray[Any]]]]:
+def _reader(data: bytes, path: Path) -> Callable[[bytes, _Found], None]:
     if data.startswith(b"PK\x03\x04"):
-        return _read_zip
+        return lambda data, found: _read_zip(data, found, path)
     if data[8:9] == b"{":
         return _read_safetensors
     if data.startswith(b"\x80") and _LEGACY in data[:32]:
-        raise _Refused(
-            "it is in PyTorch's old format: save it again with PyTorch 1.6 or newer, "
-            "state = torch.load(FILE); torch.save(state, FILE)"
-        )
-    raise _Refused(f"it is of an unknown kind; {ACCEPTED}")
+        return _read_legacy
+    for begins, kind, code in _OTHERS:
+        if begins.match(data):
+            raise _other(path, kind, code)
+    raise Refused(f"it is of an unknown kind; {ACCEPTED}")
 
 
-_LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # the pickled number that old files begin with
+# Other kinds -------------------------------------------------------------------------
 
 
-def _collect(pairs: Iterable[tuple[str, NDArray[Any]]]) -> Tensors:
-    tensors: Tensors = {}
-    for name, tensor in pairs:
-        _require(len(name) <= MAX_NAME, f"a name is longer than {MAX_NAME} characters")
-        _require(name not in tensors, f"it holds two tensors named {shorten(name)}")
-        _require(len(tensors) < MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
-        tensors[name] = tensor
-    _require(bool(tensors), "it holds no tensors")
-    return tensors
+def _other(path: Path, kind: str, code: str) -> Refused:
+    """A kind of file that is not read, and the command that makes a .npz of it."""
+    # a name that a shell or Python would take apart is left to the reader
+    file = str(path) if re.fullmatch(r"[\w.,/@+-]+", str(path)) else "FILE"
+    return Refused(f'it is {kind}; this converts it: python -c "{code.replace("FILE", file)}"')
+
+
+def _code(imports: str, tensors: str, first: str = "") -> str:
+    """A line of Python, for the reader to run, that writes what an expression gives.
+
+    The file that it writes is unlikely to be there, and of another name than the one it reads.
+    """
+    return f"import {imports}numpy as np; {first}np.savez('converted.npz', **{tensors})"
+
+
+def _hdf5(file: str, imports: str = "") -> str:
+    visit = "lambda name, x: d.update({name: x[()]}) if hasattr(x, 'shape') else None"
+    return _code(f"{imports}h5py, ", "d", f"d = {{}}; h5py.File({file}).visititems({visit}); ")
+
+
+def _objects(entries: str) -> str:
+    """Of a .npz in which an array of objects, a, becomes pairs of names and tensors."""
+    pairs = f"{entries} if a.dtype == object else [(name, a)]"
+    arrays = "np.load('FILE', allow_pickle=True).items()"
+    return _code("", f"{{k: w for name, a in {arrays} for k, w in ({pairs})}}")
+
+
+_TRUST = ", which runs whatever its author wished when Python reads it"
+_OF_OBJECTS = re.compile(rb"\x93NUMPY.{4,6}?\{\s*'descr':\s*'\|O'", re.DOTALL)
+
+_OTHERS = (
+    (
+        _OF_OBJECTS,
+        f"a pickle of Python's in NumPy's .npy{_TRUST}",
+        _code("", "np.load('FILE', allow_pickle=True).item()"),
+    ),
+    (
+        re.compile(rb"\x93NUMPY"),
+        "a single array of NumPy's",
+        _code("", "{'weights': np.load('FILE')}"),
+    ),
+    (
+        re.compile(rb"\x80[\x02-\x05]"),
+        f"a pickle of Python's{_TRUST}",
+        _code("", "np.load('FILE', allow_pickle=True)"),
+    ),
+    (re.compile(rb"\x89HDF\r\n\x1a\n"), "HDF5, as Keras writes it", _hdf5("'FILE'")),
+    (
+        # a dictionary whose first key is a text
+        re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)[\xa1-\xbf\xd9]", re.DOTALL),
+        "MessagePack, as Flax writes it",
+        _code(
+            "flax.serialization as s, flax.traverse_util as t, ",
+            "t.flatten_dict(s.msgpack_restore(open('FILE', 'rb').read()), sep='.')",
+        ),
+    ),
+    (
+        # the version of the format, then who wrote it, or the graph
+        re.compile(rb"\x08[\x01-\x1f][\x12\x3a]"),
+        "a model in ONNX",
+        _code(
+            "onnx, onnx.numpy_helper as h, ",
+            "{t.name: h.to_array(t) for t in onnx.load('FILE').graph.initializer}",
+        ),
+    ),
+)
 
 
 # Numbers -----------------------------------------------------------------------------
@@ -150,6 +233,7 @@ _KINDS = MappingProxyType(
             ("i1", "I8", "torch.CharStorage"),
             ("u1", "U8", "torch.ByteStorage"),
             ("?", "BOOL", "torch.BoolStorage"),
+            *(("u8", "U64"), ("u4", "U32"), ("u2", "U16")),  # PyTorch has no storages for them
         )
     }
 )
@@ -168,14 +252,20 @@ def _numbers(array: NDArray[Any], kind: str = "") -> NDArray[Any]:
     return array.astype(np.float32 if array.dtype == np.float16 else array.dtype.newbyteorder("="))
 
 
-def _read_safetensors(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
-    _require(int.from_bytes(data[:8], "little") <= MAX_HEADER, "its header is too long")
+def _read_safetensors(data: bytes, found: _Found) -> None:
+    length = int.from_bytes(data[:8], "little")
+    require(length <= MAX_HEADER, "its header is too long")
+    # other readers take the last of several tensors with one name
+    header = files.from_json(data[8 : 8 + length])
     for name, view in safetensors.deserialize(data):  # type: ignore[no-untyped-call]
         kind = _KIND_OF.get(view["dtype"])
         if kind is None:
-            raise _Refused(f"{shorten(name)} holds {view['dtype']}, which is not supported")
+            raise Refused(f"{shorten(name)} holds {view['dtype']}, which is not supported")
         flat = np.frombuffer(view["data"], _stored(kind))
-        yield name, _numbers(flat, kind).reshape(view["shape"])
+        found.add(name, _numbers(flat, kind).reshape(view["shape"]))
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        facts = files.from_json(header["__metadata__"]["carrynet"])
+        found.facts = MappingProxyType(facts if isinstance(facts, dict) else {})
 
 
 # Zip files ---------------------------------------------------------------------------
@@ -186,22 +276,25 @@ class _Archive:
 
     def __init__(self, data: bytes) -> None:
         entries = data.count(b"PK\x01\x02")  # which every entry of the directory begins with
-        _require(entries <= MAX_MEMBERS, f"it has more than {MAX_MEMBERS:,} members")
+        require(entries <= MAX_MEMBERS, f"it has more than {MAX_MEMBERS:,} members")
         self._zip = zipfile.ZipFile(io.BytesIO(data))
+        names = Counter(self._zip.namelist())
+        for name in names:
+            require(names[name] == 1, f"it has {names[name]} members named {shorten(name)}")
         self._left = MAX_BYTES
         self.members = self._zip.NameToInfo
 
     def read(self, name: str, most: int = MAX_BYTES) -> bytes:
         """A member's bytes."""
-        _require(name in self.members, f"it has no member {shorten(name)}")
+        require(name in self.members, f"it has no member {shorten(name)}")
         entry = self.members[name]
-        _require(
+        require(
             # others inflate without a bound
             entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
             f"member {shorten(name)} is compressed in an unusual way",
         )
         self._left -= entry.file_size
-        _require(
+        require(
             entry.file_size <= most and self._left >= 0,
             f"member {shorten(name)} unpacks to too much: at most {most >> 20} MB, "
             f"and {MAX_BYTES >> 20} MB in all, are accepted",
@@ -209,39 +302,59 @@ class _Archive:
         with self._zip.open(entry) as member:
             # with a size, because without one it inflates beyond what the entry claims
             content = member.read(entry.file_size)
-        _require(len(content) == entry.file_size, f"member {shorten(name)} is cut short")
+        require(len(content) == entry.file_size, f"member {shorten(name)} is cut short")
         return content
 
 
-def _read_zip(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
+def _read_zip(data: bytes, found: _Found, path: Path) -> None:
     archive = _Archive(data)
-    pickles = [name for name in archive.members if f"/{name}".endswith("/data.pkl")]
-    if pickles:
-        _require(len(pickles) == 1, f"it has {len(pickles)} members named data.pkl")
-        return _read_torch(archive, pickles[0].removesuffix("data.pkl"))
-    if any(name.endswith(".npy") for name in archive.members):
-        return _read_npz(archive)
-    raise _Refused(f"it is a zip file without tensors; {ACCEPTED}")
+    roots = [n.removesuffix("data.pkl") for n in archive.members if f"/{n}".endswith("/data.pkl")]
+    if roots:
+        require(len(roots) == 1, f"it has {len(roots)} members named data.pkl")
+        _read_torch(archive, roots[0], found)
+    elif "model.weights.h5" in archive.members:
+        code = _hdf5("zipfile.ZipFile('FILE').open('model.weights.h5')", "zipfile, ")
+        raise _other(path, "a model of Keras", code)
+    elif any(name.endswith(".npy") for name in archive.members):
+        _read_npz(archive, found, path)
+    else:
+        raise Refused(f"it is a zip file without tensors; {ACCEPTED}")
 
 
-def _read_npz(archive: _Archive) -> Iterator[tuple[str, NDArray[Any]]]:
+def _read_npz(archive: _Archive, found: _Found, path: Path) -> None:
     for member in archive.members:
-        if member.endswith(".npy"):
-            array = _array(shorten(member), archive.read(member))
-            yield member.removesuffix(".npy"), _numbers(array)
+        name = member.removesuffix(".npy")
+        if name == member:
+            found.pass_over(name, "no array")
+            continue
+        content = archive.read(member)
+        if _OF_OBJECTS.match(content):
+            table = b"'shape': ()" in content[:128]  # else entries have no names
+            parts = "[(f'{name}.{i}', w) for i, w in enumerate(a.flat)]"
+            code = _objects("a.item().items()" if table else parts)
+            raise _other(path, f"a pickle of Python's in NumPy's .npz{_TRUST}", code)
+        if _OF_TEXTS.match(content):
+            found.pass_over(name, "texts")
+        else:
+            found.add(name, _numbers(_array(shorten(member), content)))
+
+
+_OF_TEXTS = re.compile(rb"\x93NUMPY.{4,6}?\{\s*'descr':\s*'[<>|][US]\d", re.DOTALL)
 
 
 def _array(name: str, content: bytes) -> NDArray[Any]:
     # NumPy's own reader takes the header for Python, and tokenizes and parses it
     width = 2 if content[6:7] == b"\x01" else 4
     start = 8 + width + int.from_bytes(content[8 : 8 + width], "little")
+    # Python takes quadratic time for long numbers, and for products of many
+    require(start <= MAX_NPY_HEADER, f"the header of {name} is too long")
     header = _NPY.fullmatch(content[8 + width : start])
-    _require(content.startswith(b"\x93NUMPY") and start <= len(content), f"{name} is no array")
+    require(content.startswith(b"\x93NUMPY") and start <= len(content), f"{name} is no array")
     if header is None:
-        raise _Refused(f"{name} is not an array of numbers")
+        raise Refused(f"{name} is not an array of numbers")
     dtype = np.dtype(header["dtype"].decode())
     shape = [int(n) for n in header["shape"].replace(b",", b" ").split()]
-    _require(
+    require(
         math.prod(shape) * dtype.itemsize == len(content) - start,
         f"{name} does not have the size that it claims",
     )
@@ -260,15 +373,8 @@ _NPY = re.compile(
 
 
 @dataclass(frozen=True)
-class _Name:
-    """The name of a class or a function; what it names is never looked up."""
-
-    text: str
-
-
-@dataclass(frozen=True)
 class _Storage:
-    """Numbers in the member `data/KEY`."""
+    """Numbers that tensors are views of."""
 
     kind: str
     key: str
@@ -276,8 +382,8 @@ class _Storage:
 
 
 @dataclass(frozen=True)
-class _Tensor:
-    """A view of a storage: element (i, j) is number offset + i stride[0] + j stride[1]."""
+class _View:
+    """A tensor: element (i, j) is number offset + i stride[0] + j stride[1] of a storage."""
 
     storage: _Storage
     offset: int
@@ -286,181 +392,260 @@ class _Tensor:
 
     def __post_init__(self) -> None:
         dimensions = len(self.shape)
-        _require(
+        require(
             len(self.stride) == dimensions <= 8
             and all(type(n) is int and n >= 0 for n in (self.offset, *self.shape, *self.stride)),
             "a tensor's offset, shape or strides are not what PyTorch writes",
         )
         reach = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True))
-        _require(
+        require(
             0 in self.shape or reach < self.storage.length,
             "a tensor reaches outside its storage",
         )
 
 
-def _read_torch(archive: _Archive, root: str) -> Iterator[tuple[str, NDArray[Any]]]:
+def _read_torch(archive: _Archive, root: str, found: _Found) -> None:
     program = archive.read(f"{root}data.pkl", MAX_HEADER)
     order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.members else b"little"
-    _require(order in (b"little", b"big"), "its byte order is neither little nor big")
+    require(order in (b"little", b"big"), "its byte order is neither little nor big")
+    content, _ = pickles.read(program, _storage)
     members: dict[str, bytes] = {}
-    left = MAX_BYTES
-    for name, tensor in _named(_interpret(program)):
-        storage = tensor.storage
-        dtype = _stored(storage.kind, order == b"big")
-        left -= math.prod(tensor.shape) * dtype.itemsize
-        _require(left >= 0, f"its tensors take more than {MAX_BYTES >> 20} MB")
-        if storage.key not in members:
-            members[storage.key] = archive.read(f"{root}data/{storage.key}")
-        content = members[storage.key]
-        _require(
-            len(content) == storage.length * dtype.itemsize,
-            f"the storage of {shorten(name)} does not have the size that it claims",
-        )
-        if 0 in tensor.shape:
-            yield name, _numbers(np.empty(tensor.shape, dtype), storage.kind)
-            continue
-        array = np.ndarray(  # which checks once more that it stays inside its buffer
-            tensor.shape,
-            dtype,
-            buffer=content,
-            offset=tensor.offset * dtype.itemsize,
-            strides=tuple(s * dtype.itemsize for s in tensor.stride),
-        )
-        yield name, _numbers(array, storage.kind)
+
+    def numbers(key: str) -> bytes:
+        if key not in members:
+            members[key] = archive.read(f"{root}data/{key}")
+        return members[key]
+
+    _add_views(content, numbers, found, big_endian=order == b"big")
 
 
-def _named(content: object) -> Iterator[tuple[str, _Tensor]]:
-    """The tensors in a dictionary of dictionaries: by key if one holds them all, else by path."""
-    groups: list[tuple[tuple[str, ...], dict[str, _Tensor]]] = []
-    queue: deque[tuple[tuple[str, ...], object]] = deque([((), content)])
-    seen = set()  # a dictionary may hold itself, or one other in exponentially many ways
-    while queue:
-        path, value = queue.popleft()
-        if not isinstance(value, dict) or id(value) in seen or len(path) > MAX_DEPTH:
-            continue
-        seen.add(id(value))
-        tensors = {key: entry for key, entry in value.items() if isinstance(entry, _Tensor)}
-        if tensors:
-            groups.append((path, tensors))
-        queue.extend(((*path, key), v) for key, v in value.items() if isinstance(v, dict))
-    _require(bool(groups), "it holds no dictionary of tensors, as model.state_dict() is")
-    for path, tensors in groups:
-        for key, tensor in tensors.items():
-            yield (".".join((*path, key)) if len(groups) > 1 else key), tensor
+_LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # the pickled number that old files begin with
 
 
-def _interpret(program: bytes) -> object:
-    """What a pickle builds, out of dictionaries, lists, tuples, texts, numbers and `_Tensor`s.
+def _read_legacy(data: bytes, found: _Found) -> None:
+    """A file of PyTorch before 1.6: five pickles and, little-endian, the storages.
 
-    Keys other than text are dropped, and so is what a pickle sets on an object (BUILD).
+    The pickles are a number, a version, facts about the machine, the content, and the keys of
+    the storages; of a storage there is its length as int64, and then its numbers.
     """
-    stack: list[Any] = []
-    marks: list[int] = []
-    memo: dict[int, Any] = {}
+    position = 0
+    storages: dict[str, _Storage] = {}
 
-    def since_mark() -> list[Any]:
-        start = marks.pop()
-        items = stack[start:]
-        del stack[start:]
-        return items
+    def persistent(identity: object) -> object:
+        match identity:
+            case ("module", Name() as name, *_):  # with its source
+                return name
+            case (*usual, None):  # where an older PyTorch described a part of a storage
+                storage = _storage(tuple(usual))
+                require(
+                    storages.setdefault(storage.key, storage) == storage,
+                    "a storage is described in two ways",
+                )
+                return storage
+        raise Refused("it is of a PyTorch before 0.4: save it again with a newer one")
 
-    argument: Any
-    for opcode, argument, _ in pickletools.genops(program):
-        match opcode.name:
-            case "PROTO" | "FRAME":
-                pass
-            case "STOP":
-                return stack.pop()
-            case "MARK":
-                marks.append(len(stack))
-            case "BINPUT" | "LONG_BINPUT":
-                memo[argument] = stack[-1]
-            case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
-            case "NONE":
-                stack.append(None)
-            case "NEWTRUE" | "NEWFALSE":
-                stack.append(opcode.name == "NEWTRUE")
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
-                stack.append(argument)
-            case "BINUNICODE" | "SHORT_BINUNICODE":
-                stack.append(argument)
-            case "EMPTY_DICT":
-                stack.append({})
-            case "EMPTY_LIST":
-                stack.append([])
-            case "EMPTY_TUPLE":
-                stack.append(())
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                length = int(opcode.name[-1])
-                stack[-length:] = [tuple(stack[-length:])]
-            case "TUPLE":
-                items = since_mark()
-                stack.append(tuple(items))
-            case "APPEND" | "APPENDS":
-                items = since_mark() if opcode.name == "APPENDS" else [stack.pop()]
-                _require(type(stack[-1]) is list, "its pickle appends to what is not a list")
-                stack[-1].extend(items)
-            case "SETITEM" | "SETITEMS":
-                items = since_mark() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
-                _require(type(stack[-1]) is dict, "its pickle sets items of no dictionary")
-                pairs = zip(items[::2], items[1::2], strict=True)
-                stack[-1].update((key, value) for key, value in pairs if type(key) is str)
-            case "GLOBAL":
-                stack.append(_known(argument.replace(" ", ".", 1)))
-            case "STACK_GLOBAL":
-                name, module = stack.pop(), stack.pop()
-                _require(type(name) is type(module) is str, "its pickle names no class")
-                stack.append(_known(f"{module}.{name}"))
-            case "BINPERSID":
-                stack.append(_storage(stack.pop()))
-            case "REDUCE":
-                arguments = stack.pop()
-                stack.append(_made(stack.pop(), arguments))
-            case "BUILD":
-                stack.pop()
-                _require(type(stack[-1]) is dict, "its pickle changes what is not a dictionary")
-            case other:
-                raise _Refused(f"its pickle uses {other}, which a state dict does not need")
-    raise _Refused("its pickle does not end")
-
-
-_MAKERS = (
-    "collections.OrderedDict",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-)
-
-
-def _known(name: str) -> _Name:
-    if name not in _MAKERS and name not in _KIND_OF:
-        raise _Refused(
-            f"it needs {shorten(name)}, which is never run here: save the state dict alone, "
-            "torch.save(model.state_dict(), FILE)"
+    values = []
+    for _ in range(5):
+        program = data[position : position + MAX_HEADER]
+        value, length = pickles.read(program, persistent)
+        values.append(value)
+        position += length
+    *_, content, keys = values
+    if not isinstance(keys, list):
+        raise Refused("it does not list its storages")
+    numbers: dict[str, bytes] = {}
+    for key in keys:
+        require(key in storages and key not in numbers, "it lists storages that it does not have")
+        storage = storages[key]
+        start = position + 8
+        (length,) = struct.unpack("<q", data[position:start])
+        require(
+            length == storage.length, f"the length of storage {shorten(key)} is told in two ways"
         )
-    return _Name(name)
+        position = start + length * _stored(storage.kind).itemsize
+        numbers[key] = data[start:position]
+    _add_views(content, numbers.__getitem__, found)
 
 
 def _storage(identity: object) -> _Storage:
     match identity:
-        case ("storage", _Name(text=text), str(key), str(), int(length)) if (
+        case ("storage", Name(text=text), str(key), str(), int(length)) if (
             text in _KIND_OF and 0 <= length <= MAX_BYTES
         ):
             return _Storage(_KIND_OF[text], key, length)
-    raise _Refused("a storage is described in a way that PyTorch does not write, or too large")
+    raise Refused("a storage is described in a way that PyTorch does not write, or too large")
 
 
-def _made(maker: object, arguments: object) -> object:
-    match maker, arguments:
-        case _Name(text="collections.OrderedDict"), ():
-            return {}
-        case (
-            _Name(text="torch._utils._rebuild_tensor_v2"),
-            (_Storage() as storage, int(offset), tuple(shape), tuple(stride), *_),
-        ):
-            return _Tensor(storage, offset, shape, stride)
-        case _Name(text="torch._utils._rebuild_parameter"), (_Tensor() as tensor, *_):
-            return tensor
-    raise _Refused("its pickle makes something other than tensors and dictionaries")
+def _add_views(
+    content: object, numbers: Callable[[str], bytes], found: _Found, big_endian: bool = False
+) -> None:
+    """The tensors of a pickle, by the bytes of their storages."""
+    views = _views(content, found)
+    instead = found.instead or f", but {files.printable(_kind(content)[:MAX_NAME])}"
+    require(bool(views), f"it holds no dictionary of tensors, as model.state_dict() is{instead}")
+    several = len({place.path for place, _ in views}) > 1
+    left = MAX_BYTES
+    for place, view in views:
+        name = str(place) if several else place.name
+        storage, dtype = view.storage, _stored(view.storage.kind, big_endian)
+        left -= math.prod(view.shape) * dtype.itemsize
+        require(left >= 0, f"its tensors take more than {MAX_BYTES >> 20} MB")
+        buffer = numbers(storage.key)
+        require(
+            len(buffer) == storage.length * dtype.itemsize,
+            f"the storage of {shorten(name[:MAX_NAME])} does not have the size that it claims",
+        )
+        if 0 in view.shape:
+            found.add(name, _numbers(np.empty(view.shape, dtype), storage.kind))
+            continue
+        array = np.ndarray(  # which checks once more that it stays inside its buffer
+            view.shape,
+            dtype,
+            buffer=buffer,
+            offset=view.offset * dtype.itemsize,
+            strides=tuple(s * dtype.itemsize for s in view.stride),
+        )
+        found.add(name, _numbers(array, storage.kind))
+
+
+# What a pickle holds -----------------------------------------------------------------
+
+
+class _Place(NamedTuple):
+    """Where a tensor is: what leads to a dictionary or to a whole module; its name there."""
+
+    path: tuple[str, ...]
+    name: str
+
+    def __str__(self) -> str:
+        return ".".join((*self.path, self.name))
+
+
+def _views(content: object, found: _Found) -> list[tuple[_Place, _View]]:
+    """The tensors in dictionaries, lists and modules.
+
+    What has tensors nowhere in it is passed over as a whole.
+    """
+    views: list[tuple[_Place, _View]] = []
+    seen = set()  # a dictionary may hold itself, or one other in exponentially many ways
+
+    def look(value: object, path: tuple[str, ...], prefix: str, depth: int) -> bool:
+        """Whether there are tensors in it; in a module's modules, names have a prefix."""
+        if id(value) in seen or depth > MAX_DEPTH or not (entries := _entries(value)):
+            return False
+        seen.add(id(value))
+        require(len(prefix) <= MAX_NAME, f"a name is longer than {MAX_NAME} characters")
+        before, others, rest = len(views), [], []
+        for key, entry in entries.items():
+            name = prefix + key[: MAX_NAME + 1]  # which is already too long for a tensor
+            view = _view(entry)
+            if view is None:
+                others.append((name, entry))
+            elif _may_be_weight(view):
+                require(len(views) < MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
+                views.append((_Place(path, name), view))
+            else:
+                rest.append((name, entry))
+        beside = len(views) > before
+        for name, entry in others:
+            _refuse_unreadable(name, entry, beside)
+            inner = _is_module(value) and _is_module(entry)
+            where = (path, f"{name}.") if inner else ((*path, name), "")
+            if not look(entry, *where, depth + 1):
+                rest.append((name, entry))
+        holds = len(views) > before
+        for name, entry in rest if holds or not depth else ():
+            found.pass_over(str(_Place(path, name)), _kind(entry))
+        return holds
+
+    look(content, (), "", 0)
+    return views
+
+
+def _entries(value: object) -> dict[str, Any]:
+    """What may lead to tensors; nothing of what cannot, and of an optimiser's state."""
+    if isinstance(value, Object):
+        if not _is_module(value):
+            return _entries(value.items)
+        if "_parameters" not in value.state:  # of TorchScript, which has no such drawers
+            return {k: v for k, v in value.state.items() if isinstance(v, Object)}
+        drawers = [value.state.get(drawer) for drawer in ("_parameters", "_buffers", "_modules")]
+        return {k: v for drawer in drawers for k, v in _entries(drawer).items() if v is not None}
+    if isinstance(value, dict):
+        return {} if {"state", "param_groups"} <= value.keys() else value
+    if isinstance(value, list | tuple):
+        within = any(isinstance(entry, dict | list | tuple | Object) for entry in value)
+        return {str(i): entry for i, entry in enumerate(value)} if within else {}
+    return {}
+
+
+def _is_module(value: object) -> bool:
+    """Whether something is a module of PyTorch's or of TorchScript's, by what is set on it."""
+    return (
+        isinstance(value, Object)
+        and isinstance(value.state, dict)
+        and (
+            value.name.startswith("__torch__.") or {"_parameters", "_modules"} <= value.state.keys()
+        )
+    )
+
+
+def _view(value: object) -> _View | None:
+    """The tensor that an object of a pickle is, if it is one that can be read."""
+    if isinstance(value, Object) and value.name in _PARAMETERS:
+        value = value.arguments[0]
+    if isinstance(value, Object) and value.name == "torch._tensor._rebuild_from_type_v2":
+        match value.arguments:  # a class of its own, or with attributes
+            case (Name(text=text), Name(), tuple(arguments), *_):
+                value = Object(text, arguments)
+    if not isinstance(value, Object) or value.name != "torch._utils._rebuild_tensor_v2":
+        return None
+    match value.arguments:
+        case (_Storage() as storage, int(offset), tuple(shape), tuple(stride), *_):
+            return _View(storage, offset, shape, stride)
+    raise Refused("its pickle makes a tensor in a way that PyTorch does not")
+
+
+_PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
+
+
+def _may_be_weight(view: _View) -> bool:
+    """A single number is not; nor are bytes, such as the state of a random generator."""
+    return bool(view.shape) and not (view.storage.kind == "u1" and len(view.shape) == 1)
+
+
+def _refuse_unreadable(name: str, value: object, beside: bool) -> None:
+    """Refuse what may be a weight and cannot be read; `beside` it in the dictionary are tensors."""
+    maker = value.name if isinstance(value, Object) else ""
+    of_torch = maker.startswith("torch.") and "_rebuild" in maker
+    packed = maker.startswith("__torch__.torch.classes.")
+    if of_torch or packed or (beside and maker.endswith(_OF_NUMPY)):
+        raise Refused(
+            f"{shorten(name[:MAX_NAME])} is made by {shorten(maker[:MAX_NAME])}, which is never "
+            "run here: save it as a plain, dense tensor of PyTorch's"
+        )
+
+
+_OF_NUMPY = ("multiarray._reconstruct", "numeric._frombuffer")
+
+
+def _kind(value: object) -> str:
+    """What something in a pickle is, in a few words."""
+    match value:
+        case None:
+            return "nothing"
+        case bool() | int() | float():
+            return "a number"
+        case Object(name="collections.OrderedDict" | "collections.defaultdict") | dict():
+            return "a dictionary"
+        case Object(name=name) if name.endswith("multiarray.scalar"):
+            return "a number"
+        case Object(name=name) if name.endswith(_OF_NUMPY):
+            return "an array of NumPy's"
+        case Object(name=name):
+            view = _view(value)
+            return name if view is None else "bytes" if view.shape else "a number"
+        case Name(text=text):
+            return f"the name {text}"
+    kinds = {str: "a text", bytes: "bytes", list: "a list", tuple: "a tuple", _Storage: "a storage"}
+    return kinds.get(type(value), type(value).__name__)

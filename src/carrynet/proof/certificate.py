@@ -37,7 +37,6 @@ of trees, numbers being doubles, which JSON's decimals stand for to the last bit
 """
 
 import hashlib
-import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -45,6 +44,7 @@ from math import isfinite, prod
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from carrynet import files
 from carrynet.errors import CarrynetError, InputError, shorten
 
 FORMAT, VERSION = "carrynet-certificate", 1
@@ -87,29 +87,34 @@ class Model:
         Raises `InputError` for anything else.
         """
         try:
-            start = 8 + int.from_bytes(data[:8], "little")
-            header = json.loads(data[8:start])
-            facts = json.loads(header.pop("__metadata__")["carrynet"])
+            header, facts, start = files.tensor_header(data)
             if not all(type(facts[key]) is str for key in ("task", "activation")):
                 raise ValueError("its task or activation is not text")
+            if header.keys() != {"Wxh", "Whh", "bh", "Why", "by"}:
+                raise ValueError("its tensors are not Wxh, Whh, bh, Why and by")
             (kind,) = {entry["dtype"] for entry in header.values()}
             code, dtype = {"F32": ("f", "float32"), "F64": ("d", "float64")}[kind]
             arrays: dict[str, Any] = {}
             for name, entry in header.items():
                 first, end = entry["data_offsets"]
-                numbers = [x for (x,) in struct.iter_unpack(f"<{code}", data[start:][first:end])]
+                content = data[start + first : start + end]
+                numbers = [x for (x,) in struct.iter_unpack(f"<{code}", content)]
                 *rows, width = entry["shape"]
-                flat = name in ("bh", "by")
-                good = _whole(width) and all(map(_whole, rows)) and len(rows) == (not flat)
-                if not good or len(numbers) != prod(entry["shape"]):
+                fits = len(rows) == (name not in ("bh", "by"))
+                if not fits or not numbers or len(numbers) != prod(entry["shape"]):
                     raise ValueError(f"{name} has the wrong shape")
+                if not all(map(isfinite, numbers)):
+                    raise ValueError(f"{name} is not finite")
                 arrays[name] = (
                     [numbers[i : i + width] for i in range(0, len(numbers), width)]
                     if rows
                     else numbers
                 )
             return cls(facts["task"], facts["activation"], dtype, **arrays)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
+        except (
+            *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+            *(RecursionError, struct.error),
+        ) as error:
             raise InputError(f"not a model of carrynet's: {shorten(str(error))}") from None
 
     def digest(self) -> str:
