@@ -1,5 +1,6 @@
 """Certificates as files: what is written is read back, and nothing else is read."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -8,10 +9,18 @@ import pytest
 import safetensors.numpy
 
 import carrynet as cn
-from carrynet import tasks
+from carrynet import files, tasks
 from carrynet.errors import InputError
 from carrynet.network import Network, initialise
-from carrynet.proof.certificate import BoxCertificate, Model, Region, from_json
+from carrynet.proof import boxes, check
+from carrynet.proof.certificate import (
+    MOST_INCLUSIONS,
+    BoxCertificate,
+    Model,
+    Region,
+    Rejected,
+    from_json,
+)
 from carrynet.proof.search import model
 
 CERTIFICATE = BoxCertificate(
@@ -74,6 +83,31 @@ def test_anything_else_is_refused(document: Any, message: str) -> None:
         from_json(document)
 
 
+def test_what_would_take_the_checker_minutes_is_refused_with_the_limit() -> None:
+    units, symbols = 1000, MOST_INCLUSIONS // 1000
+    zeros = (0,) * units
+    for more, refused in ((0, False), (1, True)):
+        box = Region("start", 0, zeros, zeros, (0,) * (symbols + more))
+        claim = dataclasses.replace(CERTIFICATE, regions=(box,))
+        assert claim.inclusions == MOST_INCLUSIONS + units * more
+        if refused:
+            with pytest.raises(InputError, match="70,001,000 inclusions, of at most 70,000,000"):
+                from_json(json.loads(json.dumps(claim.to_json())))
+        else:
+            assert from_json(json.loads(json.dumps(claim.to_json()))) == claim
+
+
+def test_json_of_too_many_values_is_refused_before_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ValueError, match="more than 4,000,000 values"):
+        files.from_json(b"[" * files.MOST_VALUES)  # which cannot be read at all
+    monkeypatch.setattr(files, "MOST_VALUES", 6)
+    assert files.from_json('[0, {"a": [1, 2]}]') == [0, {"a": [1, 2]}]
+    with pytest.raises(ValueError, match="more than 6 values"):
+        files.from_json('[0, {"a": [1, 2]}, 3]')
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_model_has_the_networks_digest(dtype: str) -> None:
     for task in (tasks.add(), tasks.add(base=3), tasks.compare()):
@@ -106,3 +140,15 @@ def test_the_checkers_own_reader_reads_what_runs_write(trained: cn.Run, tmp_path
     foreign = safetensors.numpy.save({"Whh": np.zeros((2, 2))})
     with pytest.raises(InputError, match="not a model of carrynet's"):
         Model.read(foreign)
+
+
+def test_the_checker_itself_has_the_limit(adder: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = boxes.close(adder, boxes.by_history(adder.task.machine, 1), 2**-10)
+    assert found is not None
+    certificate = boxes.certificate(adder, found)
+    assert certificate.inclusions == 9 * 4 * 3
+    monkeypatch.setattr(check, "MOST_INCLUSIONS", 108)
+    assert check.check(model(adder), certificate).regions == 9
+    monkeypatch.setattr(check, "MOST_INCLUSIONS", 107)
+    with pytest.raises(Rejected, match="108 inclusions, of at most 107"):
+        check.check(model(adder), certificate)

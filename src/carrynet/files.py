@@ -39,6 +39,8 @@ MOST_TEXT = 2**20
 """The largest file of settings that is read: recipes, plans, a run's configuration."""
 MOST_DIGITS = 10_000
 """The longest number in JSON or TOML that is read."""
+MOST_VALUES = 4_000_000
+"""The most numbers, texts, lists and tables in JSON that is read; each may take 100 bytes."""
 
 
 def guard(place: object, action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -327,6 +329,9 @@ def from_json(data: str | bytes) -> Any:
     """
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     _refuse_long_numbers(text)
+    # every value but the first comes after one of these; in texts they are counted, too
+    if sum(map(text.count, ",[{")) >= MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES:,} values")
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no number of JSON")

@@ -49,8 +49,14 @@ from carrynet.errors import CarrynetError, InputError, shorten
 
 FORMAT, VERSION = "carrynet-certificate", 1
 MOST_BITS = 64
-MOST_BYTES = 64 * 2**20
-"""The largest certificate, as JSON, that is read."""
+MOST_BYTES = 96 * 2**20
+"""The largest file of a certificate that is read.
+
+Those of 20,000 boxes with 100 successors have some 60 MB.  How much memory one takes is bounded
+by `files.MOST_VALUES`: reading and checking it take less than 1 GB.
+"""
+MOST_INCLUSIONS = 70_000_000
+"""The most that the checker compares: regions times symbols times units; about a minute."""
 Matrix = Sequence[Sequence[float]]
 
 
@@ -240,6 +246,11 @@ class BoxCertificate(_Claim):
         """As plain values for JSON; see the module."""
         return {**super().to_json(), "regions": [asdict(region) for region in self.regions]}
 
+    @property
+    def inclusions(self) -> int:
+        """How many intervals the checker finds inside others: one a region, symbol and unit."""
+        return sum(len(region.next) * len(region.lower) for region in self.regions)
+
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> "BoxCertificate":
         bits = values["bits"]
@@ -259,7 +270,11 @@ class BoxCertificate(_Claim):
                 _require(good, f"{key} of {where} must be whole numbers")
             tuples = {key: tuple(numbers) for key, numbers in lists.items()}
             regions.append(Region(entry["name"], entry["state"], **tuples))
-        return cls(**{**values, "regions": tuple(regions)})
+        certificate = cls(**{**values, "regions": tuple(regions)})
+        size = certificate.inclusions
+        few = f"it has {size:,} inclusions, of at most {MOST_INCLUSIONS:,} that are checked"
+        _require(size <= MOST_INCLUSIONS, few)
+        return certificate
 
 
 Certificate = BoxCertificate | TreeCertificate

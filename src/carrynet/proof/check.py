@@ -3,9 +3,10 @@
 It redoes every inclusion and every output of boxes in ball arithmetic (Arb; Johansson 2017),
 whose results are intervals certain to hold the true value: a comparison is true only if it
 holds all over them.  It believes nothing that a search has computed, shares no code with one,
-and needs no NumPy.  What must be trusted: this module, `certificate`, `tasks` and `mealy`
-(which say what a right answer is), Python, and Arb with its binding python-flint; for trees of
-words, which are too many for Arb, also `check_trees`, which bounds the rounding of doubles.
+and needs no NumPy.  What must be trusted: this module, `certificate` (with what it reads JSON
+by in `files`), `tasks` and `mealy` (which say what a right answer is), Python, and Arb with its
+binding python-flint; for trees of words, which are too many for Arb, also `check_trees`, which
+bounds the rounding of doubles.
 
 For boxes [l, u], with f monotone and W+ and W- the positive and negative parts of Whh:
 
@@ -38,7 +39,13 @@ import flint
 from flint import arb, arb_mat
 
 from carrynet import tasks
-from carrynet.proof.certificate import BoxCertificate, Certificate, Model, require
+from carrynet.proof.certificate import (
+    MOST_INCLUSIONS,
+    BoxCertificate,
+    Certificate,
+    Model,
+    require,
+)
 from carrynet.tasks import Task
 
 PRECISION = 80  # bits of the balls
@@ -94,60 +101,68 @@ def _check_boxes(
     """Check an inductive invariant of boxes: what |h| can reach, and the smallest margin."""
     H = len(model.bh)
     unit, regions = -certificate.bits, certificate.regions
-    slack = arb((certificate.slack, unit))
-    lower = [[arb((number, unit)) for number in region.lower] for region in regions]
-    upper = [[arb((number, unit)) for number in region.upper] for region in regions]
     symbols = len(task.machine.symbols)
+    size = certificate.inclusions
+    require(size <= MOST_INCLUSIONS, f"it has {size:,} inclusions, of at most {MOST_INCLUSIONS:,}")
     require(bool(regions), "it has no regions")
     for i, region in enumerate(regions):
-        require(len(lower[i]) == len(upper[i]) == H, f"region {i} has not {H} units")
-        ordered = all(low <= high for low, high in zip(lower[i], upper[i], strict=True))
+        require(len(region.lower) == len(region.upper) == H, f"region {i} has not {H} units")
+        ordered = all(low <= high for low, high in zip(region.lower, region.upper, strict=True))
         require(ordered, f"region {i} is empty")
         require(0 <= region.state < len(task.machine.states), f"region {i} has no such state")
         require(len(region.next) == symbols, f"region {i} has not {symbols} successors")
         require(all(0 <= j < len(regions) for j in region.next), f"region {i} leads nowhere")
 
     # start
-    require(regions[0].state == 0, "region 0 is not labelled with the start state")
-    holds_zero = all(low <= 0 <= high for low, high in zip(lower[0], upper[0], strict=True))
+    start = regions[0]
+    require(start.state == 0, "region 0 is not labelled with the start state")
+    holds_zero = all(low <= 0 <= high for low, high in zip(start.lower, start.upper, strict=True))
     require(holds_zero, "region 0 does not hold the start, h = 0")
 
-    # step: z under symbol a is products[i] + drives[a]
+    def balls(numbers: Sequence[int]) -> list[arb]:  # of one region at a time: they take memory
+        return [arb((number, unit)) for number in numbers]
+
+    # step: z under symbol a is in [below, above] + drives[a]
     W = arb_mat(model.Whh)
     positive, negative = _part(W, 1), _part(W, -1)
-    low_product = arb_mat(lower) * positive + arb_mat(upper) * negative
-    high_product = arb_mat(upper) * positive + arb_mat(lower) * negative
-    inverse = INVERSES[model.activation]
+    inverse, slack = INVERSES[model.activation], arb((certificate.slack, unit))
     # -inf <= z <= inf holds for every z: beyond the range of f there is nothing to check
-    least = [[inverse(low + slack, -1) for low in row] for row in lower]
-    most = [[inverse(high - slack, 1) for high in row] for row in upper]
+    least = [[inverse(low + slack, -1) for low in balls(region.lower)] for region in regions]
+    most = [[inverse(high - slack, 1) for high in balls(region.upper)] for region in regions]
+    reach = [arb(0)] * H
     needed: dict[int, set[int]] = {}  # by region, the outputs that are asked of it
     for i, region in enumerate(regions):
+        lower, upper = balls(region.lower), balls(region.upper)
+        reach = [
+            max(r, abs(x), abs(y), key=float) for r, x, y in zip(reach, lower, upper, strict=True)
+        ]
+        below = (arb_mat([lower]) * positive + arb_mat([upper]) * negative).entries()
+        above = (arb_mat([upper]) * positive + arb_mat([lower]) * negative).entries()
         for a, j in enumerate(region.next):
             state, output = (
                 task.machine.delta[region.state][a],
                 task.machine.output[region.state][a],
             )
-            where = f"from region {i} under {task.machine.symbols[a]}"
-            require(regions[j].state == state, f"{where}: region {j} has the wrong state")
-            for k in range(H):
-                d = drives[a][k]
-                inside = (
-                    least[j][k] <= low_product[i, k] + d and high_product[i, k] + d <= most[j][k]
+            inside = [
+                low <= p + d and q + d <= high
+                for low, p, q, d, high in zip(
+                    least[j], below, above, drives[a], most[j], strict=True
                 )
-                require(inside, f"{where}: unit {k} leaves region {j}")
+            ]
+            if regions[j].state != state or not all(inside):
+                where = f"from region {i} under {task.machine.symbols[a]}"
+                require(regions[j].state == state, f"{where}: region {j} has the wrong state")
+                require(False, f"{where}: unit {inside.index(False)} leaves region {j}")
             needed.setdefault(j, set()).add(output)
 
     # output
     margin = arb("inf")
     for j, outputs in needed.items():
+        lower, upper = balls(regions[j].lower), balls(regions[j].upper)
         for output in outputs:
-            found = _margin(model, task, lower[j], upper[j], output)
+            found = _margin(model, task, lower, upper, output)
             require(found > 0, f"in region {j} the output is not always {output}")
             margin = margin.min(found)
-
-    every = [*lower, *upper]
-    reach = [max((abs(row[k]) for row in every), key=float) for k in range(H)]
     return reach, margin
 
 

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from carrynet import files
 from carrynet.cells import Array, quiet
 from carrynet.engines.reference import in_one_thread
 from carrynet.evaluation import work
 from carrynet.network import Network
 from carrynet.proof import boxes, refute, tree
 from carrynet.proof.boxes import Boxes, Plan
-from carrynet.proof.certificate import Certificate, Model, Rejected, require
+from carrynet.proof.certificate import Certificate, Model, Rejected, from_json, require
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.tasks import from_digits
 
@@ -210,6 +211,7 @@ def quickly_confirmed(network: Network, verdict: Proved | Refuted) -> bool:
     return (edges + verdict.regions * network.hidden) * network.hidden <= _QUICK
 
 
+_MANY = 5_000  # regions, of which certificates may be longer than what is read
 _SHORT = 20_000  # symbols
 _QUICK = 200_000  # multiplications of balls, each of some 5 microseconds
 
@@ -227,10 +229,12 @@ def _check(network: Network, certificate: Certificate, tell: Watch) -> "Checked"
 def _checked(
     network: Network, method: str, certificate: Certificate, tried: list[str], tell: Watch
 ) -> Proved | None:
-    """A proof, if the checker accepts the certificate."""
+    """A proof, if the checker accepts the certificate, also when it is read from a file."""
     try:
+        if certificate.count > _MANY:
+            from_json(files.from_json(files.json_text(certificate.to_json())))
         result = _check(network, certificate, tell)
-    except Rejected as error:
+    except (Rejected, ValueError) as error:
         tried.append(f"{method}: {error}")
         return None
     return Proved(method, result.regions, result.slack, result.margin, 0.0, certificate)
