@@ -17,8 +17,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from carrynet.cells import Array, quiet
-from carrynet.engines.reference import in_one_thread
+from carrynet.cells import Array, in_one_thread, quiet
 from carrynet.evaluation import work
 from carrynet.network import Network
 from carrynet.proof import boxes, refute, tree
@@ -84,6 +83,10 @@ def prove(
         refutation = refute.by_words(network, [list(suspect)])
         if refutation is not None:
             return replace(_refuted(network, refutation), seconds=monotonic() - started)
+        tried.append(
+            "the problem that was found wrong: asked again, it is answered rightly; 'carrynet "
+            "evaluate' tests the network anew"
+        )
     tell("boxes")
     found = _by_boxes(network)
     if found is None:

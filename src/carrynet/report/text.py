@@ -1,7 +1,7 @@
 """Runs and problems as text for a terminal; every function returns a string."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -139,12 +139,29 @@ def exhaustive(result: Exhaustive, task: Task) -> str:
     )
     scope = f"all {result.pairs:,} {noun} with up to {result.digits} digits"
     if result.wrong is None or result.answered is None:
-        return f"exhaustive  right on {scope}, smallest margin {result.margin:.2f}"
-    example = task.write(result.wrong, result.answered)
-    return (
-        f"exhaustive  WRONG on {result.pairs - result.right:,} of {scope}, for example\n"
-        f"            {example}   (smallest margin {result.margin:.2f})"
-    )
+        lines = [f"exhaustive  right on {scope}, smallest margin {margin(result.margin)}"]
+    else:
+        example = task.write(result.wrong, result.answered)
+        lines = [
+            f"exhaustive  WRONG on {result.pairs - result.right:,} of {scope}, for example",
+            f"            {example}   (smallest margin {margin(result.margin)})",
+        ]
+    return "\n".join([*lines, *_doubts([result])])
+
+
+def _doubts(results: Sequence[Exhaustive | Sampled]) -> list[str]:
+    """A line where some problems are within rounding of zero."""
+    doubtful = sum(result.doubtful for result in results)
+    differ = sum(result.differ for result in results)
+    if not doubtful:
+        return []
+    engines = f"engines disagree on at least {differ:,}" if differ else "engines may disagree"
+    return [f"            ({doubtful:,} within rounding of zero: {engines}; judged one by one)"]
+
+
+def margin(value: float) -> str:
+    """A margin with two decimals; if that leaves nothing of it, with its first digit."""
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:.0e}"
 
 
 def bounded(result: Exhaustive, task: Task) -> str:
@@ -154,7 +171,8 @@ def bounded(result: Exhaustive, task: Task) -> str:
     return (
         f"bounded     right for all numbers of up to {result.digits} digits, and nothing is known "
         f"of longer ones:\n            by exhaustion, all {result.pairs:,} problems were tried, "
-        f"smallest margin {result.margin:.2f}"
+        f"smallest margin {margin(result.margin)}"
+        + "".join(f"\n{line}" for line in _doubts([result]))
     )
 
 
@@ -168,9 +186,10 @@ def sampled(results: Iterable[Sampled]) -> str:
         counts = [f"{part.right:,} of {part.pairs:,}" for part in row.values()]
         errors = [part.first_error for part in row.values() if part.first_error is not None]
         first = f"   WRONG first at position {min(errors):,}" if errors else ""
-        margin = min(part.margin for part in row.values())
+        smallest = min(part.margin for part in row.values())
         columns = "".join(f"{count:<14}" for count in counts)
-        lines.append(f"            {digits:<11,}{columns}{margin:.2f}{first}")
+        lines.append(f"            {digits:<11,}{columns}{margin(smallest)}{first}")
+    lines += _doubts([part for row in by_digits.values() for part in row.values()])
     lines.append("            (tests of the problems counted; not a proof for other numbers)")
     return "\n".join(lines)
 
@@ -294,7 +313,7 @@ def explanation(worked: Worked, activation: str) -> str:
             verdict = f"{verdict if said != wanted else 'none'} not {machine.outputs[wanted]}"
         lines.append(
             f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<8}"
-            f"{verdict:<10}{worked.margins[t]:>8.2f}  {bars(worked.hidden[t], low, high)}"
+            f"{verdict:<10}{margin(worked.margins[t]):>8}  {bars(worked.hidden[t], low, high)}"
         )
     lines += [
         "",
@@ -335,7 +354,7 @@ def _verdict(worked: Worked) -> str:
     wrong = worked.hits.count(False)
     count = f"{len(worked.word):,} digits in base {worked.task.base}"
     outcome = f"{wrong:,} of {count} WRONG" if wrong else f"{count}, all right"
-    return f"{equation(worked)}\n({outcome}; smallest margin {worked.margins.min():.2f})"
+    return f"{equation(worked)}\n({outcome}; smallest margin {margin(worked.margins.min())})"
 
 
 def _range(hidden: Array, activation: str) -> tuple[float, float]:
