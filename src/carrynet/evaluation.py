@@ -35,7 +35,7 @@ from carrynet.engines.reference import (
     walk,
 )
 from carrynet.errors import InputError
-from carrynet.network import Network, predict
+from carrynet.network import HasNetwork, Network, network_of, predict
 from carrynet.problems import tables
 from carrynet.tasks import Task, from_digits
 
@@ -126,7 +126,11 @@ def wilson(right: int, pairs: int, z: float = 1.959963984540054) -> tuple[float,
 
 
 def examine(
-    network: Network, digits: int = 8, *, engine: str = "auto", watch: Watch | None = None
+    network: Network | HasNetwork,
+    digits: int = 8,
+    *,
+    engine: str = "auto",
+    watch: Watch | None = None,
 ) -> Evaluation:
     """Both: exhaustive up to `digits`, sampled by length."""
     return Evaluation(
@@ -160,14 +164,14 @@ def count_problems(task: Task, digits: int) -> int:
 
 @np.errstate(over="ignore", invalid="ignore")
 def evaluate(
-    network: Network,
+    network: Network | HasNetwork,
     digits: int = 8,
     *,
     engine: str = "auto",
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> Exhaustive:
-    """Every problem with operands of up to `digits` digits.
+    """Every problem with operands of up to `digits` digits, of a network or of a run's.
 
     Walks the tree of prefixes: its first levels here, the subtrees below them by the
     engine, in `threads` threads (all cores by default).  The outcome is the same
@@ -175,6 +179,7 @@ def evaluate(
 
     Raises `InputError` when there are more than `MOST_PROBLEMS` problems.
     """
+    network = network_of(network)
     task, digits = network.task, operator.index(digits)
     pairs, symbols = count_problems(task, digits), len(task.machine.symbols)
     worker = _engine(engine, network)
@@ -241,7 +246,7 @@ def _side_by_side(
 
 
 def by_length(
-    network: Network,
+    network: Network | HasNetwork,
     lengths: Sequence[int] = LENGTHS,
     *,
     pairs: int = 256,
@@ -259,7 +264,7 @@ def by_length(
 
 @np.errstate(over="ignore", invalid="ignore")
 def sample(
-    network: Network,
+    network: Network | HasNetwork,
     digits: int,
     kind: str = "uniform",
     *,
@@ -269,6 +274,7 @@ def sample(
     threads: int | None = None,
 ) -> Sampled:
     """Random problems with operands of up to `digits` digits; see `problems` for the kinds."""
+    network = network_of(network)
     words = _drawn(network.task, digits, kind, pairs, seed)
     worker = _engine(engine, network)
     pieces = [words[i : i + 64] for i in range(0, pairs, 64)] if worker.threads else [words]
@@ -369,7 +375,11 @@ class Worked:
 
 @np.errstate(over="ignore", invalid="ignore")
 def work(
-    network: Network, operands: Sequence[int], digits: int | None = None, *, hidden: bool = False
+    network: Network | HasNetwork,
+    operands: Sequence[int],
+    digits: int | None = None,
+    *,
+    hidden: bool = False,
 ) -> Worked:
     """Let the network work one problem; integers of any size.
 
@@ -378,6 +388,7 @@ def work(
 
     Raises `InputError` for operands that the task does not take.
     """
+    network = network_of(network)
     task, machine = network.task, network.task.machine
     word = task.encode(operands, digits)
     expected = machine.run(word)

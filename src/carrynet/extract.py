@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from carrynet import rng
 from carrynet.cells import Array, in_one_thread
 from carrynet.mealy import Machine, shortest_difference
-from carrynet.network import Network, predict, read_out
+from carrynet.network import HasNetwork, Network, network_of, predict, read_out
 
 Word = tuple[int, ...]
 
@@ -60,8 +60,9 @@ class Comparison:
 
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
-def extract(network: Network, *, most: int = MOST_STATES, seed: int = 0) -> Extraction:
+def extract(network: Network | HasNetwork, *, most: int = MOST_STATES, seed: int = 0) -> Extraction:
     """The machine that answers as the network does, with at most `most` states."""
+    network = network_of(network)
     S = len(network.drives)
     tests = _tests(S, seed)
     answers = [_answers(network, np.zeros((1, network.hidden)), words)[0] for words in tests]
@@ -89,8 +90,9 @@ def extract(network: Network, *, most: int = MOST_STATES, seed: int = 0) -> Extr
     return Extraction(machine, tuple(access), tuple(experiments), tested, agreed)
 
 
-def compare(network: Network, machine: Machine) -> Comparison:
+def compare(network: Network | HasNetwork, machine: Machine) -> Comparison:
     """An extracted machine beside that of the network's task."""
+    network = network_of(network)
     specified = network.task.machine
     word = shortest_difference(machine, specified)
     confirmed = word is not None and network.run(word) == machine.run(word)

@@ -19,14 +19,14 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet import rng
 from carrynet.cells import CELLS, Array, Elman, in_one_thread, quiet, sigmoid, sigmoid_slope
-from carrynet.errors import InputError, unknown
+from carrynet.errors import InputError, shorten, unknown
 from carrynet.problems import tables
 from carrynet.tasks import Task
 
@@ -317,7 +317,10 @@ class Network:
 
     def _compute(self, family: str, operands: tuple[int, ...]) -> int:
         if self.task.family != family:
-            raise InputError(f"this network has learned {self.task.text}, not {family}")
+            raise InputError(
+                f"this network has learned {self.task.text}, not {family}: `compute` works a "
+                "problem of whatever it has learned"
+            )
         return self.compute(*operands)
 
     def digest(self) -> str:
@@ -327,6 +330,25 @@ class Network:
         for array in self.weights:
             digest.update(np.ascontiguousarray(array, dtype=self.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
+
+
+class HasNetwork(Protocol):
+    """Whatever has a network, such as a run."""
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+
+
+def network_of(subject: Network | HasNetwork) -> Network:
+    """The network that a function is asked about: itself, or that of a run.
+
+    Raises `InputError` for anything else.
+    """
+    network = subject if isinstance(subject, Network) else getattr(subject, "network", None)
+    if not isinstance(network, Network):
+        raise InputError(f"a Network or a Run is asked for, not {shorten(subject)}")
+    return network
 
 
 _BLOCK = 4096

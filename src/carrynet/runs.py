@@ -49,7 +49,7 @@ from carrynet.evaluation import (
     first_wrong,
     work,
 )
-from carrynet.network import Network, Weights
+from carrynet.network import Network, Weights, network_of
 from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
 from carrynet.proof import search, verdict
@@ -194,7 +194,7 @@ def train(
 
 
 def harden(
-    run: Run,
+    run: Run | Network,
     *,
     out: str | Path | None = None,
     force: bool = False,
@@ -208,11 +208,13 @@ def harden(
     The new run's recipe has one stage, `recipe.HARDEN`, whose keys `settings` may change, and
     names the old network as its origin.  Biases are trained from here on.
     """
+    recipe = run.recipe if isinstance(run, Run) else importing(run)
+    network = network_of(run)
     options: dict[str, Any] = {"out": out, "force": force, "engine": engine, "progress": progress}
     return train(
-        training.hardening(run.recipe, run.network),
+        training.hardening(recipe, network),
         **options,
-        origin=run.network,
+        origin=network,
         budget=budget,
         **settings,
     )
@@ -455,11 +457,15 @@ def load(path: str | Path) -> Run:
 
 
 def newest(
-    root: str | Path = RUNS, fits: Callable[[Recipe], bool] = lambda _: True, what: str = "run"
+    root: str | Path = RUNS,
+    fits: Callable[[Recipe], bool] = lambda _: True,
+    what: str = "run",
+    make: str = "train",
 ) -> Path:
     """The finished run under `root` that was started last, among those whose recipe fits.
 
-    Raises `RunError` when there is none; `what` says what was looked for.
+    Raises `RunError` when there is none; `what` says what was looked for, `make` by which
+    command there will be one.
     """
     starts = []
     for recipe_file in Path(root).glob("*/recipe.toml"):
@@ -477,7 +483,7 @@ def newest(
             continue  # a damaged folder is reported when it is asked for by name
     if unfinished:
         raise RunError(f"no finished {what} under {root}: {resume_hint(unfinished)}")
-    raise RunError(f"no {what} under {root}: make one with '{program()} train'")
+    raise RunError(f"no {what} under {root}: make one with '{program()} {make}'")
 
 
 def program() -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from carrynet.cells import Array, in_one_thread, quiet
 from carrynet.evaluation import work
-from carrynet.network import Network
+from carrynet.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, refute, tree
 from carrynet.proof.boxes import Boxes, Plan
 from carrynet.proof.certificate import Certificate, Model, Rejected
@@ -55,7 +55,7 @@ def model(network: Network) -> Model:
 @in_one_thread
 @quiet
 def prove(
-    network: Network,
+    network: Network | HasNetwork,
     *,
     budget: float = BUDGET,
     watch: Watch | None = None,
@@ -63,9 +63,11 @@ def prove(
 ) -> Verdict:
     """Decide whether a network is right for words of every length, if that can be done.
 
+    Of a run, its network is meant; the run, and its folder, stay as they are.
+
     `suspect` is a word that the network is known or thought to answer wrongly, if there is one.
     """
-    started = monotonic()
+    network, started = network_of(network), monotonic()
     tell = watch or (lambda step: None)
     tried: list[str] = []
 

@@ -302,7 +302,8 @@ def error_maps(run: Run, figure: "FigureBase", columns: int = 2) -> float:
     bar = figure.colorbar(
         image, ax=list(panels), location="bottom", shrink=0.8, aspect=30, pad=0.03
     )
-    bar.set_label("wrong digits" if task.family != "compare" else "wrong outputs")
+    spelt = set(task.machine.outputs) <= set(DIGITS)
+    bar.set_label("wrong digits" if spelt else "wrong outputs")
     bar.set_ticks(range(0, worst + 1, -(-worst // 9)))
     bar.ax.tick_params(length=0)
     side = maps[0][1].shape[1]

@@ -13,10 +13,11 @@ from carrynet.evaluation import Evaluation, Exhaustive, Sampled, Worked
 from carrynet.extract import Comparison, Extraction
 from carrynet.mealy import Machine
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
+from carrynet.recipe import Recipe
 from carrynet.report import page
-from carrynet.runs import Run, program
+from carrynet.runs import RUNS, Run, program
 from carrynet.sweep import Summary
-from carrynet.tasks import DIGITS, Task
+from carrynet.tasks import DIGITS, Task, is_built_in, parse
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -26,8 +27,8 @@ def summary(run: Run) -> str:
     recipe, last = run.recipe, run.last_problem
     kind = f"{recipe.hidden} {recipe.activation} units, seed {recipe.seed}, {run.engine} engine"
     lines = [
-        f"recipe      {recipe.name}: {recipe.task}, {recipe.digits} digits, {kind}",
-        f"trained     {recipe.problems:,} problems in {run.seconds:.2f} s"
+        f"recipe      {recipe.name}: {recipe.task}, {kind}",
+        f"trained     {recipe.problems:,} problems of {_length(recipe)}, in {run.seconds:.2f} s"
         if recipe.stages
         else "trained     elsewhere",
         "",
@@ -93,12 +94,24 @@ def sweep(summary: Summary, page: str | None) -> str:
     return "\n".join([*lines, f"next        {next_}"])
 
 
+def _length(recipe: Recipe) -> str:
+    """How long the training problems are, and what of that is left for their operands."""
+    digits, headroom = recipe.digits, parse(recipe.task).headroom
+    if not headroom:
+        return f"{digits} digits"
+    return f"{digits} digits (operands of up to {digits - headroom}, answers of up to {digits})"
+
+
 def _advice(run: Run) -> str:
+    task, folder = run.network.task, shlex.quote(str(run.path))
+    if not is_built_in(task):  # which the commands do not know
+        return f"in Python, run.network.compute({', '.join(['1'] * task.operands)})"
     if not run.right or isinstance(run.proof, Undecided):
-        return f"{program()} harden {run.path}   (trains on until it is easy to prove)"
-    task = run.network.task
+        return f"{program()} harden {folder}   (trains on until it is easy to prove)"
     operands = " ".join(("118", "8", "3", "2")[: task.operands])
-    return f"{program()} {task.family.removesuffix('_by')} {operands}"
+    # without --run the newest under runs/ answers
+    where = "" if run.path is not None and run.path.parent == RUNS else f" --run {folder}"
+    return f"{program()} {task.family.removesuffix('_by')} {operands}{where}"
 
 
 def proof(verdict: Verdict, task: Task) -> str:
@@ -277,17 +290,20 @@ def columns(worked: Worked, width: int = 100) -> str:
     """
     task = worked.task
     names = [str(operand) for operand in worked.operands]
-    label = max(map(len, [*names, str(worked.answer), task.memory])) + 2
-    if label + 2 * len(worked.word) + 2 > width:
+    label = max(map(len, [*names, task.write_answer(worked.answer), task.memory])) + 2
+    outputs, states = task.machine.outputs, task.machine.states
+    held = [states[q] for q in worked.memory[:-1]]
+    wide = max(map(len, [*held, *(outputs[o] for o in worked.predicted)]))
+    if label + (wide + 1) * len(worked.word) + 2 > width:
         return _verdict(worked)
 
     def row(name: str, marks: Iterable[str]) -> str:
-        return f"{name:>{label}}  {' '.join(reversed(list(marks)))}".rstrip()
+        shown = " ".join(f"{mark:>{wide}}" for mark in reversed(list(marks)))
+        return f"{name:>{label}}  {shown}".rstrip()
 
-    outputs, states = task.machine.outputs, task.machine.states
     operand_digits = zip(*(task.digits_of(symbol) for symbol in worked.word), strict=True)
-    rows = [row(task.memory, (states[q] for q in worked.memory[:-1]))]
-    sign = {"add": "+", "subtract": "-"}.get(task.family, "")
+    rows = [row(task.memory, held)]
+    sign = _sign(task)
     for i, (name, digits) in enumerate(zip(names, operand_digits, strict=True)):
         lead = f"{sign} {name:>{label - 2}}" if i and sign else name
         rows.append(row(lead, (DIGITS[digit] for digit in digits)))
@@ -299,11 +315,21 @@ def columns(worked: Worked, width: int = 100) -> str:
     return "\n".join([*rows, "", _verdict(worked)])
 
 
+def _sign(task: Task) -> str:
+    """What stands between any two operands of a task's equation, if that is one sign."""
+    between = set(task.equation.split("{}")[1:-1])
+    sign = between.pop() if len(between) == 1 else ""
+    return sign.strip() if len(sign) == 3 and sign == f" {sign.strip()} " else ""
+
+
 def explanation(worked: Worked, activation: str) -> str:
     """A problem digit by digit: symbol, machine state, output, margin and the hidden units."""
     assert worked.hidden is not None
     task, machine = worked.task, worked.task.machine
-    header = f"{'digit':>7}  {'reads':<8}{task.memory:<8}{'answers':<10}{'margin':>8}  hidden units"
+    wide = max(6, *map(len, [task.memory, *machine.states])) + 2
+    header = (
+        f"{'digit':>7}  {'reads':<8}{task.memory:<{wide}}{'answers':<10}{'margin':>8}  hidden units"
+    )
     lines = [equation(worked), "", header]
     low, high = _range(worked.hidden, activation)
     for t, symbol in enumerate(worked.word):
@@ -312,7 +338,7 @@ def explanation(worked: Worked, activation: str) -> str:
         if not worked.hits[t]:  # right by chance where the logit is not a number
             verdict = f"{verdict if said != wanted else 'none'} not {machine.outputs[wanted]}"
         lines.append(
-            f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<8}"
+            f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<{wide}}"
             f"{verdict:<10}{margin(worked.margins[t]):>8}  {bars(worked.hidden[t], low, high)}"
         )
     lines += [

@@ -59,7 +59,9 @@ class Settings:
 
     engine: str = setting("auto", "auto, native, numpy")
     exhaustive: int = setting(
-        8, 'try all problems of so many digits; 0 or "none": do not', within=(0, 16)
+        8,
+        'try all problems whose operands have up to so many digits; 0 or "none": do not',
+        within=(0, 16),
     )
     lengths: tuple[int, ...] = (16, 64, 256)  #: of the samples, in digits; () for none
     pairs: int = setting(256, "problems in a sample of a length and kind", within=(1, 65_536))
@@ -408,7 +410,7 @@ def read(path: Path, **settings: Any) -> Plan:
 def settings_help() -> list[tuple[str, str, str]]:
     """The keys of [sweep]: name, default, and what it is for and accepts."""
     about = {
-        "lengths": "digits of the problems of each sample; [] for no samples",
+        "lengths": "digits of the operands of each sample; [] for no samples",
         "proof": 'seconds for each proof, beyond the quick steps; "none" for no proofs',
     }
     defaults, keys = Settings().to_table(), []
