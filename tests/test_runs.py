@@ -572,28 +572,32 @@ def long(engine: str) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("engine", LONG)
 def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path, engine: str) -> None:
-    """Real processes, killed without warning, at random moments, until one comes through."""
+    """Real processes, killed without warning, at random moments, until one comes through.
+
+    The first before there is a checkpoint, perhaps; the second when there is one.
+    """
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     undisturbed = subprocess.Popen(
         command("train", *long(engine), "--out", whole), stdout=subprocess.DEVNULL
     )
-    moments, kills, checkpoints = random.Random(0), 0, 0
+    moments, kills, checkpoint = random.Random(0), 0, killed / "checkpoint.safetensors"
     arguments: tuple[object, ...] = (*long(engine), "--out", killed)
     while True:
         process = subprocess.Popen(command("train", *arguments), stdout=subprocess.DEVNULL)
         wait_for((killed / "metrics.jsonl").exists)
+        while kills == 1 and not checkpoint.exists():  # from here on it does not start again
+            assert process.poll() is None
+            time.sleep(0.01)
         try:
-            process.wait(moments.uniform(0.0, 3.0) if kills < 4 else 90)
+            process.wait(moments.uniform(0.0, 2.0) if kills < 4 else 300)
             break
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             kills += 1
-            checkpoints += (killed / "checkpoint.safetensors").exists()
             arguments = ("--resume", killed)
-    undisturbed.wait(90)
-    assert kills >= 3
-    assert checkpoints >= 1  # it did not merely start again
+    undisturbed.wait(300)
+    assert kills >= 2
     assert {file.name for file in killed.iterdir()} == {file.name for file in whole.iterdir()}
     for name in ("model.safetensors", "metrics.jsonl", "evaluation.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name

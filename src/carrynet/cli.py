@@ -142,6 +142,8 @@ def train(
 
     folder = resume
     if folder is None:
+        if origin is not None and not origin.exists():
+            raise InputError(f"cannot read {shorten(str(origin), 200)}: no such file or folder")
         begin = None if origin is None else runs.read_network(origin)
         folder = runs.create(out, chosen, engine or "auto", force=force, origin=begin)
     _carry_out(folder, budget, as_json)
