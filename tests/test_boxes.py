@@ -5,7 +5,7 @@ import pytest
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.engines.reference import in_one_thread
+from carrynet.cells import in_one_thread
 from carrynet.network import Network, Weights
 from carrynet.problems import tables
 from carrynet.proof import boxes

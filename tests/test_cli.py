@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -68,9 +69,9 @@ def test_train_and_add(tmp_path: Path) -> None:
     done = process("train", "--hidden", 16, "--seed", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert (
-        lines[0] == "recipe      certified: add, 8 digits, 16 sigmoid units, seed 1, native engine"
-    )
+    assert lines[0] == "recipe      certified: add, 16 sigmoid units, seed 1, native engine"
+    length = "8 digits (operands of up to 7, answers of up to 8)"
+    assert lines[1].startswith(f"trained     45,600 problems of {length}, in ")
     assert lines[3].startswith("error       0.")
     predicted, true = lines[4].split()[1:], lines[5].split()[1:]
     assert len(true) == 8
@@ -246,7 +247,10 @@ def test_every_task_has_its_command(
         (("add", "0b11", "3"), "'0b11' is not a whole number"),
         (("add", "٣", "3"), "is not a whole number"),
         (("add", "x" * 5000, "3"), "x... is not"),
-        (("add", "1"), "no run of add with 1 operand under runs"),
+        (("add", "1"), "add takes two to four numbers, not 1$"),
+        (("add", "1", "2", "3", "4", "5"), "add takes two to four numbers, not 5$"),
+        (("add", "1", "--run", "runs/right"), "add takes two to four numbers, not 1$"),
+        (("train", "--task", "weighted"), "one of your own must first be registered, in Python$"),
         (("add", "1", "2", "3", "--run", "runs/right"), "takes 2 operands, not 3"),
         (("add", "1", "2", "--run", "nowhere"), "nowhere is not a run: there is no such folder"),
         (("add", "1", "2", "--run", "."), "not a run: it has no config.json"),
@@ -290,6 +294,70 @@ def test_bad_input_is_one_line_and_exit_2(
     assert sorted(path.as_posix() for path in place.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "operands", "task"),
+    [
+        ("add", (1, 2), "add"),
+        ("add", (1, 2, 3), "add:operands=3"),
+        ("subtract", (5, 9), "subtract"),
+        ("compare", (3, 4), "compare"),
+        ("multiply", (14,), "multiply_by:k=3"),
+    ],
+)
+def test_hints_are_commands_that_work(
+    tmp_path: Path, command: str, operands: tuple[int, ...], task: str
+) -> None:
+    missing = carrynet(command, *operands, cwd=tmp_path)
+    hint = re.search(r"make one with 'carrynet (.*)'", missing.stderr)
+    assert hint
+    assert hint[1] == f"train --task {task}"
+    few = ("--set", "learn.steps=300", "--set", "harden.steps=1", "--hidden", 2)
+    assert carrynet(*shlex.split(hint[1]), *few, cwd=tmp_path).returncode in (0, 1)
+    # this run fits: it answers, rightly or not
+    assert carrynet(command, *operands, cwd=tmp_path).returncode in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "out"), [("add", "runs/mine"), ("multiply_by:k=2", "some where/else")]
+)
+def test_what_is_next_is_a_command_that_works(tmp_path: Path, out: str, task: str) -> None:
+    settings = ("--hidden", 8, "--task", task, "--out", out)
+    done = carrynet("train", *settings, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    (advice,) = re.findall(r"next        carrynet (.*)", done.stdout)
+    again = carrynet(*shlex.split(advice), cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "118" in again.stdout
+    few = ("--force", "--set", "learn.steps=9", "--set", "harden.steps=1")
+    worse = carrynet("train", *settings, *few, cwd=tmp_path)
+    assert worse.returncode == 1
+    (advice,) = re.findall(r"next        carrynet (.*?)   \(", worse.stdout)
+    assert advice == f"harden {shlex.quote(out)}"
+    assert carrynet(*shlex.split(advice), "--out", "hardened", cwd=tmp_path).returncode in (0, 1)
+
+
+def test_the_length_of_problems_says_what_is_left_for_operands(tmp_path: Path) -> None:
+    few = ("--recipe", "tutorial", "--set", "steps=100", "--hidden", 2, "--out", "run", "--force")
+    for task, length in {
+        "multiply_by:k=12": "8 digits (operands of up to 4, answers of up to 8)",
+        "compare": "8 digits",
+    }.items():
+        done = carrynet("train", "--task", task, "--digits", 8, *few, cwd=tmp_path)
+        assert f"trained     100 problems of {length}, in " in done.stdout
+    shown = {command: carrynet(command, "--help", cwd=tmp_path).stdout for command in LENGTHS}
+    for command, means in LENGTHS.items():
+        assert means in " ".join(shown[command].split()), command
+
+
+LENGTHS = {
+    "train": "--digits INTEGER Length of the training problems, answer included.",
+    "evaluate": "--digits INTEGER Try all problems whose operands have up to so many digits.",
+    "import": "--digits INTEGER Try all problems whose operands have up to so many digits.",
+    "add": "--digits INTEGER Read the operands with this many digits.",
+}
+"""What --digits means to each command."""
+
+
 def test_nothing_asked_shows_the_help(tmp_path: Path) -> None:
     done = carrynet(cwd=tmp_path)
     assert done.returncode == 2
@@ -317,7 +385,7 @@ def test_only_unfinished_runs_are_named(tmp_path: Path) -> None:
 def test_advice_is_what_the_user_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", "1")
     done = carrynet("add", 1, 2, cwd=tmp_path)
-    assert "make one with 'uv run carrynet train'" in done.stderr
+    assert "make one with 'uv run carrynet train --task add'" in done.stderr
 
 
 def test_output_that_cannot_be_written(place: Path) -> None:

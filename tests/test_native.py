@@ -294,6 +294,6 @@ def test_words_of_every_symbol_width_are_read() -> None:
     network = training.start(recipe).network
     words = np.array([[65_535, 0, 65_535], [1, 65_534, 2]], dtype=np.uint16)
     one, other = native.follow(network, words), reference.follow(network, words)
-    assert one[0].tolist() == other[0].tolist()
-    assert one[1] == pytest.approx(other[1], rel=1e-4)
+    assert one.first_error.tolist() == other.first_error.tolist()
+    assert one.margin == pytest.approx(other.margin, rel=1e-4)
     assert problems.answers(task, words).tolist() == [task.machine.run(w) for w in words.tolist()]

@@ -1,5 +1,6 @@
 """Recipes: text form, settings, and what is refused."""
 
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from carrynet.cells import CELLS
 from carrynet.errors import InputError
 from carrynet.network import LOSSES
 from carrynet.recipe import RECIPES, Recipe, Stage
+from tests.test_cli import carrynet
 
 stages = st.builds(
     Stage,
@@ -226,3 +228,42 @@ def test_the_help_names_every_key() -> None:
     for key in [*Recipe.__dataclass_fields__, *Stage.__dataclass_fields__]:
         assert key == "stages" or f"  {key} " in text
     assert "(default 32; from 1 to 1,024)" in text
+
+
+def test_files_that_are_no_recipes_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "long.toml").write_text(f"seed = {'9' * 500_000}\n")
+    (tmp_path / "large.toml").write_text("#" * 2**21)
+    (tmp_path / "key.toml").write_text("hiden = 3\n")
+    reasons = {
+        "folder": "Is a directory",
+        "pipe": "not a regular file",
+        "zero": "not a regular file",
+        "binary": "can't decode",
+        "long": "a number of more than 10,000 digits",
+        "large": "larger than 1 MB",
+        "key": "did you mean 'hidden'",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(InputError, match=rf"{name}\.toml: .*{reason}") as error:
+            recipes.get(tmp_path / f"{name}.toml")
+        assert "\n" not in str(error.value)
+        done = carrynet("train", "--recipe", f"{name}.toml", cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert f"{name}.toml" in done.stderr
+    assert recipes.parse_settings((f"seed={'9' * 20_000}",)) == {"seed": "9" * 20_000}
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "zero", "none", "text"])
+def test_origins_that_are_no_networks_are_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "text").write_text("no tensors")
+    done = carrynet("train", "--origin", name, "--out", "run", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert name in done.stderr
+    assert not (tmp_path / "run").exists()

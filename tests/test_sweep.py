@@ -10,7 +10,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -196,6 +196,76 @@ def test_what_is_no_plan_is_one_line(tmp_path: Path, text: str, message: str) ->
     with pytest.raises(InputError, match=message):
         parse(text)
     assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_no_plans_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "long").write_text(f"seed = {'9' * 500_000}\n")
+    (tmp_path / "large").write_text("#" * 2**21)
+    (tmp_path / "recipe").write_text('recipe = "pipe.toml"\n')
+    os.mkfifo(tmp_path / "pipe.toml")
+    name = os.fsdecode(b"caf\xe9.toml")  # as no locale has it
+    (tmp_path / name).write_text("hiden = 3\n")
+    reasons = {
+        "folder": "cannot read plan folder: Is a directory",
+        "pipe": "cannot read plan pipe: not a regular file",
+        "zero": "cannot read plan zero: not a regular file",
+        "none": "cannot read plan none: No such file",
+        "long": "long: not a plan in TOML: it has a number of more than 10,000 digits",
+        "large": "cannot read plan large: larger than 1 MB",
+        "recipe": "recipe: cannot read recipe pipe.toml: not a regular file",
+        name: r"caf\\udce9.toml: unknown key 'hiden'",
+    }
+    for file, reason in reasons.items():
+        done = carrynet("sweep", file, "--out", "out", cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert re.match(f"carrynet: {reason}", done.stderr), done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_seeds_are_looked_at_without_the_rest_of_their_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = [7 * number for number in range(60_000)]
+    (tmp_path / "plan.toml").write_text(f"hidden = [4, 8]\nseed = {seeds}\n")
+    asked = []
+    original = Recipe.with_settings
+
+    def counted(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+        asked.append(settings)
+        return original(recipe, settings)
+
+    monkeypatch.setattr(Recipe, "with_settings", counted)
+    plan = sweep.read(tmp_path / "plan.toml")
+    assert plan.cells == 120_000
+    assert len(asked) < 10  # one of each kind
+    assert plan.recipe(60_001).seed == 7
+    # its record is longer, and is read all the same
+    assert Store(tmp_path / "out").begin(plan).same(plan)
+    assert Store(tmp_path / "out").plan().same(plan)
+    with pytest.raises(InputError, match="seed has 7 twice"):
+        parse(f"seed = {[*seeds, 7]}")
+    with pytest.raises(InputError, match=r"cell 59999 \(.*seed must be from 0"):
+        parse(f"seed = {[*seeds[:-1], -1]}")
+
+
+def test_a_sweeps_files_are_regular_ones(tmp_path: Path) -> None:
+    plan = parse('recipe = "tutorial"\nsteps = 50\nhidden = 2\nseed = "0..1"')
+    sweep.run(plan, tmp_path / "out", jobs=1)
+    store = Store(tmp_path / "out")
+    for name in ("plan.toml", "parts/part-000000.parquet"):
+        (tmp_path / "out" / name).unlink()
+        os.mkfifo(tmp_path / "out" / name)
+        done = carrynet("table", "out", cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "not a regular file" in done.stderr
+        (tmp_path / "out" / name).unlink()
+        (tmp_path / "out" / "plan.toml").write_text(plan.to_toml())
+    (tmp_path / "out" / "failed" / "part-000001.json").write_text("9" * 20_000)
+    with pytest.raises(RunError, match="a number of more than 10,000 digits"):
+        store.failures()
 
 
 def test_an_engine_that_cannot_take_a_cell_is_refused(tmp_path: Path) -> None:

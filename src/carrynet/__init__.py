@@ -4,8 +4,10 @@
 
     run = cn.train("certified", hidden=16, seed=3)
     run.network.add(118, 8)               # 126, by the network
-    cn.evaluate(run.network, digits=8)    # Exhaustive(digits=8, pairs=65536, right=65536, ...)
-    cn.prove(run.network)                 # Proved(...) | Refuted(...) | Undecided(...)
+    cn.evaluate(run, digits=8)            # Exhaustive(digits=8, pairs=65536, right=65536, ...)
+    cn.prove(run)                         # Proved(...) | Refuted(...) | Undecided(...)
+
+Where a network is asked about, a run may be given, and means its network; no run is changed.
 
 Names are loaded when they are first used, so that `import carrynet` and the
 command line's help do not wait for NumPy.

@@ -5,9 +5,12 @@ leading axes they like, shape (..., H).  Unrolling is in `network.py`.  Products
 are written `a.dot(b)`, which on arrays this small takes half the time of `a @ b`.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, wraps
 from types import MappingProxyType
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,3 +105,42 @@ CELLS: MappingProxyType[str, Elman] = MappingProxyType(
         "relu": Elman("relu", relu, lambda y: (y > 0).astype(y.dtype)),
     }
 )
+
+
+# One thread -------------------------------------------------------------------------
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+_lock, _inside, _limit = threading.Lock(), 0, None
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def in_one_thread(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Keep NumPy's matrix products in one thread while a function runs.
+
+    The order of their sums depends on the number of threads, and with it the last bits of
+    the weights; and for matrices this small more threads only wait for one another.
+    """
+
+    @wraps(function)
+    def guarded(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
+        global _inside, _limit
+        with _lock:
+            if _inside == 0:
+                _limit = _blas().limit(limits=1)
+            _inside += 1
+        try:
+            return function(*arguments, **options)
+        finally:
+            with _lock:
+                _inside -= 1
+                if _inside == 0 and _limit is not None:
+                    _limit.restore_original_limits()
+
+    return guarded

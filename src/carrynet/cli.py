@@ -59,6 +59,7 @@ _run_option = click.option(
     type=click.Path(path_type=Path),
     help="The run to ask.  [default: the newest that fits]",
 )
+_TRY_ALL = "Try all problems whose operands have up to so many digits."
 _digits = click.option("--digits", type=int, help="Read the operands with this many digits.")
 
 
@@ -100,7 +101,7 @@ def cli() -> None:
     "--recipe", "-r", help="certified, tutorial, plain-adam or FILE.toml.  [default: certified]"
 )
 @click.option("--task", help="add, add:base=3,operands=3, subtract, compare, multiply_by:k=3, ...")
-@click.option("--digits", type=int, help="Length of the training problems.")
+@click.option("--digits", type=int, help="Length of the training problems, answer included.")
 @click.option("--hidden", type=int, help="Number of hidden units.")
 @click.option("--seed", type=int, help="The only source of randomness.")
 @click.option(
@@ -144,6 +145,8 @@ def train(
     if resume is not None:
         _carry_out(resume, budget, as_json)
         return
+    if origin is not None and not origin.exists():
+        raise InputError(f"cannot read {shorten(str(origin), 200)}: no such file or folder")
     begin = None if origin is None else runs.read_network(origin)
     with runs.making(out, chosen, engine or "auto", force=force, origin=begin) as folder:
         _carry_out(folder, budget, as_json)
@@ -253,7 +256,7 @@ def harden(
     metavar="NAME",
     help="A tensor that plays no part in the answers, as the run will record; * for any text.",
 )
-@click.option("--digits", type=int, default=8, show_default=True, help="Try all problems up to.")
+@click.option("--digits", type=int, default=8, show_default=True, help=_TRY_ALL)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: runs/...]"
 )
@@ -445,9 +448,12 @@ def _solves(command: str, family: str, operands: int, about: str) -> None:
             task = tasks.parse(recipe.task)
             return task.family == family and task.operands == len(operands)
 
+        if family == "add" and not 2 <= len(operands) <= 4:
+            raise InputError(f"add takes two to four numbers, not {len(operands)}")
         if run is None:
+            task = tasks.example(family, len(operands))
             what = f"run of {command} with {len(operands)} operand{'s' * (len(operands) > 1)}"
-            run = runs.newest(fits=fits, what=what)
+            run = runs.newest(fits=fits, what=what, make=f"train --task {task.text}")
         network = runs.read_network(run)
         if network.task.family != family:
             raise InputError(f"{run} has learned {network.task.text}, not {family}")
@@ -472,9 +478,7 @@ _solves(
 
 @cli.command()
 @_run
-@click.option(
-    "--digits", type=int, help="Try all problems of this length.  [default: the recipe's]"
-)
+@click.option("--digits", type=int, help=f"{_TRY_ALL}  [default: the recipe's]")
 @_json
 def evaluate(run: Path | None, digits: int | None, as_json: bool) -> None:
     """Test a run on every problem of some length, and on samples of long ones."""

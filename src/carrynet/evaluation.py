@@ -5,6 +5,10 @@ An `Exhaustive` result speaks for all problems with operands of n digits, a
 lengths.  A problem is right when every digit of its answer is, the digits that
 the answer has beyond its operands included.
 
+What a network answers is what it computes for one word by itself, one symbol after another.
+Engines, which do thousands at once, round otherwise: they leave to the network itself what is
+within rounding of zero.  So counts and examples agree, whatever the engine.
+
 How words are followed is in `engines`.  Shapes: T time, H hidden.
 """
 
@@ -12,7 +16,7 @@ import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,9 +24,18 @@ import numpy as np
 from carrynet import engines, problems, rng
 from carrynet.cells import Array, sigmoid
 from carrynet.engines import Engine
-from carrynet.engines.reference import Prefixes, Tally, expand, judge
+from carrynet.engines.reference import (
+    Followed,
+    Prefixes,
+    Tally,
+    expand,
+    follow,
+    judge,
+    singly,
+    walk,
+)
 from carrynet.errors import InputError
-from carrynet.network import Network, predict
+from carrynet.network import HasNetwork, Network, network_of, predict
 from carrynet.problems import tables
 from carrynet.tasks import Task, from_digits
 
@@ -48,6 +61,10 @@ class Exhaustive:
     margin: float  #: the smallest of any digit, in units of the logit; negative if one is wrong
     wrong: tuple[int, ...] | None = None  #: operands of a problem that is answered wrongly
     answered: int | None = None  #: the network's answer to it, read as numbers of `digits` digits
+    #: problems with a digit within rounding of zero, which were judged one by one
+    doubtful: int = field(default=0, repr=False)
+    #: of which the engine, in its batches, says otherwise; there may be more
+    differ: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,8 @@ class Sampled:
     right: int
     margin: float
     first_error: int | None = None  #: the lowest position with a wrong digit in any of them
+    doubtful: int = field(default=0, repr=False)  #: as in `Exhaustive`
+    differ: int = field(default=0, repr=False)
 
 
 @dataclass(frozen=True)
@@ -107,7 +126,11 @@ def wilson(right: int, pairs: int, z: float = 1.959963984540054) -> tuple[float,
 
 
 def examine(
-    network: Network, digits: int = 8, *, engine: str = "auto", watch: Watch | None = None
+    network: Network | HasNetwork,
+    digits: int = 8,
+    *,
+    engine: str = "auto",
+    watch: Watch | None = None,
 ) -> Evaluation:
     """Both: exhaustive up to `digits`, sampled by length."""
     return Evaluation(
@@ -141,14 +164,14 @@ def count_problems(task: Task, digits: int) -> int:
 
 @np.errstate(over="ignore", invalid="ignore")
 def evaluate(
-    network: Network,
+    network: Network | HasNetwork,
     digits: int = 8,
     *,
     engine: str = "auto",
     threads: int | None = None,
     watch: Watch | None = None,
 ) -> Exhaustive:
-    """Every problem with operands of up to `digits` digits.
+    """Every problem with operands of up to `digits` digits, of a network or of a run's.
 
     Walks the tree of prefixes: its first levels here, the subtrees below them by the
     engine, in `threads` threads (all cores by default).  The outcome is the same
@@ -156,6 +179,7 @@ def evaluate(
 
     Raises `InputError` when there are more than `MOST_PROBLEMS` problems.
     """
+    network = network_of(network)
     task, digits = network.task, operator.index(digits)
     pairs, symbols = count_problems(task, digits), len(task.machine.symbols)
     worker = _engine(engine, network)
@@ -174,13 +198,22 @@ def evaluate(
         tallies.append(tally)
         if watch:
             watch(pairs * len(tallies) // len(pieces), pairs)
-    wrongs = [tally.wrong for tally in tallies if tally.wrong is not None]
-    wrong = _operands(task, min(wrongs), digits) if wrongs else None
+    wrong = None
+    for i, piece in enumerate(pieces):
+        while wrong is None and (found := tallies[i].wrong) is not None:
+            operands = _operands(task, found, digits)
+            if work(network, operands, digits).right:
+                # engines are further apart than rounding explains: as the network itself does
+                tallies[i] = walk(network, piece, depth, near=np.inf)
+            else:
+                wrong = operands
     return Exhaustive(
         digits=digits,
         pairs=pairs,
         right=sum(tally.right for tally in tallies),
         margin=min(smallest, *(tally.margin for tally in tallies)),
+        doubtful=sum(tally.doubtful for tally in tallies),
+        differ=sum(tally.differ for tally in tallies),
         wrong=wrong,
         answered=None if wrong is None else work(network, wrong, digits).answer,
     )
@@ -213,7 +246,7 @@ def _side_by_side(
 
 
 def by_length(
-    network: Network,
+    network: Network | HasNetwork,
     lengths: Sequence[int] = LENGTHS,
     *,
     pairs: int = 256,
@@ -231,7 +264,7 @@ def by_length(
 
 @np.errstate(over="ignore", invalid="ignore")
 def sample(
-    network: Network,
+    network: Network | HasNetwork,
     digits: int,
     kind: str = "uniform",
     *,
@@ -241,21 +274,31 @@ def sample(
     threads: int | None = None,
 ) -> Sampled:
     """Random problems with operands of up to `digits` digits; see `problems` for the kinds."""
+    network = network_of(network)
     words = _drawn(network.task, digits, kind, pairs, seed)
     worker = _engine(engine, network)
     pieces = [words[i : i + 64] for i in range(0, pairs, 64)] if worker.threads else [words]
-    parts = list(
+    parts: list[Followed] = list(
         _side_by_side(lambda piece: worker.follow(network, piece), pieces, worker, threads)
     )
-    first_errors = np.concatenate([errors for errors, _ in parts])
+    first_errors = np.concatenate([part.first_error for part in parts])
+    row = int(np.where(first_errors < 0, words.shape[1], first_errors).argmin())
+    if first_errors[row] >= 0:
+        upto = words[row : row + 1, : first_errors[row] + 1]
+        if singly(network, upto)[0][0] != first_errors[row]:
+            # engines are further apart than rounding explains: as the network itself does
+            parts = [follow(network, words, near=np.inf)]
+            first_errors = parts[0].first_error
     errors = first_errors[first_errors >= 0]
     return Sampled(
         kind=kind,
         digits=digits,
         pairs=pairs,
         right=pairs - len(errors),
-        margin=min(margin for _, margin in parts),
+        margin=min(part.margin for part in parts),
         first_error=int(errors.min()) if len(errors) else None,
+        doubtful=sum(int(part.doubt.sum()) for part in parts),
+        differ=sum(part.differ for part in parts),
     )
 
 
@@ -282,9 +325,11 @@ def first_wrong(
     for part in sorted(evaluation.sampled, key=lambda part: part.digits):
         if part.first_error is not None:
             words = _drawn(task, part.digits, part.kind, part.pairs, seed)
-            errors, _ = worker.follow(network, words)
+            errors = worker.follow(network, words).first_error
             for row in np.flatnonzero(errors == part.first_error):
-                return [int(a) for a in words[row, : part.first_error + 1]]
+                word = [int(a) for a in words[row, : part.first_error + 1]]
+                if singly(network, np.array([word]))[0][0] >= 0:
+                    return word
     return None
 
 
@@ -330,7 +375,11 @@ class Worked:
 
 @np.errstate(over="ignore", invalid="ignore")
 def work(
-    network: Network, operands: Sequence[int], digits: int | None = None, *, hidden: bool = False
+    network: Network | HasNetwork,
+    operands: Sequence[int],
+    digits: int | None = None,
+    *,
+    hidden: bool = False,
 ) -> Worked:
     """Let the network work one problem; integers of any size.
 
@@ -339,6 +388,7 @@ def work(
 
     Raises `InputError` for operands that the task does not take.
     """
+    network = network_of(network)
     task, machine = network.task, network.task.machine
     word = task.encode(operands, digits)
     expected = machine.run(word)

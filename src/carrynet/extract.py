@@ -22,10 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet import rng
-from carrynet.cells import Array
-from carrynet.engines.reference import in_one_thread
+from carrynet.cells import Array, in_one_thread
 from carrynet.mealy import Machine, shortest_difference
-from carrynet.network import Network, predict, read_out
+from carrynet.network import HasNetwork, Network, network_of, predict, read_out
 
 Word = tuple[int, ...]
 
@@ -61,8 +60,9 @@ class Comparison:
 
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
-def extract(network: Network, *, most: int = MOST_STATES, seed: int = 0) -> Extraction:
+def extract(network: Network | HasNetwork, *, most: int = MOST_STATES, seed: int = 0) -> Extraction:
     """The machine that answers as the network does, with at most `most` states."""
+    network = network_of(network)
     S = len(network.drives)
     tests = _tests(S, seed)
     answers = [_answers(network, np.zeros((1, network.hidden)), words)[0] for words in tests]
@@ -78,12 +78,21 @@ def extract(network: Network, *, most: int = MOST_STATES, seed: int = 0) -> Extr
             break
         row, position = np.argwhere(differ[found])[0]
         word = tuple(tests[found][row, : position + 1].tolist())
-        experiments.append(_suffix(network, machine, access, word))
+        suffix = _suffix(network, machine, access, word)
+        if suffix is not None and suffix not in experiments:
+            experiments.append(suffix)
+            continue
+        # asked by itself the network answers otherwise: within rounding of zero
+        alone = network.run(tests[found][row].tolist())
+        if alone == answers[found][row].tolist():
+            break
+        answers[found][row] = alone
     return Extraction(machine, tuple(access), tuple(experiments), tested, agreed)
 
 
-def compare(network: Network, machine: Machine) -> Comparison:
+def compare(network: Network | HasNetwork, machine: Machine) -> Comparison:
     """An extracted machine beside that of the network's task."""
+    network = network_of(network)
     specified = network.task.machine
     word = shortest_difference(machine, specified)
     confirmed = word is not None and network.run(word) == machine.run(word)
@@ -137,17 +146,17 @@ def _row(network: Network, h: Array, experiments: list[Word]) -> Word:
     return tuple(row)
 
 
-def _suffix(network: Network, machine: Machine, access: list[Word], word: Word) -> Word:
+def _suffix(network: Network, machine: Machine, access: list[Word], word: Word) -> Word | None:
     """The part of a counterexample that tells apart two states held to be one.
 
     From the word to its last symbol read in the machine's state, by way of prefixes replaced
     by the access words of the states that the machine is in after them: somewhere on this way
-    the network's last answer changes, and what follows there makes the difference.
+    the network's last answer changes, and what follows there makes the difference.  None where
+    it does not: the counterexample was one of rounding.
     """
     visited = machine.visit(word)
     last = [network.run([*access[q], *word[i:]])[-1] for i, q in enumerate(visited[:-1])]
-    change = next(i for i in range(1, len(last)) if last[i] != last[0])
-    return word[change:]
+    return next((word[i:] for i in range(1, len(last)) if last[i] != last[0]), None)
 
 
 def _tests(symbols: int, seed: int) -> list[NDArray[np.int64]]:

@@ -19,14 +19,14 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet import rng
-from carrynet.cells import CELLS, Array, Elman, quiet, sigmoid, sigmoid_slope
-from carrynet.errors import InputError, unknown
+from carrynet.cells import CELLS, Array, Elman, in_one_thread, quiet, sigmoid, sigmoid_slope
+from carrynet.errors import InputError, shorten, unknown
 from carrynet.problems import tables
 from carrynet.tasks import Task
 
@@ -273,16 +273,30 @@ class Network:
 
         A block at a time, so that a word of millions of symbols needs little memory.
         """
-        step, Whh, drives = self.cell.step, self.weights.Whh, self.drives
         h = np.zeros(self.hidden, self.dtype)
         for start in range(0, len(word), _BLOCK):
-            symbols = word[start : start + _BLOCK]
-            block = np.empty((len(symbols), self.hidden), self.dtype)
-            with np.errstate(over="ignore", invalid="ignore"):
-                for t, symbol in enumerate(symbols):
-                    block[t] = h = step(drives[symbol], h, Whh)
-                logits = read_out(self.weights, block)
+            block, logits = self._follow(h, word[start : start + _BLOCK])
+            h = block[-1]
             yield block, logits
+
+    @in_one_thread
+    @np.errstate(over="ignore", invalid="ignore")
+    def _follow(self, h: Array, symbols: list[int]) -> tuple[Array, Array]:
+        drives = self.drives
+        block = np.empty((len(symbols), self.hidden), self.dtype)
+        logits = np.empty((len(symbols), self.task.neurons), self.dtype)
+        for t, symbol in enumerate(symbols):
+            block[t], logits[t] = h, _ = self.step(drives[symbol], h)
+        return block, logits
+
+    def step(self, drive: Array, h: Array) -> tuple[Array, Array]:
+        """The state (H,) and the logits (Y,) after a symbol, from its drive and the state before.
+
+        In this way, one vector after another, the network answers: products of matrices sum in
+        another order, which depends on how many rows they have.
+        """
+        h = self.cell.step(drive, h, self.weights.Whh)
+        return h, read_out(self.weights, h)
 
     def run(self, word: list[int]) -> list[int]:
         """The outputs that the network answers to a word of symbols."""
@@ -305,7 +319,10 @@ class Network:
 
     def _compute(self, family: str, operands: tuple[int, ...]) -> int:
         if self.task.family != family:
-            raise InputError(f"this network has learned {self.task.text}, not {family}")
+            raise InputError(
+                f"this network has learned {self.task.text}, not {family}: `compute` works a "
+                "problem of whatever it has learned"
+            )
         return self.compute(*operands)
 
     def digest(self) -> str:
@@ -315,6 +332,25 @@ class Network:
         for array in self.weights:
             digest.update(np.ascontiguousarray(array, dtype=self.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
+
+
+class HasNetwork(Protocol):
+    """Whatever has a network, such as a run."""
+
+    @property
+    def network(self) -> Network:
+        """The network."""
+
+
+def network_of(subject: Network | HasNetwork) -> Network:
+    """The network that a function is asked about: itself, or that of a run.
+
+    Raises `InputError` for anything else.
+    """
+    network = subject if isinstance(subject, Network) else getattr(subject, "network", None)
+    if not isinstance(network, Network):
+        raise InputError(f"a Network or a Run is asked for, not {shorten(subject)}")
+    return network
 
 
 _BLOCK = 4096

@@ -6,7 +6,6 @@ Plain Python, so that the command line can show its help without loading NumPy.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf, isfinite
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from carrynet import tasks
+from carrynet import files, tasks
 from carrynet.errors import InputError, shorten, unknown
 
 
@@ -41,19 +40,23 @@ _KINDS: dict[Any, str] = {
 def check_fields(settings: Any) -> None:
     """Check every field's type, range and choices; whole numbers pass for floats."""
     for f in fields(settings):
-        if not f.metadata:
-            continue
-        value = _plain(getattr(settings, f.name), f.type)
-        object.__setattr__(settings, f.name, value)
-        choices, within = f.metadata["choices"], f.metadata["within"]
-        if type(value) is not f.type or (f.type is float and not isfinite(value)):
-            raise InputError(f"{f.name} must be {_KINDS[f.type]}, not {shorten(value)}")
-        if f.type is str and not value.isprintable():
-            raise InputError(f"{f.name} must be printable text, not {shorten(value)}")
-        if choices and value not in choices:
-            raise unknown(f.name, value, choices)
-        if within and not within[0] <= value <= within[1]:
-            raise InputError(f"{f.name} must be {accepted(f)}, not {shorten(value)}")
+        if f.metadata:
+            object.__setattr__(settings, f.name, check_value(f, getattr(settings, f.name)))
+
+
+def check_value(f: Any, value: Any) -> Any:
+    """A value as a field holds it.  Raises `InputError` for one that the field does not accept."""
+    value = _plain(value, f.type)
+    choices, within = f.metadata["choices"], f.metadata["within"]
+    if type(value) is not f.type or (f.type is float and not isfinite(value)):
+        raise InputError(f"{f.name} must be {_KINDS[f.type]}, not {shorten(value)}")
+    if f.type is str and not value.isprintable():
+        raise InputError(f"{f.name} must be printable text, not {shorten(value)}")
+    if choices and value not in choices:
+        raise unknown(f.name, value, choices)
+    if within and not within[0] <= value <= within[1]:
+        raise InputError(f"{f.name} must be {accepted(f)}, not {shorten(value)}")
+    return value
 
 
 def _plain(value: Any, kind: Any) -> Any:
@@ -199,8 +202,8 @@ class Recipe:
     def from_toml(cls, text: str) -> "Recipe":
         """Read a recipe; keys that are left out have their default values."""
         try:
-            table = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            table = files.from_toml(text)
+        except (ValueError, RecursionError) as error:
             raise InputError(f"not a recipe in TOML: {error}") from None
         stages = table.pop("stages", [{}])
         if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
@@ -313,11 +316,16 @@ def get(recipe: str | Path | Recipe) -> Recipe:
     if not isinstance(recipe, str | Path):
         raise InputError(f"a recipe is a name, a file or a Recipe, not {shorten(recipe)}")
     if isinstance(recipe, Path) or recipe.endswith(".toml"):
+        name = files.printable(recipe)
         try:
-            text = Path(recipe).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read recipe {recipe}: {error}") from None
-        return Recipe.from_toml(text)
+            text = files.contents(Path(recipe), files.MOST_TEXT).decode()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"cannot read recipe {name}: {reason}") from None
+        try:
+            return Recipe.from_toml(text)
+        except InputError as error:
+            raise InputError(f"recipe {name}: {error}") from None
     raise unknown("recipe", recipe, (*RECIPES, "FILE.toml"))
 
 
@@ -329,8 +337,8 @@ def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
         if not equals:
             raise InputError(f"setting '{text}' must have the form key=value")
         try:
-            settings[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except (tomllib.TOMLDecodeError, RecursionError):
+            settings[key.strip()] = files.from_toml(f"value = {value}")["value"]
+        except (ValueError, RecursionError):
             settings[key.strip()] = value.strip()
     return settings
 

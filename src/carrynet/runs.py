@@ -57,7 +57,7 @@ from carrynet.evaluation import (
     work,
 )
 from carrynet.foreign import Source
-from carrynet.network import Network, Weights
+from carrynet.network import Network, Weights, network_of
 from carrynet.optim import BUFFERS
 from carrynet.progress import Bar
 from carrynet.proof import search, verdict
@@ -213,7 +213,7 @@ def train(
 
 
 def harden(
-    run: Run,
+    run: Run | Network,
     *,
     out: str | Path | None = None,
     force: bool = False,
@@ -227,11 +227,13 @@ def harden(
     The new run's recipe has one stage, `recipe.HARDEN`, whose keys `settings` may change, and
     names the old network as its origin.  Biases are trained from here on.
     """
+    recipe = run.recipe if isinstance(run, Run) else importing(run)
+    network = network_of(run)
     options: dict[str, Any] = {"out": out, "force": force, "engine": engine, "progress": progress}
     return train(
-        training.hardening(run.recipe, run.network),
+        training.hardening(recipe, network),
         **options,
-        origin=run.network,
+        origin=network,
         budget=budget,
         **settings,
     )
@@ -569,12 +571,16 @@ def _read_run(folder: Path, config: Mapping[str, Any], proof: Verdict | None = N
 
 
 def newest(
-    root: str | Path = RUNS, fits: Callable[[Recipe], bool] = lambda _: True, what: str = "run"
+    root: str | Path = RUNS,
+    fits: Callable[[Recipe], bool] = lambda _: True,
+    what: str = "run",
+    make: str = "train",
 ) -> Path:
     """The finished run under `root` that was started last, among those whose recipe fits.
 
     A run that is said to be worse than another (`set_aside`) counts only where there is no other.
-    Raises `RunError` when there is none; `what` says what was looked for.
+    Raises `RunError` when there is none; `what` says what was looked for, `make` by which
+    command there will be one.
     """
     starts = []
     for hidden in Path(root).glob(".*"):
@@ -601,7 +607,7 @@ def newest(
         return worse
     if unfinished:
         raise RunError(f"no finished {what} under {root}: {resume_hint(unfinished)}")
-    raise RunError(f"no {what} under {root}: make one with '{program()} train'")
+    raise RunError(f"no {what} under {root}: make one with '{program()} {make}'")
 
 
 def program() -> str:

@@ -314,6 +314,13 @@ BUILT_IN = frozenset(_FAMILIES)
 """Families that every process knows; others are registered in some."""
 
 
+def example(family: str, operands: int) -> Task:
+    """A task of a built-in family, with so many operands where that can be chosen."""
+    if family == "add":
+        return add(operands=operands)
+    return multiply_by(3) if family == "multiply_by" else parse(family)
+
+
 @cache
 def parse(text: str) -> Task:
     """The task that a text names: `add`, `add:base=3,operands=3`, `multiply_by:k=3`.
@@ -322,7 +329,8 @@ def parse(text: str) -> Task:
     """
     family, _, rest = text.partition(":")
     if family not in FAMILIES:
-        raise unknown("task", family, FAMILIES)
+        reason = unknown("task", family, FAMILIES)
+        raise InputError(f"{reason}; one of your own must first be registered, in Python")
     build = FAMILIES[family]
     parameters = inspect.signature(build).parameters
     arguments: dict[str, int] = {}

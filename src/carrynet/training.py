@@ -96,7 +96,10 @@ def start(recipe: Recipe, origin: Network | None = None) -> State:
     """
     if recipe.origin or origin:
         if origin is None or origin.digest() != recipe.origin:
-            raise InputError("the recipe begins with a network, its origin, which must be given")
+            raise InputError(
+                "the recipe begins with a network, its origin, which must be given: as origin=, "
+                "or --origin FILE"
+            )
         return _next_stage(recipe, origin, 0)
     width = recipe.init_width
     if recipe.init_scaling == "sqrt-hidden":

@@ -9,12 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-from numpy.typing import NDArray
-
 from carrynet.cells import Array
 from carrynet.engines import native, reference
-from carrynet.engines.reference import Prefixes, Tally
+from carrynet.engines.reference import Followed, Prefixes, Tally
 from carrynet.errors import unknown
 from carrynet.network import Network, Weights
 from carrynet.optim import Moments
@@ -37,8 +34,10 @@ class Engine:
     `walk(network, prefixes, depth)` judges every word that has `depth` more symbols
     than some prefixes, followed by `headroom` zeros.
 
-    `follow(network, words)` judges words, shape (N, T): it returns the position where
-    each first goes wrong, -1 where it does not, and the smallest margin.
+    `follow(network, words)` judges words, shape (N, T), and says where each first goes wrong.
+
+    Both leave words of which some output is within rounding of zero to the network's own steps
+    (`reference.singly`), so that no count depends on the engine.
 
     `refuses(hidden, dtype)` says why the engine cannot take such networks, or None.
     """
@@ -46,7 +45,7 @@ class Engine:
     name: str
     advance: Advance
     walk: Callable[[Network, Prefixes, int], Tally]
-    follow: Callable[[Network, Words], tuple[NDArray[np.int32], float]]
+    follow: Callable[[Network, Words], Followed]
     refuses: Callable[[int, str], str | None]
     threads: bool  #: whether calls from several threads run side by side
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from carrynet import optim
 from carrynet.cells import Array
-from carrynet.engines.reference import Prefixes, Tally, numbers
+from carrynet.engines import reference
+from carrynet.engines.reference import Followed, Prefixes, Tally, numbers
 from carrynet.errors import CarrynetError
 from carrynet.network import Network, Weights
 from carrynet.optim import BETA1, BETA2, Moments
@@ -227,39 +228,52 @@ def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
     """Every word below some prefixes; see `engines.Engine`."""
     shape, layout, p, drives = _evaluation(network)
     table = tables(network.task)
-    symbols, count = table.delta.shape[1], len(prefixes.state)
-    h = _buffer(count * layout.width).reshape(count, layout.width)
+    symbols, rows = table.delta.shape[1], len(prefixes.state)
+    h = _buffer(rows * layout.width).reshape(rows, layout.width)
     h[:, : network.hidden] = prefixes.h
     # buffers of their own: two threads that write to one cache line slow each other down
-    tally, margin = _buffer(2, np.int64), _buffer(1)
+    tally, margin = _buffer(2, np.int64), _buffer(2)
     tally[:], margin[:] = (0, _NONE), np.inf
     function = _function("walk", shape)
     work = _buffer(depth * kernels.walk_room(shape, symbols))
-    state, right = prefixes.state.astype(np.int32), prefixes.right.astype(np.int32)
-    for i in range(0, count, kernels.BLOCK):
+    state, so_far = prefixes.state.astype(np.int32), prefixes.right.astype(np.int32)
+    for i in range(0, rows, kernels.BLOCK):
         some = np.s_[i : i + kernels.BLOCK]
         function(
             *(p, drives, table.delta, table.output),
-            *(h[some], state[some], right[some], work, tally, margin),
+            *(h[some], state[some], so_far[some], work, tally, margin),
             *(len(state[some]), prefixes.word + i, depth, network.task.headroom, symbols),
         )
-    wrong = int(tally[1])
-    return Tally(int(tally[0]), float(numbers(margin)[0]), None if wrong == _NONE else wrong)
+    right, wrong = int(tally[0]), int(tally[1])
+    if prefixes.doubt.any() or _in_doubt(network, margin):
+        resolved = reference.walk(network, prefixes, depth)
+        # which words differ the kernel does not say; if their number does, at least so many
+        return replace(resolved, differ=abs(resolved.right - right))
+    return Tally(right, float(numbers(margin)[0]), None if wrong == _NONE else wrong)
 
 
-def follow(network: Network, words: Words) -> tuple[NDArray[np.int32], float]:
+def follow(network: Network, words: Words) -> Followed:
     """Where each word first goes wrong, and the smallest margin; see `engines.Engine`."""
     shape, layout, p, drives = _evaluation(network)
     table = tables(network.task)
     first_error = np.full(len(words), -1, np.int32)
-    margin = _buffer(1)
+    margin = _buffer(2)
     margin[:] = np.inf
     _function("follow", shape)(
         *(p, drives, table.delta, table.output, np.ascontiguousarray(words, np.uint16)),
         *(_buffer(8 * layout.width), _buffer(4, np.int32), first_error, margin),
         *(*words.shape, table.delta.shape[1]),
     )
-    return first_error, float(numbers(margin)[0])
+    if _in_doubt(network, margin):
+        resolved = reference.follow(network, words)
+        differ = ((resolved.first_error < 0) != (first_error < 0)) & resolved.doubt
+        return replace(resolved, differ=int(differ.sum()))
+    return Followed(first_error, float(numbers(margin)[0]), np.zeros(len(words), dtype=bool))
+
+
+def _in_doubt(network: Network, margin: Array) -> bool:
+    """Whether some margin may be within rounding of zero, here or in NumPy's engine."""
+    return bool(margin[1] <= 2 * reference.near_zero(network))
 
 
 _NONE = 2**63 - 1  # no word is wrong

@@ -3,57 +3,19 @@
 Shapes: N words (or prefixes of words), S symbols, T time, H hidden, Y output.
 """
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, wraps
-from typing import Any, ParamSpec, TypeVar
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet import bounds
-from carrynet.cells import Array
+from carrynet.cells import Array, in_one_thread
 from carrynet.network import LOSSES, Network, Weights, bptt, margins, predict, read_out
 from carrynet.optim import UPDATES, Moments
 from carrynet.problems import Words, answers, sequences, tables
 from carrynet.recipe import Recipe, Stage
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-_lock, _inside, _limit = threading.Lock(), 0, None
-
-
-@cache
-def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas")
-
-
-def in_one_thread(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Keep NumPy's matrix products in one thread while a function runs.
-
-    The order of their sums depends on the number of threads, and with it the last bits of
-    the weights; and for matrices this small more threads only wait for one another.
-    """
-
-    @wraps(function)
-    def guarded(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
-        global _inside, _limit
-        with _lock:
-            if _inside == 0:
-                _limit = _blas().limit(limits=1)
-            _inside += 1
-        try:
-            return function(*arguments, **options)
-        finally:
-            with _lock:
-                _inside -= 1
-                if _inside == 0 and _limit is not None:
-                    _limit.restore_original_limits()
-
-    return guarded
 
 
 @in_one_thread
@@ -85,6 +47,9 @@ def advance(
     return weights, moments, logits
 
 
+# Evaluation --------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, eq=False)
 class Prefixes:
     """Prefixes of one length, in order, without a gap: where network and machine are after each."""
@@ -92,19 +57,22 @@ class Prefixes:
     h: Array  # (N, H)
     state: NDArray[np.int32]  # (N,)
     right: NDArray[np.bool_]  # (N,) whether every output so far was right
+    doubt: NDArray[np.bool_]  # (N,) whether any of them was within rounding of zero
     word: int  # the first of them as a number in base S, first symbol most significant
+    length: int  # symbols
 
     @classmethod
     def root(cls, network: Network) -> "Prefixes":
         """The empty prefix."""
         h = np.zeros((1, network.hidden), network.dtype)
-        return cls(h, np.zeros(1, np.int32), np.ones(1, dtype=bool), 0)
+        return cls(h, np.zeros(1, np.int32), np.ones(1, bool), np.zeros(1, bool), 0, 0)
 
     def split(self, size: int) -> Iterator["Prefixes"]:
         """The same in pieces of at most `size`, in order."""
         for start in range(0, len(self.state), size):
             s = np.s_[start : start + size]
-            yield Prefixes(self.h[s], self.state[s], self.right[s], self.word + start)
+            here = self.h[s], self.state[s], self.right[s], self.doubt[s]
+            yield Prefixes(*here, self.word + start, self.length)
 
 
 @dataclass(frozen=True)
@@ -114,18 +82,32 @@ class Tally:
     right: int
     margin: float  # the smallest
     wrong: int | None  # the first wrong word as a number in base S
+    doubtful: int = 0  # words with an output within rounding of zero, judged by `singly`
+    differ: int = 0  # of which the engine's own batches say otherwise, at least so many
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """How each of some words came out."""
+
+    first_error: NDArray[np.int32]  # (N,) where it first goes wrong; -1 where it does not
+    margin: float  # the smallest
+    doubt: NDArray[np.bool_]  # (N,) whether an output was within rounding of zero
+    differ: int = 0  # words of which the engine's own batches say otherwise, at least so many
 
 
 @in_one_thread
-def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
+@np.errstate(over="ignore", invalid="ignore")
+def walk(network: Network, prefixes: Prefixes, depth: int, *, near: float | None = None) -> Tally:
     """Every word below some prefixes; see `engines.Engine`.
 
     Words that share their low digits share hidden states, so that S + S^2 + ... + S^n
     states stand for n S^n.  Depth first, in blocks that fit in the cache.
     """
+    near = near_zero(network) if near is None else near
     symbols = len(network.drives)
     block = max(1, _CHILD_FLOATS // (network.hidden * symbols))
-    right, smallest, wrong = 0, np.inf, None
+    right, smallest, wrong, doubtful, differ = 0, np.inf, None, 0, 0
     stack = [(prefixes, depth)]
     while stack:
         prefixes, depth = stack.pop()
@@ -133,66 +115,177 @@ def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
             # the last is popped first: reversed, prefixes are visited in order
             stack += [(piece, depth) for piece in reversed(list(prefixes.split(block)))]
             continue
-        prefixes, margin = expand(network, prefixes)
+        prefixes, margin = expand(network, prefixes, near)
         smallest = min(smallest, margin)
         if depth > 1:
             stack.append((prefixes, depth - 1))
             continue
-        prefixes, margin = _flush(network, prefixes)
+        prefixes, margin = _flush(network, prefixes, near)
+        hits = prefixes.right.copy()
+        length = prefixes.length + network.task.headroom
+        for rows in _in_pieces(np.flatnonzero(prefixes.doubt), length):
+            first, margins = singly(network, _words(network, prefixes, rows))
+            hits[rows], margin = first < 0, min(margin, float(margins.min()))
         smallest = min(smallest, margin)
-        right += int(prefixes.right.sum())
-        if wrong is None and not prefixes.right.all():
-            wrong = prefixes.word + int(prefixes.right.argmin())
-    return Tally(right, float(smallest), wrong)
+        right += int(hits.sum())
+        doubtful += int(prefixes.doubt.sum())
+        differ += int((hits != prefixes.right).sum())
+        if wrong is None and not hits.all():
+            wrong = prefixes.word + int(hits.argmin())
+    return Tally(right, float(smallest), wrong, doubtful, differ)
 
 
 @in_one_thread
-def expand(network: Network, prefixes: Prefixes) -> tuple[Prefixes, float]:
+def expand(
+    network: Network, prefixes: Prefixes, near: float | None = None
+) -> tuple[Prefixes, float]:
     """All prefixes one symbol longer, and the smallest margin of the new outputs.
 
     The S children of a state share its product h Whh.  The child of prefix i under
-    symbol a stands in row i * S + a.
+    symbol a stands in row i * S + a.  Margins up to `near` zero (by default `near_zero`) are
+    noted as doubts, and are not among the smallest.
     """
+    near = near_zero(network) if near is None else near
     table, drives = tables(network.task), network.drives
     products = prefixes.h.dot(network.weights.Whh)
     h = network.cell.f(drives + products[:, None]).reshape(-1, network.hidden)
-    hit, margin = _judge_states(network, h, table.output[prefixes.state].ravel())
+    hit, doubt, margin = _judge_states(network, h, table.output[prefixes.state].ravel(), near)
     children = Prefixes(
         h=h,
         state=table.delta[prefixes.state].ravel(),
         right=np.repeat(prefixes.right, len(drives)) & hit,
+        doubt=np.repeat(prefixes.doubt, len(drives)) | doubt,
         word=prefixes.word * len(drives),
+        length=prefixes.length + 1,
     )
     return children, margin
 
 
-def _flush(network: Network, prefixes: Prefixes) -> tuple[Prefixes, float]:
+def _flush(network: Network, prefixes: Prefixes, near: float) -> tuple[Prefixes, float]:
     """Read zeros (symbol 0) as far as the answer can be longer: they bring out what is carried."""
     table, zeros = tables(network.task), network.drives[0]
     h, state, right, smallest = prefixes.h, prefixes.state, prefixes.right, np.inf
+    doubt = prefixes.doubt
     for _ in range(network.task.headroom):
         h = network.cell.step(zeros, h, network.weights.Whh)
-        hit, margin = _judge_states(network, h, table.output[state, 0])
-        right, state, smallest = right & hit, table.delta[state, 0], min(smallest, margin)
-    return Prefixes(h, state, right, prefixes.word), smallest
+        hit, unsure, margin = _judge_states(network, h, table.output[state, 0], near)
+        right, doubt, state = right & hit, doubt | unsure, table.delta[state, 0]
+        smallest = min(smallest, margin)
+    return Prefixes(h, state, right, doubt, prefixes.word, prefixes.length), smallest
 
 
 @in_one_thread
-def follow(network: Network, words: Words) -> tuple[NDArray[np.int32], float]:
+@np.errstate(over="ignore", invalid="ignore")
+def follow(network: Network, words: Words, *, near: float | None = None) -> Followed:
     """Where each word first goes wrong, and the smallest margin; see `engines.Engine`."""
+    found = follow_batch(network, words, near=near)
+    first_error, margin = found.first_error.copy(), found.margin
+    for rows in _in_pieces(np.flatnonzero(found.doubt), words.shape[1]):
+        first_error[rows], margins = singly(network, words[rows])
+        margin = min(margin, float(margins.min()))
+    differ = int(((first_error < 0) != (found.first_error < 0)).sum())
+    return Followed(first_error, margin, found.doubt, differ)
+
+
+@in_one_thread
+@np.errstate(over="ignore", invalid="ignore")
+def follow_batch(network: Network, words: Words, *, near: float | None = None) -> Followed:
+    """The same where doubts are left as they are: not judged again, nor among the margins."""
+    near = near_zero(network) if near is None else near
     expected = answers(network.task, words)
     step, Whh, drives = network.cell.step, network.weights.Whh, network.drives
     h = np.zeros((len(words), network.hidden), network.dtype)
-    hits = np.empty(words.shape, dtype=bool)
+    hits, doubts = np.empty(words.shape, dtype=bool), np.zeros(len(words), dtype=bool)
     smallest = np.inf
     for start in range(0, words.shape[1], _POSITIONS):
         block = np.empty((min(_POSITIONS, words.shape[1] - start), *h.shape), h.dtype)
         for t in range(len(block)):
             block[t] = h = step(drives[words[:, start + t]], h, Whh)
         here = np.s_[:, start : start + len(block)]
-        hit, margin = _judge_states(network, block, expected[here].T)
+        hit, doubt, margin = _judge_states(network, block, expected[here].T, near)
         hits[here], smallest = hit.T, min(smallest, margin)
-    return np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32), smallest
+        doubts |= doubt.any(axis=0)
+    first_error = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
+    return Followed(first_error, smallest, doubts)
+
+
+# Within rounding of zero -------------------------------------------------------------
+#
+# The order of a sum decides its last bits, and with them the sign of a logit that is almost
+# zero: there, engines may differ, and one engine from itself in a batch of another size.  What
+# the network answers is what `Network.states` says, one word by itself, one symbol after
+# another.  So words of which some output is that near are judged again in this way.
+
+
+@lru_cache(maxsize=64)
+def near_zero(network: Network) -> float:
+    """How near to zero a margin is in doubt, because engines round otherwise.
+
+        64 eps max_y (sum_i |Why_iy| r_i + |by_y|),   where |h_i| <= r_i
+
+    Of trained networks the engines were seen up to 11 eps apart (`benchmarks/rounding.py`); where
+    errors grow from step to step, no such bound holds.  ReLU's states have no bound either:
+    theirs is taken from words that repeat one symbol.  Infinity where sums may overflow.
+    """
+    Wxh, Whh, bh, Why, by = (np.abs(w.astype(np.float64)) for w in network.weights)
+    reach = np.ones(network.hidden)
+    if network.activation == "relu":
+        h = np.zeros((len(network.drives), network.hidden), network.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(_REPEATS):
+                h = network.cell.step(network.drives, h, network.weights.Whh)
+                reach = np.maximum(reach, np.nan_to_num(h, nan=np.inf).max(axis=0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = float((reach @ Why + by).max())
+        sums = float((reach @ Whh + Wxh.sum(axis=0) + bh).max())
+    kind = np.finfo(network.dtype)
+    if not max(logits, sums) < float(kind.max):
+        return np.inf
+    return _ROUNDINGS * float(kind.eps) * logits
+
+
+@in_one_thread
+@np.errstate(over="ignore", invalid="ignore")
+def singly(network: Network, words: Words) -> tuple[NDArray[np.int32], Array]:
+    """Words (N, T) judged by the network's own steps, each as if it were alone.
+
+    Steps that a word shares with the one before are not made again.  Returns where each
+    first goes wrong, -1 where it does not, and its smallest margin: both (N,).
+    """
+    drives = network.drives
+    states = [np.zeros(network.hidden, network.dtype)]  # along the word that is being read
+    logits: list[Array] = []  # of every step that was made
+    steps = np.empty(words.shape, np.intp)  # by which step each symbol was read
+    before: list[int] = []
+    for n, word in enumerate(words.tolist()):
+        shared = 0
+        while shared < len(before) and word[shared] == before[shared]:
+            shared += 1
+        steps[n, :shared] = steps[n - 1, :shared]
+        del states[shared + 1 :]
+        for t in range(shared, len(word)):
+            h, logit = network.step(drives[word[t]], states[-1])
+            steps[n, t] = len(logits)
+            states.append(h)
+            logits.append(logit)
+        before = word
+    hits, margin = judge(np.array(logits)[steps], answers(network.task, words))
+    first = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
+    return first, margin.min(axis=1)
+
+
+def _in_pieces(rows: NDArray[np.intp], length: int) -> Iterator[NDArray[np.intp]]:
+    """Rows of words of some length, so many that `singly` keeps at most `_SINGLY` steps."""
+    most = max(1, _SINGLY // length)
+    for start in range(0, len(rows), most):
+        yield rows[start : start + most]
+
+
+def _words(network: Network, prefixes: Prefixes, rows: NDArray[np.intp]) -> Words:
+    """Some prefixes, and the zeros behind them, as words of symbols."""
+    places = len(network.drives) ** np.arange(prefixes.length)[::-1]
+    words: Words = (prefixes.word + rows)[:, None] // places % len(network.drives)
+    return np.pad(words, ((0, 0), (0, network.task.headroom)))
 
 
 def judge(logits: Array, expected: NDArray[np.integer]) -> tuple[NDArray[np.bool_], Array]:
@@ -210,12 +303,19 @@ def numbers(margin: Array) -> Array:
 
 
 def _judge_states(
-    network: Network, h: Array, expected: NDArray[np.integer]
-) -> tuple[NDArray[np.bool_], float]:
-    """Which answers to hidden states are right, and their smallest margin."""
+    network: Network, h: Array, expected: NDArray[np.integer], near: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], float]:
+    """Which answers to hidden states are right, which in doubt, and the smallest other margin."""
     hit, margin = judge(read_out(network.weights, h), expected)
-    return hit, float(margin.min())
+    size = np.abs(margin)
+    # close to overflow, the order of a sum decides whether there is a number
+    doubt = (size <= near) | (size > np.finfo(margin.dtype).max * _HUGE)
+    return hit, doubt, float(margin.min(initial=np.inf, where=~doubt))
 
 
 _CHILD_FLOATS = 2**20  # numbers in the hidden states of the children made at once
 _POSITIONS = 64  # of words that are followed before they are judged
+_ROUNDINGS = 64
+_REPEATS = 16
+_HUGE = 2.0**-28
+_SINGLY = 2**17

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.cells import Array
-from carrynet.engines.reference import follow, in_one_thread, judge
+from carrynet.cells import Array, in_one_thread
+from carrynet.engines.reference import follow_batch, judge
 from carrynet.network import Network, read_out
 from carrynet.problems import Words, tables
 
@@ -223,7 +223,7 @@ def _shortest_wrong(network: Network, tries: list[list[int]]) -> list[int] | Non
     """Of words of one length, all shorter than what is known, the shortest wrong one."""
     if not tries or not tries[0]:
         return None
-    first, _ = follow(network, np.array(tries))
+    first = follow_batch(network, np.array(tries)).first_error
     wrong = np.flatnonzero(first >= 0)
     for n in wrong[np.argsort(first[wrong], kind="stable")][:_DOUBTS]:
         confirmed = confirm(network, tries[n])

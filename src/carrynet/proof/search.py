@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from carrynet import files
-from carrynet.cells import Array, quiet
-from carrynet.engines.reference import in_one_thread
+from carrynet.cells import Array, in_one_thread, quiet
 from carrynet.evaluation import work
-from carrynet.network import Network
+from carrynet.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, refute, tree
 from carrynet.proof.boxes import Boxes, Plan
 from carrynet.proof.certificate import Certificate, Model, Rejected, from_json, require
@@ -61,7 +60,7 @@ def model(network: Network) -> Model:
 @in_one_thread
 @quiet
 def prove(
-    network: Network,
+    network: Network | HasNetwork,
     *,
     budget: float = BUDGET,
     watch: Watch | None = None,
@@ -69,9 +68,11 @@ def prove(
 ) -> Verdict:
     """Decide whether a network is right for words of every length, if that can be done.
 
+    Of a run, its network is meant; the run, and its folder, stay as they are.
+
     `suspect` is a word that the network is known or thought to answer wrongly, if there is one.
     """
-    started = monotonic()
+    network, started = network_of(network), monotonic()
     tell = watch or (lambda step: None)
     tried: list[str] = []
 
@@ -89,6 +90,10 @@ def prove(
         refutation = refute.by_words(network, [list(suspect)])
         if refutation is not None:
             return replace(_refuted(network, refutation), seconds=monotonic() - started)
+        tried.append(
+            "the problem that was found wrong: asked again, it is answered rightly; 'carrynet "
+            "evaluate' tests the network anew"
+        )
     tell("boxes")
     found = _by_boxes(network)
     if found is None:

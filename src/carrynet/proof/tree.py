@@ -31,8 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.cells import Array, quiet, sigmoid
-from carrynet.engines.reference import in_one_thread
+from carrynet.cells import Array, in_one_thread, quiet, sigmoid
 from carrynet.network import Network
 from carrynet.problems import tables
 from carrynet.proof.certificate import TreeCertificate

@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet import files, problems, rng
-from carrynet.cells import Array
-from carrynet.engines.reference import in_one_thread, judge
+from carrynet.cells import Array, in_one_thread
+from carrynet.engines.reference import judge
 from carrynet.errors import InputError, unknown
 from carrynet.evaluation import wilson
 from carrynet.network import Network, read_out, unroll

@@ -1,7 +1,7 @@
 """Runs and problems as text for a terminal; every function returns a string."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -15,10 +15,11 @@ from carrynet.files import printable
 from carrynet.mealy import Machine
 from carrynet.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
+from carrynet.recipe import Recipe
 from carrynet.report import page
-from carrynet.runs import Run, program
+from carrynet.runs import RUNS, Run, program
 from carrynet.sweep import Summary
-from carrynet.tasks import DIGITS, Task
+from carrynet.tasks import BUILT_IN, DIGITS, Task, parse
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -31,8 +32,8 @@ def summary(run: Run, better: Run | None = None) -> str:
     recipe, last = run.recipe, run.last_problem
     kind = f"{recipe.hidden} {recipe.activation} units, seed {recipe.seed}, {run.engine} engine"
     lines = [
-        f"recipe      {recipe.name}: {recipe.task}, {recipe.digits} digits, {kind}",
-        f"trained     {recipe.problems:,} problems in {run.seconds:.2f} s"
+        f"recipe      {recipe.name}: {recipe.task}, {kind}",
+        f"trained     {recipe.problems:,} problems of {_length(recipe)}, in {run.seconds:.2f} s"
         if recipe.stages
         else f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}",
         *_assumed(run),
@@ -118,22 +119,34 @@ def sweep(summary: Summary, page: str | None) -> str:
     return "\n".join([*lines, f"next        {next_}"])
 
 
+def _length(recipe: Recipe) -> str:
+    """How long the training problems are, and what of that is left for their operands."""
+    digits, headroom = recipe.digits, parse(recipe.task).headroom
+    if not headroom:
+        return f"{digits} digits"
+    return f"{digits} digits (operands of up to {digits - headroom}, answers of up to {digits})"
+
+
 def _advice(run: Run, better: Run | None) -> str:
+    """A command that works as it stands, and leads on."""
+    task, folder = run.network.task, shlex.quote(str(run.path))
+    if task.family not in BUILT_IN:  # which the commands do not know
+        return f"in Python, run.network.compute({', '.join(['1'] * task.operands)})"
     if better is not None:
-        return f"{program()} {'prove' if better.right else 'evaluate'} {better.path}"
-    task = run.network.task
+        command = "prove" if better.right else "evaluate"
+        return f"{program()} {command} {shlex.quote(str(better.path))}"
     if run.right and not isinstance(run.proof, Undecided):
         operands = " ".join(("118", "8", "3", "2")[: task.operands])
-        return f"{program()} {task.family.removesuffix('_by')} {operands}"
+        # without --run the newest under runs/ answers
+        where = "" if run.path is not None and run.path.parent == RUNS else f" --run {folder}"
+        return f"{program()} {task.family.removesuffix('_by')} {operands}{where}"
     tested = run.evaluation.exhaustive
     if tested.right < tested.pairs and run.source is not None and run.source.assumed:
         return f"{program()} import --help   (is it read as its owner reads it?)"
     if run.right and _is_exact(run.network):
         digits = affordable_digits(task, 32, 2**24)
-        return (
-            f"{program()} prove {run.path} --digits {digits}   (tries all problems of that length)"
-        )
-    return f"{program()} harden {run.path}   (trains on until it is easy to prove)"
+        return f"{program()} prove {folder} --digits {digits}   (tries all problems of that length)"
+    return f"{program()} harden {folder}   (trains on until it is easy to prove)"
 
 
 def _is_exact(network: Network) -> bool:
@@ -188,12 +201,29 @@ def exhaustive(result: Exhaustive, task: Task) -> str:
     )
     scope = f"all {result.pairs:,} {noun} with up to {result.digits} digits"
     if result.wrong is None or result.answered is None:
-        return f"exhaustive  right on {scope}, smallest margin {result.margin:.2f}"
-    example = task.write(result.wrong, result.answered)
-    return (
-        f"exhaustive  WRONG on {result.pairs - result.right:,} of {scope}, for example\n"
-        f"            {example}   (smallest margin {result.margin:.2f})"
-    )
+        lines = [f"exhaustive  right on {scope}, smallest margin {margin(result.margin)}"]
+    else:
+        example = task.write(result.wrong, result.answered)
+        lines = [
+            f"exhaustive  WRONG on {result.pairs - result.right:,} of {scope}, for example",
+            f"            {example}   (smallest margin {margin(result.margin)})",
+        ]
+    return "\n".join([*lines, *_doubts([result])])
+
+
+def _doubts(results: Sequence[Exhaustive | Sampled]) -> list[str]:
+    """A line where some problems are within rounding of zero."""
+    doubtful = sum(result.doubtful for result in results)
+    differ = sum(result.differ for result in results)
+    if not doubtful:
+        return []
+    engines = f"engines disagree on at least {differ:,}" if differ else "engines may disagree"
+    return [f"            ({doubtful:,} within rounding of zero: {engines}; judged one by one)"]
+
+
+def margin(value: float) -> str:
+    """A margin with two decimals; if that leaves nothing of it, with its first digit."""
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.005 else f"{value:.0e}"
 
 
 def bounded(result: Exhaustive, task: Task) -> str:
@@ -203,7 +233,8 @@ def bounded(result: Exhaustive, task: Task) -> str:
     return (
         f"bounded     right for all numbers of up to {result.digits} digits, and nothing is known "
         f"of longer ones:\n            by exhaustion, all {result.pairs:,} problems were tried, "
-        f"smallest margin {result.margin:.2f}"
+        f"smallest margin {margin(result.margin)}"
+        + "".join(f"\n{line}" for line in _doubts([result]))
     )
 
 
@@ -217,9 +248,10 @@ def sampled(results: Iterable[Sampled]) -> str:
         counts = [f"{part.right:,} of {part.pairs:,}" for part in row.values()]
         errors = [part.first_error for part in row.values() if part.first_error is not None]
         first = f"   WRONG first at position {min(errors):,}" if errors else ""
-        margin = min(part.margin for part in row.values())
+        smallest = min(part.margin for part in row.values())
         columns = "".join(f"{count:<14}" for count in counts)
-        lines.append(f"            {digits:<11,}{columns}{margin:.2f}{first}")
+        lines.append(f"            {digits:<11,}{columns}{margin(smallest)}{first}")
+    lines += _doubts([part for row in by_digits.values() for part in row.values()])
     lines.append("            (tests of the problems counted; not a proof for other numbers)")
     return "\n".join(lines)
 
@@ -307,17 +339,20 @@ def columns(worked: Worked, width: int = 100) -> str:
     """
     task = worked.task
     names = [str(operand) for operand in worked.operands]
-    label = max(map(len, [*names, str(worked.answer), task.memory])) + 2
-    if label + 2 * len(worked.word) + 2 > width:
+    label = max(map(len, [*names, task.write_answer(worked.answer), task.memory])) + 2
+    outputs, states = task.machine.outputs, task.machine.states
+    held = [states[q] for q in worked.memory[:-1]]
+    wide = max(map(len, [*held, *(outputs[o] for o in worked.predicted)]))
+    if label + (wide + 1) * len(worked.word) + 2 > width:
         return _verdict(worked)
 
     def row(name: str, marks: Iterable[str]) -> str:
-        return f"{name:>{label}}  {' '.join(reversed(list(marks)))}".rstrip()
+        shown = " ".join(f"{mark:>{wide}}" for mark in reversed(list(marks)))
+        return f"{name:>{label}}  {shown}".rstrip()
 
-    outputs, states = task.machine.outputs, task.machine.states
     operand_digits = zip(*(task.digits_of(symbol) for symbol in worked.word), strict=True)
-    rows = [row(task.memory, (states[q] for q in worked.memory[:-1]))]
-    sign = {"add": "+", "subtract": "-"}.get(task.family, "")
+    rows = [row(task.memory, held)]
+    sign = _sign(task)
     for i, (name, digits) in enumerate(zip(names, operand_digits, strict=True)):
         lead = f"{sign} {name:>{label - 2}}" if i and sign else name
         rows.append(row(lead, (DIGITS[digit] for digit in digits)))
@@ -329,11 +364,21 @@ def columns(worked: Worked, width: int = 100) -> str:
     return "\n".join([*rows, "", _verdict(worked)])
 
 
+def _sign(task: Task) -> str:
+    """What stands between any two operands of a task's equation, if that is one sign."""
+    between = set(task.equation.split("{}")[1:-1])
+    sign = between.pop() if len(between) == 1 else ""
+    return sign.strip() if len(sign) == 3 and sign == f" {sign.strip()} " else ""
+
+
 def explanation(worked: Worked, activation: str) -> str:
     """A problem digit by digit: symbol, machine state, output, margin and the hidden units."""
     assert worked.hidden is not None
     task, machine = worked.task, worked.task.machine
-    header = f"{'digit':>7}  {'reads':<8}{task.memory:<8}{'answers':<10}{'margin':>8}  hidden units"
+    wide = max(6, *map(len, [task.memory, *machine.states])) + 2
+    header = (
+        f"{'digit':>7}  {'reads':<8}{task.memory:<{wide}}{'answers':<10}{'margin':>8}  hidden units"
+    )
     lines = [equation(worked), "", header]
     low, high = _range(worked.hidden, activation)
     for t, symbol in enumerate(worked.word):
@@ -342,8 +387,8 @@ def explanation(worked: Worked, activation: str) -> str:
         if not worked.hits[t]:  # right by chance where the logit is not a number
             verdict = f"{verdict if said != wanted else 'none'} not {machine.outputs[wanted]}"
         lines.append(
-            f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<8}"
-            f"{verdict:<10}{worked.margins[t]:>8.2f}  {bars(worked.hidden[t], low, high)}"
+            f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<{wide}}"
+            f"{verdict:<10}{margin(worked.margins[t]):>8}  {bars(worked.hidden[t], low, high)}"
         )
     lines += [
         "",
@@ -384,7 +429,7 @@ def _verdict(worked: Worked) -> str:
     wrong = worked.hits.count(False)
     count = f"{len(worked.word):,} digits in base {worked.task.base}"
     outcome = f"{wrong:,} of {count} WRONG" if wrong else f"{count}, all right"
-    return f"{equation(worked)}\n({outcome}; smallest margin {worked.margins.min():.2f})"
+    return f"{equation(worked)}\n({outcome}; smallest margin {margin(worked.margins.min())})"
 
 
 def _range(hidden: Array, activation: str) -> tuple[float, float]:

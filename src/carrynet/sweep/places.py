@@ -8,6 +8,7 @@ through fsspec (`fsspec+sftp://`, ...).  What a URL says besides the path are py
 `s3://bucket/sweeps/adders?region=eu-central-1`.
 """
 
+import errno
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -50,8 +51,8 @@ class Place(Protocol):
     def make(self, folders: Iterable[str]) -> None:
         """Make it, and folders in it."""
 
-    def read(self, name: str) -> bytes:
-        """A whole file.  Raises `FileNotFoundError`."""
+    def read(self, name: str, most: int = files.MOST_BYTES) -> bytes:
+        """A whole file, of at most so many bytes.  Raises `FileNotFoundError`."""
 
     def open(self, name: str) -> BinaryIO:
         """A file, to read parts of it.  Raises `OSError`."""
@@ -101,10 +102,10 @@ class Folder:
         for name in folders:
             files.guard(self._root, (self._root / name).mkdir, parents=True, exist_ok=True)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int = files.MOST_BYTES) -> bytes:
         """See `Place`."""
         try:
-            return (self._root / name).read_bytes()
+            return files.contents(self._root / name, most)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -112,7 +113,10 @@ class Folder:
 
     def open(self, name: str) -> BinaryIO:
         """See `Place`."""
-        return (self._root / name).open("rb")
+        path = self._root / name
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "not a regular file", str(path))  # a pipe is waited for
+        return path.open("rb")
 
     def write(self, name: str, data: bytes) -> None:
         """See `Place`."""
@@ -165,12 +169,15 @@ class Objects:
         for name in folders:
             self._guard("write", self._system.create_dir, str(self._path / name), recursive=True)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, most: int = files.MOST_BYTES) -> bytes:
         """See `Place`."""
 
         def action() -> bytes:
             with self._system.open_input_stream(str(self._path / name)) as stream:
-                return bytes(stream.read())
+                data = bytes(stream.read(most + 1))
+            if len(data) > most:
+                raise ValueError(f"{name} is larger than {most / 2**20:g} MB")
+            return data
 
         return bytes(self._guard("read", action))
 

@@ -18,7 +18,6 @@ killed goes on where it was: from what its cells cost by a model, not by a clock
 """
 
 import re
-import tomllib
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,9 +27,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from carrynet import __version__, recipe as recipes, tasks
+from carrynet import __version__, files, recipe as recipes, tasks
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.recipe import Recipe, Stage, accepted, check_fields, setting
+from carrynet.recipe import Recipe, Stage, accepted, check_fields, check_value, setting
 
 FORMAT, FORMAT_VERSION = "carrynet-sweep", 1
 MOST_KINDS = 100_000
@@ -59,7 +58,9 @@ class Settings:
 
     engine: str = setting("auto", "auto, native, numpy")
     exhaustive: int = setting(
-        8, 'try all problems of so many digits; 0 or "none": do not', within=(0, 16)
+        8,
+        'try all problems whose operands have up to so many digits; 0 or "none": do not',
+        within=(0, 16),
     )
     lengths: tuple[int, ...] = (16, 64, 256)  #: of the samples, in digits; () for none
     pairs: int = setting(256, "problems in a sample of a length and kind", within=(1, 65_536))
@@ -194,8 +195,8 @@ class Plan:
         the nearest known one, and for the first cell that is no valid recipe.
         """
         try:
-            table = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            table = files.from_toml(text)
+        except (ValueError, RecursionError) as error:
             raise InputError(f"not a plan in TOML: {error}") from None
         chosen = replace(Settings.from_table(table.pop("sweep", {})), **settings)
         names = _values("recipe", table.pop("recipe", recipes.DEFAULT))
@@ -265,11 +266,18 @@ class Plan:
             )
         before = 1
         for axis in reversed(self.inner):
-            # what these say is judged by itself, and the values between two of a range are fine
+            # What these say is judged by itself, without the rest of a recipe: there may be many.
+            # The values between the two ends of a range are fine.
             values: Sequence[Any] = axis.values
             ends = (0, len(values) - 1)
+            checked = {_field(axis.key, base) for base in self.bases.values()}
             for place in ends if isinstance(values, range) else range(len(values)):
-                self._check_cell(place * before)
+                try:
+                    for one in checked:
+                        check_value(one, values[place])
+                except InputError:
+                    self._check_cell(place * before)  # which says where it is
+                    raise
             before *= len(values)
         for kind in range(self.kinds):
             self._check_cell(kind * self.alike)
@@ -366,7 +374,7 @@ class Plan:
 
         Raises `InputError`, `ValueError`, `KeyError` or `TypeError` for anything else.
         """
-        table = tomllib.loads(text)
+        table = files.from_toml(text)
         if table["format"] != FORMAT or table["version"] != FORMAT_VERSION:
             raise ValueError(f"it is not of format {FORMAT}, version {FORMAT_VERSION}")
 
@@ -394,21 +402,22 @@ def read(path: Path, **settings: Any) -> Plan:
 
     Raises `InputError`, which names the file.
     """
+    name = files.printable(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = files.contents(path, files.MOST_TEXT).decode()
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"cannot read plan {shorten_text(str(path))}: {reason}") from None
+        raise InputError(f"cannot read plan {shorten_text(name)}: {reason}") from None
     try:
         return Plan.parse(text, path.parent, **settings)
     except InputError as error:
-        raise InputError(f"{path.name}: {error}") from None
+        raise InputError(f"{files.printable(path.name)}: {error}") from None
 
 
 def settings_help() -> list[tuple[str, str, str]]:
     """The keys of [sweep]: name, default, and what it is for and accepts."""
     about = {
-        "lengths": "digits of the problems of each sample; [] for no samples",
+        "lengths": "digits of the operands of each sample; [] for no samples",
         "proof": 'seconds for each proof, beyond the quick steps; "none" for no proofs',
     }
     defaults, keys = Settings().to_table(), []
@@ -458,6 +467,12 @@ def _check_key(key: str, base: Recipe) -> None:
         raise unknown("key", key, ("recipe", *known, "sweep"))
 
 
+def _field(key: str, base: Recipe) -> Any:
+    """The field that a key of a plan is."""
+    stage, name = base.places()[key]
+    return next(f for f in fields(Stage if stage else Recipe) if f.name == name)
+
+
 def _is_inner(key: str) -> bool:
     return key in ("seed", "init_width", "init_scaling") or key.rpartition(".")[2] == "step"
 
@@ -480,9 +495,11 @@ def _values(key: str, value: Any) -> Sequence[Any]:
     values = tuple(value) if isinstance(value, list) else (value,)
     if not values:
         raise InputError(f"{key} has an empty list: give at least one value")
-    for i, one in enumerate(values):
+    seen = set()
+    for one in values:
         if not isinstance(one, int | float | str):
             raise InputError(f"{key} has {shorten(one)}: values are numbers, texts, true and false")
-        if one in values[:i]:
+        if one in seen:
             raise InputError(f"{key} has {shorten(one)} twice")
+        seen.add(one)
     return values

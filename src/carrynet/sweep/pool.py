@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from carrynet import files
 from carrynet.errors import CarrynetError
 from carrynet.sweep.block import Counts, work
 from carrynet.sweep.store import Store
@@ -157,7 +158,7 @@ class _Worker:
         line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
             raise EOFError
-        answer = json.loads(line)
+        answer = files.from_json(line)
         counts = Counts(**answer["counts"]) if "counts" in answer else None
         return Outcome(block, counts, answer.get("reason", ""))
 

@@ -61,13 +61,17 @@ _TRAINED = (
     Column("training_seconds", "double", "its share of the seconds that its population took"),
 )
 _EXHAUSTIVE = (
-    Column("exhaustive_digits", "int32", "all problems of up to so many digits were tried"),
+    Column(
+        "exhaustive_digits",
+        "int32",
+        "all problems whose operands have up to so many digits were tried",
+    ),
     Column("exhaustive_pairs", "int64", "how many these are"),
     Column("exhaustive_right", "int64", "and how many of them are right"),
     Column("exhaustive_margin", "double", "the smallest margin of any digit; < 0: one is wrong"),
 )
 _SAMPLED = (
-    Column("pairs", "int64", "problems of N digits that were drawn"),
+    Column("pairs", "int64", "problems with operands of up to N digits that were drawn"),
     Column("right", "int64", "how many of them are right"),
     Column("margin", "double", "the smallest margin of any of their digits"),
     Column("first_error", "int32", "the lowest position that is wrong in any; null: none is"),

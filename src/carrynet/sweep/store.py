@@ -8,7 +8,6 @@
 Every file is whole or absent, and a part is written last.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,8 @@ from carrynet.sweep import places
 from carrynet.sweep.plan import Plan
 
 PLAN, PARTS, WEIGHTS, FAILED = "plan.toml", "parts", "weights", "failed"
+MOST_WEIGHTS = 2**32
+"""The largest file of weights that is read: of one block, which may keep many networks."""
 
 
 def part_name(block: int) -> str:
@@ -105,7 +106,7 @@ class Store:
         """The weights of a block's rows that were kept; none where the block is not done."""
         name = _weights_name(block)
         try:
-            return files.parse_tensors(self.place.read(name), self.path(name))[0]
+            return files.parse_tensors(self.place.read(name, MOST_WEIGHTS), self.path(name))[0]
         except FileNotFoundError:
             return {}
 
@@ -126,7 +127,7 @@ class Store:
         for number in sorted(self._numbers(FAILED, "json")):
             name = _failure_name(number)
             with files.reading(self.path(name)):
-                found[number] = json.loads(self.place.read(name))
+                found[number] = files.from_json(self.place.read(name, files.MOST_TEXT))
         return found
 
     def _numbers(self, folder: str, suffix: str) -> list[int]:

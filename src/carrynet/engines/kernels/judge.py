@@ -1,5 +1,7 @@
 """Words followed and judged: the tree of prefixes, and long words."""
 
+from collections.abc import Sequence
+
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.cell import Cell, Rows
@@ -30,12 +32,13 @@ class Judge(Cell):
                     self.store(self.activate(value, v), b, place)
 
     def judge(
-        self, h: Value, h_row: Integer, edge: Integer, smallest: Value
-    ) -> tuple[Value, Value]:
+        self, h: Value, h_row: Integer, edge: Integer, seen: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
         """Whether the answer to a hidden state is that of a machine's edge.
 
-        Returns that, and the smaller of `smallest` and the margin.  As `network.predict`
-        and `network.margins`; what is not a number is wrong by the most there is.
+        Returns that, and what has been `seen` of margins: the smallest, and the one nearest to
+        zero.  As `network.predict` and `network.margins`; what is not a number is wrong by the
+        most there is, and, like what is about to overflow, as near to zero as can be.
         """
         b, Y = self.builder, self.shape.outputs
         expected = self.integer(self.output, edge, 32)
@@ -67,8 +70,28 @@ class Judge(Cell):
             margin = b.fsub(chosen, other)
         number = b.fcmp_ordered("==", margin, margin)
         margin = b.select(number, margin, ir.Constant(FLOAT, -3.4028234663852886e38))
-        smaller = b.select(b.fcmp_ordered("<", margin, smallest), margin, smallest)
-        return b.zext(b.and_(hit, number), ir.IntType(64)), smaller
+        zero = ir.Constant(FLOAT, 0.0)
+        size = b.select(b.fcmp_ordered("<", margin, zero), b.fneg(margin), margin)
+        huge = b.fcmp_ordered(">", size, ir.Constant(FLOAT, HUGE))
+        news = (margin, b.select(huge, zero, size))
+        now = [
+            b.select(b.fcmp_ordered("<", new, old), new, old)
+            for new, old in zip(news, seen, strict=True)
+        ]
+        return b.zext(b.and_(hit, number), ir.IntType(64)), now
+
+    def seen(self) -> list[Value]:
+        """What has been seen of margins so far, in all calls; see `judge`."""
+        return [self.scalar(self.margin, i) for i in range(2)]
+
+    def keep(self, seen: Sequence[Value]) -> None:
+        """Keep what has been seen of margins for the next call, and for the caller."""
+        for i, value in enumerate(seen):
+            self.store(value, self.margin, i)
+
+
+HUGE = 2.0**100
+"""A larger margin is near to overflow, where the order of a sum decides what is a number."""
 
 
 BLOCK = 32
@@ -100,8 +123,8 @@ def walk(shape: Shape) -> ir.Module:
     N prefixes with hidden states h (N, P), machine states and whether each was right
     so far; `word` is the number of the first in base S.  Adds to `tally` how many words
     of `depth` more symbols and `headroom` zeros are right, and lowers tally[1] to the
-    first that is wrong, and `margin` to the smallest margin.  Calls itself for each
-    block of children.
+    first that is wrong, and `margin` to the smallest margin and the one nearest to zero.
+    Calls itself for each block of children.
     """
     module = ir.Module("walk")
     k = Judge(module, "walk", WALK, ("N", "word", "depth", "headroom", "S"), shape)
@@ -128,20 +151,17 @@ def walk(shape: Shape) -> ir.Module:
 
             k.loop(k.S, child)
 
-    def judge_children(i: Value, smallest: Value) -> list[Value]:
+    def judge_children(i: Value, *seen: Value) -> list[Value]:
         before, so_far = k.integer(k.state, i, 32), k.integer(k.right, i, 32)
 
-        def child(a: Value, smallest: Value) -> list[Value]:
+        def child(a: Value, *seen: Value) -> list[Value]:
             edge, row = k.add(k.mul(before, k.S), a), k.add(k.mul(i, k.S), a)
-            hit, smallest = k.judge(h_next, k.mul(row, P), edge, smallest)
+            hit, now = k.judge(h_next, k.mul(row, P), edge, seen)
             k.store_integer(b.and_(hit, so_far), right_next, row, 32)
             k.store_integer(k.integer(k.delta, edge, 32), state_next, row, 32)
-            return [smallest]
+            return now
 
-        return k.loop(k.S, child, [smallest])
-
-    def keep_margin(smallest: list[Value]) -> None:
-        k.store(smallest[0], k.margin)
+        return k.loop(k.S, child, seen)
 
     children = k.mul(k.N, k.S)
     first_word = k.mul(k.word, k.S)
@@ -156,14 +176,14 @@ def walk(shape: Shape) -> ir.Module:
             ),
         )
 
-        def one(i: Value, smallest: Value) -> list[Value]:
+        def one(i: Value, *seen: Value) -> list[Value]:
             edge = k.mul(k.integer(state_next, i, 32), k.S)
-            hit, smallest = k.judge(there, k.mul(i, P), edge, smallest)
+            hit, now = k.judge(there, k.mul(i, P), edge, seen)
             k.store_integer(b.and_(hit, k.integer(right_next, i, 32)), right_next, i, 32)
             k.store_integer(k.integer(k.delta, edge, 32), state_next, i, 32)
-            return [smallest]
+            return now
 
-        keep_margin(k.loop(children, one, [k.scalar(k.margin)]))
+        k.keep(k.loop(children, one, k.seen()))
         return [there, here]
 
     def count(i: Value, right: Value, wrong: Value) -> list[Value]:
@@ -188,7 +208,7 @@ def walk(shape: Shape) -> ir.Module:
         )
 
     k.each_row(k.N, 4, expand)
-    keep_margin(k.loop(k.N, judge_children, [k.scalar(k.margin)]))
+    k.keep(k.loop(k.N, judge_children, k.seen()))
     with b.if_else(b.icmp_signed("==", k.depth, k.i64(1))) as (leaves, inner):
         with leaves:
             k.loop(k.headroom, flush, [h_next, h_flush])
@@ -218,7 +238,8 @@ def follow(shape: Shape) -> ir.Module:
     """`follow(...)`: N words of T symbols, judged; see `evaluation.sample`.
 
     Writes to `first_error` (N,) where a word first goes wrong, and leaves it where it
-    does not; lowers `margin` to the smallest margin.  `h` has room for 8 states, `state` for 4.
+    does not; lowers `margin` to the smallest margin and the one nearest to zero.  `h` has room
+    for 8 states, `state` for 4.
     """
     module = ir.Module("follow")
     k = Judge(module, "follow", FOLLOW, ("N", "T", "S"), shape)
@@ -229,14 +250,15 @@ def follow(shape: Shape) -> ir.Module:
         for r in range(count):
             k.store_integer(0, k.state, r, 32)
 
-        def position(t: Value, here: Value, there: Value, smallest: Value) -> list[Value]:
+        def position(t: Value, here: Value, there: Value, *so_far: Value) -> list[Value]:
+            seen = list(so_far)
             symbols = [
                 k.integer(k.words, k.add(k.mul(k.add(first, r), k.T), t), 16) for r in range(count)
             ]
             k.follow(count, here, 0, list(symbols), there, 0)
             for r, symbol in enumerate(symbols):
                 edge = k.add(k.mul(k.integer(k.state, r, 32), k.S), symbol)
-                hit, smallest = k.judge(there, r * P, edge, smallest)
+                hit, seen = k.judge(there, r * P, edge, seen)
                 k.store_integer(k.integer(k.delta, edge, 32), k.state, r, 32)
                 word = k.add(first, r)
                 none = b.trunc(k.integer(k.first_error, word, 32), ir.IntType(32))
@@ -246,10 +268,10 @@ def follow(shape: Shape) -> ir.Module:
                 )
                 error = b.select(new, b.trunc(t, ir.IntType(32)), none)
                 k.store_integer(b.zext(error, ir.IntType(64)), k.first_error, word, 32)
-            return [there, here, smallest]
+            return [there, here, *seen]
 
-        *_, smallest = k.loop(k.T, position, [k.h, k.at(k.h, 4 * P), k.scalar(k.margin)])
-        k.store(smallest, k.margin)
+        _, _, *seen = k.loop(k.T, position, [k.h, k.at(k.h, 4 * P), *k.seen()])
+        k.keep(seen)
 
     k.each_row(k.N, 4, some_words)
     k.done()

@@ -1,0 +1,151 @@
+"""Whatever can be trained works all the way: tasks of one's own, and runs in place of networks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import carrynet as cn
+from carrynet import evaluation, extract, runs, tasks, training
+from carrynet.mealy import Machine
+from carrynet.report import page, plots, text
+from tests.test_cli import carrynet
+
+
+def table(states: tuple[str, ...], symbols: tuple[str, ...], outputs: str, rule: str) -> Machine:
+    """A machine by a table of 'next state, output' in one digit each, row by row."""
+    cells = [[tuple(map(int, cell)) for cell in row.split()] for row in rule.split(";")]
+    return Machine(
+        states,
+        symbols,
+        tuple(outputs),
+        delta=tuple(tuple(there for there, _ in row) for row in cells),
+        output=tuple(tuple(out for _, out in row) for row in cells),
+    )
+
+
+OWN = {
+    # one operand: the parity of the ones
+    "parity": (table(("even", "odd"), ("0", "1"), "01", "00 11;11 00"), {}),
+    # two, and an answer longer than both: a + 2 b
+    "weighted": (
+        table(
+            ("0", "1", "2"),
+            ("0,0", "0,1", "1,0", "1,1"),
+            "01",
+            "00 10 01 11;01 11 10 20;10 20 11 21",
+        ),
+        {"operands": 2, "headroom": 2, "memory": "carry", "equation": "{} + 2 × {} = {answer}"},
+    ),
+    # digits of base 3, two outputs: whether a two was seen
+    "twos": (table(("none", "seen"), ("0", "1", "2"), "01", "00 00 11;11 11 11"), {"base": 3}),
+}
+
+
+@pytest.fixture(scope="module", params=OWN)
+def run(request: pytest.FixtureRequest) -> cn.Run:
+    machine, more = OWN[request.param]
+    task = tasks.register(f"own_{request.param}", machine, **more)  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"learn.steps": 200, "harden.steps": 20, "hidden": 6, "digits": 6}
+    return cn.train("certified", task=task.text, progress=False, **settings)
+
+
+def numbers(run: cn.Run) -> tuple[int, ...]:
+    return (5, 3)[: run.network.task.operands]
+
+
+def test_a_run_of_ones_own_task_is_shown(run: cn.Run, tmp_path: Path) -> None:
+    last = run.last_problem
+    assert last is not None
+    assert last.expected == run.network.task.machine.run(last.word)
+    saved = run.save(tmp_path / "run")
+    shown = text.summary(saved)
+    assert run.network.task.text in shown
+    (advice,) = (line for line in shown.splitlines() if line.startswith("next"))
+    expression = advice.partition("in Python, ")[2]
+    assert isinstance(eval(expression, {"run": run}), int)
+    assert "base" in page.model(run)["task"]
+    assert run._repr_html_().startswith("<iframe")
+    assert plots.write(run, tmp_path / "plots")
+
+
+def test_problems_of_ones_own_task_are_shown(run: cn.Run) -> None:
+    worked = evaluation.work(run, numbers(run), hidden=True)
+    assert worked.right_answer == run.network.task.answer(*numbers(run))
+    assert text.columns(worked, width=200)
+    assert text.explanation(worked, run.network.activation)
+    with pytest.raises(cn.InputError, match="not add: `compute` works"):
+        run.network.add(1, 2)
+    assert run.network.compute(*numbers(run)) == worked.answer
+
+
+def test_functions_take_a_run_or_its_network(run: cn.Run, tmp_path: Path) -> None:
+    network = run.network
+    assert cn.evaluate(run, 3) == cn.evaluate(network, 3)
+    assert cn.by_length(run, (16,)) == cn.by_length(network, (16,))
+    assert evaluation.sample(run, 9) == evaluation.sample(network, 9)
+    assert extract.extract(run) == extract.extract(network)
+    machine = extract.extract(run).machine
+    assert extract.compare(run, machine) == extract.compare(network, machine)
+    text.automaton(extract.extract(run), extract.compare(run, machine), network.task)
+    saved = run.save(tmp_path / "run")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()}
+    one, other = cn.prove(saved, budget=0), cn.prove(network, budget=0)
+    assert one.verdict == other.verdict
+    assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
+    settings: dict[str, Any] = {"harden.steps": 3, "again.steps": 3}
+    hardened = [cn.harden(each, progress=False, **settings) for each in (run, network)]
+    for each in hardened:
+        assert each.origin is not None
+        assert each.origin.digest() == network.digest()
+
+
+def test_what_is_neither_run_nor_network_is_refused(run: cn.Run) -> None:
+    functions: tuple[Any, ...] = (cn.prove, cn.evaluate, cn.by_length, extract.extract)
+    for function in functions:
+        with pytest.raises(cn.InputError, match="a Network or a Run is asked for, not 'runs/0001'"):
+            function("runs/0001")
+
+
+def test_commands_say_that_they_know_built_in_tasks_only(run: cn.Run, tmp_path: Path) -> None:
+    run.save(tmp_path / "runs" / "mine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(tasks._FAMILIES, run.network.task.text)
+        tasks.parse.cache_clear()
+        done = carrynet("evaluate", "runs/mine", cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "must first be registered, in Python" in done.stderr
+
+
+def test_signs_stand_where_the_equation_has_them() -> None:
+    named = ("add", "add:operands=4", "subtract", "compare", "multiply_by:k=12")
+    assert [text._sign(tasks.parse(name)) for name in named] == ["+", "+", "-", "", ""]
+
+
+def test_columns_of_states_with_long_names_line_up() -> None:
+    recipe = cn.Recipe(task="multiply_by:k=12", hidden=2)
+    worked = evaluation.work(training.start(recipe).network, (2**6 - 1,))
+    rows = text.columns(worked).splitlines()
+    carries = [0]
+    for bit in worked.word[:-1]:
+        carries.append((carries[-1] + 12 * bit) // 2)
+    assert rows[0].split()[1:] == [str(carry) for carry in reversed(carries)]
+    ends = [
+        [i for i, mark in enumerate(row) if mark != " " and row[i + 1 : i + 2] in ("", " ")]
+        for row in rows[:2]
+    ]
+    assert ends[0][-len(worked.word) :] == ends[1][-len(worked.word) :]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget() -> Iterator[None]:
+    yield
+    for name in OWN:
+        tasks._FAMILIES.pop(f"own_{name}", None)
+    tasks.parse.cache_clear()
+
+
+def test_the_newest_that_fits_is_not_looked_for_in_vain(tmp_path: Path) -> None:
+    with pytest.raises(cn.RunError, match="make one with 'carrynet train --task compare'"):
+        runs.newest(tmp_path, make="train --task compare")
