@@ -343,10 +343,13 @@ def test_what_a_killed_creation_leaves_is_swept_away(tmp_path: Path) -> None:
     (tmp_path / ".run.0123abcd.new").mkdir()
     (tmp_path / ".run.theirs.new").mkdir()
     (tmp_path / ".run.4567abcd.new").mkdir()
+    (tmp_path / ".run.89ababcd.new").mkdir()  # of somebody who has just begun
+    for name in (".run.0123abcd.new", ".run.4567abcd.new"):
+        os.utime(tmp_path / name, (1000, 1000))
     with files.Lock(tmp_path / ".run.4567abcd.new"):  # of somebody who is still at it
         cn.train(SHORT, out=tmp_path / "run")
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("run", ".run.theirs.new", ".run.4567abcd.new")
+        *("run", ".run.theirs.new", ".run.4567abcd.new", ".run.89ababcd.new")
     }
 
 
@@ -1042,6 +1045,7 @@ def test_a_replacement_that_was_killed_half_way_brings_the_old_run_back(
         root = tmp_path / str(number)
         shutil.copytree(made, root / ".run.0123abcd.old")
         (root / ".run.0123abcd.new").mkdir()
+        os.utime(root / ".run.0123abcd.new", (1000, 1000))
         if ask is runs.newest:
             assert runs.newest(root) == root / "run"
         elif ask is runs.create:

@@ -641,7 +641,7 @@ def test_a_block_that_always_fails_is_recorded(tmp_path: Path, swept: Path) -> N
     assert "FAILED      block 2, cells 10 to 14: cannot write" in done.stdout
     record = json.loads((folder / "failed" / "part-000002.json").read_text())
     assert (record["block"], record["cells"], len(record["reasons"])) == (2, [10, 14], 3)
-    assert "Is a directory" in record["reasons"][0]
+    assert "it is a folder" in record["reasons"][0]
     hindrance.rmdir()
     done = carrynet(*command, "--json", cwd=tmp_path)
     assert done.returncode == 0
@@ -889,7 +889,10 @@ def test_tables_say_what_is_wrong(tmp_path: Path, swept: Path) -> None:
         assert "part-000001.parquet is damaged" in done.stderr
     (tmp_path / "copy" / "plan.toml").write_text("format = 'carrynet-sweep'\nversion = 1\n")
     done = carrynet("table", "copy", cwd=tmp_path)
-    assert done.stderr == "carrynet: copy/plan.toml is damaged or not carrynet's: 'recipes'\n"
+    assert (
+        done.stderr
+        == "carrynet: copy/plan.toml is damaged or not carrynet's: 'recipes' is missing\n"
+    )
 
 
 def test_kept_weights_are_those_of_the_network(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import isfinite
@@ -459,12 +459,17 @@ def _appear(
 def _recover(place: Path) -> None:
     """Bring back a run whose replacement was cut off half way, and sweep away what is left over.
 
-    Only of processes that are gone: those that live have locked what they work on.
+    Only of processes that are gone: those that live have locked what they work on, but for the
+    first moment of a folder that is new.
     """
     for left in place.parent.glob(f".{glob.escape(place.name)}.*"):
         found = _HIDDEN.fullmatch(left.name)
-        if found is None or found[1] != place.name or not files.is_free(left):
+        if found is None or found[1] != place.name:
             continue
+        with suppress(OSError):
+            new = found[2] == "new" and time.time() - left.stat().st_mtime < _NEW
+            if new or not files.is_free(left):
+                continue
         if found[2] == "old" and not os.path.lexists(place):
             files.guard(place, left.rename, place)
         else:
@@ -473,6 +478,7 @@ def _recover(place: Path) -> None:
 
 _HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{8}\.(new|old)", re.DOTALL)
 """What a folder is called while it is being made, or replaced."""
+_NEW = 60.0  # seconds
 
 
 def resume(
