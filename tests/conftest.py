@@ -1,14 +1,17 @@
 """Networks that tests share."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 import carrynet as cn
-from carrynet import tasks
+from carrynet import runs, tasks
+from carrynet.evaluation import Evaluation, by_length, evaluate
 from carrynet.network import Network, Weights
+from carrynet.recipe import Recipe
 
 collect_ignore = ["data"]  # its script needs PyTorch
 
@@ -34,6 +37,17 @@ def hand_built_adder(sharpness: float = 40.0) -> Network:
             by=np.array([-k / 2]),
         ),
     )
+
+
+def briefly(recipe: str | Recipe, **settings: Any) -> cn.Run:
+    """A training in memory that is followed by a short evaluation, where that is not the point."""
+
+    def examine(_: object, network: Network, __: object) -> Evaluation:
+        return Evaluation(evaluate(network, 3), by_length(network, (16, 64)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "_examine", examine)
+        return cn.train(recipe, progress=False, **settings)
 
 
 @pytest.fixture(scope="session", autouse=True)

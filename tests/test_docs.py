@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import runs, tasks
+from carrynet import runs, tasks, training
 from carrynet.foreign import Source
 from tests.test_cli import carrynet
 
@@ -180,10 +180,15 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
     with runs.making(tmp_path / "imported", recipe, origin=network, source=source) as folder:
         assert runs.resume(folder).source == source
     assert cn.load(folder).source == source
-    runs.set_aside(cn.load(folder), better=proved)
+    hardened = tmp_path / "hardened"
+    recipe = training.hardening(recipe, network).with_settings(
+        {"harden.steps": 1, "again.steps": 1, "harden.step": 5.0}
+    )
+    with runs.making(hardened, recipe, origin=network, hardened=proved.path) as folder:
+        assert runs.resume(folder).worse_than == proved.path
 
     found: dict[str, set[str]] = {}
-    for run in ("proved", "refuted", "imported"):
+    for run in ("proved", "refuted", "imported", "hardened"):
         for path in (tmp_path / run).iterdir():
             keys = found.setdefault(path.name, set())
             if path.suffix == ".json":

@@ -1,5 +1,6 @@
 """Evaluation against brute force with Python's integers."""
 
+import json
 from functools import cache
 from itertools import product
 
@@ -272,7 +273,49 @@ def test_states_that_overflow_are_wrong_and_finite(engine: str) -> None:
 def test_evaluations_as_json_and_back(forgetful: Network) -> None:
     result = Evaluation(evaluate(forgetful, 3), by_length(forgetful, (16,)))
     assert not result.right
-    assert Evaluation.from_json(result.to_json()) == result
+    document = json.loads(json.dumps(result.to_json()))
+    assert Evaluation.from_json(document, forgetful.task) == result
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"right": "x"},
+        {"right": True},
+        {"right": 2**3},
+        {"right": -1},
+        {"right": 4**3, "wrong": None, "answered": None},  # with a margin below zero
+        {"margin": None},
+        {"digits": None},
+        {"digits": 0},
+        {"digits": 33},
+        {"pairs": 0},
+        {"pairs": 4**4},
+        {"wrong": [1]},
+        {"wrong": ["a", 3]},
+        {"wrong": [9, 9]},
+        {"wrong": 3},
+        {"wrong": None},
+        {"answered": None},
+        {"answered": "4"},
+        {"doubtful": None},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_evaluations_that_cannot_be(forgetful: Network, changes: dict[str, object]) -> None:
+    result = Evaluation(evaluate(forgetful, 3), by_length(forgetful, (16,)))
+    document = json.loads(json.dumps(result.to_json()))
+    document["exhaustive"] |= changes
+    if "right" in changes and changes["right"] == 2**3:
+        document["exhaustive"]["pairs"] = 7
+    with pytest.raises((ValueError, TypeError)):
+        Evaluation.from_json(document, forgetful.task)
+    document = json.loads(json.dumps(result.to_json()))
+    for part in ({"kind": "odd"}, {"first_error": None}, {"first_error": "1"}, {"digits": None}):
+        other = {**document, "sampled": [document["sampled"][0] | part]}
+        with pytest.raises((ValueError, TypeError)):
+            Evaluation.from_json(other, forgetful.task)
 
 
 def test_the_wilson_interval() -> None:

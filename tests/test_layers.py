@@ -1,6 +1,7 @@
 """Imports point downwards, and heavy libraries stay where they are needed."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "src" / "carrynet"
@@ -72,13 +73,18 @@ def imported(tree: ast.AST) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module:
             whole = {f"{node.module}.{alias.name}" for alias in node.names}
             # from a package, its modules are imported and not the package itself
-            modules = {f"carrynet.{module_name(path)}" for path in PACKAGE.rglob("*.py")}
-            names.update(whole if whole <= modules else {node.module, *whole})
+            names.update(whole if whole <= modules() else {node.module, *whole})
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
     return names
 
 
+@cache
+def modules() -> set[str]:
+    return {f"carrynet.{module_name(path)}" for path in PACKAGE.rglob("*.py")}
+
+
+@cache
 def trees() -> dict[str, ast.Module]:
     return {module_name(path): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
 

@@ -22,6 +22,7 @@ from carrynet.proof.verdict import Proved, Refuted
 from carrynet.recipe import Recipe, Stage
 from carrynet.report import plots
 from carrynet.training import Snapshot
+from tests.conftest import briefly
 
 NAMES = ["learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights"]
 
@@ -48,7 +49,7 @@ def shortly(task: str, activation: str) -> cn.Run:
     """A run of a few updates, in memory."""
     stages = (Stage(steps=20), Stage(name="more", steps=20, batch=2))
     recipe = Recipe("short", task, digits=5, hidden=4, activation=activation, stages=stages)
-    return cn.train(recipe, engine="numpy", progress=False)
+    return briefly(recipe, engine="numpy")
 
 
 # Files -------------------------------------------------------------------------------

@@ -90,8 +90,8 @@ def test_a_run_in_memory_can_be_saved(tmp_path: Path) -> None:
 
 def test_the_document(made: Path) -> None:
     document = cn.load(made).to_json()
-    keys = ["run", "recipe", "training", "evaluation", "proof", "last_problem", "source"]
-    assert list(document) == keys
+    keys = ["run", "recipe", "training", "evaluation", "proof", "last_problem"]
+    assert list(document) == [*keys, "source", "worse_than"]
     assert document["source"] is None  # it was trained here
     assert document["recipe"]["hidden"] == 4
     assert document["training"]["problems"] == 600
@@ -845,11 +845,49 @@ def test_a_proof_that_takes_long_to_check_is_as_recorded(
     assert "as recorded" not in text.proof(again.proof, run.network.task)  # it has been checked
 
 
+def test_a_counterexample_is_told_as_the_network_answers(made: Path, tmp_path: Path) -> None:
+    """And not as a file says, whoever vouches for it."""
+    honest = cn.load(made).proof
+    assert isinstance(honest, cn.Refuted)
+    path = tmp_path / "run"
+    shutil.copytree(made, path)
+    tale = {"answered": honest.expected + 9, "expected": 0, "shortest": honest.shortest}
+    vouched(path, "proof", lambda document: document["counterexample"].update(tale))
+    assert cn.load(path).proof == honest
+    # a longer word that is wrong at once is no shortest one
+    longer = {"digits": honest.digits + 20, "shortest": True}
+    vouched(path, "proof", lambda document: document["counterexample"].update(longer))
+    again = cn.load(path).proof
+    assert isinstance(again, cn.Refuted)
+    assert (again.digits, again.shortest) == (honest.digits + 20, False)
+    odd: list[dict[str, Any]] = [
+        {"digits": "2"},
+        {"digits": 10**9},
+        {"digits": 0},
+        {"position": "2"},
+        {"position": -1},
+        {"operands": ["3", "1"]},
+        {"operands": [3]},
+        {"operands": [-1, 3]},
+        {"operands": None},
+        {"answered": None},
+        {"shortest": 1},
+        {"more": 1},
+    ]
+    for changes in odd:
+        shutil.rmtree(path)
+        shutil.copytree(made, path)
+        vouched(path, "proof", lambda document: document["counterexample"].update(changes))  # noqa: B023
+        with pytest.raises(RunError, match=r"proof\.json is damaged") as caught:
+            cn.load(path)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_counterexample_that_is_none_is_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "run"
     cn.train("tutorial", hidden=8, seed=2, out=path)  # right on all pairs of 8 digits
     assert isinstance(cn.load(path).proof, cn.Refuted)
-    about = {"operands": [118, 8], "digits": 8, "answered": 127, "expected": 126}
+    about = {"operands": [118, 8], "digits": 8, "position": 0, "answered": 127, "expected": 126}
     vouched(path, "proof", lambda document: document["counterexample"].update(about))
     assert cn.load(path).proof.verdict == "undecided"
 
@@ -992,6 +1030,81 @@ def refused(path: Path) -> str:
             return "taken"
     except RunError as error:
         return str(error)
+
+
+def test_a_verdict_is_written_to_the_network_that_was_judged(
+    proved: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although its folder was renamed meanwhile, and another run has come in its place."""
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+    before = {file.name: file.read_bytes() for file in made.iterdir()}
+    search_proof = search.prove
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        path.rename(tmp_path / "moved")
+        shutil.copytree(made, path)
+        return search_proof(*arguments, **options)
+
+    monkeypatch.setattr(search, "prove", slow)
+    with pytest.raises(RunError, match="has become another folder in the meantime"):
+        runs.prove(cn.load(path), budget=0)
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    monkeypatch.undo()
+    moved = cn.load(tmp_path / "moved")
+    assert isinstance(moved.proof, cn.Proved)
+    with pytest.raises(RunError, match="holds another run by now"):
+        runs.prove(replace(moved, path=path), budget=0)
+
+
+def test_readers_find_results_while_they_are_replaced(proved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(proved, path)
+    results = ("evaluation.json", "proof.json", "certificate.json", "README.md", "config.json")
+    done = threading.Event()
+
+    def write() -> None:
+        contents = {name: (path / name).read_bytes() for name in results}
+        with files.Lock(path):
+            while not done.is_set():
+                files.replace_all(path, contents)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(30):
+            assert isinstance(cn.load(path).proof, cn.Proved)
+            runs.read_certificate(path)
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_the_limit_of_snapshots_is_that_of_the_recipe(tmp_path: Path) -> None:
+    recipe = RECIPES["certified"].with_settings({"hidden": 96, "dtype": "float64"})
+    network = training.start(recipe).network
+    moments = 1 + len(recipe.stages) * len(training.SHARES)
+    album = [training.Snapshot(10**9 + i, network) for i in range(moments)]
+    folder = runs.create(tmp_path / "run", recipe)
+    runs._write_snapshots(folder, album)
+    size = (folder / "snapshots.safetensors").stat().st_size
+    assert size < runs._most_snapshots(recipe) < size + 2 * files.MOST_TEXT
+    assert len(runs._read_snapshots(folder, recipe)) == moments
+
+
+def test_links_and_devices_are_written_into(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("target")
+    files.write(tmp_path / "link", "a")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "a"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RunError, match=r"cannot write .*pipe: No such device"):  # nobody reads it
+        files.write(tmp_path / "pipe", "b")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    files.write(tmp_path / "pipe", "b")
+    assert os.read(reader, 9) == b"b"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from carrynet.problems import tables
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.report import page, text
 from docs import page as picture
+from tests.conftest import briefly
 
 CHROMIUM = os.environ.get("CARRYNET_BROWSER") or shutil.which("chromium")
 OPTIONS = (
@@ -189,7 +190,7 @@ def test_its_arithmetic_is_the_networks(show: Open, task: str, activation: str, 
     """The same digits and margins, on thousands of words."""
     settings: dict[str, Any] = {"task": task, "activation": activation, "dtype": dtype}
     settings |= {"hidden": 12, "init_width": 0.4, "steps": 300}
-    run = cn.train("tutorial", progress=False, **settings)
+    run = briefly("tutorial", **settings)
     network, S = run.network, len(run.network.task.machine.symbols)
     words = np.random.default_rng(0).integers(0, S, (2000, 12))
     opened = show(run)
@@ -793,12 +794,13 @@ def test_a_network_is_trained_in_the_page_and_looked_into(show: Open, proved: cn
 def test_its_gradients_are_those_of_backpropagation_through_time(
     show: Open, proved: cn.Run, task: str, activation: str
 ) -> None:
-    network = cn.train("tutorial", task=task, hidden=5, steps=1, activation=activation).network
+    run = briefly("tutorial", task=task, hidden=5, steps=1, activation=activation)
+    network = run.network
     rng, symbols = np.random.default_rng(3), len(network.task.machine.symbols)
     word = rng.integers(0, symbols, 8 + network.task.headroom).tolist()
     weights = Weights(*(rng.normal(size=w.shape) for w in network.weights))
     given = {name: w.ravel().tolist() for name, w in weights._asdict().items()}
-    model = page.model(cn.train("tutorial", task=task, hidden=5, steps=1, progress=False))
+    model = page.model(run)
     found = show(proved).evaluate(
         """([facts, activation, weights, word]) => {
             const {Task, Trainer, Network} = carrynet, task = new Task(facts);

@@ -152,11 +152,8 @@ def train(
         _carry_out(folder, budget, as_json)
 
 
-def _carry_out(folder: Path, budget: float, as_json: bool, before: "Run | None" = None) -> None:
-    """Do the training that a folder holds, and print and judge what came of it.
-
-    Where it has lost what the run `before` it had, that one stays the newest.
-    """
+def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
+    """Do the training that a folder holds, and print and judge what came of it."""
     from carrynet import runs
     from carrynet.report import text
     from carrynet.training import Diverged
@@ -168,14 +165,8 @@ def _carry_out(folder: Path, budget: float, as_json: bool, before: "Run | None" 
         sys.exit(INTERRUPTED)
     except Diverged as error:
         raise Diverged(f"{error} (the last good state is in {folder})") from None
-    better = before if before is not None and runs.has_lost(run, before) else None
-    if better is not None:
-        runs.set_aside(run, better)
     _write_page(run)
-    if as_json:
-        _print(run.to_json() | ({"worse_than": str(better.path)} if better else {}))
-    else:
-        _print(text.summary(run, better))
+    _print(run.to_json() if as_json else text.summary(run))
     _exit(run.right)
 
 
@@ -220,8 +211,9 @@ def harden(
     recipe = training.hardening(old.recipe, old.network).with_settings(
         recipes.parse_settings(settings)
     )
-    with runs.making(out, recipe, engine, force=force, origin=old.network) as folder:
-        _carry_out(folder, budget, as_json, before=old)
+    options: dict[str, Any] = {"origin": old.network, "hardened": old.path}
+    with runs.making(out, recipe, engine, force=force, **options) as folder:
+        _carry_out(folder, budget, as_json)
 
 
 @cli.command("import")
@@ -343,7 +335,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
         document = {"run": str(proved.path), "proof": verdict.to_json(found)}
         _print(document if digits is None else {**document, "bounded": bounded and vars(bounded)})
     else:
-        lines = [text.proof(found, network.task)]
+        lines = [text.proof(found, network.task, proved.path)]
         if bounded is not None:
             lines.append(text.bounded(bounded, network.task))
         _print("\n".join(lines))

@@ -66,6 +66,11 @@ class Exhaustive:
     #: of which the engine, in its batches, says otherwise; there may be more
     differ: int = field(default=0, repr=False)
 
+    @property
+    def all_right(self) -> bool:
+        """Whether no problem is answered wrongly."""
+        return self.right == self.pairs
+
 
 @dataclass(frozen=True)
 class Sampled:
@@ -80,6 +85,11 @@ class Sampled:
     doubtful: int = field(default=0, repr=False)  #: as in `Exhaustive`
     differ: int = field(default=0, repr=False)
 
+    @property
+    def all_right(self) -> bool:
+        """Whether no problem drawn is answered wrongly."""
+        return self.right == self.pairs
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -92,20 +102,57 @@ class Evaluation:
     def right(self) -> bool:
         """Whether every problem that was tested was right."""
         parts: tuple[Exhaustive | Sampled, ...] = (self.exhaustive, *self.sampled)
-        return all(part.right == part.pairs for part in parts)
+        return all(part.all_right for part in parts)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "Evaluation":
-        """The inverse of `to_json`."""
-        whole, wrong = document["exhaustive"], document["exhaustive"]["wrong"]
-        return cls(
-            Exhaustive(**{**whole, "wrong": None if wrong is None else tuple(wrong)}),
-            tuple(Sampled(**part) for part in document["sampled"]),
-        )
+    def from_json(cls, document: dict[str, Any], task: Task) -> "Evaluation":
+        """The inverse of `to_json`.
+
+        Raises `ValueError`, `KeyError` or `TypeError` for what no evaluation of a network for
+        the task can be: other types, counts that contradict each other.
+        """
+        whole, parts = document["exhaustive"], document["sampled"]
+        wrong = whole["wrong"]
+        if wrong is not None and type(wrong) is not list:
+            raise TypeError("wrong must be a list")
+        exhaustive = Exhaustive(**{**whole, "wrong": None if wrong is None else tuple(wrong)})
+        sampled = tuple(Sampled(**part) for part in parts)
+        _check_counts(exhaustive)
+        for part in sampled:
+            _check_counts(part)
+        if exhaustive.pairs != count_problems(task, exhaustive.digits):
+            raise ValueError(f"there are not {exhaustive.pairs} problems of that length")
+        if any(each is None for each in (wrong, exhaustive.answered)) != exhaustive.all_right:
+            raise ValueError("it has a wrong problem exactly where some are wrong")
+        if wrong is not None:
+            task.encode(wrong, exhaustive.digits)
+            _check_kinds(exhaustive, ("answered",))
+        for part in sampled:
+            if part.kind not in KINDS or (part.first_error is None) != part.all_right:
+                raise ValueError("it has a first error exactly where some are wrong")
+            if part.first_error is not None:
+                _check_kinds(part, ("first_error",))
+        return cls(exhaustive, sampled)
+
+
+def _check_kinds(part: Exhaustive | Sampled, names: Sequence[str]) -> None:
+    for name in names:
+        if type(getattr(part, name)) is not int:
+            raise TypeError(f"{name} must be a whole number")
+
+
+def _check_counts(part: Exhaustive | Sampled) -> None:
+    _check_kinds(part, ("digits", "pairs", "right", "doubtful", "differ"))
+    if type(part.margin) not in (int, float):
+        raise TypeError("margin must be a number")
+    if not 0 <= part.right <= part.pairs or part.digits < 1 or part.pairs < 1:
+        raise ValueError("its counts cannot be")
+    if part.all_right and part.margin < 0 and not part.doubtful:
+        raise ValueError("a margin below zero, and nothing wrong")
 
 
 def wilson(right: int, pairs: int, z: float = 1.959963984540054) -> tuple[float, float]:

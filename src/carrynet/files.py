@@ -55,11 +55,19 @@ def guard(place: object, action: Callable[..., Any], *arguments: Any, **options:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a whole file or leave what was there."""
+    """Write a whole file or leave what was there.
+
+    Where a link leads, the file there is written; into what is no file, such as a device, it
+    goes as it is.
+    """
     # names of files may have bytes that are no text; their stand-ins cannot be written
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     if path.is_dir():
         raise RunError(f"cannot write {printable(path)}: it is a folder, a file is needed")
+    if path.exists() and not path.is_file():
+        guard(path, _pour, path, data)
+        return
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     # two threads, or processes of two machines, may have the same number
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.{os.getpid()}")
 
@@ -71,6 +79,13 @@ def write(path: Path, content: str | bytes) -> None:
             beside.unlink(missing_ok=True)
 
     guard(path, action)
+
+
+def _pour(path: Path, data: bytes) -> None:
+    """Write into a device, or into a pipe that somebody reads."""
+    with open(os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)), "wb") as file:  # noqa: PTH123
+        os.set_blocking(file.fileno(), True)
+        file.write(data)
 
 
 def _write_through(path: Path, data: bytes) -> None:
@@ -91,8 +106,9 @@ def replace_all(folder: Path, contents: Mapping[str, bytes]) -> None:
 
     They are written into a folder of their own, whose renaming decides; then moved to their
     places, in the order given, by `settle`.  Readers who come in between find them by `path_of`.
-    The caller holds the folder's lock.
+    Raises `RunError` unless the caller holds the folder's lock.
     """
+    require_lock(folder)
     settle(folder)
     beside = folder / f"{REPLACING}.new"
 
@@ -101,6 +117,7 @@ def replace_all(folder: Path, contents: Mapping[str, bytes]) -> None:
         beside.mkdir()
         for number, (name, data) in enumerate(contents.items()):
             _write_through(beside / f"{number:02} {name}", data)
+        require_lock(folder)
         beside.rename(folder / REPLACING)
 
     try:
@@ -185,8 +202,10 @@ class Lock:
             if not held.times:
                 del self._held[self._key]
                 try:
+                    path = self._folder / self.NAME
                     with suppress(OSError):
-                        (self._folder / self.NAME).unlink()
+                        if _identity(path.stat()) == self._key:
+                            path.unlink()
                 finally:
                     os.close(held.handle)  # which unlocks
 
@@ -254,6 +273,18 @@ _TRIES = 10
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def require_lock(folder: Path) -> None:
+    """Raise `RunError` unless this thread has locked the folder that is there now.
+
+    Another may have come in its place while this one was at work.
+    """
+    with Lock._guard, suppress(OSError):
+        held = Lock._held.get(_identity((folder / Lock.NAME).stat()))
+        if held is not None and held.thread == threading.get_ident():
+            return
+    raise RunError(f"{folder} has become another folder in the meantime: nothing was written there")
 
 
 def is_free(folder: Path) -> bool:
@@ -456,9 +487,24 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         raise RunError(f"cannot read {printable(path)}: {error.strerror}") from None
 
 
-def read_tensors(path: Path) -> "tuple[dict[str, Array], dict[str, Any]]":
+def read_result(folder: Path, name: str, most: int = MOST_BYTES) -> bytes:
+    """The contents of a file that `replace_all` writes, whenever that is at work."""
+    for _ in range(_TRIES):
+        for path in (path_of(folder, name), folder / name):
+            try:
+                return contents(path, most)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise RunError(f"cannot read {printable(path)}: {error.strerror}") from None
+        if not (folder / REPLACING).is_dir():
+            break
+    raise RunError(f"{folder} is damaged: it has no {name}")
+
+
+def read_tensors(path: Path, most: int = MOST_BYTES) -> "tuple[dict[str, Array], dict[str, Any]]":
     """The arrays of a safetensors file, and the facts that carrynet wrote beside them."""
-    return parse_tensors(read_bytes(path), path)
+    return parse_tensors(read_bytes(path, most), path)
 
 
 def parse_tensors(data: bytes, path: object) -> "tuple[dict[str, Array], dict[str, Any]]":

@@ -70,13 +70,15 @@ from carrynet.proof.certificate import (
 )
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.recipe import Recipe
-from carrynet.tasks import parse
+from carrynet.tasks import BUILT_IN, parse
 from carrynet.training import Album, Callback, Diverged, Progress, Snapshot, State
 
 RUNS = Path("runs")
 PLOTS = "plots"
 FIGURES = ("learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights")
 """What the figures in `PLOTS` are called, less the kind of file."""
+MOST_METRICS = 256 * 2**20
+"""The largest metrics.jsonl, in bytes, that is read: of a training of a hundred hours."""
 CHECKPOINT_SECONDS = 2.0
 FORMAT, FORMAT_VERSION = "carrynet-run", 1
 FILES = frozenset(
@@ -104,6 +106,7 @@ class Run:
     origin: Network | None = None  #: that the training began with, where it was not random
     snapshots: tuple[Snapshot, ...] = ()
     source: Source | None = None  #: the file of a network that was trained elsewhere
+    worse_than: Path | None = None  #: the run that was hardened, where this one came out worse
 
     def __repr__(self) -> str:
         tested = self.evaluation.exhaustive
@@ -147,6 +150,7 @@ class Run:
             "proof": verdict.to_json(self.proof),
             "last_problem": last and last.to_json(),
             "source": self.source and self.source.to_json(),
+            "worse_than": self.worse_than and str(self.worse_than),
         }
 
     def save(self, path: str | Path, *, force: bool = False) -> "Run":
@@ -159,7 +163,7 @@ class Run:
             files.write(folder / "metrics.jsonl", files.json_lines(self.metrics))
             _write_snapshots(folder, self.snapshots)
             _write_model(folder, self.network, self.seconds)
-            return _finish(folder, self.evaluation, self.proof)
+            return _finish(folder, self.network, self.evaluation, self.proof)
 
 
 def train(
@@ -254,13 +258,6 @@ def has_lost(new: Run, old: Run) -> bool:
     return evaluate(new.network, before.digits).right < before.right
 
 
-def set_aside(run: Run, better: Run) -> None:
-    """Say in a run's folder that another is better: `newest` passes it over."""
-    assert run.path is not None
-    with files.Lock(run.path):
-        _set_status(run.path, "complete", worse_than=str(better.path))
-
-
 def importing(network: Network, digits: int = 8) -> Recipe:
     """The recipe of a run that only holds a network: no stages, and the network its origin."""
     return Recipe(
@@ -297,7 +294,8 @@ def prove(
         with files.Lock(run.path):
             if _read_config(run.path).get("weights_sha256") != run.network.digest():
                 raise RunError(f"{run.path} holds another run by now")
-            return _finish(run.path, run.evaluation, _decide(run, budget, bar, suspect))
+            found = _decide(run, budget, bar, suspect)
+            return _finish(run.path, run.network, run.evaluation, found)
 
 
 def _decide(run: Run, budget: float, bar: Bar, suspect: Sequence[int] | None) -> Verdict:
@@ -322,6 +320,8 @@ def judge(
     suspect = suspect or first_wrong(network, evaluation)
     found = search.prove(network, budget=budget, watch=watch, suspect=suspect)
     if isinstance(found, Proved) and not evaluation.right:
+        if examine(network, evaluation.exhaustive.digits).right:
+            raise RunError("the evaluation that the run has is not its network's: make it anew")
         raise CarrynetError(
             "a proof was found for a network that is seen to be wrong: one of the two is an error "
             "of carrynet's; please report it, with the recipe"
@@ -343,18 +343,21 @@ def making(
     force: bool = False,
     origin: Network | None = None,
     source: Source | None = None,
+    hardened: Path | None = None,
 ) -> Iterator[Path]:
     """Make a new run folder, which appears whole or not at all, for `resume` to carry out.
 
     It belongs to this thread for as long as the context lasts.  Without a path it gets the
     next free name under `RUNS`.  With `force` a run that is there is replaced, but not a folder
-    that holds anything else.
+    that holds anything else.  `source` says where a network from elsewhere came from,
+    `hardened` which run is trained on: should this one come out worse, that one stays the newest.
 
     Raises `InputError` when `path` exists, for an unknown engine, or when the recipe's origin
     is not given; `RunError` when the folder cannot be written, or is being written.
     """
     training.start(recipe, origin)
-    config = _first_config(recipe, engines.get(engine, recipe.hidden, recipe.dtype).name, source)
+    chosen = engines.get(engine, recipe.hidden, recipe.dtype).name
+    config = _first_config(recipe, chosen, source, hardened)
     lock = None
     if path is not None:
         # the name itself, for '.' and the like, but not what a link points to
@@ -403,8 +406,11 @@ def _check_replaceable(path: Path, place: Path, force: bool) -> None:
             raise InputError(f"{path} holds {shown}, which is not carrynet's: move it away first")
 
 
-def _first_config(recipe: Recipe, engine: str, source: Source | None) -> dict[str, Any]:
-    config = {
+def _first_config(
+    recipe: Recipe, engine: str, source: Source | None, hardened: Path | None
+) -> dict[str, Any]:
+    more = {"source": source and source.to_json(), "hardened": hardened and str(hardened)}
+    return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "carrynet": __version__,
@@ -413,8 +419,8 @@ def _first_config(recipe: Recipe, engine: str, source: Source | None) -> dict[st
         "engine": engine,
         "recipe_sha256": files.sha256(recipe.to_toml().encode()),
         "status": "training",
+        **{key: value for key, value in more.items() if value is not None},
     }
-    return config if source is None else {**config, "source": source.to_json()}
 
 
 def _appear(
@@ -522,7 +528,8 @@ def resume(
         if config["status"] == "trained":
             network = _read_model(folder, config)
             evaluation = _examine(recipe, network, bar)
-            return _finish(folder, evaluation, judge(network, evaluation, budget, bar.say))
+            proof = judge(network, evaluation, budget, bar.say)
+            return _finish(folder, network, evaluation, proof)
     return load(folder)
 
 
@@ -535,15 +542,20 @@ def load(path: str | Path) -> Run:
     Raises `RunError`, naming the file, for a folder that is missing, not a run,
     unfinished, damaged or from a later version.
     """
-    folder = Path(path)
-    config = _finished(folder)
-    try:
-        return _read_run(folder, config)
-    except RunError:
+    folder, error = Path(path), None
+    config: dict[str, Any] = {}
+    for _ in range(_TRIES):
         now = _finished(folder)
-        if now == config:
-            raise
-        return _read_run(folder, now)  # results were replaced while they were read
+        if error is not None and now == config:
+            raise error
+        try:
+            return _read_run(folder, now)
+        except RunError as refused:  # unless results were replaced while they were read
+            config, error = now, refused
+    raise RunError(f"{folder} is being written all the time: try again when that is done")
+
+
+_TRIES = 20
 
 
 def _finished(folder: Path) -> dict[str, Any]:
@@ -558,7 +570,8 @@ def _read_run(folder: Path, config: Mapping[str, Any], proof: Verdict | None = N
     recipe = _read_recipe(folder, config)
     network = _read_model(folder, config)
     with files.reading(folder / "evaluation.json"):
-        evaluation = Evaluation.from_json(_read_result(folder, config, "evaluation"))
+        document = _read_result(folder, config, "evaluation")
+        evaluation = Evaluation.from_json(document, network.task)
     with files.reading(folder / "config.json"):
         source = Source.from_json(config["source"]) if "source" in config else None
     return Run(
@@ -573,6 +586,7 @@ def _read_run(folder: Path, config: Mapping[str, Any], proof: Verdict | None = N
         _read_origin(folder, recipe),
         tuple(_read_snapshots(folder, recipe)),
         source,
+        Path(config["worse_than"]) if "worse_than" in config else None,
     )
 
 
@@ -584,7 +598,7 @@ def newest(
 ) -> Path:
     """The finished run under `root` that was started last, among those whose recipe fits.
 
-    A run that is said to be worse than another (`set_aside`) counts only where there is no other.
+    A run that came out worse than the one that it hardened counts only where there is no other.
     Raises `RunError` when there is none; `what` says what was looked for, `make` by which
     command there will be one.
     """
@@ -623,7 +637,16 @@ def program() -> str:
 
 def resume_hint(folder: Path) -> str:
     """How to go on with an unfinished run."""
-    return f"go on with: {program()} train --resume {shlex.quote(str(folder))}"
+    with suppress(RunError):
+        if parse(_read_recipe(folder, _read_config(folder)).task).family not in BUILT_IN:
+            return f"go on in Python: carrynet.resume({str(folder)!r})"
+    return f"go on with: {program()} train --resume {argument(folder)}"
+
+
+def argument(path: Path) -> str:
+    """A path as an argument of a command, to be copied."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def fresh_path(recipe: Recipe, root: str | Path = RUNS) -> Path:
@@ -733,10 +756,19 @@ def _write_network(path: Path, network: Network) -> None:
     files.write_tensors(path, network.weights._asdict(), facts)
 
 
-def _finish(folder: Path, evaluation: Evaluation, proof: Verdict) -> Run:
-    """Write the results, the model card, and that the run is complete: all of it or nothing."""
-    outdated = (*_RESULTS, *["worse_than"] * isinstance(proof, Proved))
-    config = {key: value for key, value in _read_config(folder).items() if key not in outdated}
+def _finish(folder: Path, network: Network, evaluation: Evaluation, proof: Verdict) -> Run:
+    """Write the results, the model card, and that the run is complete: all of it or nothing.
+
+    Raises `RunError` where the folder is not locked, or the weights in it are not the network's.
+    """
+    found = _read_config(folder)
+    files.require_lock(folder)
+    if found.get("weights_sha256") != network.digest():
+        raise RunError(f"{folder} holds another network than the one that was judged")
+    outdated = (*_RESULTS, "worse_than")
+    config = {key: value for key, value in found.items() if key not in outdated}
+    if "hardened" in config and _has_got_worse(config, network, evaluation, proof):
+        config["worse_than"] = config["hardened"]
     documents = {"evaluation": evaluation.to_json(), "proof": verdict.to_json(proof)}
     if isinstance(proof, Proved):
         documents["certificate"] = proof.certificate.to_json()
@@ -756,6 +788,17 @@ def _finish(folder: Path, evaluation: Evaluation, proof: Verdict) -> Run:
 
 
 _RESULTS = ("evaluation_sha256", "proof_sha256", "certificate_sha256")
+
+
+def _has_got_worse(
+    config: Mapping[str, Any], network: Network, evaluation: Evaluation, proof: Verdict
+) -> bool:
+    """Whether a hardened network has lost what the run had that was hardened, if that is there."""
+    try:
+        old = load(config["hardened"])
+    except RunError:
+        return False
+    return has_lost(replace(old, network=network, evaluation=evaluation, proof=proof), old)
 
 
 def _set_status(folder: Path, status: str, **more: Any) -> None:
@@ -807,10 +850,17 @@ def model_card(
         for part in evaluation.sampled
     )
     made = f"trained on {recipe.problems:,} examples of the task `{recipe.task}`"
+    own = parse(recipe.task).family not in BUILT_IN
     again = f"""Made by carrynet {config["carrynet"]}, {config["engine"]} engine. To make it again:
 
     carrynet train --recipe recipe.toml{" --origin origin.safetensors" * bool(recipe.origin)} \\
         --engine {config["engine"]} --out again"""
+    if own:
+        begin = ', origin=carrynet.load(".").origin' * bool(recipe.origin)
+        again = f"""Made by carrynet {config["carrynet"]}, {config["engine"]} engine. To make it
+again, in Python, where the task has been registered:
+
+    carrynet.train("recipe.toml"{begin}, engine="{config["engine"]}", out="again")"""
     if recipe.origin:
         made += ", beginning with the weights in `origin.safetensors`"
     if not recipe.stages:
@@ -833,7 +883,7 @@ model-index:
 A recurrent network with {recipe.hidden} {recipe.activation} hidden units that was {made},
 least significant digit first.
 
-{_verdict_card(proof)}
+{_verdict_card(proof, own)}
 
 **Exhaustive**: {tested.right:,} of all {tested.pairs:,} problems with operands of up to
 {tested.digits} digits are right (smallest margin {tested.margin:.2f}).
@@ -852,13 +902,15 @@ Weights: `model.safetensors`, SHA-256 of the network `{config["weights_sha256"]}
 """
 
 
-def _verdict_card(proof: Verdict) -> str:
+def _verdict_card(proof: Verdict, own: bool) -> str:
+    """The verdict, in the card of a run of a task of one's `own` or a built-in one."""
     if isinstance(proof, Proved):
         margin = "" if proof.margin is None else f", smallest margin {proof.margin:.2f}"
+        recorded = "" if proof.checked else ", as recorded,"
+        how = '`carrynet.prove(carrynet.load("."))`, in Python' if own else "`carrynet check .`"
         return (
-            f"**Proved** right for numbers of any length: {proof.certificate.claim} The proof is "
-            f"`certificate.json` ({proof.regions} regions{margin}); "
-            "`carrynet check .` checks it."
+            f"**Proved**{recorded} right for numbers of any length: {proof.certificate.claim} The "
+            f"proof is `certificate.json` ({proof.regions} regions{margin}); {how} checks it."
         )
     if isinstance(proof, Refuted):
         operands = ", ".join(map(str, proof.operands))
@@ -877,7 +929,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         is_folder = folder.is_dir()
         path = files.path_of(folder, "config.json")
-        is_run = os.path.lexists(path)
+        is_run = os.path.lexists(path) or os.path.lexists(folder / "config.json")
     except OSError as error:
         raise RunError(f"cannot read {shorten(str(folder))}: {error.strerror}") from None
     if not is_folder:
@@ -885,7 +937,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if not is_run:
         raise RunError(f"{folder} is not a run: it has no config.json")
     with files.reading(folder / "config.json"):
-        config = files.from_json(files.read_bytes(path, files.MOST_TEXT))
+        config = files.from_json(files.read_result(folder, "config.json", files.MOST_TEXT))
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise RunError(f"{folder} is not a run: {path.name} is not of format {FORMAT}")
     if config.get("version") != FORMAT_VERSION:
@@ -896,7 +948,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         status = config.get("status")
         files.require(status in known, f"unknown status {shorten(status)}")
         optional = set() if status == "training" else {"seconds", "weights_sha256"}
-        later = {"source", "worse_than", "seconds", "weights_sha256", *_RESULTS}
+        later = {"source", "hardened", "worse_than", "seconds", "weights_sha256", *_RESULTS}
         needed = _CONFIG.keys() - later | optional
         if status == "complete":
             needed |= {"evaluation_sha256", "proof_sha256"}
@@ -915,6 +967,7 @@ _CONFIG: dict[str, type | tuple[type, ...]] = {
     "version": int,
     "seconds": (int, float),
     "source": dict,
+    "hardened": str,
     "worse_than": str,
 }
 """The keys of config.json, and what they hold."""
@@ -996,7 +1049,7 @@ def _read_origin(folder: Path, recipe: Recipe) -> Network | None:
 
 def _read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
     path = folder / "snapshots.safetensors"
-    tensors, facts = files.read_tensors(path)
+    tensors, facts = files.read_tensors(path, _most_snapshots(recipe))
     with files.reading(path):
         digest = facts.pop("digest", None)
         files.require(digest == _digest(tensors, facts), "its contents do not match its digest")
@@ -1007,6 +1060,14 @@ def _read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
             Snapshot(int(problem), Network(task, recipe.activation, _read_weights(group, recipe)))
             for problem, group in sorted(_groups(tensors).items(), key=lambda item: int(item[0]))
         ]
+
+
+def _most_snapshots(recipe: Recipe) -> int:
+    """The most bytes that the snapshots of a training take: weights, and a header."""
+    task, H = parse(recipe.task), recipe.hidden
+    numbers = (task.inputs + H + 1) * H + (H + 1) * task.neurons
+    moments = 1 + len(recipe.stages) * len(training.SHARES)
+    return moments * (numbers * np.dtype(recipe.dtype).itemsize + 1000) + files.MOST_TEXT
 
 
 def _groups(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
@@ -1021,7 +1082,7 @@ def _groups(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
 def _read_result(folder: Path, config: Mapping[str, Any], name: str) -> Any:
     """The document in NAME.json, which must be the one that the run was finished with."""
     most = MOST_CERTIFICATE if name == "certificate" else files.MOST_TEXT
-    data = files.read_bytes(files.path_of(folder, f"{name}.json"), most)
+    data = files.read_result(folder, f"{name}.json", most)
     with files.reading(folder / f"{name}.json"):
         ours = files.sha256(data) == config[f"{name}_sha256"]
         files.require(ours, f"it is not the {name} that the run was finished with")
@@ -1041,15 +1102,15 @@ def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Ve
             files.require(about == ours, "it is about another network")
     with files.reading(folder / "proof.json"):
         recorded = verdict.from_json(document, certificate)
-    if isinstance(recorded, Undecided) or not search.quickly_confirmed(network, recorded):
-        return recorded
-    try:
-        return search.confirm(network, recorded)
-    except Rejected as error:
-        if isinstance(recorded, Proved):
-            raise files.damaged(folder / "certificate.json", error) from None
-        # a wrong digit within rounding of zero may be right on another machine
-        return Undecided((f"{error}",), recorded.seconds)
+        if isinstance(recorded, Undecided) or not search.quickly_confirmed(network, recorded):
+            return recorded
+        try:
+            return search.confirm(network, recorded)
+        except Rejected as error:
+            if isinstance(recorded, Proved):
+                raise files.damaged(folder / "certificate.json", error) from None
+            # a wrong digit within rounding of zero may be right on another machine
+            return Undecided((f"{error}",), recorded.seconds)
 
 
 def read_model(folder: Path) -> Model:
@@ -1078,8 +1139,8 @@ def read_certificate(folder: Path) -> Certificate:
     Raises `RunError` where there is none, or something else.
     """
     _recover(folder)
-    path = files.path_of(folder, "certificate.json")
-    if not os.path.lexists(path):
+    paths = files.path_of(folder, "certificate.json"), folder / "certificate.json"
+    if not any(map(os.path.lexists, paths)):
         exists = folder.is_dir()
         what = (
             "it has no certificate.json: only a proved run has"
@@ -1087,7 +1148,7 @@ def read_certificate(folder: Path) -> Certificate:
             else "there is no such folder"
         )
         raise RunError(f"{folder} cannot be checked: {what}")
-    data = files.read_bytes(path, MOST_CERTIFICATE)
+    data = files.read_result(folder, "certificate.json", MOST_CERTIFICATE)
     with files.reading(folder / "certificate.json"):
         return from_json(files.from_json(data))
 
@@ -1095,7 +1156,7 @@ def read_certificate(folder: Path) -> Certificate:
 def _read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl; a last one that is cut off is left out."""
     path = folder / "metrics.jsonl"
-    text = files.read_bytes(path).decode("utf-8", "replace")
+    text = files.read_bytes(path, MOST_METRICS).decode("utf-8", "replace")
     with files.reading(path):
         lines = [files.from_json(line) for line in text.split("\n")[:-1]]
         for number, line in enumerate(lines, 1):

@@ -149,11 +149,13 @@ def expand(
     table, drives = tables(network.task), network.drives
     products = prefixes.h.dot(network.weights.Whh)
     h = network.cell.f(drives + products[:, None]).reshape(-1, network.hidden)
-    hit, doubt, margin = _judge_states(network, h, table.output[prefixes.state].ravel(), near)
+    so_far = np.repeat(prefixes.right, len(drives))
+    wanted = table.output[prefixes.state].ravel()
+    hit, doubt, margin = _judge_states(network, h, wanted, so_far, near)
     children = Prefixes(
         h=h,
         state=table.delta[prefixes.state].ravel(),
-        right=np.repeat(prefixes.right, len(drives)) & hit,
+        right=so_far & hit,
         doubt=np.repeat(prefixes.doubt, len(drives)) | doubt,
         word=prefixes.word * len(drives),
         length=prefixes.length + 1,
@@ -168,7 +170,7 @@ def _flush(network: Network, prefixes: Prefixes, near: float) -> tuple[Prefixes,
     doubt = prefixes.doubt
     for _ in range(network.task.headroom):
         h = network.cell.step(zeros, h, network.weights.Whh)
-        hit, unsure, margin = _judge_states(network, h, table.output[state, 0], near)
+        hit, unsure, margin = _judge_states(network, h, table.output[state, 0], right, near)
         right, doubt, state = right & hit, doubt | unsure, table.delta[state, 0]
         smallest = min(smallest, margin)
     return Prefixes(h, state, right, doubt, prefixes.word, prefixes.length), smallest
@@ -196,15 +198,15 @@ def follow_batch(network: Network, words: Words, *, near: float | None = None) -
     step, Whh, drives = network.cell.step, network.weights.Whh, network.drives
     h = np.zeros((len(words), network.hidden), network.dtype)
     hits, doubts = np.empty(words.shape, dtype=bool), np.zeros(len(words), dtype=bool)
-    smallest = np.inf
+    right, smallest = np.ones(len(words), dtype=bool), np.inf
     for start in range(0, words.shape[1], _POSITIONS):
         block = np.empty((min(_POSITIONS, words.shape[1] - start), *h.shape), h.dtype)
         for t in range(len(block)):
             block[t] = h = step(drives[words[:, start + t]], h, Whh)
         here = np.s_[:, start : start + len(block)]
-        hit, doubt, margin = _judge_states(network, block, expected[here].T, near)
+        hit, doubt, margin = _judge_states(network, block, expected[here].T, right, near)
         hits[here], smallest = hit.T, min(smallest, margin)
-        doubts |= doubt.any(axis=0)
+        doubts, right = doubts | doubt.any(axis=0), right & hit.all(axis=0)
     first_error = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
     return Followed(first_error, smallest, doubts)
 
@@ -225,7 +227,8 @@ def near_zero(network: Network) -> float:
 
     Of trained networks the engines were seen up to 11 eps apart (`benchmarks/rounding.py`); where
     errors grow from step to step, no such bound holds.  ReLU's states have no bound either:
-    theirs is taken from words that repeat one symbol.  Infinity where sums may overflow.
+    theirs is taken from words that repeat one symbol, up to `_GROWN`, since a network whose states
+    grow without bound is wrong soon, and by much.  Infinity where sums may overflow.
     """
     Wxh, Whh, bh, Why, by = (np.abs(w.astype(np.float64)) for w in network.weights)
     reach = np.ones(network.hidden)
@@ -235,6 +238,7 @@ def near_zero(network: Network) -> float:
             for _ in range(_REPEATS):
                 h = network.cell.step(network.drives, h, network.weights.Whh)
                 reach = np.maximum(reach, np.nan_to_num(h, nan=np.inf).max(axis=0))
+        reach = np.minimum(reach, _GROWN)
     with np.errstate(over="ignore", invalid="ignore"):
         logits = float((reach @ Why + by).max())
         sums = float((reach @ Whh + Wxh.sum(axis=0) + bh).max())
@@ -303,13 +307,25 @@ def numbers(margin: Array) -> Array:
 
 
 def _judge_states(
-    network: Network, h: Array, expected: NDArray[np.integer], near: float
+    network: Network,
+    h: Array,
+    expected: NDArray[np.integer],
+    right: NDArray[np.bool_],
+    near: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], float]:
-    """Which answers to hidden states are right, which in doubt, and the smallest other margin."""
+    """Which answers to hidden states are right, which in doubt, and the smallest other margin.
+
+    States of words (N, H) or (T, N, H), of which some were `right` (N,) so far.  In doubt is only
+    what decides: of a word that is wrong already, nothing.
+    """
     hit, margin = judge(read_out(network.weights, h), expected)
     size = np.abs(margin)
     # close to overflow, the order of a sum decides whether there is a number
     doubt = (size <= near) | (size > np.finfo(margin.dtype).max * _HUGE)
+    if hit.ndim == 1:
+        doubt &= right
+    else:
+        doubt &= np.logical_and.accumulate(np.concatenate([right[None], hit[:-1]]))
     return hit, doubt, float(margin.min(initial=np.inf, where=~doubt))
 
 
@@ -317,5 +333,6 @@ _CHILD_FLOATS = 2**20  # numbers in the hidden states of the children made at on
 _POSITIONS = 64  # of words that are followed before they are judged
 _ROUNDINGS = 64
 _REPEATS = 16
+_GROWN = 100.0
 _HUGE = 2.0**-28
 _SINGLY = 2**17

@@ -197,19 +197,33 @@ def confirm(
     if isinstance(verdict, Refuted):
         worked = work(network, verdict.operands, verdict.digits)
         require(not worked.right, "the counterexample that is recorded is answered rightly here")
-        return verdict
+        return replace(
+            verdict,
+            position=worked.hits.index(False),
+            answered=worked.answer,
+            expected=worked.right_answer,
+            shortest=verdict.shortest and _is_shortest(network, verdict.digits),
+        )
     result = _check(network, verdict.certificate, tell)
     figures = (result.regions, result.slack, result.margin)
     return Proved(verdict.method, *figures, verdict.seconds, verdict.certificate)
 
 
+def _is_shortest(network: Network, length: int) -> bool:
+    """Whether no word that is shorter than some wrong one is wrong."""
+    shorter = refute.by_short_words(network)
+    if shorter is not None:
+        return len(shorter.word) == length
+    return length <= refute.exhaustive_length(network) + 1
+
+
 def quickly_confirmed(network: Network, verdict: Proved | Refuted) -> bool:
-    """Whether `confirm` takes a second at most: for boxes that are not too many, and short words.
+    """Whether `confirm` takes a second or two: for words, and for boxes that are not too many.
 
     Trees take about as long as their search did.
     """
     if isinstance(verdict, Refuted):
-        return verdict.digits <= _SHORT
+        return True
     if verdict.method != "boxes":
         return False
     edges = verdict.regions * len(network.task.machine.symbols)
@@ -217,7 +231,6 @@ def quickly_confirmed(network: Network, verdict: Proved | Refuted) -> bool:
 
 
 _MANY = 5_000  # regions, of which certificates may be longer than what is read
-_SHORT = 20_000  # symbols
 _QUICK = 200_000  # multiplications of balls, each of some 5 microseconds
 
 

@@ -10,6 +10,9 @@ from typing import Any, ClassVar
 
 from carrynet.proof.certificate import Certificate
 
+MOST_SYMBOLS = 100_000
+"""Of a counterexample; none that is searched for is longer than some thousands."""
+
 
 @dataclass(frozen=True)
 class Proved:
@@ -87,6 +90,8 @@ def from_json(document: Mapping[str, Any], certificate: Certificate | None) -> V
     Raises `ValueError`, `KeyError` or `TypeError` for anything else.
     """
     kind, seconds = document["verdict"], document["seconds"]
+    if type(seconds) not in (int, float):
+        raise TypeError("seconds must be a number")
     if kind == "proved":
         if certificate is None:
             raise ValueError("a proof without a certificate")
@@ -98,7 +103,16 @@ def from_json(document: Mapping[str, Any], certificate: Certificate | None) -> V
         values = dict(document["counterexample"])
         if values.keys() != {f.name for f in fields(Refuted)} - {"seconds"}:
             raise ValueError("its counterexample is not one")
+        numbers = [values[key] for key in ("digits", "position", "answered", "expected")]
+        if type(values["operands"]) is not list or type(values["shortest"]) is not bool:
+            raise TypeError("its counterexample is not one")
+        if any(type(number) is not int for number in (*numbers, *values["operands"])):
+            raise TypeError("its counterexample is not made of whole numbers")
+        if not 0 <= values["position"] < values["digits"] <= MOST_SYMBOLS:
+            raise ValueError("its counterexample is nowhere, or too long")
         return Refuted(**{**values, "operands": tuple(values["operands"])}, seconds=seconds)
     if kind == "undecided":
-        return Undecided(tuple(document["tried"]), seconds)
+        if type(document["tried"]) is not list:
+            raise TypeError("what was tried must be a list")
+        return Undecided(tuple(map(str, document["tried"])), seconds)
     raise ValueError(f"unknown verdict {kind!r}")

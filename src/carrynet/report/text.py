@@ -2,13 +2,16 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from carrynet.cells import Array
+from carrynet.errors import InputError, RunError
 from carrynet.evaluation import Evaluation, Exhaustive, Sampled, Worked, affordable_digits
 from carrynet.extract import Comparison, Extraction
 from carrynet.files import printable
@@ -17,18 +20,15 @@ from carrynet.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.recipe import Recipe
 from carrynet.report import page
-from carrynet.runs import RUNS, Run, program
+from carrynet.runs import Run, argument, load, newest, program
 from carrynet.sweep import Summary
 from carrynet.tasks import BUILT_IN, DIGITS, Task, parse
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def summary(run: Run, better: Run | None = None) -> str:
-    """A finished training: the tutorial's closing lines, and what was tested.
-
-    `better` is the run that it began with, where it has come out worse than that.
-    """
+def summary(run: Run) -> str:
+    """A finished training: the tutorial's closing lines, and what was tested."""
     recipe, last = run.recipe, run.last_problem
     kind = f"{recipe.hidden} {recipe.activation} units, seed {recipe.seed}, {run.engine} engine"
     lines = [
@@ -48,14 +48,14 @@ def summary(run: Run, better: Run | None = None) -> str:
             "",
         ]
     lines.append(evaluation(run.evaluation, run.network.task))
-    lines += ["", proof(run.proof, run.network.task)]
+    lines += ["", proof(run.proof, run.network.task, run.path)]
     if run.path is not None:
         lines += ["", f"run         {run.path}"]
         if (run.path / page.NAME).exists():
             lines.append(f"page        {run.path / page.NAME}")
-        if better is not None:
-            lines.append(f"worse       {_worse(run, better)}")
-        lines.append(f"next        {_advice(run, better)}")
+        if run.worse_than is not None:
+            lines.append(f"worse       {_worse(run, run.worse_than)}")
+        lines.append(f"next        {_advice(run)}")
     return "\n".join(lines)
 
 
@@ -66,15 +66,17 @@ def _assumed(run: Run) -> list[str]:
     return [f"assumed     {printable(', '.join(run.source.assumed))}"]
 
 
-def _worse(run: Run, better: Run) -> str:
-    """How a run has come out worse than the one that it began with."""
-    if isinstance(better.proof, Proved):
-        lost = "the proof is lost"
-    else:
-        parts = [each.evaluation.exhaustive for each in (run, better)]
+def _worse(run: Run, better: Path) -> str:
+    """How a run has come out worse than the one that it hardened."""
+    lost = ""
+    with suppress(RunError):  # it may be gone by now
+        old = load(better)
+        parts = [each.evaluation.exhaustive for each in (run, old)]
         now, before = (f"{part.right:,} of {part.pairs:,}" for part in parts)
-        lost = f"{now} right, before {before}"
-    return f"than before ({lost}): {better.path} stays the newest run"
+        lost = f" ({now} right, before {before})"
+        if isinstance(old.proof, Proved):
+            lost = " (the proof is lost)"
+    return f"than before{lost}: {better} stays the newest run"
 
 
 def sweep(summary: Summary, page: str | None) -> str:
@@ -127,18 +129,17 @@ def _length(recipe: Recipe) -> str:
     return f"{digits} digits (operands of up to {digits - headroom}, answers of up to {digits})"
 
 
-def _advice(run: Run, better: Run | None) -> str:
+def _advice(run: Run) -> str:
     """A command that works as it stands, and leads on."""
-    task, folder = run.network.task, shlex.quote(str(run.path))
+    assert run.path is not None
+    task, folder = run.network.task, argument(run.path)
     if task.family not in BUILT_IN:  # which the commands do not know
         return f"in Python, run.network.compute({', '.join(['1'] * task.operands)})"
-    if better is not None:
-        command = "prove" if better.right else "evaluate"
-        return f"{program()} {command} {shlex.quote(str(better.path))}"
+    if run.worse_than is not None:
+        return f"{program()} prove {argument(run.worse_than)}"
     if run.right and not isinstance(run.proof, Undecided):
         operands = " ".join(("118", "8", "3", "2")[: task.operands])
-        # without --run the newest under runs/ answers
-        where = "" if run.path is not None and run.path.parent == RUNS else f" --run {folder}"
+        where = "" if _is_newest(run) else f" --run {folder}"
         return f"{program()} {task.family.removesuffix('_by')} {operands}{where}"
     tested = run.evaluation.exhaustive
     if tested.right < tested.pairs and run.source is not None and run.source.assumed:
@@ -149,6 +150,23 @@ def _advice(run: Run, better: Run | None) -> str:
     return f"{program()} harden {folder}   (trains on until it is easy to prove)"
 
 
+def _is_newest(run: Run) -> bool:
+    """Whether it is this run that answers where none is named."""
+    task = run.network.task
+    asked = (task.family, task.operands)
+
+    def fits(recipe: Recipe) -> bool:
+        with suppress(InputError):  # a task of another process's
+            theirs = parse(recipe.task)
+            return (theirs.family, theirs.operands) == asked
+        return False
+
+    try:
+        return newest(fits=fits) == run.path
+    except RunError:
+        return False
+
+
 def _is_exact(network: Network) -> bool:
     """Whether hidden states are whole numbers, as by construction: training would blur them."""
     w = network.weights
@@ -157,14 +175,15 @@ def _is_exact(network: Network) -> bool:
     )
 
 
-def proof(verdict: Verdict, task: Task) -> str:
-    """A verdict: what is known of numbers of any length."""
+def proof(verdict: Verdict, task: Task, run: Path | None = None) -> str:
+    """A verdict, on the network of a run: what is known of numbers of any length."""
     if isinstance(verdict, Proved):
         if not verdict.checked:
+            check = f"{program()} check {argument(run)}" if run else f"{program()} check"
             return (
                 f"proved      as recorded, right for numbers of any length: {verdict.regions} "
                 f"regions, with errors of up to {verdict.slack:.2g}\n"
-                f"            in every unit at every step; '{program()} check' checks it anew"
+                f"            in every unit at every step; '{check}' checks it anew"
             )
         # of trees, the slack is what was asked for; they may hold with more
         more = "" if verdict.method == "boxes" else ", perhaps more,"

@@ -32,13 +32,14 @@ class Judge(Cell):
                     self.store(self.activate(value, v), b, place)
 
     def judge(
-        self, h: Value, h_row: Integer, edge: Integer, seen: Sequence[Value]
+        self, h: Value, h_row: Integer, edge: Integer, right: Value, seen: Sequence[Value]
     ) -> tuple[Value, list[Value]]:
         """Whether the answer to a hidden state is that of a machine's edge.
 
-        Returns that, and what has been `seen` of margins: the smallest, and the one nearest to
-        zero.  As `network.predict` and `network.margins`; what is not a number is wrong by the
-        most there is, and, like what is about to overflow, as near to zero as can be.
+        Returns that, and what has been `seen` of margins: the smallest, and, where the word was
+        `right` so far (a bit), the one nearest to zero.  As `network.predict` and
+        `network.margins`; what is not a number is wrong by the most there is, and, like what is
+        about to overflow, as near to zero as can be.
         """
         b, Y = self.builder, self.shape.outputs
         expected = self.integer(self.output, edge, 32)
@@ -73,12 +74,17 @@ class Judge(Cell):
         zero = ir.Constant(FLOAT, 0.0)
         size = b.select(b.fcmp_ordered("<", margin, zero), b.fneg(margin), margin)
         huge = b.fcmp_ordered(">", size, ir.Constant(FLOAT, HUGE))
-        news = (margin, b.select(huge, zero, size))
+        settled = ir.Constant(FLOAT, 3.4028234663852886e38)  # it is wrong, whatever comes
+        news = (margin, b.select(right, b.select(huge, zero, size), settled))
         now = [
             b.select(b.fcmp_ordered("<", new, old), new, old)
             for new, old in zip(news, seen, strict=True)
         ]
         return b.zext(b.and_(hit, number), ir.IntType(64)), now
+
+    def bit(self, number: Value) -> Value:
+        """Whether a number is not zero."""
+        return self.builder.icmp_unsigned("!=", number, self.i64(0))
 
     def seen(self) -> list[Value]:
         """What has been seen of margins so far, in all calls; see `judge`."""
@@ -156,7 +162,7 @@ def walk(shape: Shape) -> ir.Module:
 
         def child(a: Value, *seen: Value) -> list[Value]:
             edge, row = k.add(k.mul(before, k.S), a), k.add(k.mul(i, k.S), a)
-            hit, now = k.judge(h_next, k.mul(row, P), edge, seen)
+            hit, now = k.judge(h_next, k.mul(row, P), edge, k.bit(so_far), seen)
             k.store_integer(b.and_(hit, so_far), right_next, row, 32)
             k.store_integer(k.integer(k.delta, edge, 32), state_next, row, 32)
             return now
@@ -178,8 +184,9 @@ def walk(shape: Shape) -> ir.Module:
 
         def one(i: Value, *seen: Value) -> list[Value]:
             edge = k.mul(k.integer(state_next, i, 32), k.S)
-            hit, now = k.judge(there, k.mul(i, P), edge, seen)
-            k.store_integer(b.and_(hit, k.integer(right_next, i, 32)), right_next, i, 32)
+            so_far = k.integer(right_next, i, 32)
+            hit, now = k.judge(there, k.mul(i, P), edge, k.bit(so_far), seen)
+            k.store_integer(b.and_(hit, so_far), right_next, i, 32)
             k.store_integer(k.integer(k.delta, edge, 32), state_next, i, 32)
             return now
 
@@ -258,14 +265,12 @@ def follow(shape: Shape) -> ir.Module:
             k.follow(count, here, 0, list(symbols), there, 0)
             for r, symbol in enumerate(symbols):
                 edge = k.add(k.mul(k.integer(k.state, r, 32), k.S), symbol)
-                hit, seen = k.judge(there, r * P, edge, seen)
-                k.store_integer(k.integer(k.delta, edge, 32), k.state, r, 32)
                 word = k.add(first, r)
                 none = b.trunc(k.integer(k.first_error, word, 32), ir.IntType(32))
-                new = b.and_(
-                    b.icmp_signed("<", none, ir.Constant(ir.IntType(32), 0)),
-                    b.icmp_signed("==", hit, k.i64(0)),
-                )
+                right = b.icmp_signed("<", none, ir.Constant(ir.IntType(32), 0))
+                hit, seen = k.judge(there, r * P, edge, right, seen)
+                k.store_integer(k.integer(k.delta, edge, 32), k.state, r, 32)
+                new = b.and_(right, b.icmp_signed("==", hit, k.i64(0)))
                 error = b.select(new, b.trunc(t, ir.IntType(32)), none)
                 k.store_integer(b.zext(error, ir.IntType(64)), k.first_error, word, 32)
             return [there, here, *seen]
