@@ -24,6 +24,7 @@ from carrynet.network import Network
 from carrynet.proof import search
 from carrynet.proof.verdict import Proved, Undecided
 from carrynet.report import text
+from carrynet.tensor_files import Contents
 from tests.test_cli import carrynet
 
 FOLDER = Path(__file__).parent / "data" / "foreign"
@@ -321,3 +322,43 @@ def test_import_help_says_units_and_defaults(tmp_path: Path) -> None:
         "--leave-out NAME",
     ):
         assert phrase in text
+
+
+# What a file says of its own network, and what a mapping leaves out -------------------
+
+
+def loaded(settings: dict[str, str | int] | None = None) -> Contents:
+    """The weights of a cell of PyTorch's, and what its file says besides."""
+    contents = foreign.read(FOLDER / "C_general_checkpoint.pt")
+    return replace(contents, settings=settings or {})
+
+
+@pytest.mark.parametrize("key", ["rnn.mode", "rnn.nonlinearity", "code of TorchScript"])
+def test_the_activation_that_a_file_states_is_no_assumption(key: str) -> None:
+    taken = foreign.take(loaded({key: "RNN_TANH", "num_layers": 3}), tasks.add())
+    assert taken.network.activation == "tanh"
+    assert ", ".join(taken.source.assumed) == TANH.removeprefix("activation tanh, ")
+    # and is never overruled by what would be right
+    with pytest.raises(InputError, match="with activation tanh instead it is right on 384"):
+        foreign.take(loaded({key: "rnn_relu"}), tasks.add())
+    with pytest.raises(InputError, match="is said to be tanh, but"):
+        foreign.take(loaded({key: "relu"}), tasks.add(), activation="tanh")
+    with pytest.raises(InputError, match="'GRU': only simple recurrent"):
+        foreign.take(loaded({key: "GRU"}), tasks.add())
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_layers", 2), ("proj_size", 3)])
+def test_cells_that_cannot_be_taken_are_refused_by_name(key: str, value: int) -> None:
+    with pytest.raises(InputError, match=f"rnn.{key} is {value}"):
+        foreign.take(loaded({f"rnn.{key}": value}), tasks.add())
+
+
+def test_a_part_that_a_mapping_leaves_out_is_asked_about() -> None:
+    wide = np.pad(loaded().tensors["readout.weight"], ((0, 0), (0, 3)), constant_values=7)
+    said = Mapping.parse(["Why=readout.weight[:, :8].T"])
+    contents = loaded()
+    contents = replace(contents, tensors=contents.tensors | {"readout.weight": wide})
+    with pytest.raises(InputError, match=r"leaves out a part of 'readout.weight' \(1, 11\)"):
+        foreign.take(contents, tasks.add(), said)
+    taken = foreign.take(contents, tasks.add(), said, leave_out=["readout.weight"])
+    assert "readout.weight" in taken.source.left_out

@@ -27,13 +27,13 @@ from carrynet import reading as readings, tasks
 from carrynet.cells import CELLS, Array
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.files import printable
-from carrynet.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, listing
+from carrynet.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, in_part, listing
 from carrynet.network import Network, Weights
 from carrynet.reading import Owned, Stated
 from carrynet.recipe import Recipe
 from carrynet.recognise import USAGE, complete, guess, settle, usual_activation
 from carrynet.tasks import Task
-from carrynet.tensor_files import Contents, read
+from carrynet.tensor_files import CODE, Contents, read
 
 __all__ = ["Mapping", "Source", "Taken", "guess", "owned", "read", "take"]
 
@@ -127,9 +127,17 @@ def take(
     if coding is not None and coding not in readings.CODED:
         raise unknown("coding", coding, readings.CODED)
     left, tensors = _left_out(contents.tensors, leave_out)
+    # a tensor that the owner names in a mapping is left out in part
+    tensors |= {name: contents.tensors[name] for name in left if _is_named(name, given)}
     found, along = complete(guess(tensors, task, given), given or Mapping(), tensors)
     passed = settle(tensors, found)
+    if some := [name for name in in_part(found, contents.tensors) if name not in left]:
+        raise InputError(
+            f"the mapping leaves out a part of {listing(tensors, some)}, which the answers may "
+            "need: --leave-out states that what is left out of it plays no part"
+        )
     theirs = owned(tensors, task, found)
+    activation = _of_settings(contents, tensors, found, activation)
     stated = Stated(activation, coding, found.cuts, delay)
     if facts:  # its own networks are read in one way only
         own = Stated(facts["activation"], next(iter(theirs.codings)), (0.0,), 0)
@@ -186,6 +194,41 @@ def _facts(contents: Contents, said: Task | None) -> dict[str, str]:
     return facts
 
 
+def _of_settings(
+    contents: Contents, tensors: Tensors, found: Mapping, said: str | None
+) -> str | None:
+    """The activation that the cell's module, or TorchScript's code, states; else what is said.
+
+    Raises `InputError` where the owner says another, and for cells that cannot be taken.
+    """
+    settings = contents.settings
+    heads = {name[: name.rfind(".") + 1] for name in evaluate("Whh", found.Whh, tensors).names}
+    for head in sorted(heads):
+        for key, sound in (("num_layers", 1), ("bidirectional", False), ("proj_size", 0)):
+            if settings.get(f"{head}{key}", sound) != sound:
+                raise InputError(
+                    f"{printable(head)}{key} is {shorten(settings[f'{head}{key}'])}: accepted is "
+                    f"one recurrent layer that runs forward, without a projection"
+                )
+    keys = [f"{head}{key}" for head in sorted(heads) for key in ("mode", "nonlinearity")]
+    for key in (*keys, CODE):
+        if key not in settings:
+            continue
+        cell = str(settings[key]).lower().removeprefix("rnn_")
+        if cell not in ("tanh", "relu"):
+            raise InputError(
+                f"{printable(key)} is {shorten(settings[key])}: only simple recurrent networks "
+                "with tanh or relu, torch.nn.RNN or RNNCell, can be taken"
+            )
+        if said not in (None, cell):
+            raise InputError(
+                f"the activation is said to be {said}, but {printable(key)} of the file is "
+                f"{shorten(settings[key])}"
+            )
+        said = cell
+    return said
+
+
 def _overlaid(own: Stated, said: Stated) -> Stated:
     changes = {key: value for key, value in vars(said).items() if value not in (None, ())}
     return replace(own, **changes)
@@ -199,7 +242,12 @@ def _with_cut(found: Mapping, cut: float) -> Mapping:
     return found if found.cuts else replace(found, logit=cut or None)
 
 
-def _left_out(tensors: Tensors, patterns: Iterable[str]) -> tuple[list[str], Tensors]:
+def _is_named(name: str, given: Mapping | None) -> bool:
+    """Whether an expression of the owner's has a name, be it as a part of another."""
+    return given is not None and any(name in text for _, text in given.weights)
+
+
+def _left_out(tensors: Tensors, patterns: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
     """The names that the owner states to play no part, and the tensors that are left."""
     left: dict[str, None] = {}
     for pattern in patterns:
