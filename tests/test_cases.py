@@ -362,3 +362,37 @@ def test_a_part_that_a_mapping_leaves_out_is_asked_about() -> None:
         foreign.take(contents, tasks.add(), said)
     taken = foreign.take(contents, tasks.add(), said, leave_out=["readout.weight"])
     assert "readout.weight" in taken.source.left_out
+
+
+K = 20.0
+PAIR = {  # an adder of two units, as rows
+    "Wxh": np.array([[0.1, K], [0.1, K]]),
+    "Whh": np.array([[0, 0], [0.05, 0.5 * K]]),
+    "bh": np.array([0.05, -1.25 * K]),
+    "Why": np.array([[-5.0, 5], [0.5, -0.5]]),
+    "by": np.array([0.875, -0.875]),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["rows", "columns"])
+@pytest.mark.parametrize("biases", [False, True])
+def test_square_matrices_are_tried_both_ways(turned: bool, biases: bool) -> None:
+    tensors = {k: w.T if turned else w for k, w in PAIR.items()}
+    if turned and biases:  # which say it by themselves
+        tensors |= {"bh": PAIR["bh"][:, None], "by": PAIR["by"][:, None]}
+    taken = foreign.take(replace(loaded(), tensors=tensors), tasks.add())
+    assert evaluate(taken.network, 8).right == PAIRS
+    way = "columns" if turned else "rows"
+    assert (way in taken.source.assumed) == (not (turned and biases))
+
+
+def test_the_state_may_come_before_the_inputs() -> None:
+    contents = foreign.read(FOLDER / "E_concat_i2h.pt")
+    both = np.roll(contents.tensors["i2h.weight"], -2, axis=1)
+    contents = replace(contents, tensors=contents.tensors | {"i2h.weight": both})
+    taken = foreign.take(contents, tasks.add())
+    assert evaluate(taken.network, 8).right == PAIRS
+    assert "state before input" in taken.source.assumed
+    wrong = replace(contents, tensors=contents.tensors | {"i2h.weight": -both})
+    with pytest.raises(InputError, match="none of 2 mappings was right"):
+        foreign.take(wrong, tasks.add())

@@ -31,7 +31,7 @@ from carrynet.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, in_part
 from carrynet.network import Network, Weights
 from carrynet.reading import Owned, Stated
 from carrynet.recipe import Recipe
-from carrynet.recognise import USAGE, complete, guess, settle, usual_activation
+from carrynet.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.tasks import Task
 from carrynet.tensor_files import CODE, Contents, read
 
@@ -127,22 +127,30 @@ def take(
     if coding is not None and coding not in readings.CODED:
         raise unknown("coding", coding, readings.CODED)
     left, tensors = _left_out(contents.tensors, leave_out)
-    # a tensor that the owner names in a mapping is left out in part
-    tensors |= {name: contents.tensors[name] for name in left if _is_named(name, given)}
-    found, along = complete(guess(tensors, task, given), given or Mapping(), tensors)
+    # but a tensor that the owner takes a part of is left out in part
+    tensors |= {name: contents.tensors[name] for name in left if _is_in_part(name, given)}
+    given = given or Mapping()
+    guessed = guess(tensors, task, given)
+    candidates = {"": guessed} if facts else ways(guessed, given, tensors)
+    found, along = complete(guessed, given, tensors)
     passed = settle(tensors, found)
     if some := [name for name in in_part(found, contents.tensors) if name not in left]:
         raise InputError(
             f"the mapping leaves out a part of {listing(tensors, some)}, which the answers may "
             "need: --leave-out states that what is left out of it plays no part"
         )
-    theirs = owned(tensors, task, found)
     activation = _of_settings(contents, tensors, found, activation)
     stated = Stated(activation, coding, found.cuts, delay)
     if facts:  # its own networks are read in one way only
-        own = Stated(facts["activation"], next(iter(theirs.codings)), (0.0,), 0)
+        codings = owned(tensors, task, found).codings
+        own = Stated(facts["activation"], next(iter(codings)), (0.0,), 0)
         stated = _overlaid(own, stated)
-    choice = readings.choose(theirs, stated, usual_activation(found, tensors))
+    if len(candidates) == 1:
+        theirs = owned(tensors, task, found)
+        choice, way = readings.choose(theirs, stated, usual_activation(found, tensors)), ""
+    else:
+        found, theirs, choice, way = _tried(candidates, given, tensors, task, stated)
+    assumed = (*choice.assumed, *([way] if way else []))
     network = theirs.network(choice.reading)
     found = _with_cut(found, choice.reading.cut)
     source = Source(
@@ -150,14 +158,14 @@ def take(
         sha256=contents.sha256,
         mapping=printable(found),
         left_out=tuple(printable(name) for name in (*left, *contents.passed_over, *passed)),
-        assumed=choice.assumed,
+        assumed=assumed,
     )
     notes = {
         "read as": f"{task.text}, {choice.reading.activation}, {source.mapping}",
         "comes along": ", ".join(along),
         "left out": ", ".join(left),
         "passed over": ", ".join([*contents.passed_over, *passed]),
-        "assumed": ", ".join(choice.assumed),
+        "assumed": ", ".join(assumed),
         "tried": choice.why,
     }
     lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
@@ -192,6 +200,30 @@ def _facts(contents: Contents, said: Task | None) -> dict[str, str]:
                 "SHA-256 carrynet wrote into it"
             )
     return facts
+
+
+def _tried(
+    candidates: dict[str, Mapping], given: Mapping, tensors: Tensors, task: Task, stated: Stated
+) -> tuple[Mapping, Owned, readings.Choice, str]:
+    """The one of several mappings, by what they assume, with which the network is right.
+
+    Raises `InputError` where it is right with none or with several.
+    """
+    right, refusals = [], []
+    for way, candidate in candidates.items():
+        found, _ = complete(candidate, given, tensors)
+        try:
+            theirs = owned(tensors, task, found)
+            usual = usual_activation(found, tensors)
+            right.append((found, theirs, readings.choose(theirs, stated, usual, tried=True), way))
+        except InputError as error:
+            refusals.append(f"with {brief(found)}: {error}")
+    if len(right) == 1:
+        return right[0]
+    if right:
+        shown = " or ".join(f"--map {brief(found)}" for found, *_ in right)
+        raise InputError(f"the network is right by several mappings: say which is meant, {shown}")
+    raise InputError(f"none of {len(candidates)} mappings was right; {'; '.join(refusals)}")
 
 
 def _of_settings(
@@ -242,9 +274,10 @@ def _with_cut(found: Mapping, cut: float) -> Mapping:
     return found if found.cuts else replace(found, logit=cut or None)
 
 
-def _is_named(name: str, given: Mapping | None) -> bool:
-    """Whether an expression of the owner's has a name, be it as a part of another."""
-    return given is not None and any(name in text for _, text in given.weights)
+def _is_in_part(name: str, given: Mapping | None) -> bool:
+    """Whether an expression of the owner's has a part of a tensor, as in `W[:, 2:]`."""
+    part = re.compile(rf"{re.escape(name)}(\.T)?\[")
+    return given is not None and any(part.search(text) for _, text in given.weights)
 
 
 def _left_out(tensors: Tensors, patterns: Iterable[str]) -> tuple[list[str], dict[str, Any]]:

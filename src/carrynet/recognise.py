@@ -65,6 +65,8 @@ def _guess_cell(tensors: Tensors, task: Task) -> Mapping:
         # as columns, all matrices are: the shape of a square one cannot show it
         H, shape, X = tensors["Whh"].shape[:1], tensors["Wxh"].shape, input_counts(task)
         columns = shape in {(*H, n) for n in X} and shape not in {(n, *H) for n in X}
+        if shape == tensors["Whh"].shape:
+            columns = _says_columns(tensors, H[0])
         turn = ".T" if columns else ""
         Why = f"Why{turn}" if "Why" in tensors else ""
         return Mapping(f"Wxh{turn}", f"Whh{turn}", Why=Why)
@@ -104,6 +106,39 @@ def _guess_cell(tensors: Tensors, task: Task) -> Mapping:
             f"cannot tell which tensors are the weights: {USAGE}; there are {listing(tensors)}"
         )
     return found
+
+
+def _says_columns(tensors: Tensors, H: int) -> bool:
+    """Whether biases kept as columns say it, or a readout of another number of outputs."""
+    for bias in BIASES:
+        if bias in tensors and tensors[bias].ndim == 2 and tensors[bias].shape[0] > 1:
+            return tensors[bias].shape[1] == 1
+    shape = tensors["Why"].shape if "Why" in tensors else ()
+    return len(shape) == 2 and shape[1] == H != shape[0]
+
+
+def ways(found: Mapping, given: Mapping, tensors: Tensors) -> dict[str, Mapping]:
+    """What is guessed and, by what they assume, the others that shapes cannot tell from it.
+
+    Square matrices as columns, and the state before the inputs in a matrix of both.
+    """
+    if given.Wxh or given.Whh:
+        return {"": found}
+    mine = all(getattr(found, key) == key for key in MATRICES)
+    if mine and len({tensors[key].shape for key in MATRICES}) == 1:
+        if any(bias in tensors and tensors[bias].shape[:1] == (1,) for bias in BIASES):
+            return {"": found}  # a bias kept as a row
+        turned = Mapping("Wxh.T", "Whh.T", Why="Why.T")
+        return {"rows": found, "columns": _overlay(turned, given)}
+    both = set(evaluate("Wxh", found.Wxh, tensors).names)
+    H = evaluate("Whh", found.Whh, tensors).array.shape[-1]
+    if both == set(evaluate("Whh", found.Whh, tensors).names) and len(both) == 1:
+        (name,) = both
+        turn = found.Wxh.endswith(".T")
+        parts = (f"[:, {H}:].T", f"[:, :{H}].T") if turn else (f"[{H}:]", f"[:{H}]")
+        other = replace(found, Wxh=f"{name}{parts[0]}", Whh=f"{name}{parts[1]}")
+        return {"": found, "state before input": other}
+    return {"": found}
 
 
 def _guess_by_shapes(tensors: Tensors, task: Task) -> Mapping | None:
