@@ -24,6 +24,7 @@ from carrynet.network import Network
 from carrynet.proof import search
 from carrynet.proof.verdict import Proved, Undecided
 from carrynet.report import text
+from carrynet.tensor_files import Contents
 from tests.test_cli import carrynet
 
 FOLDER = Path(__file__).parent / "data" / "foreign"
@@ -321,3 +322,77 @@ def test_import_help_says_units_and_defaults(tmp_path: Path) -> None:
         "--leave-out NAME",
     ):
         assert phrase in text
+
+
+# What a file says of its own network, and what a mapping leaves out -------------------
+
+
+def loaded(settings: dict[str, str | int] | None = None) -> Contents:
+    """The weights of a cell of PyTorch's, and what its file says besides."""
+    contents = foreign.read(FOLDER / "C_general_checkpoint.pt")
+    return replace(contents, settings=settings or {})
+
+
+@pytest.mark.parametrize("key", ["rnn.mode", "rnn.nonlinearity", "code of TorchScript"])
+def test_the_activation_that_a_file_states_is_no_assumption(key: str) -> None:
+    taken = foreign.take(loaded({key: "RNN_TANH", "num_layers": 3}), tasks.add())
+    assert taken.network.activation == "tanh"
+    assert ", ".join(taken.source.assumed) == TANH.removeprefix("activation tanh, ")
+    # and is never overruled by what would be right
+    with pytest.raises(InputError, match="with activation tanh instead it is right on 384"):
+        foreign.take(loaded({key: "rnn_relu"}), tasks.add())
+    with pytest.raises(InputError, match="is said to be tanh, but"):
+        foreign.take(loaded({key: "relu"}), tasks.add(), activation="tanh")
+    with pytest.raises(InputError, match="'GRU': only simple recurrent"):
+        foreign.take(loaded({key: "GRU"}), tasks.add())
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_layers", 2), ("proj_size", 3)])
+def test_cells_that_cannot_be_taken_are_refused_by_name(key: str, value: int) -> None:
+    with pytest.raises(InputError, match=f"rnn.{key} is {value}"):
+        foreign.take(loaded({f"rnn.{key}": value}), tasks.add())
+
+
+def test_a_part_that_a_mapping_leaves_out_is_asked_about() -> None:
+    wide = np.pad(loaded().tensors["readout.weight"], ((0, 0), (0, 3)), constant_values=7)
+    said = Mapping.parse(["Why=readout.weight[:, :8].T"])
+    contents = loaded()
+    contents = replace(contents, tensors=contents.tensors | {"readout.weight": wide})
+    with pytest.raises(InputError, match=r"leaves out a part of 'readout.weight' \(1, 11\)"):
+        foreign.take(contents, tasks.add(), said)
+    taken = foreign.take(contents, tasks.add(), said, leave_out=["readout.weight"])
+    assert "readout.weight" in taken.source.left_out
+
+
+K = 20.0
+PAIR = {  # an adder of two units, as rows
+    "Wxh": np.array([[0.1, K], [0.1, K]]),
+    "Whh": np.array([[0, 0], [0.05, 0.5 * K]]),
+    "bh": np.array([0.05, -1.25 * K]),
+    "Why": np.array([[-5.0, 5], [0.5, -0.5]]),
+    "by": np.array([0.875, -0.875]),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["rows", "columns"])
+@pytest.mark.parametrize("biases", [False, True])
+def test_square_matrices_are_tried_both_ways(turned: bool, biases: bool) -> None:
+    tensors = {k: w.T if turned else w for k, w in PAIR.items()}
+    if turned and biases:  # which say it by themselves
+        tensors |= {"bh": PAIR["bh"][:, None], "by": PAIR["by"][:, None]}
+    taken = foreign.take(replace(loaded(), tensors=tensors), tasks.add())
+    assert evaluate(taken.network, 8).right == PAIRS
+    way = "columns" if turned else "rows"
+    assert (way in taken.source.assumed) == (not (turned and biases))
+
+
+def test_the_state_may_come_before_the_inputs() -> None:
+    contents = foreign.read(FOLDER / "E_concat_i2h.pt")
+    both = np.roll(contents.tensors["i2h.weight"], -2, axis=1)
+    contents = replace(contents, tensors=contents.tensors | {"i2h.weight": both})
+    taken = foreign.take(contents, tasks.add())
+    assert evaluate(taken.network, 8).right == PAIRS
+    assert "state before input" in taken.source.assumed
+    wrong = replace(contents, tensors=contents.tensors | {"i2h.weight": -both})
+    with pytest.raises(InputError, match="none of 2 mappings was right"):
+        foreign.take(wrong, tasks.add())

@@ -757,6 +757,7 @@ def test_import_says_what_it_cannot_take(tmp_path: Path) -> None:
         ((data / "state_dict.pt", "--task", "compare"), "must have .5, 3."),
         ((data / "state_dict.pt", "--map", "Whx=a"), "did you mean 'Wxh'"),
         ((data / "state_dict.pt", "--activation", "sine"), "unknown activation"),
+        ((data / "none.pt", "--digits", -1), "digits must be at least 1, not -1"),
     ):
         done = carrynet("import", *arguments, cwd=tmp_path)
         assert (done.returncode, done.stdout) == (2, ""), done.stderr

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from carrynet.errors import InputError
-from carrynet.mapping import Mapping, evaluate
+from carrynet.mapping import Mapping, evaluate, in_part
 from carrynet.network import Weights
 
 FLOATS = np.random.default_rng(0)
@@ -185,3 +185,19 @@ def test_mappings_are_read_as_written(mapping: Mapping, key: str, cut: float | N
 
 def test_the_weights_of_a_mapping_are_those_of_a_network() -> None:
     assert set(Weights._fields) < set(vars(Mapping()))
+
+
+def test_parts_of_tensors_that_no_weight_takes_are_named() -> None:
+    tensors = {"W": np.ones((8, 13), "f4"), "V": np.ones((1, 8), "f4"), "B": np.ones((2, 8))}
+    some = Mapping.parse(["Wxh=W[:, :2].T,Whh=W[:, 5:].T,bh=B[0]+B[1],Why=V.T"])
+    assert in_part(some, tensors) == ["W"]
+    whole = Mapping.parse(["Wxh=W[:, :5].T,Whh=W[:, 5:].T,bh=B[1],Why=V.T"])
+    assert in_part(whole, tensors) == ["B"]
+    product = Mapping.parse(["Wxh=W[:, :5],Whh=W[:, 4:] @ B"])
+    assert in_part(product, tensors | {"B": np.ones((9, 2))}) == []
+
+
+def test_tensors_that_no_network_has_are_refused_before_they_are_widened() -> None:
+    large = np.broadcast_to(np.int8(1), (8192, 8192))  # 512 MB as float64
+    with pytest.raises(InputError, match="holds 67,108,864 numbers: at most 4,194,304"):
+        evaluate("Whh", "W", {"W": large})

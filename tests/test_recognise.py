@@ -352,3 +352,28 @@ def test_a_task_of_another_size() -> None:
         assert message in str(caught.value)
     compare, wide = tasks.parse("compare"), rnn(Y=3)
     assert owned(wide, compare, guess(wide, compare)).weights.Why.shape == (4, 3)
+
+
+def test_a_number_that_may_be_learned_blocks() -> None:
+    for name in ("alpha", "threshold", "h0", "scale", "temperature"):
+        assert f"'{name}' () looks like" in refusal(rnn() | {name: np.array(0.5)}, WHOLE)
+    # and one that is the bias of a single output comes along
+    tensors = rnn() | {"head.bias": np.array(-3.0)}
+    assert recognise(tensors) == (WHOLE, [])
+    assert owned(tensors, ADD, Mapping.parse([WHOLE])).weights.by.tolist() == [-3]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name"),
+    [
+        ("", "optimized.gain"),
+        ("", "head.scores"),
+        ("", "schedule.x"),
+        # beside the weights of the network that a loss holds
+        ("criterion.net.", "criterion.net.norm.weight"),
+        ("loss.", "loss.h0"),
+    ],
+)
+def test_names_that_are_only_like_those_of_a_state_block(prefix: str, name: str) -> None:
+    tensors = {f"{prefix}{key}": tensor for key, tensor in rnn().items()}
+    assert f"'{name}' (4,)" in refusal(tensors | {name: np.ones(4)})

@@ -285,10 +285,9 @@ def test_a_module_has_the_names_of_its_state_dict(tmp_path: Path) -> None:
     path = tmp_path / "module.pt"
     rnn = module("torch.nn.modules.rnn.RNN", weight_ih_l0=tensor(), n=tensor(shape=(), stride=()))
     whole = module("__main__.Adder", {"rnn": rnn}, scale=tensor())
-    names = {"scale", "rnn.weight_ih_l0"}
+    names = {"scale", "rnn.weight_ih_l0", "rnn.n"}
     torch_file(path, whole)
     assert read(path).tensors.keys() == names
-    assert read(path).passed_over == ("'rnn.n' (a number)",)
     torch_file(path, {"model": whole, "epoch": number(3)})
     assert read(path).tensors.keys() == names
     torch_file(path, {"model": whole, "ema": whole})
@@ -508,3 +507,135 @@ def test_whole_numbers_of_every_size(tmp_path: Path, kind: str) -> None:
         x = read(tmp_path / f"x.{suffix}").tensors["x"]
         assert x.dtype == tensors["x"].dtype
         assert x.tolist() == tensors["x"].tolist()
+
+
+# What may be a weight, wherever it lies ----------------------------------------------
+
+
+def test_numbers_that_may_be_learned_are_tensors(tmp_path: Path) -> None:
+    path, number_ = tmp_path / "x.npz", np.float32(0.5)
+    learned: dict[str, Any] = {
+        "alpha": number_,
+        "h0": number_,
+        "by": number_,
+        "readout.bias": np.array(3),
+    }
+    counted: dict[str, Any] = {
+        "loss": number_,
+        "best_f1": number_,
+        "n_averaged": np.array(3),
+        "shape": np.array(2),
+    }
+    np.savez(path, x=np.ones(3), **learned, **counted)
+    assert read(path).tensors.keys() == {"x", *learned}
+    assert len(read(path).passed_over) == len(counted)
+    scalar = tensor(shape=(), stride=())
+    path = tmp_path / "x.pt"
+    torch_file(path, {"model": dictionary({"x": tensor()}), "alpha": scalar, "loss": scalar})
+    # a number beside the dictionary of the weights leaves their names as they are
+    assert read(path).tensors.keys() == {"x", "alpha"}
+    assert "'loss' (a number)" in read(path).passed_over
+
+
+def test_tensors_that_are_attributes_of_a_module_are_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "module.pt"
+    weight = tensor(offset=0, shape=(2, 2), stride=(2, 1))
+    rnn = module("torch.nn.modules.rnn.RNN", weight=weight)
+    # the list of its own parameters that an RNN keeps is no further tensor
+    flat = dictionary({"mode": text("RNN_RELU"), "_flat_weights": b"](" + weight + b"e"})
+    rnn = rnn[:-1] + flat[1:] + b"b"
+    other = tensor(shape=(1, 3), stride=(3, 1))
+    whole = module("__main__.Adder", {"rnn": rnn})
+    state = dictionary({"h0": other, "heads": b"](" + tensor() + b"e", "n": number(3)})
+    torch_file(path, whole[:-1] + state[1:] + b"b")
+    contents = read(path)
+    assert contents.tensors.keys() == {"rnn.weight", "h0", "heads.0"}
+    assert contents.settings == {"rnn.mode": "RNN_RELU"}
+    assert contents.passed_over == ()
+
+
+def test_keys_that_are_no_texts_lead_to_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "keys.pt"
+    heads = b"}(" + number(0) + tensor() + b"N" + tensor() + number(7) + b"\x85" + tensor() + b"u"
+    torch_file(path, {"x": tensor(), "heads": heads})
+    assert read(path).tensors.keys() == {"x", "heads.0", "heads.<NoneType 1>", "heads.<tuple 2>"}
+
+
+HELD = tensor(shape=(3,), stride=(1,))  # the same as another would be no further tensor
+ARRAY = GLOBAL["numpy._core.multiarray._reconstruct"] + b")R"
+DEEP = b"}" + 20 * (b"X\x01\x00\x00\x00x}") + text("h0") + HELD + b"s" + 20 * b"s"
+
+
+@pytest.mark.parametrize(
+    ("entry", "holder"),
+    [
+        (GLOBAL["a.Tensor"] + HELD + b"\x85\x81", "a.Tensor"),
+        (new("a.Tensor", dictionary({"weight": HELD})), "a.Tensor"),
+        (GLOBAL["a.Tensor"] + b")R" + HELD + b"a", "a.Tensor"),
+        (GLOBAL["a.Tensor"] + b")" + dictionary({"w": HELD}) + b"\x92", "a.Tensor"),
+        (new("argparse.Namespace", dictionary({"mean": ARRAY})), "argparse.Namespace"),
+        (DEEP, "a dictionary"),
+    ],
+    ids=["arguments", "attributes", "entries", "by keyword", "an array", "deep"],
+)
+def test_tensors_that_are_not_reached_are_refused(
+    tmp_path: Path, entry: bytes, holder: str
+) -> None:
+    path = tmp_path / "held.pt"
+    torch_file(path, {"model": dictionary({"x": tensor()}), "head": entry})
+    message = refusal(lambda: read(path))
+    assert "'head" in message
+    assert f"holds tensors in {holder}, which is not read" in message
+
+
+def test_lists_of_numbers_that_may_be_weights_are_refused(tmp_path: Path) -> None:
+    path, numbers = tmp_path / "list.pt", b"](G" + struct.pack(">d", 3.5) + number(1) + b"e"
+    torch_file(path, {"x": tensor(), "h0": numbers})
+    assert "'h0' is a list of numbers that the answers may need" in refusal(lambda: read(path))
+    torch_file(path, {"x": tensor(), "betas": numbers})
+    assert read(path).passed_over == ("'betas' (a list)",)
+
+
+def test_bytes_are_numbers_unless_they_are_a_generators(tmp_path: Path) -> None:
+    path = tmp_path / "bytes.pt"
+    some = tensor("torch\nByteStorage", "1", 5, shape=(5,), stride=(1,))
+    storages = {"0": struct.pack("<6f", *range(6)), "1": bytes(range(5))}
+    torch_file(path, {"x": tensor(), "bias": some, "cuda_rng_state": some}, storages)
+    assert read(path).tensors["bias"].tolist() == [0, 1, 2, 3, 4]
+    assert "cuda_rng_state" not in read(path).tensors
+
+
+def test_tensors_whose_numbers_are_meant_otherwise_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "neg.pt"
+    end = b"\x89ccollections\nOrderedDict\n)RtR"
+    whole = tensor()
+    assert whole.endswith(end)
+    for more, fine in (
+        (b"}tR", True),
+        (dictionary({"neg": b"\x89"}) + b"tR", True),
+        (dictionary({"neg": b"\x88"}) + b"tR", False),
+    ):
+        torch_file(path, {"x": whole.removesuffix(b"tR") + more})
+        if fine:
+            assert read(path).tensors["x"].tolist() == [[0, 1, 2], [3, 4, 5]]
+        else:
+            assert "bits such as neg or conj" in refusal(lambda: read(path))
+    hook = whole.removesuffix(b"tR") + b"(" + text("hook") + number(1) + b"utR"
+    torch_file(path, {"x": hook})
+    assert "has hooks" in refusal(lambda: read(path))
+
+
+def test_constants_and_code_of_torchscript(tmp_path: Path) -> None:
+    path, floats = tmp_path / "script.pt", struct.pack("<6f", *range(6))
+    whole = new("__torch__.Adder", dictionary({"training": b"\x89", "x": tensor()}))
+    constants = b"\x80\x02" + tensor() + b"\x85."
+    for code, said in (
+        (b"h = torch.rnn_relu(x, CONSTANTS.c0)", {"code of TorchScript": "rnn_relu"}),
+        (b"torch.rnn_relu(x), torch.rnn_tanh(x)", {}),
+    ):
+        more = {"archive/constants.pkl": constants, "archive/code/__torch__.py": code}
+        torch_file(path, whole, None, **more, **{"archive/constants/0": floats[::-1]})
+        contents = read(path)
+        assert contents.tensors.keys() == {"x", "CONSTANTS.c0"}
+        assert contents.tensors["CONSTANTS.c0"].tobytes() == floats[::-1]
+        assert contents.settings == said

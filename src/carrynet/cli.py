@@ -278,6 +278,8 @@ def import_(
     """
     from carrynet import foreign, runs, tasks
 
+    if digits < 1:  # before the file is read
+        raise InputError(f"digits must be at least 1, not {digits}")
     taken = foreign.take(
         foreign.read(weights),
         None if task is None else tasks.parse(task),

@@ -27,13 +27,13 @@ from carrynet import reading as readings, tasks
 from carrynet.cells import CELLS, Array
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.files import printable
-from carrynet.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, listing
+from carrynet.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, in_part, listing
 from carrynet.network import Network, Weights
 from carrynet.reading import Owned, Stated
 from carrynet.recipe import Recipe
-from carrynet.recognise import USAGE, complete, guess, settle, usual_activation
+from carrynet.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.tasks import Task
-from carrynet.tensor_files import Contents, read
+from carrynet.tensor_files import CODE, Contents, read
 
 __all__ = ["Mapping", "Source", "Taken", "guess", "owned", "read", "take"]
 
@@ -127,14 +127,30 @@ def take(
     if coding is not None and coding not in readings.CODED:
         raise unknown("coding", coding, readings.CODED)
     left, tensors = _left_out(contents.tensors, leave_out)
-    found, along = complete(guess(tensors, task, given), given or Mapping(), tensors)
+    # but a tensor that the owner takes a part of is left out in part
+    tensors |= {name: contents.tensors[name] for name in left if _is_in_part(name, given)}
+    given = given or Mapping()
+    guessed = guess(tensors, task, given)
+    candidates = {"": guessed} if facts else ways(guessed, given, tensors)
+    found, along = complete(guessed, given, tensors)
     passed = settle(tensors, found)
-    theirs = owned(tensors, task, found)
+    if some := [name for name in in_part(found, contents.tensors) if name not in left]:
+        raise InputError(
+            f"the mapping leaves out a part of {listing(tensors, some)}, which the answers may "
+            "need: --leave-out states that what is left out of it plays no part"
+        )
+    activation = _of_settings(contents, tensors, found, activation)
     stated = Stated(activation, coding, found.cuts, delay)
     if facts:  # its own networks are read in one way only
-        own = Stated(facts["activation"], next(iter(theirs.codings)), (0.0,), 0)
+        codings = owned(tensors, task, found).codings
+        own = Stated(facts["activation"], next(iter(codings)), (0.0,), 0)
         stated = _overlaid(own, stated)
-    choice = readings.choose(theirs, stated, usual_activation(found, tensors))
+    if len(candidates) == 1:
+        theirs = owned(tensors, task, found)
+        choice, way = readings.choose(theirs, stated, usual_activation(found, tensors)), ""
+    else:
+        found, theirs, choice, way = _tried(candidates, given, tensors, task, stated)
+    assumed = (*choice.assumed, *([way] if way else []))
     network = theirs.network(choice.reading)
     found = _with_cut(found, choice.reading.cut)
     source = Source(
@@ -142,14 +158,14 @@ def take(
         sha256=contents.sha256,
         mapping=printable(found),
         left_out=tuple(printable(name) for name in (*left, *contents.passed_over, *passed)),
-        assumed=choice.assumed,
+        assumed=assumed,
     )
     notes = {
         "read as": f"{task.text}, {choice.reading.activation}, {source.mapping}",
         "comes along": ", ".join(along),
         "left out": ", ".join(left),
         "passed over": ", ".join([*contents.passed_over, *passed]),
-        "assumed": ", ".join(choice.assumed),
+        "assumed": ", ".join(assumed),
         "tried": choice.why,
     }
     lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
@@ -186,6 +202,65 @@ def _facts(contents: Contents, said: Task | None) -> dict[str, str]:
     return facts
 
 
+def _tried(
+    candidates: dict[str, Mapping], given: Mapping, tensors: Tensors, task: Task, stated: Stated
+) -> tuple[Mapping, Owned, readings.Choice, str]:
+    """The one of several mappings, by what they assume, with which the network is right.
+
+    Raises `InputError` where it is right with none or with several.
+    """
+    right, refusals = [], []
+    for way, candidate in candidates.items():
+        found, _ = complete(candidate, given, tensors)
+        try:
+            theirs = owned(tensors, task, found)
+            usual = usual_activation(found, tensors)
+            right.append((found, theirs, readings.choose(theirs, stated, usual, tried=True), way))
+        except InputError as error:
+            refusals.append(f"with {brief(found)}: {error}")
+    if len(right) == 1:
+        return right[0]
+    if right:
+        shown = " or ".join(f"--map {brief(found)}" for found, *_ in right)
+        raise InputError(f"the network is right by several mappings: say which is meant, {shown}")
+    raise InputError(f"none of {len(candidates)} mappings was right; {'; '.join(refusals)}")
+
+
+def _of_settings(
+    contents: Contents, tensors: Tensors, found: Mapping, said: str | None
+) -> str | None:
+    """The activation that the cell's module, or TorchScript's code, states; else what is said.
+
+    Raises `InputError` where the owner says another, and for cells that cannot be taken.
+    """
+    settings = contents.settings
+    heads = {name[: name.rfind(".") + 1] for name in evaluate("Whh", found.Whh, tensors).names}
+    for head in sorted(heads):
+        for key, sound in (("num_layers", 1), ("bidirectional", False), ("proj_size", 0)):
+            if settings.get(f"{head}{key}", sound) != sound:
+                raise InputError(
+                    f"{printable(head)}{key} is {shorten(settings[f'{head}{key}'])}: accepted is "
+                    f"one recurrent layer that runs forward, without a projection"
+                )
+    keys = [f"{head}{key}" for head in sorted(heads) for key in ("mode", "nonlinearity")]
+    for key in (*keys, CODE):
+        if key not in settings:
+            continue
+        cell = str(settings[key]).lower().removeprefix("rnn_")
+        if cell not in ("tanh", "relu"):
+            raise InputError(
+                f"{printable(key)} is {shorten(settings[key])}: only simple recurrent networks "
+                "with tanh or relu, torch.nn.RNN or RNNCell, can be taken"
+            )
+        if said not in (None, cell):
+            raise InputError(
+                f"the activation is said to be {said}, but {printable(key)} of the file is "
+                f"{shorten(settings[key])}"
+            )
+        said = cell
+    return said
+
+
 def _overlaid(own: Stated, said: Stated) -> Stated:
     changes = {key: value for key, value in vars(said).items() if value not in (None, ())}
     return replace(own, **changes)
@@ -199,7 +274,13 @@ def _with_cut(found: Mapping, cut: float) -> Mapping:
     return found if found.cuts else replace(found, logit=cut or None)
 
 
-def _left_out(tensors: Tensors, patterns: Iterable[str]) -> tuple[list[str], Tensors]:
+def _is_in_part(name: str, given: Mapping | None) -> bool:
+    """Whether an expression of the owner's has a part of a tensor, as in `W[:, 2:]`."""
+    part = re.compile(rf"{re.escape(name)}(\.T)?\[")
+    return given is not None and any(part.search(text) for _, text in given.weights)
+
+
+def _left_out(tensors: Tensors, patterns: Iterable[str]) -> tuple[list[str], dict[str, Any]]:
     """The names that the owner states to play no part, and the tensors that are left."""
     left: dict[str, None] = {}
     for pattern in patterns:

@@ -150,6 +150,8 @@ class Made:
     array: Array  #: float64; of shape (0,) for `NO_BIAS`
     #: The tensors in it, and whether each stands alone: not multiplied by anything
     names: dict[str, bool] = field(default_factory=dict)
+    #: Which elements of each it takes, flattened
+    taken: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def evaluate(key: str, expression: str, tensors: Tensors) -> Made:
@@ -167,10 +169,11 @@ def evaluate(key: str, expression: str, tensors: Tensors) -> Made:
         if value != 0 or key not in BIASES:
             raise parser.error("a number is no weight; accepted is bh=0 or by=0, for no bias")
         return Made(np.zeros(0))
-    return Made(value, parser.names)
+    return Made(value, parser.names, parser.taken)
 
 
 MOST_NUMBERS = 2**24  # that an expression may make
+MOST_WEIGHTS = 2**22  # in one tensor: the square of 1,024 units is a fourth of it
 MOST_NAMES, MOST_DEPTH = 100, 20  # of tensors and of brackets in an expression
 _FACTOR = re.compile(
     r"-?(?:\d{1,15}\.?\d{0,15}|\.\d{1,15})(?:[eE][-+]?\d{1,2})?(?=\s*(?:[*+@)]|$))"
@@ -188,6 +191,7 @@ class _Parser:
     def __init__(self, key: str, text: str, tensors: Tensors) -> None:
         self.key, self.text, self.tensors = key, text, tensors
         self.rest, self.depth, self.names = text, 0, dict[str, bool]()
+        self.taken: dict[str, NDArray[np.bool_]] = {}
 
     def error(self, what: str) -> InputError:
         return InputError(f"{self.key}={brief(self.text)}: {what}")
@@ -261,13 +265,18 @@ class _Parser:
                 raise self.error("a bracket is not closed")
         else:
             raise self.missing()
+        places = np.arange(np.size(value)).reshape(np.shape(value))
         while isinstance(value, np.ndarray):
             if self.take(".T"):
-                value = value.T
+                value, places = value.T, places.T
             elif self.rest.startswith("["):
-                value = self.part(value)
+                index = self.part(value)
+                value, places = value[index], places[index]
             else:
                 break
+        if name is not None:
+            taken = self.taken.setdefault(name, np.zeros(self.tensors[name].size, dtype=bool))
+            taken[places.ravel()] = True
         return value
 
     def name(self) -> str | None:
@@ -286,12 +295,19 @@ class _Parser:
         self.names.setdefault(name, True)
         if len(self.names) > MOST_NAMES:
             raise self.error(f"it has more than {MOST_NAMES} tensors")
-        numbers = array.astype(np.float64)
-        if array.dtype.kind != "f" and np.abs(numbers).max(initial=0) >= 2**53:
+        if array.size > MOST_WEIGHTS:  # before it is widened eightfold
+            raise self.error(
+                f"{shorten(name)} holds {array.size:,} numbers: "
+                f"at most {MOST_WEIGHTS:,} are accepted"
+            )
+        low, high = (
+            int(m(initial=0)) if array.dtype.kind != "f" else 0 for m in (array.min, array.max)
+        )
+        if max(-low, high) >= 2**53:
             raise self.error(f"{shorten(name)} holds whole numbers of 2^53 or more, not weights")
-        return numbers
+        return array.astype(np.float64)
 
-    def part(self, array: Array) -> Array:
+    def part(self, array: Array) -> tuple[int | slice, ...]:
         found = _SLICES.match(self.rest)
         parts = [p for p in found.groups() if p is not None] if found else []
         read = [_SLICE.fullmatch(p) for p in parts]
@@ -306,7 +322,8 @@ class _Parser:
             if m
         )
         try:
-            return array[index]
+            array[index]
+            return index
         except IndexError:
             raise self.error(f"shape {array.shape} has no part {found[0]}") from None
 
@@ -331,6 +348,18 @@ def names(mapping: Mapping, tensors: Tensors) -> set[str]:
         for key, expression in mapping.weights
         for name in evaluate(key, expression, tensors).names
     }
+
+
+def in_part(mapping: Mapping, tensors: Tensors) -> list[str]:
+    """The tensors that a mapping takes, and of which all its weights together leave out elements.
+
+    What is left out of a bracket, as in `(A + B)[:2]`, is not seen.
+    """
+    all_taken: dict[str, NDArray[np.bool_]] = {}
+    for key, expression in mapping.weights:
+        for name, taken in evaluate(key, expression, tensors).taken.items():
+            all_taken[name] = all_taken.get(name, False) | taken
+    return [name for name, taken in all_taken.items() if not taken.all()]
 
 
 def listing(tensors: Tensors, chosen: Iterable[str] | None = None, most: int = 12) -> str:

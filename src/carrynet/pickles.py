@@ -8,7 +8,9 @@ and of what.  It is bounded by the length of the program.
 CPython's `Unpickler` with a list of allowed names would not do: it lets a pickle set
 attributes on what the names stand for, and take 64 GB for one distant memo entry.
 
-Left out: protocols 0 and 1, extension codes, and keys of dictionaries that are not text.
+Keys that are whole numbers become texts, and others a text that names their kind and place.
+
+Left out: protocols 0 and 1, and extension codes.
 """
 
 import pickletools
@@ -45,6 +47,7 @@ class Object:
     arguments: tuple[Any, ...] = ()
     items: dict[str, Any] = field(default_factory=dict)  #: set as on a dictionary
     state: Any = None  #: what the pickle sets on it otherwise: its `__dict__`, as a rule
+    more: list[Any] = field(default_factory=list)  #: what is appended to it, or given by keyword
 
 
 def read(program: bytes, persistent: Callable[[object], object]) -> tuple[object, int]:
@@ -111,14 +114,15 @@ def read(program: bytes, persistent: Callable[[object], object]) -> tuple[object
             case "APPEND" | "APPENDS" | "ADDITEMS":
                 items = [stack.pop()] if opcode.name == "APPEND" else since_mark()
                 require(type(stack[-1]) in (list, Object), "its pickle appends to what is no list")
-                if type(stack[-1]) is list:
-                    stack[-1].extend(items)
+                (stack[-1] if type(stack[-1]) is list else stack[-1].more).extend(items)
             case "SETITEM" | "SETITEMS":
                 items = since_mark() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
                 table = stack[-1].items if type(stack[-1]) is Object else stack[-1]
                 require(type(table) is dict, "its pickle sets items of no dictionary")
-                pairs = zip(items[::2], items[1::2], strict=True)
-                table.update((key, value) for key, value in pairs if type(key) is str)
+                for key, value in zip(items[::2], items[1::2], strict=True):
+                    name = _key(key, len(table))
+                    require(name not in table, "its pickle sets a key twice")
+                    table[name] = value
             case "GLOBAL":
                 stack.append(Name(argument.replace(" ", ".", 1)))
             case "STACK_GLOBAL":
@@ -128,22 +132,33 @@ def read(program: bytes, persistent: Callable[[object], object]) -> tuple[object
             case "BINPERSID":
                 stack.append(persistent(stack.pop()))
             case "REDUCE" | "NEWOBJ" | "NEWOBJ_EX":
-                if opcode.name == "NEWOBJ_EX":
-                    stack.pop()  # arguments by keyword
+                more = [stack.pop()] if opcode.name == "NEWOBJ_EX" else []  # by keyword
                 arguments, maker = stack.pop(), stack.pop()
                 made = type(arguments) is tuple and type(maker) in (Name, Object)
                 require(made, "its pickle makes objects by what is no name")
                 name = maker.text if type(maker) is Name else maker.name
-                stack.append(Object(name, arguments))
+                more += [maker] if type(maker) is Object else []
+                stack.append(Object(name, arguments, more=more))
             case "BUILD":
                 state = stack.pop()
                 known = type(stack[-1]) in (dict, Object)
                 require(known, "its pickle changes what is not a dictionary or an object")
                 if type(stack[-1]) is Object:
+                    stack[-1].more += [] if stack[-1].state is None else [stack[-1].state]
                     stack[-1].state = state
             case other:
                 raise Refused(f"its pickle uses {other}, which a state dict does not need")
     raise Refused("its pickle does not end")
+
+
+def _key(key: object, place: int) -> str:
+    """The text that stands for a key of a dictionary."""
+    if isinstance(key, str):
+        return key
+    # Python takes quadratic time to write long numbers
+    if type(key) is int and abs(key) < 2**63:
+        return str(key)
+    return f"<{type(key).__name__} {place}>"
 
 
 # Python takes quadratic time for them, and its own limit is off on the command line

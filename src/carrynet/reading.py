@@ -192,6 +192,10 @@ class Trial:
         on_short = [r for r in readings if self.hits[r][: self.short].all()]
         return [r for r in on_all if self.clear[r]] or on_all or on_short
 
+    def falters(self, reading: Reading) -> bool:
+        """Whether the short ones are all answered rightly, and not all of the long."""
+        return self.count(reading) == self.short and not self.hits[reading].all()
+
     def score(self, reading: Reading) -> str:
         """How many are answered rightly, of a reading by which the short ones all are."""
         hits, n = self.hits[reading], self.short
@@ -292,14 +296,16 @@ class Choice:
     why: str = ""  #: how it came out, where it was tried
 
 
-def choose(owned: Owned, stated: Stated, usual: str | None) -> Choice:
+def choose(owned: Owned, stated: Stated, usual: str | None, *, tried: bool = False) -> Choice:
     """The one reading, of those that are allowed by what is stated, that a network is meant by.
 
-    What is stated in full is not tried.  Else all are tried on samples, and of those that are
-    right that one is taken whose departures from convention all others make, too: activation
-    `usual` (None where there is none), bits as 0 and 1, a cut at 0 or as stated first, no delay.
-    Raises `InputError` where none is right, with how many each got right, and where several are
-    that depart in different ways; and for what carrynet's networks cannot do.
+    What is stated in full is not tried, unless it must be (`tried`).  Else all are tried on
+    samples, and of those that are right that one is taken whose departures from convention all
+    others make, too: activation `usual` (None where there is none), bits as 0 and 1, a cut at 0
+    or as stated first, no delay.
+    Raises `InputError` where none is right, with how many each got right, where several are
+    that depart in different ways, and where a more usual one is right on the short ones only;
+    and for what carrynet's networks cannot do.
     """
     task = owned.task
     codes = list(owned.codings)
@@ -317,7 +323,7 @@ def choose(owned: Owned, stated: Stated, usual: str | None) -> Choice:
     everything = [Reading(*each) for each in product(ACTIVATIONS, codes, known, DELAYS)]
     allowed = [reading for reading in everything if stated.allows(reading)]
     convention = Reading(usual or "", codes[0], cuts[0], 0)
-    if len(allowed) == 1:
+    if len(allowed) == 1 and not tried:
         _require_possible(owned, allowed[0], "")
         return Choice(allowed[0], _assumed(owned, allowed[0], stated))
     trial = attempt(owned, allowed)
@@ -333,12 +339,22 @@ def choose(owned: Owned, stated: Stated, usual: str | None) -> Choice:
             f"is meant, {' or '.join(ways)}"
         )
     (reading,) = least
+    # never another than the usual one only because it is right on the long problems, too
+    nearer = _least([r for r in allowed if trial.falters(r)], convention)
+    nearer = [r for r in nearer if _departures(r, convention) < _departures(reading, convention)]
+    if nearer and trial.hits[reading].all():
+        both = [nearer[0], reading]
+        raise InputError(
+            f"the network is right on {trial.score(nearer[0])} by "
+            f"{_flags(nearer[0], both, owned)}, and on all of them by "
+            f"{_flags(reading, both, owned)}: say which one is meant"
+        )
     score = trial.score(reading)
     _require_possible(owned, reading, f"is right on {score} ")
-    tried = f"right on {score}; {len(allowed)} readings were tried"
+    why = f"right on {score}; {len(allowed)} readings were tried"
     if len(right) > 1:
-        tried += f", {len(right)} are right on as many, and the usual one is taken"
-    return Choice(reading, _assumed(owned, reading, stated), tried)
+        why += f", {len(right)} are right on as many, and the usual one is taken"
+    return Choice(reading, _assumed(owned, reading, stated), why)
 
 
 def _cuts(task: Task, outputs: int, stated: Stated) -> tuple[float, ...]:
@@ -355,12 +371,13 @@ def _least(readings: Sequence[Reading], convention: Reading) -> list[Reading]:
 
     Of relu, and relu with another cut, the latter has nothing to speak for it.
     """
+    departs = {reading: _departures(reading, convention) for reading in readings}
+    least = [r for r in readings if not any(departs[s] < departs[r] for s in readings)]
+    return sorted(least, key=lambda reading: len(departs[reading]))
 
-    def departures(reading: Reading) -> set[tuple[str, Any]]:
-        return set(vars(reading).items()) - set(vars(convention).items())
 
-    least = [r for r in readings if not any(departures(s) < departures(r) for s in readings)]
-    return sorted(least, key=lambda reading: len(departures(reading)))
+def _departures(reading: Reading, convention: Reading) -> set[tuple[str, Any]]:
+    return set(vars(reading).items()) - set(vars(convention).items())
 
 
 def _require_possible(owned: Owned, reading: Reading, so_far: str) -> None:
@@ -434,8 +451,8 @@ def _none_right(
     return (
         f"cannot tell how the network is to be read: of {trial.short:,} sample problems of "
         f"task {task.text} none of {len(allowed)} readings gets all right, at best "
-        f"{'; '.join(parts)}{instead}; say which one is meant, as in "
-        f"{_flags(top, allowed, owned)}"
+        f"{'; '.join(parts)}{instead}; say what is meant with --activation, --coding, "
+        "--map logit= and --delay, or other weights with --map"
     )
 
 

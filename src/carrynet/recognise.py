@@ -6,17 +6,29 @@ shapes leave several possibilities, the owner is asked.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set as AbstractSet
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, shorten
-from carrynet.mapping import BIASES, NO_BIAS, Mapping, Tensors, brief, evaluate, listing, names
+from carrynet.mapping import (
+    BIASES,
+    MATRICES,
+    NO_BIAS,
+    Mapping,
+    Tensors,
+    brief,
+    evaluate,
+    listing,
+    names,
+)
 from carrynet.reading import input_counts, output_counts
 from carrynet.tasks import Task
+from carrynet.tensor_files import is_bias, is_count, is_counter, is_of_generator, states
 
 USAGE = "say it with --map, as in --map Wxh=weight_ih_l0.T --map bh=bias_ih_l0+bias_hh_l0"
 
@@ -53,6 +65,8 @@ def _guess_cell(tensors: Tensors, task: Task) -> Mapping:
         # as columns, all matrices are: the shape of a square one cannot show it
         H, shape, X = tensors["Whh"].shape[:1], tensors["Wxh"].shape, input_counts(task)
         columns = shape in {(*H, n) for n in X} and shape not in {(n, *H) for n in X}
+        if shape == tensors["Whh"].shape:
+            columns = _says_columns(tensors, H[0])
         turn = ".T" if columns else ""
         Why = f"Why{turn}" if "Why" in tensors else ""
         return Mapping(f"Wxh{turn}", f"Whh{turn}", Why=Why)
@@ -92,6 +106,39 @@ def _guess_cell(tensors: Tensors, task: Task) -> Mapping:
             f"cannot tell which tensors are the weights: {USAGE}; there are {listing(tensors)}"
         )
     return found
+
+
+def _says_columns(tensors: Tensors, H: int) -> bool:
+    """Whether biases kept as columns say it, or a readout of another number of outputs."""
+    for bias in BIASES:
+        if bias in tensors and tensors[bias].ndim == 2 and tensors[bias].shape[0] > 1:
+            return tensors[bias].shape[1] == 1
+    shape = tensors["Why"].shape if "Why" in tensors else ()
+    return len(shape) == 2 and shape[1] == H != shape[0]
+
+
+def ways(found: Mapping, given: Mapping, tensors: Tensors) -> dict[str, Mapping]:
+    """What is guessed and, by what they assume, the others that shapes cannot tell from it.
+
+    Square matrices as columns, and the state before the inputs in a matrix of both.
+    """
+    if given.Wxh or given.Whh:
+        return {"": found}
+    mine = all(getattr(found, key) == key for key in MATRICES)
+    if mine and len({tensors[key].shape for key in MATRICES}) == 1:
+        if any(bias in tensors and tensors[bias].shape[:1] == (1,) for bias in BIASES):
+            return {"": found}  # a bias kept as a row
+        turned = Mapping("Wxh.T", "Whh.T", Why="Why.T")
+        return {"rows": found, "columns": _overlay(turned, given)}
+    both = set(evaluate("Wxh", found.Wxh, tensors).names)
+    H = evaluate("Whh", found.Whh, tensors).array.shape[-1]
+    if both == set(evaluate("Whh", found.Whh, tensors).names) and len(both) == 1:
+        (name,) = both
+        turn = found.Wxh.endswith(".T")
+        parts = (f"[:, {H}:].T", f"[:, :{H}].T") if turn else (f"[{H}:]", f"[:{H}]")
+        other = replace(found, Wxh=f"{name}{parts[0]}", Whh=f"{name}{parts[1]}")
+        return {"": found, "state before input": other}
+    return {"": found}
 
 
 def _guess_by_shapes(tensors: Tensors, task: Task) -> Mapping | None:
@@ -144,7 +191,7 @@ def _with_vectors(found: Mapping, tensors: Tensors) -> Mapping:
 
 def _is_bias(name: str, tensor: NDArray[Any]) -> bool:
     """Whether a matrix of one row or column looks like a bias."""
-    return _is_vector(tensor) and bool(_BIAS.search(_split(name)[1]))
+    return _is_vector(tensor) and is_bias(name)
 
 
 def _guess_readout(tensors: Tensors, task: Task, cell: Mapping) -> Mapping:
@@ -253,12 +300,14 @@ def settle(tensors: Tensors, found: Mapping) -> list[str]:
     """
     used = names(found, tensors)
     rest = [name for name in tensors if name not in used]
-    passed = [name for name in rest if _is_no_weight(name, tensors[name])]
+    made = (evaluate(key, getattr(found, key), tensors) for key in MATRICES)
+    sizes = {size for each in made for size in each.array.shape}  # X, H and Y
+    passed = [name for name in rest if _is_no_weight(name, tensors[name], used, sizes)]
     rest = [name for name in rest if name not in passed]
     owned = {_beside(name, tensors) for name in rest}  # biases of matrices without a place
     for bias, matrices in _OF.items():
-        said, made = getattr(found, bias), {k: getattr(found, k) for k in matrices}
-        terms = [evaluate(key, text, tensors) for key, text in made.items()]
+        said = getattr(found, bias)
+        terms = [evaluate(key, getattr(found, key), tensors) for key in matrices]
         beside = {_beside(name, tensors) for each in terms for name in each.names}
         size = terms[-1].array.shape[-1]
         stray = [
@@ -301,45 +350,43 @@ def settle(tensors: Tensors, found: Mapping) -> list[str]:
 def _is_bias_of(name: str, size: int, tensors: Tensors) -> bool:
     """Whether a tensor looks like a bias of so many units."""
     fits = _is_vector(tensors[name]) and tensors[name].size == size
-    return fits and bool(_BIAS.search(_split(name)[1]))
+    return fits and is_bias(name)
 
 
-_STATE_OF = re.compile(
-    r"optim\w*|opt_state|\w*scheduler\w*|grad_?scaler|rng\w*|\w*rng_state|callbacks?|history|"
-    r"metrics?|criterion|loss_fn|loss|losses",
-    re.IGNORECASE,
-)
-_COUNTED = re.compile(
-    r"num_batches_tracked|exp_avg(_sq)?|max_exp_avg_sq|square_avg|momentum_buffer|"
-    r"((train|training|val|valid|validation|test|eval|best|last|min|max|mean|global|n|num)_)*"
-    r"(loss(es)?|accs?|accurac(y|ies)|scores?|epochs?|steps?|iterations?|lrs?|learning_rates?|seed)"
-    r"(_(history|curve|log))?",
-    re.IGNORECASE,
-)
-
-
-def _is_no_weight(name: str, tensor: NDArray[Any]) -> bool:
+def _is_no_weight(
+    name: str,
+    tensor: NDArray[Any],
+    used: AbstractSet[str] = frozenset(),
+    sizes: Iterable[int] = (),
+) -> bool:
     """Whether a tensor cannot be a weight: a number, a counter, a score, an optimiser's state.
 
     Nor can one that is zero throughout where zero is what carrynet has: a bias, a first state.
+    What lies beside tensors that are `used` is no such state, whatever its path is named, and
+    counters are not as many as one of the `sizes` of the network.
     """
-    parts = re.split(r"[./]", name)
-    bias = bool(_BIAS.search(parts[-1]))
-    if tensor.ndim == 0 and not bias:
+    if tensor.ndim == 0 and is_count(name, tensor.dtype.kind == "f"):
         return True
-    if any(_STATE_OF.fullmatch(part) for part in parts):
+    if any(not any(_is_below(other, path) for other in used) for path in states(name)):
         return True
-    if tensor.ndim == 1 and _COUNTED.fullmatch(parts[-1]):
+    if tensor.ndim == 1 and is_counter(name) and tensor.size not in set(sizes) - {1}:
         return True
-    nothing = tensor.dtype.kind in "fiu" and not tensor.any()
-    return nothing and (bias or bool(_FIRST_STATE.search(name)))
+    generator = tensor.ndim == 1 and tensor.dtype == np.uint8
+    if generator and is_of_generator(name, tensor.size):
+        return True
+    zero = tensor.dtype.kind in "fiu" and not tensor.any()
+    bias = is_bias(name) and _is_vector(tensor)
+    return zero and (bias or bool(_FIRST_STATE.search(name)))
+
+
+def _is_below(name: str, path: str) -> bool:
+    return name.startswith((f"{path}.", f"{path}/"))
 
 
 _FIRST_STATE = re.compile(
     r"(^|[._/])(h_?0|hx|init\w*|initial\w*|(h|hidden|state)_?(init\w*|start|zero)|start\w*)($|[._/])",
     re.IGNORECASE,
 )
-_BIAS = re.compile(r"bias|^b([_\d]|$|[hy]$)", re.IGNORECASE)
 _LOOKS = (
     (_FIRST_STATE, "an initial state other than zero"),
     (re.compile(r"(weight|bias)_\w+_l[1-9]\d*(_reverse)?$"), "a second recurrent layer"),
@@ -371,5 +418,5 @@ def _look(name: str, tensor: NDArray[Any], H: int, readout: Iterable[str]) -> st
     if tensor.ndim >= 2 and (tensor.shape in {(1, H), (1, 1, H)}) and "weight" not in name:
         return "an initial state other than zero"
     if tensor.ndim <= 1:
-        return "a bias" if _BIAS.search(_split(name)[1]) else "something that the answers may need"
+        return "a bias" if is_bias(name) else "something that the answers may need"
     return "a further layer" if tensor.ndim == 2 else "something that the answers may need"

@@ -5,9 +5,9 @@ and calls nothing.  Sizes are checked against `MAX_BYTES` before anything is all
 Everything refused is an `InputError` of one line; for kinds of file that are known but not
 read, it has the line of Python that converts them.
 
-What cannot be a weight is passed over, and named: numbers, texts, lists of numbers, the state of
-an optimiser, objects of any class.  What may be one and cannot be read is refused, since the rest
-would be another network.
+What cannot be a weight is passed over, and named: whole numbers, scores, texts, lists of numbers,
+the state of an optimiser, objects without tensors.  What may be one and cannot be read is refused,
+since the rest would be another network.
 
 Left out: sparse, quantised and complex tensors, and PyTorch's files before 0.2, which are tar.
 """
@@ -19,9 +19,9 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -44,10 +44,17 @@ MAX_NAME = 256  # characters
 MAX_HEADER = 2**20  # bytes of a pickle, or of the header of a safetensors file
 MAX_NPY_HEADER = 4096  # bytes
 MAX_MEMBERS = 10_000  # of a zip file
+MAX_CODE = 2**22  # bytes of a member of TorchScript's
 MAX_DEPTH = 16  # of dictionaries in dictionaries
 MAX_PASSED_OVER = 100  # that are named
 
 ACCEPTED = "accepted are safetensors, .npz and PyTorch's .pt or .pth with a state dict"
+
+
+CODE = "code of TorchScript"
+"""The setting that says which recurrent cell TorchScript's code calls: `rnn_tanh`."""
+SETTINGS = ("mode", "nonlinearity", "num_layers", "bidirectional", "proj_size", "batch_first")
+"""Attributes of a module that say how its cell computes."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Contents:
     facts: Mapping[str, Any]  #: that carrynet wrote into a safetensors file; else none
     sha256: str  #: of the file's bytes
     name: str  #: the file's, fit for a terminal
+    #: What a whole module says of itself, by the name of its attribute: `rnn.mode`, `rnn_tanh`
+    settings: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def read(path: Path) -> Contents:
@@ -66,9 +75,10 @@ def read(path: Path) -> Contents:
 
     float16 and bfloat16 come back as float32; other kinds of number as they are.
     The file of PyTorch may hold a state dict, a whole module, a TorchScript archive, or
-    dictionaries and lists of these.  A module's names are those of its `state_dict()`.  If the
+    dictionaries and lists of these.  A module's names are those of its `state_dict()`, and of
+    its other attributes; constants of TorchScript are `CONSTANTS.c0` and so on.  If the
     tensors are in several dictionaries, names are joined by dots: `model.rnn.weight_ih_l0`.
-    Of dictionaries, only text keys are looked at.  Raises `InputError`.
+    Raises `InputError`.
     """
     shown = files.printable(path)
     try:
@@ -78,7 +88,7 @@ def read(path: Path) -> Contents:
     found = _Found()
     try:
         _reader(data, path)(data, found)
-        require(bool(found.tensors), f"it holds no tensors{found.instead}")
+        require(any(t.ndim for t in found.tensors.values()), f"it holds no tensors{found.instead}")
     except Refused as refusal:
         raise InputError(f"cannot take weights from {shown}: {refusal}") from None
     except (
@@ -90,7 +100,8 @@ def read(path: Path) -> Contents:
         reason = shorten(str(error) or type(error).__name__)
         raise InputError(f"cannot take weights from {shown}: it is damaged: {reason}") from None
     name, sha256 = files.printable(path.name), files.sha256(data)
-    return Contents(found.tensors, tuple(found.passed_over), found.facts, sha256, name)
+    passed_over, settings = tuple(found.passed_over), MappingProxyType(found.settings)
+    return Contents(found.tensors, passed_over, found.facts, sha256, name, settings)
 
 
 def _reason(error: Exception) -> str:
@@ -104,13 +115,14 @@ class _Found:
         self.tensors: Tensors = {}
         self.passed_over: list[str] = []
         self.facts: Mapping[str, Any] = {}
+        self.settings: dict[str, str | int] = {}
         self._more = 0
 
     def add(self, name: str, tensor: NDArray[Any]) -> None:
-        """A tensor; one without dimensions is a number, and no weight."""
+        """A tensor, unless it is a number that is no weight."""
         require(len(name) <= MAX_NAME, f"a name is longer than {MAX_NAME} characters")
         require(name not in self.tensors, f"it holds two tensors named {shorten(name)}")
-        if tensor.ndim == 0:
+        if tensor.ndim == 0 and is_count(name, tensor.dtype.kind == "f"):
             self.pass_over(name, "a number")
             return
         require(len(self.tensors) < MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
@@ -129,7 +141,56 @@ class _Found:
     @property
     def instead(self) -> str:
         """What a file without tensors has, for a message."""
-        return f", but {', '.join(self.passed_over[:3])}" if self.passed_over else ""
+        numbers = [
+            f"{shorten(name)} (a number)" for name in self.tensors
+        ]  # where there are no others
+        some = [*self.passed_over, *numbers][:3]
+        return f", but {', '.join(some)}" if some else ""
+
+
+_COUNTED = re.compile(
+    r"num_batches_tracked|n_averaged|exp_avg(_sq)?|max_exp_avg_sq|square_avg|momentum_buffer|"
+    r"((train|training|val|valid|validation|test|eval|best|last|min|max|mean|global|current|n|num"
+    r"|model)_)*"
+    r"(loss(es)?|accs?|accurac(y|ies)|scores?|epochs?|steps?|iterations?|lrs?|learning_rates?|seed)"
+    r"(_(history|curve|log))?",
+    re.IGNORECASE,
+)
+_STATE = re.compile(
+    r"(model_)?optim(s|i[sz]ers?)?([_.]?(g|d|\d+))?(_states?)?(_dicts?)?|opt_states?|"
+    r"(lr_?)?schedulers?(_states?)?(_dicts?)?|grad_?scaler(_states?)?(_dicts?)?|"
+    r"(\w*_)?(rng|random)(_generator)?(_states?)?|callbacks?|history|metrics?|criterion|loss_fn|loss|"
+    r"losses",
+    re.IGNORECASE,
+)
+_BIAS = re.compile(r"bias|^b([_\d]|$|[hy]$)", re.IGNORECASE)
+
+
+def last_part(name: str) -> str:
+    """A name's last part, of those that dots and slashes divide it into."""
+    return re.split(r"[./]", name)[-1]
+
+
+def is_bias(name: str) -> bool:
+    """Whether a name is that of a bias."""
+    return bool(_BIAS.search(last_part(name)))
+
+
+def is_counter(name: str) -> bool:
+    """Whether a name is that of a counter, a score or a loss."""
+    return bool(_COUNTED.fullmatch(last_part(name)))
+
+
+def is_count(name: str, floating: bool) -> bool:
+    """Whether a single number counts or scores something: a learned one has another name."""
+    best = last_part(name).lower().startswith("best_")
+    return not is_bias(name) and (not floating or best or is_counter(name))
+
+
+def states(name: str) -> list[str]:
+    """What of a path, from its beginning, is named as an optimiser's, a loss's or such a state."""
+    ends = [match.start() for match in re.finditer(r"[./]|$", name)]
+    return [name[:end] for end in ends if _STATE.fullmatch(last_part(name[:end]))]
 
 
 def _reader(data: bytes, path: Path) -> Callable[[bytes, _Found], None]:
@@ -408,15 +469,44 @@ def _read_torch(archive: _Archive, root: str, found: _Found) -> None:
     program = archive.read(f"{root}data.pkl", MAX_HEADER)
     order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.members else b"little"
     require(order in (b"little", b"big"), "its byte order is neither little nor big")
+    big_endian = order == b"big"
     content, _ = pickles.read(program, _storage)
+    views = _views(content, found)
+    _add_views(views, _members(archive, f"{root}data/"), found, big_endian)
+    if f"{root}constants.pkl" in archive.members:  # of TorchScript
+        program = archive.read(f"{root}constants.pkl", MAX_HEADER)
+        constants, _ = pickles.read(program, _storage)
+        if not isinstance(constants, tuple):
+            raise Refused("its constants are no tuple")
+        named = {f"c{i}": constant for i, constant in enumerate(constants)}
+        views = _views({"CONSTANTS": named}, found, constant=True) if named else {}
+        _add_views(views, _members(archive, f"{root}constants/"), found, big_endian)
+    _add_cell_of_code(archive, root, found)
+
+
+def _members(archive: _Archive, folder: str) -> Callable[[str], bytes]:
+    """The storages in a folder, each read once."""
     members: dict[str, bytes] = {}
 
     def numbers(key: str) -> bytes:
         if key not in members:
-            members[key] = archive.read(f"{root}data/{key}")
+            members[key] = archive.read(f"{folder}{key}")
         return members[key]
 
-    _add_views(content, numbers, found, big_endian=order == b"big")
+    return numbers
+
+
+_CELL_OF_CODE = re.compile(rb"\btorch\.(?:_VF\.)?(rnn_tanh|rnn_relu|gru|lstm)(?:_cell)?\(")
+
+
+def _add_cell_of_code(archive: _Archive, root: str, found: _Found) -> None:
+    """The recurrent cell that TorchScript's code calls, where it calls one kind only."""
+    called = set()
+    for name in archive.members:
+        if name.startswith(f"{root}code/") and name.endswith(".py"):
+            called |= set(_CELL_OF_CODE.findall(archive.read(name, MAX_CODE)))
+    if len(called) == 1:
+        found.settings[CODE] = called.pop().decode()
 
 
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # the pickled number that old files begin with
@@ -464,7 +554,7 @@ def _read_legacy(data: bytes, found: _Found) -> None:
         )
         position = start + length * _stored(storage.kind).itemsize
         numbers[key] = data[start:position]
-    _add_views(content, numbers.__getitem__, found)
+    _add_views(_views(content, found), numbers.__getitem__, found)
 
 
 def _storage(identity: object) -> _Storage:
@@ -477,16 +567,14 @@ def _storage(identity: object) -> _Storage:
 
 
 def _add_views(
-    content: object, numbers: Callable[[str], bytes], found: _Found, big_endian: bool = False
+    views: Mapping[str, "_View"],
+    numbers: Callable[[str], bytes],
+    found: _Found,
+    big_endian: bool = False,
 ) -> None:
     """The tensors of a pickle, by the bytes of their storages."""
-    views = _views(content, found)
-    instead = found.instead or f", but {files.printable(_kind(content)[:MAX_NAME])}"
-    require(bool(views), f"it holds no dictionary of tensors, as model.state_dict() is{instead}")
-    several = len({place.path for place, _ in views}) > 1
     left = MAX_BYTES
-    for place, view in views:
-        name = str(place) if several else place.name
+    for name, view in views.items():
         storage, dtype = view.storage, _stored(view.storage.kind, big_endian)
         left -= math.prod(view.shape) * dtype.itemsize
         require(left >= 0, f"its tensors take more than {MAX_BYTES >> 20} MB")
@@ -521,45 +609,79 @@ class _Place(NamedTuple):
         return ".".join((*self.path, self.name))
 
 
-def _views(content: object, found: _Found) -> list[tuple[_Place, _View]]:
-    """The tensors in dictionaries, lists and modules.
+def _views(content: object, found: _Found, constant: bool = False) -> dict[str, _View]:
+    """The tensors in dictionaries, lists and modules, by their names.
 
-    What has tensors nowhere in it is passed over as a whole.
+    What has tensors nowhere in it is passed over as a whole; what has some that are not reached
+    in this way is refused.  A file's constants may be none, and always have their whole path.
     """
     views: list[tuple[_Place, _View]] = []
+    settings: list[tuple[_Place, str | int]] = []
+    aside: list[tuple[_Place, object]] = []
     seen = set()  # a dictionary may hold itself, or one other in exponentially many ways
 
     def look(value: object, path: tuple[str, ...], prefix: str, depth: int) -> bool:
-        """Whether there are tensors in it; in a module's modules, names have a prefix."""
+        """Whether there are tensors in it; in a module, names have a prefix."""
         if id(value) in seen or depth > MAX_DEPTH or not (entries := _entries(value)):
             return False
         seen.add(id(value))
         require(len(prefix) <= MAX_NAME, f"a name is longer than {MAX_NAME} characters")
+        module = _is_module(value)
+        attributes = _attributes(value)
         before, others, rest = len(views), [], []
         for key, entry in entries.items():
             name = prefix + key[: MAX_NAME + 1]  # which is already too long for a tensor
             view = _view(entry)
-            if view is None:
-                others.append((name, entry))
-            elif _may_be_weight(view):
+            place = _Place(path, name)
+            if view is None or (key in attributes and not constant):
+                others.append((place, entry, key in attributes))
+            elif _may_be_weight(place, view):
                 require(len(views) < MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
-                views.append((_Place(path, name), view))
+                views.append((place, view))
             else:
                 rest.append((name, entry))
-        beside = len(views) > before
-        for name, entry in others:
-            _refuse_unreadable(name, entry, beside)
-            inner = _is_module(value) and _is_module(entry)
-            where = (path, f"{name}.") if inner else ((*path, name), "")
-            if not look(entry, *where, depth + 1):
-                rest.append((name, entry))
+        for place, entry, attribute in others:
+            view = _view(entry)
+            if view is not None:  # a module's attribute, unless it is a parameter, too
+                if _may_be_weight(place, view) and view not in {other for _, other in views}:
+                    require(len(views) < MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
+                    views.append((place, view))
+                continue
+            _refuse_unreadable(place, entry)
+            known = len(views)
+            inner = (path, f"{place.name}.") if module else ((*path, place.name), "")
+            within = look(entry, *inner, depth + 1)
+            if attribute:  # such as the list of all its parameters that an RNN has
+                old = {view for _, view in views[:known]}
+                views[known:] = [(p, view) for p, view in views[known:] if view not in old]
+            if not within:
+                aside.append((place, entry))
+                if not attribute:
+                    rest.append((place.name, entry))
+        aside.extend((_Place(path, prefix), part) for part in _beyond(value))
+        if module:
+            settings.extend((_Place(path, prefix + k), v) for k, v in _settings(value).items())
         holds = len(views) > before
         for name, entry in rest if holds or not depth else ():
             found.pass_over(str(_Place(path, name)), _kind(entry))
         return holds
 
     look(content, (), "", 0)
-    return views
+    instead = found.instead or f", but {files.printable(_kind(content)[:MAX_NAME])}"
+    require(
+        bool(views) or constant,
+        f"it holds no dictionary of tensors, as model.state_dict() is{instead}",
+    )
+    _refuse_within(aside, {view for _, view in views})
+    # a number or bytes beside the dictionary of the weights do not make it one of several
+    several = constant or len({place.path for place, view in views if _is_array(view)}) > 1
+    names = [str(place) if several else place.name for place, _ in views]
+    if len(set(names)) < len(names):
+        several, names = True, [str(place) for place, _ in views]
+    for name, times in Counter(names).items():
+        require(times == 1, f"it holds two tensors named {shorten(name[:MAX_NAME])}")
+    found.settings |= {str(p) if several else p.name: setting for p, setting in settings}
+    return dict(zip(names, (view for _, view in views), strict=True))
 
 
 def _entries(value: object) -> dict[str, Any]:
@@ -567,16 +689,86 @@ def _entries(value: object) -> dict[str, Any]:
     if isinstance(value, Object):
         if not _is_module(value):
             return _entries(value.items)
-        if "_parameters" not in value.state:  # of TorchScript, which has no such drawers
-            return {k: v for k, v in value.state.items() if isinstance(v, Object)}
-        drawers = [value.state.get(drawer) for drawer in ("_parameters", "_buffers", "_modules")]
-        return {k: v for drawer in drawers for k, v in _entries(drawer).items() if v is not None}
+        drawers = [value.state.get(drawer) for drawer in _DRAWERS]
+        members = {k: v for each in drawers for k, v in _entries(each).items() if v is not None}
+        return {**_attributes(value), **members}
     if isinstance(value, dict):
-        return {} if {"state", "param_groups"} <= value.keys() else value
+        return {} if _is_optimisers(value) else value
     if isinstance(value, list | tuple):
         within = any(isinstance(entry, dict | list | tuple | Object) for entry in value)
         return {str(i): entry for i, entry in enumerate(value)} if within else {}
     return {}
+
+
+_DRAWERS = ("_parameters", "_buffers", "_modules")
+
+
+def _attributes(value: object) -> dict[str, Any]:
+    """What may lead to tensors in a module, outside of its parameters, buffers and modules."""
+    if not isinstance(value, Object) or not _is_module(value):
+        return {}
+    return {
+        key: entry
+        for key, entry in value.state.items()
+        if key not in _DRAWERS and isinstance(entry, Object | dict | list | tuple)
+    }
+
+
+def _settings(value: object) -> dict[str, str | int]:
+    """What a module's attributes say of its cell."""
+    state = value.state if isinstance(value, Object) else {}
+    return {k: v for k in SETTINGS if isinstance(v := state.get(k), str | int)}
+
+
+def _is_optimisers(value: object) -> bool:
+    return isinstance(value, dict) and {"state", "param_groups"} <= value.keys()
+
+
+def _beyond(value: object) -> list[object]:
+    """What of an object `_entries` does not lead to."""
+    if not isinstance(value, Object):
+        return []
+    rest = value.items if _is_module(value) else value.state
+    return [value.arguments, value.more, rest]
+
+
+def _refuse_within(aside: list[tuple[_Place, object]], known: set[_View]) -> None:
+    """Refuse tensors and arrays that are in something else than what is entered.
+
+    By a list of what is still to be seen, as deep as it may be; each object once.
+    """
+    seen = set()
+    for place, whole in aside:
+        path = str(place).strip(".")
+        left: list[tuple[str, object, object]] = [(path, whole, whole)]
+        while left:
+            name, value, holder = left.pop()
+            if id(value) in seen or _is_optimisers(value):
+                continue
+            if isinstance(value, dict):
+                seen.add(id(value))
+                parts = [
+                    (f"{name}.{key[:MAX_NAME]}"[: 2 * MAX_NAME], v) for key, v in value.items()
+                ]
+                left.extend((part, v, holder) for part, v in parts if not states(part))
+            elif isinstance(value, list | tuple):
+                seen.add(id(value))
+                left.extend((name, entry, holder) for entry in value)
+            elif isinstance(value, Object):
+                seen.add(id(value))
+                view = _view(value)
+                if states(name) or view in known:
+                    continue
+                if value.name.endswith(_OF_NUMPY) or (view and _may_be_weight(place, view)):
+                    kind = _kind(holder) if holder is not value else _kind(whole)
+                    raise Refused(
+                        f"{shorten(path[:MAX_NAME])} holds tensors in "
+                        f"{files.printable(kind[:60])}, which is not read: "
+                        "save them in a dictionary, as tensors of PyTorch's"
+                    )
+                if view is None:
+                    inner = (value.arguments, value.items, value.state, value.more)
+                    left.extend((name, part, value) for part in inner)
 
 
 def _is_module(value: object) -> bool:
@@ -593,6 +785,7 @@ def _is_module(value: object) -> bool:
 def _view(value: object) -> _View | None:
     """The tensor that an object of a pickle is, if it is one that can be read."""
     if isinstance(value, Object) and value.name in _PARAMETERS:
+        _require_plain(value.arguments[2:3])
         value = value.arguments[0]
     if isinstance(value, Object) and value.name == "torch._tensor._rebuild_from_type_v2":
         match value.arguments:  # a class of its own, or with attributes
@@ -601,7 +794,8 @@ def _view(value: object) -> _View | None:
     if not isinstance(value, Object) or value.name != "torch._utils._rebuild_tensor_v2":
         return None
     match value.arguments:
-        case (_Storage() as storage, int(offset), tuple(shape), tuple(stride), *_):
+        case (_Storage() as storage, int(offset), tuple(shape), tuple(stride), *rest):
+            _require_plain(rest[1:])
             return _View(storage, offset, shape, stride)
     raise Refused("its pickle makes a tensor in a way that PyTorch does not")
 
@@ -609,21 +803,66 @@ def _view(value: object) -> _View | None:
 _PARAMETERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
 
 
-def _may_be_weight(view: _View) -> bool:
-    """A single number is not; nor are bytes, such as the state of a random generator."""
-    return bool(view.shape) and not (view.storage.kind == "u1" and len(view.shape) == 1)
+def _require_plain(more: Iterable[object]) -> None:
+    """Refuse a tensor whose numbers are not those of its storage: hooks, and bits set on it."""
+    for table in more:
+        items = table.items if isinstance(table, Object) else table
+        # `neg` and `conj` say that the numbers are stored with another sign
+        plain = items is None or (isinstance(items, dict) and not any(items.values()))
+        require(plain, "a tensor has hooks, or bits such as neg or conj: save a clone of it")
 
 
-def _refuse_unreadable(name: str, value: object, beside: bool) -> None:
-    """Refuse what may be a weight and cannot be read; `beside` it in the dictionary are tensors."""
+def _may_be_weight(place: _Place, view: _View) -> bool:
+    """A number that counts something is none, nor is the state of a random generator."""
+    kind = view.storage.kind
+    if not view.shape:
+        return not is_count(place.name, kind in ("f8", "f4", "f2", "bfloat16"))
+    return not (_is_bytes(view) and is_of_generator(str(place), math.prod(view.shape)))
+
+
+def is_of_generator(name: str, size: int) -> bool:
+    """Whether so many bytes in a row are the state of a random generator."""
+    named = re.search(
+        r"(^|[._/])(\w*rng\w*|\w*random\w*|(\w*_)?states?)([._/]|$)", name, re.IGNORECASE
+    )
+    return size in _GENERATORS or bool(named)
+
+
+_GENERATORS = (16, 816, 5056)  # bytes of PyTorch's, of CUDA and of the processor
+
+
+def _is_bytes(view: _View) -> bool:
+    return view.storage.kind == "u1" and len(view.shape) == 1
+
+
+def _is_array(view: _View) -> bool:
+    return bool(view.shape) and not _is_bytes(view)
+
+
+def _refuse_unreadable(place: _Place, value: object) -> None:
+    """Refuse what may be a weight and cannot be read."""
     maker = value.name if isinstance(value, Object) else ""
     of_torch = maker.startswith("torch.") and "_rebuild" in maker
     packed = maker.startswith("__torch__.torch.classes.")
-    if of_torch or packed or (beside and maker.endswith(_OF_NUMPY)):
+    of_numpy = maker.endswith(_OF_NUMPY)
+    counted = of_numpy and (bool(states(str(place))) or is_counter(place.name))
+    if (of_torch or packed or of_numpy) and not counted:
         raise Refused(
-            f"{shorten(name[:MAX_NAME])} is made by {shorten(maker[:MAX_NAME])}, which is never "
-            "run here: save it as a plain, dense tensor of PyTorch's"
+            f"{shorten(place.name[:MAX_NAME])} is made by {shorten(maker[:MAX_NAME])}, which is "
+            "never run here: save it as a plain, dense tensor of PyTorch's"
         )
+    numbers = isinstance(value, list | tuple) and any(type(each) is float for each in value)
+    if numbers and (is_bias(place.name) or _OF_NUMBERS.fullmatch(last_part(place.name))):
+        raise Refused(
+            f"{shorten(place.name[:MAX_NAME])} is {_kind(value)} of numbers that the answers may "
+            "need: save it as a tensor of PyTorch's"
+        )
+
+
+_OF_NUMBERS = re.compile(  # a learned state, or a normalisation, as a list
+    r"h_?0|hx|(h|hidden|state)_(0|init)|init(ial)?_(h|hidden|states?)|(\w+_)?(mean|std|weights?)",
+    re.IGNORECASE,
+)
 
 
 _OF_NUMPY = ("multiarray._reconstruct", "numeric._frombuffer")
