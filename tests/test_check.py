@@ -256,10 +256,10 @@ def test_a_readout_that_underflows_is_rejected() -> None:
 
 
 def test_a_step_that_may_overflow_is_rejected() -> None:
-    """Unit 0 repeats its input; four others feed it what cancels, unless it overflows before."""
+    """Unit 0 repeats its input; four others feed it products that cancel, but for overflowing."""
     task, big, H = tasks.parse("multiply_by:k=1"), 1e37, 5
     Wxh, Whh, Why = np.zeros((1, H)), np.zeros((H, H)), np.zeros((H, 1))
-    Wxh[0, 0], Whh[1:, 0], Why[0, 0] = big, [30, 30, -30, -30], 1
+    Wxh[0, 0], Whh[1:, 0], Why[0, 0] = big, [40, 40, -40, -40], 1
     arrays = Wxh, Whh, np.array([0, big, big, big, big]), Why, np.array([-big / 2])
     network = Network(task, "relu", Weights(*(a.astype(np.float32) for a in arrays)))
     slack, a, wide = 10**33, int(np.float32(big)), int(4e35)
