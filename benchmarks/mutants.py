@@ -59,7 +59,7 @@ def _subject(module: str, *tests: str) -> Subject:
 
 SUBJECTS = {
     "check": _subject("carrynet.proof.check", "false_claims", "allowances", "check"),
-    "check_trees": _subject("carrynet.proof.check_trees", "allowances", "false_claims", "tree"),
+    "check_trees": _subject("carrynet.proof.check_trees", "allowances", "tree", "false_claims"),
     "certificate": _subject("carrynet.proof.certificate", "certificate", "check"),
     "mealy": _subject("carrynet.mealy", "mealy", "tasks"),
     "tasks": _subject("carrynet.tasks", "tasks", "mealy"),
