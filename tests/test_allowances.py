@@ -144,18 +144,43 @@ def test_what_is_made_double_is_enclosed() -> None:
         assert errors[0][1] == pytest.approx(1e-3)
 
 
-def test_a_ball_is_that_of_the_inverse_metric(coarse: None) -> None:
+def test_a_ball_is_that_of_the_inverse_metric(
+    coarse: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the words of a region begin all over its ball."""
     network, claim = found(hand_built_adder)
-    rng = np.random.default_rng(5)
-    T = rng.normal(size=(3, 3)) + 2 * np.eye(3)
-    drives = checker._drives(model(network), network.task)
-    facts = check_trees._facts(
-        model(network), network.task, drives, replace(claim, metric=T.tolist())
-    )
+    T = of([2, 1, 0], [0, 1, -1], [0.5, 0, 1])
+    metric: Any = T.tolist()
+    off, begun = np.random.default_rng(5).uniform(0, 0.1, (3, 3)), []
+    enclosed = check_trees._enclosed
+
+    def loosely(balls: Any) -> Any:
+        """What Arb has found, off by more than it is."""
+        middles, errors = enclosed(balls)
+        return middles, errors + (off if middles.shape == (3, 3) else 0)
+
+    def follow(facts: Any, words: Any) -> Any:
+        begun.append((words, facts.ball))
+        raise Rejected("seen")
+
+    monkeypatch.setattr(check_trees, "_enclosed", loosely)
+    monkeypatch.setattr(check_trees, "_follow", follow)
+    facts = model(network)
+    with pytest.raises(Rejected, match="seen"):
+        check_trees.check(
+            facts, network.task, checker._drives(facts, network.task), replace(claim, metric=metric)
+        )
+    ((words, ball),) = begun
     expected = np.linalg.inv(T) @ np.linalg.inv(T).T
-    # what an entry of a row may be off by is put on the diagonal
-    expected += np.diag(1.01 * 16 * 2.0**-12 * np.abs(expected).sum(axis=1))
-    assert np.allclose(facts.ball, expected, rtol=1e-9)
+    assert (expected < 0).any()
+    # what an entry may be off by is put on the diagonal of its row, and of its column's row
+    lost = off + off.T + 16 * check_trees._U * np.abs(expected)
+    expected += np.diag(1.01 * lost.sum(axis=1))
+    assert np.allclose(ball, expected, rtol=1e-9)
+    radii = np.array(claim.radii)[:, None, None]
+    assert np.allclose(words.shape, radii**2 * 1.01 * expected, rtol=1e-9)
+    assert np.array_equal(words.centre, claim.centres)
+    assert words.state.tolist() == list(claim.states)
 
 
 def test_products_have_their_allowance(coarse: None) -> None:

@@ -266,8 +266,8 @@ def test_an_output_neuron_that_is_raised(neuron: int, by: float) -> None:
     boxes = [((x - d, y - d), (x + d, y + d)) for x, y in ((0, 0), (ONE, 0), (0, ONE))]
     regions = [Region(str(q), q, *boxes[q], task.machine.delta[q]) for q in range(3)]
     claim = BoxCertificate(task.text, "sigmoid", right.digest(), BITS, WIDTH, tuple(regions))
-    # h is within 1/8: of two logits that differ by k (h1 - 1/2) each is sure by k/2 - k/8 ...
-    assert check(model(right), claim).margin == pytest.approx(12.5)  # or of three, k/8
+    # k (1/2 - h1 - h2) leads k h1 by the least where both h are 1/8: by k (1/2 - 3/8)
+    assert check(model(right), claim).margin == pytest.approx(12.5)
     with pytest.raises(Rejected, match="the output is not always"):
         check(model(wrong), replace(claim, weights_sha256=wrong.digest()))
 
@@ -398,8 +398,11 @@ def test_more_words_than_are_made_at_once(at_once: int, monkeypatch: pytest.Monk
     network, claim = found(relu_adder)
     whole, symbols = check(model(network), claim), len(network.task.machine.symbols)
     monkeypatch.setattr(check_trees, "_AT_ONCE", at_once * symbols * network.hidden**2)
-    parts = check(model(network), claim)
-    assert parts.regions == whole.regions == len(claim.trees)
+    told: list[tuple[int, int]] = []
+    parts = check(model(network), claim, lambda *turn: told.append(turn))
+    regions = len(claim.trees)
+    assert told == [(first, regions) for first in range(0, regions, at_once)]
+    assert parts.regions == whole.regions == regions
     assert parts.margin == pytest.approx(whole.margin)
     for i, entries in enumerate(claim.trees):
         trees = [*claim.trees[:i], spoiled(entries), *claim.trees[i + 1 :]]

@@ -198,7 +198,10 @@ TAMPERED: dict[str, tuple[str, Callable[[TreeCertificate], TreeCertificate]]] = 
     "radii below nothing": (RADIUS, radius(-1.0)),
     "radii that are no numbers": (RADIUS, radius(float("nan"))),
     "radii without end": (RADIUS, radius(float("inf"))),
-    "a radius that is nothing": (RADIUS, last("radii", 0.0)),
+    "the first radius nothing": (
+        RADIUS, lambda c: replace(c, radii=[0.0, 0.0, *c.radii[2:]])
+    ),
+    "the last radius nothing": (RADIUS, last("radii", 0.0)),
     "radii too small": (INSIDE, radius(1e-9)),
     "radii too large": (OUTPUT, radius(50.0)),
     "centres moved": (
