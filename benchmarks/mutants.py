@@ -153,7 +153,7 @@ def _rewrites(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Constant(int(value)):
             yield ast.Constant(value + 1)
         case ast.Constant(float(value)):
-            yield ast.Constant(value / 2)
+            yield ast.Constant(value / 2 if value else 1.0)
         case ast.Constant(str(value)) if value:
             yield ast.Constant(value[:-1] + chr(ord(value[-1]) ^ 1))
         case ast.IfExp(_, body, other):

@@ -148,7 +148,7 @@ def shorter(key: str) -> Callable[[TreeCertificate], TreeCertificate]:
 
 NUMBERS, SHAPE, FINITE = "numbers of regions", "a shape", "a number that is not finite"
 START, STATE, RADIUS, NO_SLACK = "the start point", ": a state$", "a radius", ": slack$"
-LISTED, LEAF, WRONG = "not one entry a symbol", "tree 0: a leaf", "a leaf in the wrong state"
+LISTED, LEAF, WRONG = "not one entry a symbol", "tree 0: a leaf$", "a leaf in the wrong state"
 INVERSE, OUTPUT, INSIDE = "its metric cannot be inverted", "an output is not shown", "not inside"
 
 TAMPERED: dict[str, tuple[str, Callable[[TreeCertificate], TreeCertificate]]] = {
