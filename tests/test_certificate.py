@@ -1,6 +1,7 @@
 """Certificates as files: what is written is read back, and nothing else is read."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,8 @@ def region(**changes: Any) -> list[dict[str, Any]]:
         (broken(regions=region(lower=[0, float("nan")])), "lower of region 1"),
         (broken(regions=region(upper=[0.5, 1])), "upper of region 1"),
         (broken(regions=region(next=[0, 1, True, 0])), "next of region 1"),
+        (broken(regions=region(lower={})), "lower of region 1"),
+        (broken(regions=region(next="")), "next of region 1"),
     ],
 )
 def test_anything_else_is_refused(document: Any, message: str) -> None:
@@ -107,6 +110,13 @@ def test_the_claim_in_words(certificate: BoxCertificate | TreeCertificate, slack
     )
     assert document["method"] == ("boxes" if certificate is CERTIFICATE else "trees")
     assert (document["format"], document["version"]) == ("carrynet-certificate", 1)
+
+
+@pytest.mark.parametrize("bits", [0, 1, 64])
+def test_as_many_bits_as_are_accepted(bits: int) -> None:
+    certificate = replace(CERTIFICATE, bits=bits)
+    assert from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
+    assert certificate.tolerance == 2.0**-bits
 
 
 NAN = float("nan")
@@ -206,3 +216,19 @@ def test_the_checkers_own_reader_reads_what_runs_write(trained: cn.Run, tmp_path
     foreign = safetensors.numpy.save({"Whh": np.zeros((2, 2))})
     with pytest.raises(InputError, match="not a model of carrynet's"):
         Model.read(foreign)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_checkers_own_reader_reads_both_types(dtype: str) -> None:
+    network = Network(tasks.add(base=3), "tanh", initialise(tasks.add(base=3), 5, dtype=dtype))
+    data = saved(network.weights._asdict(), {"task": "add:base=3", "activation": "tanh"})
+    assert Model.read(data) == model(network)
+
+
+@pytest.mark.parametrize("shape", [[2.0, 1], [2, 1.0], [2, True], [2], [1, 2, 1], [2, 2]])
+def test_a_shape_that_is_none_is_refused(shape: Any) -> None:
+    entry = {"dtype": "F64", "shape": shape, "data_offsets": [0, 16]}
+    facts = json.dumps({"task": "add", "activation": "tanh"})
+    header = json.dumps({"__metadata__": {"carrynet": facts}, "Wxh": entry}).encode()
+    with pytest.raises(InputError, match="Wxh has the wrong shape"):
+        Model.read(len(header).to_bytes(8, "little") + header + bytes(16))
