@@ -240,8 +240,17 @@ def passes(subject: Subject, tree: ast.Module, seconds: int) -> bool:
 
 
 def _test(subject: Subject, tree: ast.Module, seconds: int) -> int:
+    import hypothesis
     import pytest
 
+    # no failure needs to be made small, or kept
+    hypothesis.settings.register_profile(
+        "mutants",
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    )
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(20 * seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
@@ -251,7 +260,7 @@ def _test(subject: Subject, tree: ast.Module, seconds: int) -> int:
         os.dup2(nowhere, stream)
     sys.meta_path.insert(0, _Hook(subject, tree))
     options = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider"]
-    options += ["--assert=plain", "--hypothesis-seed=0"]
+    options += ["--assert=plain", "--hypothesis-profile=mutants"]
     for file in subject.tests:
         code = pytest.main([*options, str(file)])
         if code != pytest.ExitCode.OK:
@@ -293,7 +302,6 @@ def main() -> None:
         importlib.import_module(name)
     lines = []
     with tempfile.TemporaryDirectory() as place:
-        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = place
         # of all but mutants, which are never written
         sys.pycache_prefix, sys.dont_write_bytecode = place, False
         print("| module | tried | killed | survived |\n|---|---:|---:|---:|", flush=True)

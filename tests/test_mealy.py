@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -125,20 +126,25 @@ def test_different_alphabets_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("delta", "output"),
+    ("states", "delta", "output", "message"),
     [
-        (((0, 0),), ((0,),)),  # ragged
-        (((1,),), ((0,),)),  # a state that is not there
-        (((0,),), ((2,),)),  # an output that is not there
-        (((-1,),), ((0,),)),
-        ((), ()),
+        ("q", ((0, 0, 0),), ((0, 0),), "delta needs one column for each symbol"),
+        ("q", ((0, 0),), ((0,),), "output needs one column for each symbol"),
+        ("q", ((0, 1),), ((0, 0),), r"delta has an entry outside 0\.\.0"),
+        ("q", ((-1, 0),), ((0, 0),), r"delta has an entry outside 0\.\.0"),
+        ("q", ((0, 0),), ((0, 2),), r"output has an entry outside 0\.\.1"),
+        ("q", ((0, 0),), ((-1, 0),), r"output has an entry outside 0\.\.1"),
+        ("q", (), (), "delta needs one row for each of 1 states"),
+        ("pq", ((0, 0),) * 2, ((0, 0),), "output needs one row for each of 2 states"),
+        ("pq", ((0, 0),) * 2, ((0, 0),) * 3, "output needs one row for each of 2 states"),
+        ("", (), (), "delta needs one row for each of 0 states"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(
-    delta: tuple[tuple[int, ...], ...], output: tuple[tuple[int, ...], ...]
+    states: str, delta: tuple[Any, ...], output: tuple[Any, ...], message: str
 ) -> None:
-    with pytest.raises(InputError):
-        Machine(("q",), ("a",), ("0", "1"), delta, output)
+    with pytest.raises(InputError, match=message):
+        Machine(tuple(states), ("a", "b"), ("0", "1"), delta, output)
 
 
 def test_mermaid() -> None:
