@@ -183,6 +183,8 @@ def test_names_with_special_characters_are_escaped() -> None:
     assert r'label="say \"<;\""' in odd.to_dot()
     assert r'label="a / \"\\\""' in odd.to_dot()
     assert 'state "say #quot;#lt;#59;#quot;" as s0' in odd.to_mermaid()
+    every = replace(odd, states=('#";:<>',))
+    assert 'state "#35;#quot;#59;#58;#lt;#gt;" as s0' in every.to_mermaid()
 
 
 def test_drawings_of_large_alphabets_stay_readable() -> None:
