@@ -76,6 +76,30 @@ def test_no_task_has_a_state_too_many(task: Task, states: int) -> None:
     assert len(task.machine.minimise().states) == states
 
 
+@pytest.mark.parametrize(
+    ("text", "digit_inputs", "inputs", "readout", "neurons"),
+    [
+        ("add", 1, 2, "bits", 1),
+        ("add:operands=4", 1, 4, "bits", 1),
+        ("add:base=3", 3, 6, "argmax", 3),
+        ("add:base=10,operands=3", 10, 30, "argmax", 10),
+        ("subtract:base=4", 4, 8, "argmax", 4),
+        ("compare", 1, 2, "argmax", 3),
+        ("compare:base=5", 5, 10, "argmax", 3),
+        ("multiply_by:k=100", 1, 1, "bits", 1),
+        ("multiply_by:k=7,base=16", 16, 16, "argmax", 16),
+    ],
+)
+def test_the_ends_of_a_network(
+    text: str, digit_inputs: int, inputs: int, readout: str, neurons: int
+) -> None:
+    """What the vectors of symbols and the logits mean is a part of the specification."""
+    task = tasks.parse(text)
+    found = task.digit_inputs, task.inputs, task.readout, task.neurons
+    assert found == (digit_inputs, inputs, readout, neurons)
+    assert repr(task) == f"Task({text!r})"
+
+
 def test_words_are_least_significant_digit_first() -> None:
     task = tasks.add()
     assert task.encode((6, 3)) == [0b01, 0b11, 0b10, 0b00]
