@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from carrynet.proof.certificate import (
     Model,
     Region,
     Rejected,
+    TreeCertificate,
     from_json,
 )
 from carrynet.proof.search import model
@@ -76,6 +78,8 @@ def region(**changes: Any) -> list[dict[str, Any]]:
         (broken(regions=region(lower=[0, float("nan")])), "lower of region 1"),
         (broken(regions=region(upper=[0.5, 1])), "upper of region 1"),
         (broken(regions=region(next=[0, 1, True, 0])), "next of region 1"),
+        (broken(regions=region(lower={})), "lower of region 1"),
+        (broken(regions=region(next="")), "next of region 1"),
     ],
 )
 def test_anything_else_is_refused(document: Any, message: str) -> None:
@@ -106,6 +110,107 @@ def test_json_of_too_many_values_is_refused_before_it_is_read(
     assert files.from_json('[0, {"a": [1, 2]}]') == [0, {"a": [1, 2]}]
     with pytest.raises(ValueError, match="more than 6 values"):
         files.from_json('[0, {"a": [1, 2]}, 3]')
+
+
+# Trees of words ---------------------------------------------------------------------------
+
+TREES = TreeCertificate(
+    task="add",
+    activation="tanh",
+    weights_sha256="0" * 64,
+    slack=0.1,
+    metric=[[1.0, 0.5], [0, 2]],
+    centres=[[0.0, 0.0], [0.25, -1.0]],
+    radii=[0.0, 0.125],
+    states=[0, 1],
+    trees=[[1, 1, [1, 1, 1, 1], 1], [1, [1, 1, 1, [1, 1, 1, 1]], 1, 1]],
+)
+
+
+@pytest.mark.parametrize(("certificate", "slack"), [(CERTIFICATE, "0.125"), (TREES, "0.1")])
+def test_the_claim_in_words(certificate: BoxCertificate | TreeCertificate, slack: str) -> None:
+    document = json.loads(json.dumps(certificate.to_json()))
+    assert from_json(document) == certificate
+    assert document["claim"] == (
+        "For the task add, the network with these weights, begun at h = 0, answers every word of "
+        "symbols of every length as the task's machine does: in exact arithmetic, in that of the "
+        "weights' own type, and in any other whose error in each hidden unit at each step is at "
+        f"most {slack} and whose readout is exact."
+    )
+    assert document["method"] == ("boxes" if certificate is CERTIFICATE else "trees")
+    assert (document["format"], document["version"]) == ("carrynet-certificate", 1)
+
+
+@pytest.mark.parametrize("bits", [0, 1, 64])
+def test_as_many_bits_as_are_accepted(bits: int) -> None:
+    certificate = replace(CERTIFICATE, bits=bits)
+    assert from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
+    assert certificate.tolerance == 2.0**-bits
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("task", 3, "task must be text"),
+        ("activation", None, "activation must be text"),
+        ("weights_sha256", 0, "weights_sha256 must be text"),
+        ("slack", "0.1", "slack must be a number"),
+        ("slack", True, "slack must be a number"),
+        ("slack", NAN, "slack must be a number"),
+        ("slack", float("inf"), "slack must be a number"),
+        ("slack", 0.2, "its claim is not what its numbers say"),
+        ("metric", 1.0, "metric must be lists of numbers"),
+        ("metric", {"0": [1.0]}, "metric must be lists of numbers"),
+        ("metric", [[1.0, 0.5], 2.0], "metric must be lists of numbers"),
+        ("metric", [[1.0, 0.5], [0.0, NAN]], "metric must be lists of numbers"),
+        ("metric", [[1.0, "0.5"], [0.0, 1.0]], "metric must be lists of numbers"),
+        ("centres", "00", "centres must be lists of numbers"),
+        ("centres", [[0.0, 0.0], {"0": 1}], "centres must be lists of numbers"),
+        ("centres", [[0.0, False], [0.0, 0.0]], "centres must be lists of numbers"),
+        ("radii", 0.5, "radii must be numbers"),
+        ("radii", [0.0, None], "radii must be numbers"),
+        ("radii", [0.0, NAN], "radii must be numbers"),
+        ("states", 0, "states must be numbers"),
+        ("states", "01", "states must be numbers"),
+        ("states", [0, True], "states must be numbers"),
+        ("states", [0, 1.0], "states must be numbers"),
+        ("trees", {"0": []}, "trees must be a list"),
+        ("trees", [1, []], "a tree must be a list|trees must be a list"),
+        ("trees", [[1, 1.0]], "a tree must be a list"),
+        ("trees", [[1, True]], "a tree must be a list"),
+        ("trees", [[1, [1, [1, None]]]], "a tree must be a list"),
+        ("trees", [[1, "1"]], "a tree must be a list"),
+        ("trees", [[], {}], "a tree must be a list"),
+        ("method", "forest", "its method is not one of boxes, trees"),
+        ("method", "boxes", ".* is missing|unknown key"),
+        ("version", True, "it has version True, not 1"),
+        ("version", 1.0, "it has version 1.0, not 1"),
+        ("claim", None, "its claim is not what its numbers say"),
+        ("extra", 1, "unknown key 'extra'"),
+    ],
+)
+def test_trees_that_are_none_are_refused(key: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"not a certificate: ({message})"):
+        from_json({**TREES.to_json(), key: value})
+
+
+@pytest.mark.parametrize("certificate", [CERTIFICATE, TREES])
+def test_every_key_is_needed(certificate: BoxCertificate | TreeCertificate) -> None:
+    whole = json.loads(json.dumps(certificate.to_json()))
+    for key in whole:
+        with pytest.raises(InputError, match="not a certificate"):
+            from_json({name: value for name, value in whole.items() if name != key})
+    for key in whole["regions"][0] if "regions" in whole else ():
+        first, *others = whole["regions"]
+        cut = {name: value for name, value in first.items() if name != key}
+        with pytest.raises(InputError, match=f"{key} of region 0 is missing"):
+            from_json({**whole, "regions": [cut, *others]})
+
+
+# Models ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -152,3 +257,32 @@ def test_the_checker_itself_has_the_limit(adder: Network, monkeypatch: pytest.Mo
     monkeypatch.setattr(check, "MOST_INCLUSIONS", 107)
     with pytest.raises(Rejected, match="108 inclusions, of at most 107"):
         check.check(model(adder), certificate)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_checkers_own_reader_reads_both_types(dtype: str) -> None:
+    network = Network(tasks.add(base=3), "tanh", initialise(tasks.add(base=3), 5, dtype=dtype))
+    data = saved(network.weights._asdict(), {"task": "add:base=3", "activation": "tanh"})
+    assert Model.read(data) == model(network)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ([2.0, 3], "described by other values"),
+        ([2, 3.0], "described by other values"),
+        ([2, True], "described by other values"),
+        ([6], "Wxh has the wrong shape"),
+        ([1, 2, 3], "Wxh has the wrong shape"),
+        ([2, 2], "Wxh has the wrong shape"),
+    ],
+)
+def test_a_shape_that_is_none_is_refused(shape: Any, message: str) -> None:
+    network = Network(tasks.add(), "tanh", initialise(tasks.add(), 3))
+    data = saved(network.weights._asdict(), {"task": "add", "activation": "tanh"})
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["Wxh"]["shape"] = shape
+    text = json.dumps(header, separators=(",", ":")).encode()
+    with pytest.raises(InputError, match=message):
+        Model.read(len(text).to_bytes(8, "little") + text + data[start:])

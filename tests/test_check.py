@@ -95,10 +95,18 @@ def test_a_proof_on_paper_is_accepted() -> None:
         (replace(CERTIFICATE, slack=-1), "does not cover the rounding"),
         (changed(0, state=1), "region 0 is not labelled with the start state"),
         (changed(0, lower=(1, 0, 0), upper=(1, 0, 0)), "does not hold the start"),
+        (changed(0, lower=(-1, -1, -1), upper=(-1, -1, -1)), "does not hold the start"),
+        (changed(0, lower=(-1, -1, -1), upper=(1, 1, -1)), "does not hold the start"),
+        (changed(0, lower=(-1, -1, 1), upper=(1, 1, 1)), "does not hold the start"),
+        (changed(1, state=2), "region 1 has no such state"),
         (changed(1, state=7), "region 1 has no such state"),
         (changed(1, state=-1), "region 1 has no such state"),
         (changed(1, lower=(0, 0)), "region 1 has not 3 units"),
+        (changed(1, upper=(0, 0)), "region 1 has not 3 units"),
+        (changed(1, lower=(0, 0), upper=(0, 0)), "region 1 has not 3 units"),
+        (changed(1, lower=(0,) * 4, upper=(0,) * 4), "region 1 has not 3 units"),
         (changed(1, lower=(2**24,) * 3, upper=(0,) * 3), "region 1 is empty"),
+        (changed(1, lower=(0, 2**24, 0), upper=(2**23,) * 3), "region 1 is empty"),
         (changed(2, next=(1, 2, 3)), "region 2 has not 4 successors"),
         (changed(2, next=(1, 2, 3, 9)), "region 2 leads nowhere"),
         (changed(2, next=(1, 2, 3, -1)), "region 2 leads nowhere"),
@@ -256,10 +264,10 @@ def test_a_readout_that_underflows_is_rejected() -> None:
 
 
 def test_a_step_that_may_overflow_is_rejected() -> None:
-    """Unit 0 repeats its input; four others feed it what cancels, unless it overflows before."""
+    """Unit 0 repeats its input; four others feed it products that cancel, but for overflowing."""
     task, big, H = tasks.parse("multiply_by:k=1"), 1e37, 5
     Wxh, Whh, Why = np.zeros((1, H)), np.zeros((H, H)), np.zeros((H, 1))
-    Wxh[0, 0], Whh[1:, 0], Why[0, 0] = big, [30, 30, -30, -30], 1
+    Wxh[0, 0], Whh[1:, 0], Why[0, 0] = big, [40, 40, -40, -40], 1
     arrays = Wxh, Whh, np.array([0, big, big, big, big]), Why, np.array([-big / 2])
     network = Network(task, "relu", Weights(*(a.astype(np.float32) for a in arrays)))
     slack, a, wide = 10**33, int(np.float32(big)), int(4e35)

@@ -4,7 +4,9 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -125,20 +127,25 @@ def test_different_alphabets_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("delta", "output"),
+    ("states", "delta", "output", "message"),
     [
-        (((0, 0),), ((0,),)),  # ragged
-        (((1,),), ((0,),)),  # a state that is not there
-        (((0,),), ((2,),)),  # an output that is not there
-        (((-1,),), ((0,),)),
-        ((), ()),
+        ("q", ((0, 0, 0),), ((0, 0),), "delta needs one column for each symbol"),
+        ("q", ((0, 0),), ((0,),), "output needs one column for each symbol"),
+        ("q", ((0, 1),), ((0, 0),), r"delta has an entry outside 0\.\.0"),
+        ("q", ((-1, 0),), ((0, 0),), r"delta has an entry outside 0\.\.0"),
+        ("q", ((0, 0),), ((0, 2),), r"output has an entry outside 0\.\.1"),
+        ("q", ((0, 0),), ((-1, 0),), r"output has an entry outside 0\.\.1"),
+        ("q", (), (), "delta needs one row for each of 1 states"),
+        ("pq", ((0, 0),) * 2, ((0, 0),), "output needs one row for each of 2 states"),
+        ("pq", ((0, 0),) * 2, ((0, 0),) * 3, "output needs one row for each of 2 states"),
+        ("", (), (), "delta needs one row for each of 0 states"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(
-    delta: tuple[tuple[int, ...], ...], output: tuple[tuple[int, ...], ...]
+    states: str, delta: tuple[Any, ...], output: tuple[Any, ...], message: str
 ) -> None:
-    with pytest.raises(InputError):
-        Machine(("q",), ("a",), ("0", "1"), delta, output)
+    with pytest.raises(InputError, match=message):
+        Machine(tuple(states), ("a", "b"), ("0", "1"), delta, output)
 
 
 def test_mermaid() -> None:
@@ -155,11 +162,20 @@ def test_mermaid() -> None:
 
 
 def test_dot() -> None:
-    dot = ADDER.to_dot()
-    assert dot.startswith("digraph machine {\n")
-    assert dot.endswith("}\n")
-    assert '    s0 -> s1 [label="1,1 / 0"];\n' in dot
-    assert '    start -> s0;\n    s0 -> s0 [label="0,0 / 0; 0,1 / 1; 1,0 / 1"];\n' in dot
+    assert ADDER.to_dot() == (
+        "digraph machine {\n"
+        "    rankdir=LR;\n"
+        "    node [shape=circle];\n"
+        '    start [shape=point, label=""];\n'
+        '    s0 [label="carry 0"];\n'
+        '    s1 [label="carry 1"];\n'
+        "    start -> s0;\n"
+        '    s0 -> s0 [label="0,0 / 0; 0,1 / 1; 1,0 / 1"];\n'
+        '    s0 -> s1 [label="1,1 / 0"];\n'
+        '    s1 -> s0 [label="0,0 / 1"];\n'
+        '    s1 -> s1 [label="0,1 / 0; 1,0 / 0; 1,1 / 1"];\n'
+        "}\n"
+    )
 
 
 def test_names_with_special_characters_are_escaped() -> None:
@@ -167,16 +183,29 @@ def test_names_with_special_characters_are_escaped() -> None:
     assert r'label="say \"<;\""' in odd.to_dot()
     assert r'label="a / \"\\\""' in odd.to_dot()
     assert 'state "say #quot;#lt;#59;#quot;" as s0' in odd.to_mermaid()
+    every = replace(odd, states=('#";:<>',))
+    assert 'state "#35;#quot;#59;#58;#lt;#gt;" as s0' in every.to_mermaid()
 
 
 def test_drawings_of_large_alphabets_stay_readable() -> None:
     symbols = tuple(map(str, range(100)))
     large = Machine(("q",), symbols, ("0",), ((0,) * 100,), ((0,) * 100,))
     assert "and 92 more" in large.to_mermaid()
+    eight = Machine(("q",), symbols[:8], ("0",), ((0,) * 8,), ((0,) * 8,))
+    assert eight.edges() == [(0, 0, "; ".join(f"{symbol} / 0" for symbol in symbols[:8]))]
 
 
 def test_the_table_as_text() -> None:
-    assert str(ADDER).splitlines()[:2] == [
-        "         0,0          0,1          1,0          1,1",
-        "carry 0  carry 0 / 0  carry 0 / 1  carry 0 / 1  carry 1 / 0",
-    ]
+    assert str(ADDER) == (
+        "         0,0          0,1          1,0          1,1\n"
+        "carry 0  carry 0 / 0  carry 0 / 1  carry 0 / 1  carry 1 / 0\n"
+        "carry 1  carry 0 / 1  carry 1 / 0  carry 1 / 0  carry 1 / 1"
+    )
+    assert len(str(Machine(("q",), ("x",), ("0",), ((0,),), ((0,),))).splitlines()) == 2
+
+
+def test_states_that_are_one_keep_their_names() -> None:
+    (none, carry), delta = ADDER.output, ((0, 2, 2, 1), (0, 1, 1, 1), (0, 0, 0, 1))
+    states, output = ("0", "1", "0 again"), (none, carry, none)
+    twice = replace(ADDER, states=states, delta=delta, output=output)
+    assert twice.minimise().states == ("0/0 again", "1")

@@ -27,6 +27,7 @@ ORACLES: list[tuple[Task, Callable[..., int]]] = [
     (tasks.compare(), lambda a, b: (a > b) - (a < b)),
     (tasks.compare(base=7), lambda a, b: (a > b) - (a < b)),
     (tasks.multiply_by(1), lambda a: a),
+    (tasks.multiply_by(2), lambda a: 2 * a),
     (tasks.multiply_by(3), lambda a: 3 * a),
     (tasks.multiply_by(100), lambda a: 100 * a),
     (tasks.multiply_by(7, base=10), lambda a: 7 * a),
@@ -76,6 +77,49 @@ def test_no_task_has_a_state_too_many(task: Task, states: int) -> None:
     assert len(task.machine.minimise().states) == states
 
 
+@pytest.mark.parametrize(
+    ("text", "digit_inputs", "inputs", "readout", "neurons"),
+    [
+        ("add", 1, 2, "bits", 1),
+        ("add:operands=4", 1, 4, "bits", 1),
+        ("add:base=3", 3, 6, "argmax", 3),
+        ("add:base=10,operands=3", 10, 30, "argmax", 10),
+        ("subtract:base=4", 4, 8, "argmax", 4),
+        ("compare", 1, 2, "argmax", 3),
+        ("compare:base=5", 5, 10, "argmax", 3),
+        ("multiply_by:k=100", 1, 1, "bits", 1),
+        ("multiply_by:k=7,base=16", 16, 16, "argmax", 16),
+    ],
+)
+def test_the_ends_of_a_network(
+    text: str, digit_inputs: int, inputs: int, readout: str, neurons: int
+) -> None:
+    """What the vectors of symbols and the logits mean is a part of the specification."""
+    task = tasks.parse(text)
+    found = task.digit_inputs, task.inputs, task.readout, task.neurons
+    assert found == (digit_inputs, inputs, readout, neurons)
+    assert repr(task) == f"Task({text!r})"
+
+
+@pytest.mark.parametrize(
+    ("task", "family", "headroom", "memory", "states"),
+    [
+        (tasks.add(), "add", 1, "carry", "01"),
+        (tasks.add(operands=4), "add", 2, "carry", "0123"),
+        (tasks.subtract(), "subtract", 1, "borrow", "01"),
+        (tasks.compare(), "compare", 0, "so far", "=<>"),
+        (tasks.multiply_by(1), "multiply_by", 0, "carry", "0"),
+        (tasks.multiply_by(2), "multiply_by", 1, "carry", "01"),
+        (tasks.multiply_by(3), "multiply_by", 2, "carry", "012"),
+    ],
+)
+def test_what_is_known_of_a_task(
+    task: Task, family: str, headroom: int, memory: str, states: str
+) -> None:
+    assert (task.base, task.family, task.headroom, task.memory) == (2, family, headroom, memory)
+    assert task.machine.states == tuple(states)
+
+
 def test_words_are_least_significant_digit_first() -> None:
     task = tasks.add()
     assert task.encode((6, 3)) == [0b01, 0b11, 0b10, 0b00]
@@ -94,6 +138,9 @@ def test_negative_answers_are_in_twos_complement() -> None:
     assert task.machine.run(task.encode((5, 9))) == [0, 0, 1, 1, 1]  # -4 in five digits
     assert task.decode([0, 0, 1, 1, 1]) == -4
     assert tasks.subtract(base=10).decode([6, 9, 9]) == -4
+    # the upper half of a base's digits on top is below 0
+    assert [tasks.subtract(base=10).decode([d]) for d in (0, 4, 5, 9)] == [0, 4, -5, -1]
+    assert [tasks.subtract(base=3).decode([d]) for d in range(3)] == [0, 1, -1]
 
 
 @given(st.integers(0, 10**3000), st.integers(2, 16))
@@ -107,12 +154,14 @@ def test_digits_and_back(value: int, base: int) -> None:
 
 def test_text_and_back() -> None:
     for text, task in {
-        "add": tasks.add(),
+        "add": tasks.add(2, 2),
         "add:base=3": tasks.add(base=3),
         "add:base=16,operands=4": tasks.add(16, 4),
-        "subtract": tasks.subtract(),
+        "subtract": tasks.subtract(2),
+        "subtract:base=16": tasks.subtract(16),
+        "compare": tasks.compare(2),
         "compare:base=10": tasks.compare(10),
-        "multiply_by:k=3": tasks.multiply_by(3),
+        "multiply_by:k=3": tasks.multiply_by(3, 2),
         "multiply_by:k=3,base=10": tasks.multiply_by(3, 10),
     }.items():
         assert tasks.parse(text) == task
@@ -132,7 +181,15 @@ def test_text_and_back() -> None:
         ("add:base=-3", "not '-3'"),
         ("add:base", "not ''"),
         ("multiply_by", "needs k"),
-        ("multiply_by:k=0", "from 1 to 100"),
+        ("add:operands=1", "operands must be a whole number from 2 to 4, not 1"),
+        ("subtract:base=17", "base must be a whole number from 2 to 16, not 17"),
+        ("subtract:base=1", "base must be a whole number from 2 to 16, not 1"),
+        ("compare:base=17", "base must be a whole number from 2 to 16, not 17"),
+        ("compare:base=1", "base must be a whole number from 2 to 16, not 1"),
+        ("multiply_by:k=3,base=17", "base must be a whole number from 2 to 16, not 17"),
+        ("multiply_by:k=3,base=1", "base must be a whole number from 2 to 16, not 1"),
+        ("multiply_by:k=0", "k must be a whole number from 1 to 100, not 0"),
+        ("multiply_by:k=101", "k must be a whole number from 1 to 100, not 101"),
         ("", "unknown task"),
     ],
 )
@@ -151,7 +208,8 @@ def test_other_texts_are_refused(text: str, message: str) -> None:
         ((1, "2"), None, "operand '2' is not an integer"),
         ((1, 8), 3, "has 4 digits in base 2, not 3"),
         ((1, 1), 10**9, "too long: at most 10,000,000"),
-        ((1, 1 << 50_000_000), None, "longer than 10,000,000 digits"),
+        ((1, 1), tasks.MAX_WORD, "a word of 10,000,001 symbols is too long"),
+        ((1, 1 << 40_000_000), None, "longer than 10,000,000 digits"),
     ],
 )
 def test_bad_operands_are_refused(

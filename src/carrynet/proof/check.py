@@ -18,16 +18,21 @@ For boxes [l, u], with f monotone and W+ and W- the positive and negative parts 
 The claim is to hold for the arithmetic that networks are run in, and not for real numbers
 only.  So `slack` must be no less than the rounding errors of one step in the model's type,
 and the smallest margin than those of a readout.  For a sum of n terms in any order (Higham 2002,
-sections 2.1 and 3.1), eps = 2^-24 or 2^-53, g(n) = n eps / (1 - n eps), eta the smallest normal
-number, and an activation good to 8 eps, they are
+sections 2.1 and 3.1), eps = 2^-24 or 2^-53, g(n) = n eps / (1 - n eps) and eta the smallest
+normal number, they are
 
     (g(n) s + 2 n eta) max f' + 8 eps max(|h|, 1)
         n = H + X + 4, s = |h| |Whh| + |x| |Wxh| + |bh|
     2 (g(n) s + 2 n eta)
         n = H + 4,     s = |h| |Why| + |by|
 
-the latter twice, since two logits may be compared.  That holds where nothing overflows: so 2 s
-must be a number of the type.  eta covers underflow, gradual or to zero.
+the latter twice, since two logits may be compared; |h| is the most that a unit reaches in any
+region.  That holds where nothing overflows: so 2 s must be a number of the type.  eta covers
+underflow, gradual or to zero.
+
+The last term of a step is what f itself, as it is computed, is assumed to be off by at most.
+Where |h| <= 1, as of sigmoid and tanh, that is an *absolute* error of 8 eps for every z: near
+tanh(0) = 0 it asks for less than a relative error would, or one in units in the last place.
 """
 
 import struct

@@ -1,0 +1,332 @@
+"""What the checker adds for rounding, in figures: each bound beside its formula.
+
+A bound that is too small is seen by no example, since rounding errors are hardly ever at their
+worst: so every one is compared with what the docstrings of `check` and `check_trees` derive.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+from flint import arb
+
+from carrynet import tasks
+from carrynet.network import Network, Weights, initialise
+from carrynet.proof import check as checker, check_trees
+from carrynet.proof.certificate import Rejected
+from carrynet.proof.search import model
+from tests.conftest import hand_built_adder
+from tests.test_tree import found
+
+
+@pytest.fixture(autouse=True)
+def _precision() -> Iterator[None]:
+    """As `check` sets it."""
+    with flint.ctx.workprec(checker.PRECISION):
+        yield
+
+
+def of(*rows: Any) -> Any:
+    return np.array(rows, dtype=np.float64)
+
+
+def random_weights(
+    task: tasks.Task, hidden: int, rng: np.random.Generator, dtype: str = "float64"
+) -> Weights:
+    shapes = (w.shape for w in initialise(task, hidden))
+    return Weights(*(rng.normal(size=shape).astype(dtype) for shape in shapes))
+
+
+# Boxes ----------------------------------------------------------------------------------
+
+
+def least_slack_and_margin(network: Network, reach: Any) -> tuple[float, float]:
+    """The formulas in the docstring of `check`, in doubles."""
+    Wxh, Whh, bh, Why, by = (abs(w.astype(np.float64)) for w in network.weights)
+    eps, eta = {"float32": (2.0**-24, 2.0**-126), "float64": (2.0**-53, 2.0**-1022)}[
+        str(network.dtype)
+    ]
+    slope = 0.25 if network.activation == "sigmoid" else 1.0
+
+    def off(n: int, size: Any) -> Any:
+        return n * eps / (1 - n * eps) * size + 2 * n * eta
+
+    X, H = Wxh.shape
+    step = off(H + X + 4, reach @ Whh + Wxh.sum(axis=0) + bh) * slope
+    step += 8 * eps * np.maximum(reach, 1)
+    return step.max(), (2 * off(H + 4, reach @ Why + by)).max()
+
+
+def covers(network: Network, reach: Any, slack: float, margin: float) -> bool:
+    try:
+        checker._check_rounding(
+            model(network), network.task, [arb(x) for x in reach], arb(slack), arb(margin)
+        )
+    except Rejected:
+        return False
+    return True
+
+
+def test_the_least_slack_and_the_least_margin_are_the_formulas() -> None:
+    """Of 240 networks, from weights that underflow to large ones, in both types."""
+    rng, most, near = np.random.default_rng(0), 1e30, 1e-9
+    cases = product(
+        ["add", "compare", "add:base=3", "multiply_by:k=3"], ["sigmoid", "tanh", "relu"]
+    )
+    for text, activation in [*cases] * 10:
+        for dtype in ("float32", "float64"):
+            task = tasks.parse(text)
+            scale = 10 ** rng.uniform(-2, 2) if rng.random() < 0.8 else 2.0**-120
+            weights = random_weights(task, int(rng.integers(1, 6)), rng)
+            weights = Weights(*((w * scale).astype(dtype) for w in weights))
+            network = Network(task, activation, weights)
+            reach = 10 ** rng.uniform(-1, 1, network.hidden)
+            slack, margin = least_slack_and_margin(network, reach)
+            assert covers(network, reach, slack * (1 + near), margin * (1 + near))
+            assert not covers(network, reach, slack * (1 - near), most)
+            assert not covers(network, reach, most, margin * (1 - near))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "eta", "huge"), [("float32", -126, 127), ("float64", -1022, 1023)]
+)
+def test_sums_at_the_ends_of_a_type(dtype: str, eta: int, huge: int) -> None:
+    """A sum of nothing is off by 2 n eta; one whose double is 2^huge may be too large."""
+    assert checker._rounding(dtype, 3, arb(0)) == 6 * arb((1, eta))
+    half = arb((1, huge - 1))
+    checker._rounding(dtype, 3, half * (1 - arb((1, -40))))
+    with pytest.raises(Rejected, match=f"may overflow {dtype}"):
+        checker._rounding(dtype, 3, half)
+
+
+# Trees ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allowances so large that each of them shows in the sixth digit."""
+    constants = {"_U": 2.0**-12, "_UP": 1.01, "_DOWN": 0.98, "_LOST": 1e-3, "_LEAST": 1e-3}
+    for name, value in constants.items():
+        monkeypatch.setattr(check_trees, name, value)
+
+
+def gamma(n: int) -> float:
+    return check_trees._UP * n * check_trees._U / (1 - n * check_trees._U)
+
+
+def test_the_allowances_are_what_they_are_said_to_be() -> None:
+    assert np.finfo(np.float64).eps == 2 * check_trees._U
+    # u, as a part: of sums of up to 4,000 terms, and a few operations more
+    assert 4_100 * check_trees._U < check_trees._UP - 1 < 1e-11
+    assert 4_100 * check_trees._U < 1 - check_trees._DOWN < 1e-11
+    assert 4 * 2.0**-40 < check_trees._LOST < 1e-11
+    assert 0 < check_trees._LEAST < 1e-200
+    with flint.ctx.workprec(200):
+        for n in (1, 10, 1000, 10**6):
+            u = arb((1, -53))
+            assert n * u / (1 - n * u) <= check_trees._gamma(n) <= n * u * (1 + 2 * n * u) * 1.01
+
+
+def test_what_is_made_double_is_enclosed() -> None:
+    with flint.ctx.workprec(200):
+        third, tenth = arb(1) / 3, arb(1) / 10  # whose doubles are below and above them
+        balls = [[third, arb(0, 1e-3), tenth], [arb(7), -third, tenth + arb(0, 1e-17)]]
+        middles, errors = check_trees._enclosed(balls)
+        for row, column in product(range(2), range(3)):
+            middle, error = (arb(float(a[row][column])) for a in (middles, errors))
+            assert abs(balls[row][column] - middle) <= error
+        assert errors[0][0] < 1e-16
+        assert errors[0][1] < 1.001e-3
+        assert errors[1][0] == 0
+
+
+def test_a_ball_is_that_of_the_inverse_metric(
+    coarse: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the words of a region begin all over its ball."""
+    network, claim = found(hand_built_adder)
+    T = of([2, 1, 0], [0, 1, -1], [0.5, 0, 1])
+    metric: Any = T.tolist()
+    off, begun = np.random.default_rng(5).uniform(0, 0.1, (3, 3)), []
+    enclosed = check_trees._enclosed
+
+    def loosely(balls: Any) -> Any:
+        """What Arb has found, off by more than it is."""
+        middles, errors = enclosed(balls)
+        return middles, errors + (off if middles.shape == (3, 3) else 0)
+
+    def follow(facts: Any, words: Any) -> Any:
+        begun.append((words, facts.ball))
+        raise Rejected("seen")
+
+    monkeypatch.setattr(check_trees, "_enclosed", loosely)
+    monkeypatch.setattr(check_trees, "_follow", follow)
+    facts = model(network)
+    with pytest.raises(Rejected, match="seen"):
+        check_trees.check(
+            facts, network.task, checker._drives(facts, network.task), replace(claim, metric=metric)
+        )
+    ((words, ball),) = begun
+    expected = np.linalg.inv(T) @ np.linalg.inv(T).T
+    assert (expected < 0).any()
+    # what an entry may be off by is put on the diagonal of its row, and of its column's row
+    lost = off + off.T + 16 * check_trees._U * np.abs(expected)
+    expected += np.diag(1.01 * lost.sum(axis=1))
+    assert np.allclose(ball, expected, rtol=1e-9)
+    radii = np.array(claim.radii)[:, None, None]
+    assert np.allclose(words.shape, radii**2 * 1.01 * expected, rtol=1e-9)
+    assert np.array_equal(words.centre, claim.centres)
+    assert words.state.tolist() == list(claim.states)
+
+
+def test_products_have_their_allowance(coarse: None) -> None:
+    rng = np.random.default_rng(6)
+    for H in (1, 2, 5):
+        root, M = rng.normal(size=(H, H)), rng.normal(size=(H, H))
+        Q = root @ root.T
+        m = 1.01 * np.abs(M).T @ np.sqrt(np.diag(Q))
+        expected = M.T @ Q @ M + np.diag(2 * gamma(2 * H + 8) * H * m**2 + 1e-3)
+        assert np.allclose(check_trees._congruent(Q[None], M)[0], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("z", "slope"), [(5.0, 1), (-5.0, 0)])
+def test_a_chord_has_its_allowance(z: float, slope: int, coarse: None) -> None:
+    """Of a straight piece of a relu, where nothing else is left."""
+    k, middle, radius = check_trees._chord("relu", of(z), of(1))
+    w = 1.01 * 1 + 8 * 2.0**-12 * abs(z)
+    assert (k[0], middle[0]) == (slope, slope * z)
+    assert radius[0] == pytest.approx(1.01 * 1e-3 * (1 + abs(z) + w))
+
+
+def random_facts(rng: np.random.Generator, H: int, leads: float) -> check_trees._Facts:
+    """Random weights for `compare`, whose logits have a lead of about `leads`."""
+    shapes = (4, H), (3, 2, H), (3, 2)  # 4 symbols; 3 outputs, each of which leads 2 others
+    (d, v, b), off = ([draw(size=shape) for shape in shapes] for draw in (rng.normal, rng.random))
+    W, T = rng.normal(size=(H, H)), rng.normal(size=(H, H)) + 2 * np.eye(H)
+    o = np.zeros((H, H))  # for what is not used
+    return check_trees._Facts(
+        tasks.compare(), "tanh", W, d, off[0], v, off[1], b + leads, off[2], 0.125, T, o, o, o
+    )
+
+
+def least_lead(facts: Any, output: int, Z: Any, r: Any, k: Any, middle: Any, e: Any) -> float:
+    """Of an image, all over it: the lead of the logit that is to be the largest."""
+    H, leads = len(Z), []
+    for y in range(2):
+        v, b = facts.readings[output, y], facts.offsets[output, y]
+        through = v * k
+        furthest = 1.01 * np.abs(through) @ r
+        ellipsoid = 1.01 * np.sqrt(through @ Z @ through + gamma(2 * H + 8) * furthest**2)
+        sizes = np.abs(v) @ np.abs(middle) + abs(b) + np.abs(v) @ e + furthest
+        data = facts.readings_error[output, y] @ (np.abs(middle) + k * r + e)
+        data += facts.offsets_error[output, y]
+        lost = 1.01 * (2 * gamma(H + 8) * sizes + data) + 1e-3
+        leads.append(v @ middle + b - np.abs(v) @ e - ellipsoid - lost)
+    return min(leads)
+
+
+@pytest.mark.parametrize("leads", [100.0, 0.0, -100.0])
+def test_a_margin_has_its_allowances(leads: float, coarse: None) -> None:
+    rng, H, N, S = np.random.default_rng(9), 3, 2, 4
+    facts = random_facts(rng, H, leads)
+    root = rng.normal(size=(N, H, H))
+    Z, r = root @ root.transpose(0, 2, 1), rng.uniform(0, 1, (N, 1, H))
+    k, e = (rng.uniform(0, 1, (N, S, H)) for _ in range(2))
+    middle, output = rng.normal(size=(N, S, H)), rng.integers(0, 3, (N, S))
+    found = check_trees._margin(facts, output, Z, r, k, middle, e)
+    for n, a in product(range(N), range(S)):
+        expected = least_lead(facts, output[n, a], Z[n], r[n, 0], k[n, a], middle[n, a], e[n, a])
+        assert found[n, a] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_step_has_its_allowances(coarse: None) -> None:
+    """Word by word, as the docstring of `check_trees` has it, beside all words at once."""
+    rng, H, N, S = np.random.default_rng(7), 3, 4, 4
+    facts = random_facts(rng, H, 100.0)
+    W, T, machine = facts.W, facts.T, facts.task.machine
+    roots = rng.normal(size=(N, H, H)) / 4
+    c, Q = rng.normal(size=(N, H)), roots @ roots.transpose(0, 2, 1)
+    state = np.array([0, 1, 2, 1])
+    below = [[f"{n}{a}" for a in range(S)] for n in range(N)]
+    words = check_trees._Words(c, Q, state, below, list(range(N)))
+    children, margin, reach = check_trees._follow(facts, words)
+
+    margins, reaches = [], []
+    for n, a in product(range(N), range(S)):
+        m = 1.01 * np.abs(W).T @ np.sqrt(np.diag(Q[n]))
+        Z = W.T @ Q[n] @ W + np.diag(2 * gamma(2 * H + 8) * H * m**2 + 1e-3)
+        r = 1.01 * np.sqrt(np.diag(Z))
+        size = np.abs(c[n]) @ np.abs(W) + np.abs(facts.drives[a])
+        error = 1.01 * (gamma(H + 2) * size + facts.drives_error[a])
+        k, middle, e = check_trees._chord("tanh", c[n] @ W + facts.drives[a], r + error)
+        e = 1.01 * (e + k * error + facts.slack)
+        reaches.append(1.01 * (np.abs(middle) + k * r + e))
+        margins.append(least_lead(facts, machine.output[state[n]][a], Z, r, k, middle, e))
+        child = n * S + a
+        assert np.allclose(children.centre[child], middle)
+        assert children.state[child] == machine.delta[state[n]][a]
+        assert (children.below[child], children.tree[child]) == (f"{n}{a}", n)
+        shape = children.shape[child]
+        p = shape[0, 1] / (k[0] * k[1] * Z[0, 1]) - 1  # which may be any positive number
+        assert p > 0
+        t = np.linalg.norm(T, axis=0)
+        of_box = 1.01 * (1 + 1 / p) * e * (1.01 * e @ t) / t
+        expected = (1 + p) * np.outer(k, k) * Z + np.diag(of_box)
+        expected[range(H), range(H)] = (1 + 16 * H * check_trees._U) * np.diag(expected) + 1e-3
+        assert np.allclose(shape, expected, rtol=1e-9)
+    assert margin == pytest.approx(min(margins), rel=1e-9)
+    assert np.allclose(reach, np.max(reaches, axis=0), rtol=1e-9)
+
+
+def surely_inside(T: Any, place: Any, shape: Any, centre: Any, radius: Any) -> bool:
+    """As the docstring of `_inside` has it, with every allowance."""
+    H, u, up = len(T), 2.0**-12, 1.01
+    off = gamma(H + 4) * np.abs(T) @ (np.abs(place) + np.abs(centre))
+    radius = 0.98 * radius - up * np.linalg.norm(off)
+    D = T @ (place - centre)
+    distance = up * np.linalg.norm(D)
+    m = up * np.abs(T) @ np.sqrt(np.diag(shape))
+    N = T @ shape @ T.T + np.diag(2 * gamma(2 * H + 8) * H * m**2 + 1e-3)
+    of_N = up * np.linalg.norm(N)
+    of_square = up * np.sqrt(up * np.linalg.norm(N @ N) + gamma(H + 4) * of_N**2)
+    size = up * np.sqrt(min(of_square, of_N))
+    if distance + size < radius:
+        return True
+    if size >= radius or distance >= radius:
+        return False
+    t = size * radius
+    A = np.eye(H) - N / t
+    y = np.linalg.solve(A, D)
+    of_A = np.sqrt(H) + of_N / t
+    left = np.linalg.norm(D - A @ y)
+    left = up * (left + gamma(2 * H + 16) * (distance + np.sqrt(H) * of_A * np.linalg.norm(y)))
+    smallest = 0.98 * (1 - up * size**2 / t) - 4 * u
+    value = D @ y + 2 * gamma(H + 16) * distance * np.linalg.norm(y)
+    value = up * (value + distance * left / smallest) + up * t
+    return bool(smallest > 0 and value < 0.98 * radius**2)
+
+
+def test_to_be_inside_has_its_allowances(coarse: None) -> None:
+    """The radii from which on ellipsoids are inside, for several at once and one by one."""
+    rng, H, N = np.random.default_rng(8), 3, 60
+    T = rng.normal(size=(H, H)) + 2 * np.eye(H)
+    o = np.zeros((H, H))  # for what is not used
+    facts = check_trees._Facts(tasks.add(), "tanh", o, o, o, o, o, o, o, 0.0, T, o, o, o)
+    roots = rng.normal(size=(N, H, H)) * 10 ** rng.uniform(-1, 0.5, (N, 1, 1))
+    shape = roots @ roots.transpose(0, 2, 1)
+    place, centre = rng.normal(size=(2, N, H)) * 10 ** rng.uniform(-1, 1, (2, N, 1))
+    limits = []
+    for n in range(N):
+        low, high = 0.0, 1e3
+        while high - low > 1e-11 * high:
+            middle = (low + high) / 2
+            enough = surely_inside(T, place[n], shape[n], centre[n], middle)
+            low, high = (low, middle) if enough else (middle, high)
+        limits.append(high)
+    for factor, expected in ((1 + 1e-9, True), (1 - 1e-9, False)):
+        found = check_trees._inside(facts, place, shape, centre, np.array(limits) * factor)
+        assert (found == expected).all()
