@@ -130,13 +130,17 @@ class Machine:
         return "\n".join(lines) + "\n"
 
     def to_dot(self) -> str:
-        """The machine in Graphviz DOT, edges labelled `symbol / output`."""
-        lines = ["digraph machine {", "    rankdir=LR;", "    node [shape=circle];"]
-        lines.append('    start [shape=point, label=""];')
+        """The machine in Graphviz DOT, as AALpy and AutomataLib read it.
+
+        An edge for each state and symbol, labelled `symbol/output`; `__start0` leads to the start.
+        """
+        lines = ["digraph machine {", '    __start0 [label="" shape="none"];']
         lines += [f"    s{q} [label={_dot(name)}];" for q, name in enumerate(self.states)]
-        lines.append("    start -> s0;")
-        lines += [f"    s{q} -> s{r} [label={_dot(label)}];" for q, r, label in self.edges()]
-        return "\n".join([*lines, "}"]) + "\n"
+        for q, (row, out) in enumerate(zip(self.delta, self.output, strict=True)):
+            for a, symbol in enumerate(self.symbols):
+                label = _dot(f"{symbol}/{self.outputs[out[a]]}")
+                lines.append(f"    s{q} -> s{row[a]} [label={label}];")
+        return "\n".join([*lines, "    __start0 -> s0;", "}"]) + "\n"
 
     def edges(self, most: int = 8) -> list[tuple[int, int, str]]:
         """One edge (from, to, label) for each pair of joined states.
