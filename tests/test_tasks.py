@@ -282,9 +282,12 @@ def test_a_task_of_ones_own_is_trained_and_proved(own: tasks.Task) -> None:
         ("two words", {}, "plain word"),
         ("加权", {}, "plain word"),
         ("other", {"operands": 1}, "2 symbols, the machine has 4"),
-        ("other", {"base": 1}, "base must be"),
-        ("other", {"operands": 0}, "operands must be"),
-        ("other", {"headroom": -1}, "headroom must be"),
+        ("other", {"base": 1}, "base must be a whole number from 2 to 16"),
+        ("other", {"base": 17}, "base must be a whole number from 2 to 16"),
+        ("other", {"operands": 0}, "operands must be a whole number from 1 to 4"),
+        ("other", {"operands": 5}, "operands must be a whole number from 1 to 4"),
+        ("other", {"headroom": -1}, "headroom must be a whole number from 0 to 64"),
+        ("other", {"headroom": 65}, "headroom must be a whole number from 0 to 64"),
         ("other", {"equation": "{} {} {}"}, "equation"),
         ("other", {"equation": "{sum}"}, "equation"),
     ],
@@ -295,6 +298,24 @@ def test_what_is_no_task_is_refused(
     with pytest.raises(InputError, match=complaint):
         tasks.register(name, weighted(), **{"operands": 2, "headroom": 2, **change})
     assert "other" not in tasks.FAMILIES
+
+
+def test_what_is_not_said_of_a_task_of_ones_own(own: tasks.Task) -> None:
+    bits, flip = ("0", "1"), ((0, 1), (1, 0))
+    parity = tasks.register("parity", Machine(("even", "odd"), bits, bits, flip, flip))
+    said = parity.base, parity.operands, parity.headroom, parity.memory, parity.family
+    assert said == (2, 1, 0, "state", "parity")
+    assert parity.write((5,), parity.answer(5)) == "parity(5) = 3"  # 101, read from below: 1 1 0
+    most = tasks.register("most", weighted(), operands=2, headroom=64)
+    assert most.write((1, 2), 5) == "most(1, 2) = 5"
+    eight = Machine(("q",), tuple("abcdefgh"), bits, ((0,) * 8,), ((0,) * 8,))
+    assert tasks.register("eight", eight, operands=3).inputs == 3
+
+
+def test_a_machine_with_one_output_is_refused() -> None:
+    machine = Machine(("q",), ("0", "1"), ("x",), ((0, 0),), ((0, 0),))
+    with pytest.raises(InputError, match="from 2 to 2 outputs"):
+        tasks.register("other", machine)
 
 
 def test_a_machine_with_more_outputs_than_digits_is_refused() -> None:
