@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+import termios
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -423,18 +423,21 @@ def test_too_little_memory_is_one_line(place: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_control_c_in_an_evaluation(place: Path) -> None:
+    leader, follower = os.openpty()  # on a terminal a bar shows that the work has begun
+    termios.tcsetwinsize(leader, (24, 80))
     running = subprocess.Popen(
         [sys.executable, "-m", "carrynet", "evaluate", "runs/right", "--digits", "15"],
         cwd=place,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=follower,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    time.sleep(2)
-    assert running.poll() is None
+    os.close(follower)
+    assert b"evaluating" in os.read(leader, 1024)
     running.send_signal(signal.SIGINT)
     out, _ = running.communicate(timeout=60)
+    os.close(leader)
     assert running.returncode == 130
     assert out == ""
 

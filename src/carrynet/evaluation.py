@@ -230,6 +230,8 @@ def evaluate(
     task, digits = network.task, operator.index(digits)
     pairs, symbols = count_problems(task, digits), len(task.machine.symbols)
     worker = _engine(engine, network)
+    if watch:
+        watch(0, pairs)  # the first of the pieces can take long
     smallest = np.inf
     prefixes, depth = Prefixes.root(network), digits
     subtrees = min(_MOST_SUBTREES, pairs // _SUBTREE_PAIRS)
