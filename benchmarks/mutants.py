@@ -61,8 +61,8 @@ SUBJECTS = {
     "check": _subject("carrynet.proof.check", "false_claims", "allowances", "check"),
     "check_trees": _subject("carrynet.proof.check_trees", "allowances", "tree", "false_claims"),
     "certificate": _subject("carrynet.proof.certificate", "certificate", "check"),
-    "mealy": _subject("carrynet.mealy", "mealy", "tasks"),
-    "tasks": _subject("carrynet.tasks", "tasks", "mealy"),
+    "mealy": _subject("carrynet.spec.machine", "mealy", "tasks"),
+    "tasks": _subject("carrynet.spec.task", "tasks", "mealy"),
 }
 
 

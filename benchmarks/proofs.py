@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from statistics import median
 
 import carrynet as cn
-from carrynet import recipe as recipes, training
-from carrynet.network import Network
+from carrynet.learn import training
+from carrynet.nets.network import Network
 from carrynet.proof import check
 from carrynet.proof.search import model, prove
 from carrynet.proof.verdict import Proved, Refuted, Verdict
+from carrynet.spec import recipe as recipes
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from itertools import product
 
 import numpy as np
 
-from carrynet import problems, rng, training
-from carrynet.cells import CELLS
+from carrynet.data import rng, words as problems
 from carrynet.engines import native, reference
-from carrynet.network import Network
-from carrynet.recipe import RECIPES
+from carrynet.learn import training
+from carrynet.nets.cells import CELLS
+from carrynet.nets.network import Network
+from carrynet.spec.recipe import RECIPES
 
 TASKS = ("add", "add:base=3", "subtract", "compare", "multiply_by:k=5")
 WORDS, LENGTH = 64, 24

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from carrynet import recipe as recipes, sweep, training
+from carrynet import sweep
+from carrynet.learn import training
+from carrynet.spec import recipe as recipes
 
 
 def main() -> None:

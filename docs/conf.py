@@ -16,7 +16,7 @@ from latex2mathml import converter
 from sphinx.application import Sphinx
 
 import carrynet
-from carrynet.recipe import accepted
+from carrynet.spec.recipe import accepted
 
 project = "carrynet"
 author = "The carrynet authors"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from flint import arb, arb_mat
 
 from carrynet.proof.certificate import Matrix, Model, Rejected, TreeCertificate, require
-from carrynet.tasks import Task
+from carrynet.spec.task import Task
 
 
 def check(

@@ -9,9 +9,9 @@ from hypothesis import settings
 
 import carrynet as cn
 from carrynet import runs, tasks
-from carrynet.evaluation import Evaluation, by_length, evaluate
-from carrynet.network import Network, Weights
-from carrynet.recipe import Recipe
+from carrynet.judge.evaluation import Evaluation, by_length, evaluate
+from carrynet.nets.network import Network, Weights
+from carrynet.spec.recipe import Recipe
 
 collect_ignore = ["data"]  # its script needs PyTorch
 

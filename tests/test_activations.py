@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flint import arb
 
-from carrynet.cells import CELLS, quiet
+from carrynet.nets.cells import CELLS, quiet
 from carrynet.proof import check
 
 

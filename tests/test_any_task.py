@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import evaluation, extract, runs, tasks, training
-from carrynet.mealy import Machine
+from carrynet import runs, tasks
+from carrynet.judge import evaluation, extraction as extract
+from carrynet.learn import training
 from carrynet.report import page, plots, text
+from carrynet.spec.machine import Machine
 from tests.test_cli import carrynet
 
 

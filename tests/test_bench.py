@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carrynet import bench, problems, training
+from carrynet import bench
 from carrynet.bench import Comparison, Row, rivals
+from carrynet.data import words as problems
 from carrynet.engines import native
 from carrynet.errors import CarrynetError, InputError
-from carrynet.recipe import RECIPES
+from carrynet.learn import training
+from carrynet.spec.recipe import RECIPES
 from tests.test_cli import carrynet
 
 

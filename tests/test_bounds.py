@@ -8,9 +8,9 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 
-from carrynet import bounds
-from carrynet.cells import CELLS, Array
-from carrynet.network import LOSSES, Weights, margins, read_out, unroll
+from carrynet.nets import certified as bounds
+from carrynet.nets.cells import CELLS, Array
+from carrynet.nets.network import LOSSES, Weights, margins, read_out, unroll
 from tests.test_cells import FORMULAS
 from tests.test_network import close, example
 

@@ -5,9 +5,9 @@ import pytest
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.cells import in_one_thread
-from carrynet.network import Network, Weights
-from carrynet.problems import tables
+from carrynet.data.words import tables
+from carrynet.nets.cells import in_one_thread
+from carrynet.nets.network import Network, Weights
 from carrynet.proof import boxes
 from carrynet.proof.boxes import Plan
 

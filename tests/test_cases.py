@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import files, foreign, runs, tasks
+from carrynet import files, runs, tasks
 from carrynet.errors import InputError
-from carrynet.evaluation import evaluate, examine
-from carrynet.foreign import Mapping
-from carrynet.mealy import Machine
-from carrynet.network import Network
+from carrynet.exchange import foreign
+from carrynet.exchange.foreign import Mapping
+from carrynet.exchange.tensors import Contents
+from carrynet.judge.evaluation import evaluate, examine
+from carrynet.nets.network import Network
 from carrynet.proof import search
 from carrynet.proof.verdict import Proved, Undecided
 from carrynet.report import text
-from carrynet.tensor_files import Contents
+from carrynet.spec.machine import Machine
 from tests.test_cli import carrynet
 
 FOLDER = Path(__file__).parent / "data" / "foreign"

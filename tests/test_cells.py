@@ -7,7 +7,7 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 
-from carrynet.cells import CELLS, quiet, sigmoid
+from carrynet.nets.cells import CELLS, quiet, sigmoid
 
 FORMULAS = {
     "sigmoid": lambda z: 1 / (1 + anp.exp(-z)),

@@ -12,7 +12,7 @@ import safetensors.numpy
 import carrynet as cn
 from carrynet import files, tasks
 from carrynet.errors import InputError
-from carrynet.network import Network, initialise
+from carrynet.nets.network import Network, initialise
 from carrynet.proof import boxes, check
 from carrynet.proof.certificate import (
     MOST_INCLUSIONS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from carrynet import tasks
-from carrynet.network import Network, Weights
+from carrynet.nets.network import Network, Weights
 from carrynet.proof import boxes
 from carrynet.proof.certificate import BoxCertificate, Region, Rejected
 from carrynet.proof.check import Checked, check

@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 import carrynet as cn
-from carrynet import cli, extract, runs
-from carrynet.network import Network
-from carrynet.recipe import Recipe
+from carrynet import cli, runs
+from carrynet.judge import extraction as extract
+from carrynet.nets.network import Network
 from carrynet.report import plots
 from carrynet.runs import Run
+from carrynet.spec.recipe import Recipe
 
 
 def process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -416,7 +417,7 @@ def test_too_little_memory_is_one_line(place: Path, monkeypatch: pytest.MonkeyPa
     def out_of_memory(*arguments: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("carrynet.evaluation.work", out_of_memory)
+    monkeypatch.setattr("carrynet.judge.evaluation.work", out_of_memory)
     done = carrynet("add", 1, 2, cwd=place)
     assert done.returncode == 2
     assert "not enough memory" in done.stderr
@@ -521,7 +522,7 @@ def test_an_error_of_carrynets_own_is_70(place: Path, monkeypatch: pytest.Monkey
     def fails(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("of nobody's\nmaking")
 
-    monkeypatch.setattr("carrynet.evaluation.work", fails)
+    monkeypatch.setattr("carrynet.judge.evaluation.work", fails)
     done = carrynet("add", 1, 2, cwd=place)
     assert (done.returncode, done.stdout) == (70, "")
     assert done.stderr.count("\n") == 1
@@ -541,7 +542,7 @@ def test_control_c_that_comes_out_as_something_else(
         except KeyboardInterrupt as error:
             raise ImportError("a library could not be imported") from error
 
-    monkeypatch.setattr("carrynet.evaluation.work", fails)
+    monkeypatch.setattr("carrynet.judge.evaluation.work", fails)
     done = carrynet("add", 1, 2, cwd=place)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 

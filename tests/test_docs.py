@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import runs, tasks, training
-from carrynet.foreign import Source
+from carrynet import runs, tasks
+from carrynet.exchange.foreign import Source
+from carrynet.learn import training
 from tests.test_cli import carrynet
 
 ROOT = Path(__file__).parents[1]

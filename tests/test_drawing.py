@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 import pytest
 
 from carrynet import tasks
-from carrynet.mealy import Machine
 from carrynet.report.drawing import svg
+from carrynet.spec.machine import Machine
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carrynet import engines, problems, tasks, training
+from carrynet import engines, tasks
 from carrynet.bench import tutorial_loop
-from carrynet.cells import CELLS
+from carrynet.data import words as problems
 from carrynet.engines import native
 from carrynet.engines.native import Unavailable
 from carrynet.errors import InputError
-from carrynet.network import Weights
-from carrynet.recipe import RECIPES, Recipe, Stage
+from carrynet.learn import training
+from carrynet.nets.cells import CELLS
+from carrynet.nets.network import Weights
+from carrynet.spec.recipe import RECIPES, Recipe, Stage
 from tests.test_problems import numbers
 
 of_every_engine = pytest.mark.parametrize("engine", engines.ENGINES)

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import evaluation, problems, rng, tasks, training
+from carrynet import tasks
+from carrynet.data import rng, words as problems
 from carrynet.engines import ENGINES, reference
 from carrynet.errors import InputError
-from carrynet.evaluation import Evaluation, by_length, evaluate, sample, wilson, work
-from carrynet.network import Network, Weights
-from carrynet.recipe import RECIPES
+from carrynet.judge import evaluation
+from carrynet.judge.evaluation import Evaluation, by_length, evaluate, sample, wilson, work
+from carrynet.learn import training
+from carrynet.nets.network import Network, Weights
+from carrynet.spec.recipe import RECIPES
 from tests.conftest import hand_built_adder
 
 

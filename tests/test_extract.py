@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import extract, tasks
-from carrynet.mealy import Machine, shortest_difference
-from carrynet.network import Network, Weights
+from carrynet import tasks
+from carrynet.judge import extraction as extract
+from carrynet.nets.network import Network, Weights
+from carrynet.spec.machine import Machine, shortest_difference
 
 
 def network_of(machine: Machine, task: tasks.Task, k: float = 40.0) -> Network:

@@ -17,9 +17,9 @@ import pytest
 from flint import arb
 
 from carrynet import tasks
-from carrynet.network import Network, Weights
-from carrynet.problems import tables
-from carrynet.proof import check as checker, check_trees, tree
+from carrynet.data.words import tables
+from carrynet.nets.network import Network, Weights
+from carrynet.proof import check as checker, check_trees, trees as tree
 from carrynet.proof.certificate import BoxCertificate, Model, Region, Rejected
 from carrynet.proof.check import check
 from carrynet.proof.search import model

@@ -18,14 +18,15 @@ import pytest
 import safetensors.numpy
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from carrynet import tasks, tensor_files
+from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.foreign import Mapping, Source, owned, take
-from carrynet.network import Network, Weights
-from carrynet.reading import Reading
-from carrynet.recognise import complete, guess, settle
-from carrynet.tasks import Task
-from carrynet.tensor_files import Contents, Tensors
+from carrynet.exchange import tensors as tensor_files
+from carrynet.exchange.foreign import Mapping, Source, owned, take
+from carrynet.exchange.reading import Reading
+from carrynet.exchange.recognise import complete, guess, settle
+from carrynet.exchange.tensors import Contents, Tensors
+from carrynet.nets.network import Network, Weights
+from carrynet.spec.task import Task
 
 DATA = Path(__file__).parent / "data"
 EXPECTED = json.loads((DATA / "expected.json").read_text())

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from carrynet.errors import InputError
-from carrynet.mapping import Mapping, evaluate, in_part
-from carrynet.network import Weights
+from carrynet.exchange.mapping import Mapping, evaluate, in_part
+from carrynet.nets.network import Weights
 
 FLOATS = np.random.default_rng(0)
 SQUARES = {name: FLOATS.integers(-9, 9, (3, 3)).astype("f4") for name in ("A", "B", "Cc")}

@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.mealy import Machine, shortest_difference
+from carrynet.spec.machine import Machine, shortest_difference
 
 ADDER = Machine(
     states=("carry 0", "carry 1"),

@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carrynet import evaluation, problems, tasks, training
+from carrynet import tasks
+from carrynet.data import words as problems
 from carrynet.engines import kernels, native, reference
 from carrynet.engines.kernels import KERNELS, Layout, Shape
-from carrynet.recipe import RECIPES, Recipe
+from carrynet.judge import evaluation
+from carrynet.learn import training
+from carrynet.spec.recipe import RECIPES, Recipe
 
 SMALL = Shape(lanes=8, hidden=5, inputs=2, active=2, outputs=1, loss="squared", optimiser="sgd")
 
@@ -110,7 +113,7 @@ def test_it_works_without_a_cache(monkeypatch: pytest.MonkeyPatch, place: str) -
 
 def test_many_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
     script = (
-        "from carrynet import training\nfrom carrynet.recipe import RECIPES\n"
+        "from carrynet import training\nfrom carrynet.spec.recipe import RECIPES\n"
         "print(training.fit(RECIPES['tutorial'].with_settings("
         "{'hidden': 5, 'steps': 50}), engine='native').digest())"
     )
@@ -222,9 +225,12 @@ def test_arrays_of_the_wrong_kind_are_refused() -> None:
 GUARDED = """
 import ctypes, sys
 import numpy as np
-from carrynet import evaluation, problems, tasks, training
+from carrynet.data import words as problems
+from carrynet.judge import evaluation
+from carrynet.learn import training
+from carrynet import tasks
 from carrynet.engines import native
-from carrynet.recipe import RECIPES, Recipe
+from carrynet.spec.recipe import RECIPES, Recipe
 
 libc, page = ctypes.CDLL(None, use_errno=True), 4096
 libc.mmap.restype = ctypes.c_void_p

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from carrynet import tasks
-from carrynet.cells import CELLS, Array
 from carrynet.errors import InputError
-from carrynet.network import (
+from carrynet.nets.cells import CELLS, Array
+from carrynet.nets.network import (
     LOSSES,
     Network,
     Weights,
@@ -22,7 +22,7 @@ from carrynet.network import (
     read_out,
     unroll,
 )
-from carrynet.tasks import Task
+from carrynet.spec.task import Task
 from tests.test_cells import FORMULAS
 
 TASKS = {"bits": tasks.add(), "argmax": tasks.compare(base=3)}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from carrynet import recipe
-from carrynet.network import Weights
-from carrynet.optim import BUFFERS, UPDATES, initial_moments
+from carrynet.nets.network import Weights
+from carrynet.nets.optim import BUFFERS, UPDATES, initial_moments
+from carrynet.spec import recipe
 
 
 def weights(value: float, dtype: str = "float64") -> Weights:

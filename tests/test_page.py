@@ -14,10 +14,10 @@ import safetensors.numpy
 
 import carrynet as cn
 from carrynet import runs, tasks
-from carrynet.mealy import Machine
-from carrynet.network import Network
+from carrynet.nets.network import Network
 from carrynet.proof.certificate import from_json
 from carrynet.report import page
+from carrynet.spec.machine import Machine
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;\"'"
 STRINGS = Path(__file__).parents[1] / "page" / "src" / "strings.json"

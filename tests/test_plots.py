@@ -13,15 +13,15 @@ import pytest
 
 import carrynet as cn
 from carrynet import runs, tasks
-from carrynet.cells import Array
 from carrynet.errors import InputError
-from carrynet.mealy import Machine
-from carrynet.network import Network, initialise
+from carrynet.learn.training import Snapshot
+from carrynet.nets.cells import Array
+from carrynet.nets.network import Network, initialise
 from carrynet.proof.certificate import BoxCertificate, TreeCertificate
 from carrynet.proof.verdict import Proved, Refuted
-from carrynet.recipe import Recipe, Stage
 from carrynet.report import plots
-from carrynet.training import Snapshot
+from carrynet.spec.machine import Machine
+from carrynet.spec.recipe import Recipe, Stage
 from tests.conftest import briefly
 
 NAMES = ["learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights"]

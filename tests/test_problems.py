@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from carrynet import problems, rng, tasks
+from carrynet import tasks
+from carrynet.data import rng, words as problems
 
 ALL = [
     "add",

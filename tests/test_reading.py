@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from carrynet import tasks
-from carrynet.cells import CELLS
 from carrynet.errors import InputError
-from carrynet.network import Network, Weights
-from carrynet.reading import Owned, Reading, Stated, _samples, attempt, choose
+from carrynet.exchange.reading import Owned, Reading, Stated, _samples, attempt, choose
+from carrynet.nets.cells import CELLS
+from carrynet.nets.network import Network, Weights
 from tests.conftest import hand_built_adder
 
 ADD = tasks.add()

@@ -41,13 +41,28 @@ def test_continuous_integration_runs_the_same_commands() -> None:
         assert line in script
 
 
-def test_the_tree_names_every_module() -> None:
-    modules = {
-        path.relative_to(ROOT / "src" / "carrynet").as_posix()
-        for path in (ROOT / "src" / "carrynet").rglob("*.py")
-        if not path.name.startswith("__")
-    }
-    tree = re.search(r"src/carrynet/\n(.*?)```", README, flags=re.DOTALL)
+def in_the_tree(text: str) -> set[str]:
+    """The modules in the tree of a README, by their paths below the package."""
+    tree = re.search(r"^src/carrynet/\n(.*?)^page/", text, flags=re.DOTALL | re.MULTILINE)
     assert tree
-    for module in modules:
-        assert module in tree[1] or Path(module).name in tree[1], module
+    folders: list[str] = []
+    found = set()
+    for line in tree[1].splitlines():
+        indent, (head, *_) = len(line) - len(line.lstrip()), line.split()
+        names = re.findall(r"\b\w+\.py\b", line)
+        if indent < 12:  # else it goes on with what is said of the same folder
+            folders = folders[: indent // 2 - 1]
+            if head.endswith("/"):
+                folders.append(head)
+            else:
+                names = [head]
+        found |= {"".join(folders) + name for name in names if not name.startswith("__")}
+    return found
+
+
+def test_the_trees_name_every_module_and_no_other() -> None:
+    package = ROOT / "src" / "carrynet"
+    modules = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    modules = {module for module in modules if not Path(module).name.startswith("__")}
+    assert in_the_tree(README) == modules
+    assert in_the_tree((ROOT / "README.zh-CN.md").read_text()) == modules

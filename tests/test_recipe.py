@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from carrynet import recipe as recipes
-from carrynet.cells import CELLS
 from carrynet.errors import InputError
-from carrynet.network import LOSSES
-from carrynet.recipe import RECIPES, Recipe, Stage
+from carrynet.nets.cells import CELLS
+from carrynet.nets.network import LOSSES
+from carrynet.spec import recipe as recipes
+from carrynet.spec.recipe import RECIPES, Recipe, Stage
 from tests.test_cli import carrynet
 
 stages = st.builds(

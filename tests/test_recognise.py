@@ -7,9 +7,9 @@ import pytest
 
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.foreign import owned
-from carrynet.mapping import Mapping, Tensors
-from carrynet.recognise import complete, guess, settle, usual_activation
+from carrynet.exchange.foreign import owned
+from carrynet.exchange.mapping import Mapping, Tensors
+from carrynet.exchange.recognise import complete, guess, settle, usual_activation
 
 ADD = tasks.add()
 FLOATS = np.random.default_rng(0)

@@ -4,10 +4,11 @@ from itertools import product
 
 import numpy as np
 
-from carrynet import tasks, training
-from carrynet.network import Network, Weights
-from carrynet.proof.refute import confirm, exhaustive_length, refute, shorten
-from carrynet.recipe import RECIPES
+from carrynet import tasks
+from carrynet.judge.refutation import confirm, exhaustive_length, refute, shorten
+from carrynet.learn import training
+from carrynet.nets.network import Network, Weights
+from carrynet.spec.recipe import RECIPES
 
 
 def fading(keep: float) -> Network:

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given, strategies as st
 
-from carrynet import rng
+from carrynet.data import rng
 
 
 def test_it_is_philox() -> None:

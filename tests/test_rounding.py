@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import evaluation, extract, runs, training
+from carrynet import runs
 from carrynet.engines import ENGINES, reference
-from carrynet.evaluation import KINDS, Evaluation, by_length, evaluate, sample, work
-from carrynet.network import Network
+from carrynet.judge import evaluation, extraction as extract
+from carrynet.judge.evaluation import KINDS, Evaluation, by_length, evaluate, sample, work
+from carrynet.learn import training
+from carrynet.nets.network import Network
 from carrynet.proof import search
 from carrynet.proof.verdict import Refuted, Undecided
-from carrynet.recipe import RECIPES
 from carrynet.report import text
+from carrynet.spec.recipe import RECIPES
 
 DIGITS = 5
 of_every_engine = pytest.mark.parametrize("engine", ENGINES)

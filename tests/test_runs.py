@@ -22,13 +22,15 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import files, runs, training
+from carrynet import files, runs
 from carrynet.errors import CarrynetError, InputError, RunError
-from carrynet.evaluation import work
-from carrynet.proof import refute, search
-from carrynet.recipe import RECIPES, Recipe, Stage
+from carrynet.judge import refutation as refute
+from carrynet.judge.evaluation import work
+from carrynet.learn import training
+from carrynet.learn.training import Progress
+from carrynet.proof import search
 from carrynet.report import plots, text
-from carrynet.training import Progress
+from carrynet.spec.recipe import RECIPES, Recipe, Stage
 
 SHORT = Recipe(name="short", hidden=4, stages=(Stage(steps=600),))
 FILES = {

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import carrynet as cn
-from carrynet import tasks, training
-from carrynet.evaluation import evaluate, work
-from carrynet.mealy import shortest_difference
-from carrynet.network import Network, Weights
+from carrynet import tasks
+from carrynet.judge.evaluation import evaluate, work
+from carrynet.learn import training
+from carrynet.nets.network import Network, Weights
 from carrynet.proof import check
 from carrynet.proof.search import model, prove, rounding
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
-from carrynet.recipe import RECIPES
+from carrynet.spec.machine import shortest_difference
+from carrynet.spec.recipe import RECIPES
 from tests.test_extract import network_of, random_machine
 
 

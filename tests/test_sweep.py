@@ -19,16 +19,19 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import evaluation, recipe as recipes, sweep, training
+from carrynet import sweep
 from carrynet.errors import CarrynetError, InputError, RunError
-from carrynet.evaluation import wilson
-from carrynet.network import Network
-from carrynet.recipe import Recipe
+from carrynet.judge import evaluation
+from carrynet.judge.evaluation import wilson
+from carrynet.learn import training
+from carrynet.learn.training import Diverged
+from carrynet.nets.network import Network
+from carrynet.spec import recipe as recipes
+from carrynet.spec.recipe import Recipe
 from carrynet.sweep import Store, block, table
 from carrynet.sweep.plan import LANES, Plan, settings_help
 from carrynet.sweep.pool import LocalPool, Outcome
 from carrynet.sweep.rows import columns, dictionary
-from carrynet.training import Diverged
 from tests.test_cli import carrynet, process
 
 QUICK = """

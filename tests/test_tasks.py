@@ -10,8 +10,8 @@ from hypothesis import given, strategies as st
 import carrynet as cn
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.mealy import Machine
-from carrynet.tasks import Task
+from carrynet.spec.machine import Machine
+from carrynet.spec.task import Task
 
 ORACLES: list[tuple[Task, Callable[..., int]]] = [
     (tasks.add(), lambda *n: sum(n)),

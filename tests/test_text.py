@@ -6,8 +6,8 @@ import numpy as np
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.evaluation import Exhaustive, Sampled, work
-from carrynet.network import Network, Weights
+from carrynet.judge.evaluation import Exhaustive, Sampled, work
+from carrynet.nets.network import Network, Weights
 from carrynet.report import text
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from carrynet import training
-from carrynet.evaluation import evaluate
-from carrynet.network import Network
-from carrynet.problems import Words
-from carrynet.recipe import RECIPES, Recipe, Stage
-from carrynet.training import Diverged, Progress
+from carrynet.data.words import Words
+from carrynet.judge.evaluation import evaluate
+from carrynet.learn import training
+from carrynet.learn.training import Diverged, Progress
+from carrynet.nets.network import Network
+from carrynet.spec.recipe import RECIPES, Recipe, Stage
 
 TWO_STAGES = Recipe(
     hidden=8,

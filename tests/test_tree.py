@@ -13,13 +13,14 @@ import pytest
 from flint import arb, arb_mat
 from hypothesis import given, settings, strategies as st
 
-from carrynet import tasks, training
-from carrynet.network import Network, Weights
-from carrynet.proof import check as check_boxes, check_trees, tree
+from carrynet import tasks
+from carrynet.learn import training
+from carrynet.nets.network import Network, Weights
+from carrynet.proof import check as check_boxes, check_trees, trees as tree
 from carrynet.proof.certificate import Rejected, TreeCertificate, from_json
 from carrynet.proof.check import check
 from carrynet.proof.search import model
-from carrynet.recipe import RECIPES
+from carrynet.spec.recipe import RECIPES
 from tests import arb_trees
 from tests.conftest import hand_built_adder
 

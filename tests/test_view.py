@@ -17,12 +17,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import carrynet as cn
 from carrynet import runs, tasks
-from carrynet.evaluation import evaluate, work
-from carrynet.mealy import Machine
-from carrynet.network import LOSSES, Network, Weights, bptt, margins, read_out
-from carrynet.problems import tables
+from carrynet.data.words import tables
+from carrynet.judge.evaluation import evaluate, work
+from carrynet.nets.network import LOSSES, Network, Weights, bptt, margins, read_out
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.report import page, text
+from carrynet.spec.machine import Machine
 from docs import page as picture
 from tests.conftest import briefly
 

@@ -47,8 +47,11 @@ from IPython.display import SVG
 from tqdm import tqdm
 
 import carrynet as cn
-from carrynet import cells, evaluation, extract, network, optim, tasks, training
-from carrynet.network import Network, Weights
+from carrynet import tasks
+from carrynet.judge import evaluation, extraction as extract
+from carrynet.learn import training
+from carrynet.nets import cells, network, optim
+from carrynet.nets.network import Network, Weights
 from carrynet.proof import check, search
 from carrynet.report import drawing, plots, text
 
@@ -1207,7 +1210,7 @@ run
 # - A smaller adder: how few hidden units are enough? (Two can be set by hand; what can be *trained*?)
 # - How often does the recipe of this tutorial end in a right adder? 10,000 networks answer in
 #   `studies/tutorial`; a plan of your own is run by `carrynet sweep`.
-# - The theorem with all its assumptions: `docs/proof.md`. The package's own lesson: `carrynet/network.py`.
+# - The theorem with all its assumptions: `docs/proof.md`. The package's own lesson: `carrynet/nets/network.py`.
 
 # %% [markdown] lang="zh"
 # ## 接下来
@@ -1215,4 +1218,4 @@ run
 # - 别的任务：`cn.train("certified", task="subtract")`、`task="add:base=3"`、`task="compare"`。
 # - 更小的加法器：至少要几个隐藏单元？（手工设定权重，两个就够；靠**训练**能做到几个？）
 # - 照本教程的配方训练，有多少网络最后是对的？`studies/tutorial` 里的 10,000 个网络给出了答案；你自己的方案可以用 `carrynet sweep` 来跑。
-# - 定理以及它的全部假设：`docs/proof.md`。包自带的一课：`carrynet/network.py`。
+# - 定理以及它的全部假设：`docs/proof.md`。包自带的一课：`carrynet/nets/network.py`。

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
         InputError as InputError,
         RunError as RunError,
     )
-    from carrynet.evaluation import by_length as by_length, evaluate as evaluate
-    from carrynet.network import Network as Network
+    from carrynet.judge.evaluation import by_length as by_length, evaluate as evaluate
+    from carrynet.judge.extraction import extract as extract
+    from carrynet.learn.training import Diverged as Diverged
+    from carrynet.nets.network import Network as Network
     from carrynet.proof.search import prove as prove
     from carrynet.proof.verdict import (
         Proved as Proved,
         Refuted as Refuted,
         Undecided as Undecided,
     )
-    from carrynet.recipe import Recipe as Recipe, Stage as Stage
     from carrynet.runs import (
         Run as Run,
         harden as harden,
@@ -40,22 +41,30 @@ if TYPE_CHECKING:
         resume as resume,
         train as train,
     )
-    from carrynet.training import Diverged as Diverged
+    from carrynet.spec import task as _task
+    from carrynet.spec.machine import Machine as Machine
+    from carrynet.spec.recipe import Recipe as Recipe, Stage as Stage
+
+    tasks = _task
 
 _HOME = {
     "errors": ("CarrynetError", "InputError", "RunError"),
-    "evaluation": ("by_length", "evaluate"),
-    "network": ("Network",),
+    "judge.evaluation": ("by_length", "evaluate"),
+    "judge.extraction": ("extract",),
+    "learn.training": ("Diverged",),
+    "nets.network": ("Network",),
     "proof.search": ("prove",),
     "proof.verdict": ("Proved", "Refuted", "Undecided"),
-    "recipe": ("Recipe", "Stage"),
     "runs": ("Run", "harden", "load", "resume", "train"),
-    "training": ("Diverged",),
+    "spec.machine": ("Machine",),
+    "spec.recipe": ("Recipe", "Stage"),
 }
-__all__ = sorted(name for names in _HOME.values() for name in names)
+__all__ = sorted([name for names in _HOME.values() for name in names] + ["tasks"])
 
 
 def __getattr__(name: str) -> Any:
+    if name == "tasks":
+        return import_module("carrynet.spec.task")
     for module, names in _HOME.items():
         if name in names:
             return getattr(import_module(f"carrynet.{module}"), name)

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from carrynet import __version__, recipe as recipes
+from carrynet import __version__
 from carrynet.errors import CarrynetError, InputError, shorten
-from carrynet.mealy import Machine
+from carrynet.spec import recipe as recipes
+from carrynet.spec.machine import Machine
 
 if TYPE_CHECKING:
-    from carrynet.recipe import Recipe
     from carrynet.runs import Run
+    from carrynet.spec.recipe import Recipe
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -155,8 +156,8 @@ def train(
 def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
     """Do the training that a folder holds, and print and judge what came of it."""
     from carrynet import runs
+    from carrynet.learn.training import Diverged
     from carrynet.report import text
-    from carrynet.training import Diverged
 
     try:
         run = runs.resume(folder, budget=budget)
@@ -205,7 +206,8 @@ def harden(
 
     Where that one gets fewer problems right, or has lost a proof, RUN stays the newest.
     """
-    from carrynet import runs, training
+    from carrynet import runs
+    from carrynet.learn import training
 
     old = _load(run)
     recipe = training.hardening(old.recipe, old.network).with_settings(
@@ -276,7 +278,9 @@ def import_(
     is said neither here nor there is tried on sample problems: activations, bits as 0 and 1
     or as -1 and +1, a cut at logit 0 or 0.5, answers that come up to 2 steps late.
     """
-    from carrynet import foreign, runs, tasks
+    from carrynet import runs
+    from carrynet.exchange import foreign
+    from carrynet.spec import task as tasks
 
     if digits < 1:  # before the file is read
         raise InputError(f"digits must be at least 1, not {digits}")
@@ -312,8 +316,9 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
     Exit code 0 if that is proved (or, with --digits, the bounded claim is), 1 if it is
     refuted, 3 if neither could be done.
     """
-    from carrynet import evaluation, runs
-    from carrynet.progress import Bar
+    from carrynet import runs
+    from carrynet.judge import evaluation
+    from carrynet.learn.progress import Bar
     from carrynet.proof import verdict
     from carrynet.report import text
 
@@ -350,7 +355,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
 def check(run: Path | None, as_json: bool) -> None:
     """Check a run's certificate, from its weights and nothing else: exit code 0 valid, 1 not."""
     from carrynet import runs
-    from carrynet.progress import Bar
+    from carrynet.learn.progress import Bar
     from carrynet.proof import check as checker
     from carrynet.proof.certificate import Rejected
 
@@ -407,7 +412,7 @@ def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
 @_json
 def automaton(run: Path | None, form: str, as_json: bool) -> None:
     """Show the machine that a network has learned, found by asking it."""
-    from carrynet import extract
+    from carrynet.judge import extraction as extract
     from carrynet.report import drawing, text
 
     loaded = _load(run)
@@ -434,9 +439,10 @@ def _solves(command: str, family: str, operands: int, about: str) -> None:
     def solve(
         operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
     ) -> None:
-        from carrynet import runs, tasks
-        from carrynet.evaluation import work
+        from carrynet import runs
+        from carrynet.judge.evaluation import work
         from carrynet.report import text
+        from carrynet.spec import task as tasks
 
         def fits(recipe: "Recipe") -> bool:
             task = tasks.parse(recipe.task)
@@ -476,8 +482,8 @@ _solves(
 @_json
 def evaluate(run: Path | None, digits: int | None, as_json: bool) -> None:
     """Test a run on every problem of some length, and on samples of long ones."""
-    from carrynet import evaluation
-    from carrynet.progress import Bar
+    from carrynet.judge import evaluation
+    from carrynet.learn.progress import Bar
     from carrynet.report import text
 
     loaded = _load(run)
@@ -504,7 +510,7 @@ def explain(
 
     RUN may come first, unless its name is a number; then use --run.
     """
-    from carrynet.evaluation import work
+    from carrynet.judge.evaluation import work
     from carrynet.report import text
 
     numbers = arguments
@@ -571,7 +577,7 @@ def sweep(
     import shlex
 
     from carrynet import runs, sweep as sweeps
-    from carrynet.progress import Bar
+    from carrynet.learn.progress import Bar
     from carrynet.report import sweep_page, text
 
     chosen = sweeps.read(plan, **({} if keep is None else {"keep": keep}))

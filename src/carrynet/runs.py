@@ -44,10 +44,10 @@ from typing import Any
 
 import numpy as np
 
-from carrynet import __version__, engines, files, recipe as recipes, training
-from carrynet.cells import Array
+from carrynet import __version__, engines, files
 from carrynet.errors import CarrynetError, InputError, RunError, shorten, unknown
-from carrynet.evaluation import (
+from carrynet.exchange.foreign import Source
+from carrynet.judge.evaluation import (
     Evaluation,
     Worked,
     affordable_digits,
@@ -56,10 +56,12 @@ from carrynet.evaluation import (
     first_wrong,
     work,
 )
-from carrynet.foreign import Source
-from carrynet.network import Network, Weights, network_of
-from carrynet.optim import BUFFERS
-from carrynet.progress import Bar
+from carrynet.learn import training
+from carrynet.learn.progress import Bar
+from carrynet.learn.training import Album, Callback, Diverged, Progress, Snapshot, State
+from carrynet.nets.cells import Array
+from carrynet.nets.network import Network, Weights, network_of
+from carrynet.nets.optim import BUFFERS
 from carrynet.proof import search, verdict
 from carrynet.proof.certificate import (
     MOST_BYTES as MOST_CERTIFICATE,
@@ -69,9 +71,9 @@ from carrynet.proof.certificate import (
     from_json,
 )
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
-from carrynet.recipe import Recipe
-from carrynet.tasks import BUILT_IN, parse
-from carrynet.training import Album, Callback, Diverged, Progress, Snapshot, State
+from carrynet.spec import recipe as recipes
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.task import BUILT_IN, parse
 
 RUNS = Path("runs")
 PLOTS = "plots"

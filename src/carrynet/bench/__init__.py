@@ -21,14 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from carrynet import engines, evaluation, training
+from carrynet import engines
 from carrynet.bench import rivals
-from carrynet.cells import Array
 from carrynet.engines import native, reference
 from carrynet.errors import CarrynetError, unknown
-from carrynet.network import Network, Weights
-from carrynet.optim import initial_moments
-from carrynet.recipe import RECIPES, Recipe, Stage
+from carrynet.judge import evaluation
+from carrynet.learn import training
+from carrynet.nets.cells import Array
+from carrynet.nets.network import Network, Weights
+from carrynet.nets.optim import initial_moments
+from carrynet.spec.recipe import RECIPES, Recipe, Stage
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from carrynet import tasks
 from carrynet.bench import tutorial_loop
-from carrynet.cells import Array
-from carrynet.network import Weights
-from carrynet.problems import Words, sequences
+from carrynet.data.words import Words, sequences
+from carrynet.nets.cells import Array
+from carrynet.nets.network import Weights
+from carrynet.spec import task as tasks
 
 Job = Callable[[], tuple[Array, ...]]
 

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from carrynet.cells import Array
+from carrynet.data.words import Words
 from carrynet.engines import native, reference
 from carrynet.engines.reference import Followed, Prefixes, Tally
 from carrynet.errors import unknown
-from carrynet.network import Network, Weights
-from carrynet.optim import Moments
-from carrynet.problems import Words
-from carrynet.recipe import Recipe, Stage
+from carrynet.nets.cells import Array
+from carrynet.nets.network import Network, Weights
+from carrynet.nets.optim import Moments
+from carrynet.spec.recipe import Recipe, Stage
 
 Advance = Callable[[Network, Moments, Recipe, Stage, Words, int], tuple[Weights, Moments, Array]]
 

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import optim
-from carrynet.cells import Array
+from carrynet.data.words import Words, tables
 from carrynet.engines import reference
 from carrynet.engines.reference import Followed, Prefixes, Tally, numbers
 from carrynet.errors import CarrynetError
-from carrynet.network import Network, Weights
-from carrynet.optim import BETA1, BETA2, Moments
-from carrynet.problems import Words, tables
-from carrynet.recipe import Recipe, Stage
+from carrynet.nets import optim
+from carrynet.nets.cells import Array
+from carrynet.nets.network import Network, Weights
+from carrynet.nets.optim import BETA1, BETA2, Moments
+from carrynet.spec.recipe import Recipe, Stage
 
 try:
     import llvmlite

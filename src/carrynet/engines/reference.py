@@ -10,12 +10,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import bounds
-from carrynet.cells import Array, in_one_thread
-from carrynet.network import LOSSES, Network, Weights, bptt, margins, predict, read_out
-from carrynet.optim import UPDATES, Moments
-from carrynet.problems import Words, answers, sequences, tables
-from carrynet.recipe import Recipe, Stage
+from carrynet.data.words import Words, answers, sequences, tables
+from carrynet.nets import certified as bounds
+from carrynet.nets.cells import Array, in_one_thread
+from carrynet.nets.network import LOSSES, Network, Weights, bptt, margins, predict, read_out
+from carrynet.nets.optim import UPDATES, Moments
+from carrynet.spec.recipe import Recipe, Stage
 
 
 @in_one_thread

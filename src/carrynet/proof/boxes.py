@@ -24,12 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import rng
-from carrynet.cells import Array, quiet
-from carrynet.mealy import Machine
-from carrynet.network import Network, Weights, read_out
-from carrynet.problems import tables
+from carrynet.data import rng
+from carrynet.data.words import tables
+from carrynet.nets.cells import Array, quiet
+from carrynet.nets.network import Network, Weights, read_out
 from carrynet.proof.certificate import BoxCertificate, Region
+from carrynet.spec.machine import Machine
 
 Numbers = NDArray[np.intp]
 

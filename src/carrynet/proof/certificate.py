@@ -13,7 +13,7 @@ word that begins in a region may be followed for several steps, its outputs righ
 until it lies in some region: then the words that are followed are the region's tree.
 
 Plain Python, because the checker trusts this module; what finds certificates is in `search`,
-`boxes` and `tree`, what believes them in `check`.  All numbers are exact.  The JSON of both kinds:
+`boxes` and `trees`, what believes them in `check`.  All numbers are exact.  The JSON of both kinds:
 
     format, version   "carrynet-certificate", 1
     claim             the theorem in words

@@ -4,7 +4,7 @@ It redoes every inclusion and every output of boxes in ball arithmetic (Arb; Joh
 whose results are intervals certain to hold the true value: a comparison is true only if it
 holds all over them.  It believes nothing that a search has computed, shares no code with one,
 and needs no NumPy.  What must be trusted: this module, `certificate` (with what it reads JSON
-by in `files`), `tasks` and `mealy` (which say what a right answer is), Python, and Arb with its
+by in `files`), `task` and `machine` (which say what a right answer is), Python, and Arb with its
 binding python-flint; for trees of words, which are too many for Arb, also `check_trees`, which
 bounds the rounding of doubles.
 
@@ -43,7 +43,6 @@ from math import isfinite
 import flint
 from flint import arb, arb_mat
 
-from carrynet import tasks
 from carrynet.proof.certificate import (
     MOST_INCLUSIONS,
     BoxCertificate,
@@ -51,7 +50,8 @@ from carrynet.proof.certificate import (
     Model,
     require,
 )
-from carrynet.tasks import Task
+from carrynet.spec import task as tasks
+from carrynet.spec.task import Task
 
 PRECISION = 80  # bits of the balls
 EPSILON = {"float32": -24, "float64": -53}  # as powers of two

@@ -34,7 +34,7 @@ from flint import arb, arb_mat
 from numpy.typing import NDArray
 
 from carrynet.proof.certificate import Matrix, Model, Rejected, TreeCertificate, require
-from carrynet.tasks import Task
+from carrynet.spec.task import Task
 
 Array = NDArray[np.float64]
 

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from carrynet import files
-from carrynet.cells import Array, in_one_thread, quiet
-from carrynet.evaluation import work
-from carrynet.network import HasNetwork, Network, network_of
-from carrynet.proof import boxes, refute, tree
+from carrynet.judge import refutation as refute
+from carrynet.judge.evaluation import work
+from carrynet.nets.cells import Array, in_one_thread, quiet
+from carrynet.nets.network import HasNetwork, Network, network_of
+from carrynet.proof import boxes, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
 from carrynet.proof.certificate import Certificate, Model, Rejected, from_json, require
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
-from carrynet.tasks import from_digits
+from carrynet.spec.task import from_digits
 
 if TYPE_CHECKING:
     from carrynet.proof.check import Checked

@@ -3,7 +3,7 @@
 from html import escape
 from math import atan2, cos, hypot, pi, sin
 
-from carrynet.mealy import Machine
+from carrynet.spec.machine import Machine
 
 _RADIUS, _LINE = 26.0, 15.0  # of a state, and between lines of a label
 

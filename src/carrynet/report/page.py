@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from carrynet import __version__, files
-from carrynet.network import Network
+from carrynet.nets.network import Network
 from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
-from carrynet.tasks import BUILT_IN, Task
+from carrynet.spec.task import BUILT_IN, Task
 
 if TYPE_CHECKING:
     from carrynet.runs import Run

@@ -30,17 +30,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import files, problems, rng
-from carrynet.cells import Array, in_one_thread
+from carrynet import files
+from carrynet.data import rng, words as problems
+from carrynet.data.words import Words, tables
 from carrynet.engines.reference import judge
 from carrynet.errors import InputError, unknown
-from carrynet.evaluation import wilson
-from carrynet.network import Network, read_out, unroll
-from carrynet.problems import Words, tables
+from carrynet.judge.evaluation import wilson
+from carrynet.nets.cells import Array, in_one_thread
+from carrynet.nets.network import Network, read_out, unroll
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.runs import Run
-from carrynet.tasks import DIGITS, Task
+from carrynet.spec.task import DIGITS, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

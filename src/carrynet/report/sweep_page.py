@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from carrynet import __version__, files, tasks
+from carrynet import __version__, files
 from carrynet.errors import RunError
-from carrynet.evaluation import wilson
+from carrynet.judge.evaluation import wilson
 from carrynet.report.page import NAME, document
+from carrynet.spec import task as tasks
 from carrynet.sweep import census as censuses
 from carrynet.sweep.census import EDGES, LENGTHS, MOST_GROUPS, Census
 from carrynet.sweep.plan import Axis, Plan

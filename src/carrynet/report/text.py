@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from carrynet.cells import Array
 from carrynet.errors import InputError, RunError
-from carrynet.evaluation import Evaluation, Exhaustive, Sampled, Worked, affordable_digits
-from carrynet.extract import Comparison, Extraction
 from carrynet.files import printable
-from carrynet.mealy import Machine
-from carrynet.network import Network
+from carrynet.judge.evaluation import Evaluation, Exhaustive, Sampled, Worked, affordable_digits
+from carrynet.judge.extraction import Comparison, Extraction
+from carrynet.nets.cells import Array
+from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
-from carrynet.recipe import Recipe
 from carrynet.report import page
 from carrynet.runs import Run, argument, load, newest, program
+from carrynet.spec.machine import Machine
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.task import BUILT_IN, DIGITS, Task, parse
 from carrynet.sweep import Summary
-from carrynet.tasks import BUILT_IN, DIGITS, Task, parse
 
 _BARS = "▁▂▃▄▅▆▇█"
 

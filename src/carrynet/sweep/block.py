@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from carrynet import engines, evaluation, files, runs, tasks, training
+from carrynet import engines, files, runs
 from carrynet.errors import RunError
-from carrynet.evaluation import Evaluation
-from carrynet.network import Network, Weights
-from carrynet.recipe import Recipe
+from carrynet.judge import evaluation
+from carrynet.judge.evaluation import Evaluation
+from carrynet.learn import training
+from carrynet.learn.training import Diverged
+from carrynet.nets.network import Network, Weights
+from carrynet.spec import task as tasks
+from carrynet.spec.recipe import Recipe
 from carrynet.sweep import rows, table
 from carrynet.sweep.plan import Plan, Settings
 from carrynet.sweep.store import Store
-from carrynet.training import Diverged
 
 
 @dataclass(frozen=True)

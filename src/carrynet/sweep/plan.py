@@ -27,9 +27,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from carrynet import __version__, files, recipe as recipes, tasks
+from carrynet import __version__, files
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.recipe import Recipe, Stage, accepted, check_fields, check_value, setting
+from carrynet.spec import recipe as recipes, task as tasks
+from carrynet.spec.recipe import Recipe, Stage, accepted, check_fields, check_value, setting
 
 FORMAT, FORMAT_VERSION = "carrynet-sweep", 1
 MOST_KINDS = 100_000

@@ -10,12 +10,12 @@ from math import inf
 from typing import Any
 
 from carrynet import __version__
-from carrynet.evaluation import KINDS, Evaluation, Exhaustive
-from carrynet.network import Network
+from carrynet.judge.evaluation import KINDS, Evaluation, Exhaustive
+from carrynet.learn.training import Diverged
+from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Verdict
-from carrynet.recipe import Recipe, Stage
+from carrynet.spec.recipe import Recipe, Stage
 from carrynet.sweep.plan import Plan
-from carrynet.training import Diverged
 
 ALWAYS = ("steps", "batch", "step")
 """Keys of each stage that are columns even where the plan does not vary them."""

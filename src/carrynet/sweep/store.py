@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from carrynet import files
-from carrynet.cells import Array
 from carrynet.errors import InputError, RunError
+from carrynet.nets.cells import Array
 from carrynet.sweep import places
 from carrynet.sweep.plan import Plan
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from carrynet import files
 from carrynet.errors import unknown
-from carrynet.evaluation import wilson
+from carrynet.judge.evaluation import wilson
 from carrynet.sweep.places import library
 from carrynet.sweep.plan import Plan
 from carrynet.sweep.rows import Column, columns

@@ -1,4 +1,4 @@
-"""The worst case of an update: `bounds.bptt`, in machine code."""
+"""The worst case of an update: `certified.bptt`, in machine code."""
 
 from collections.abc import Sequence
 
@@ -66,7 +66,7 @@ class Bounds:
         k.loop(k.T, step)
 
     def read_out(self) -> None:
-        """The worst logits; see `bounds.worst_logits`."""
+        """The worst logits; see `certified.worst_logits`."""
         k, P, Y = self.k, self.k.layout.width, self.k.shape.outputs
 
         def row(r: Value) -> None:

@@ -6,7 +6,7 @@ from carrynet.engines.kernels.bounds import BOUNDS, Bounds
 from carrynet.engines.kernels.cell import Cell, Rows
 from carrynet.engines.kernels.shape import Shape
 from carrynet.engines.vector import Integer, Value
-from carrynet.optim import BETA1, BETA2, EPSILON
+from carrynet.nets.optim import BETA1, BETA2, EPSILON
 
 TRAIN = {
     "p": "f4",  # the parameters, updated

@@ -24,11 +24,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import rng
-from carrynet.cells import CELLS, Array, Elman, in_one_thread, quiet, sigmoid, sigmoid_slope
+from carrynet.data import rng
+from carrynet.data.words import tables
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.problems import tables
-from carrynet.tasks import Task
+from carrynet.nets.cells import CELLS, Array, Elman, in_one_thread, quiet, sigmoid, sigmoid_slope
+from carrynet.spec.task import Task
 
 
 class Weights(NamedTuple):

@@ -16,13 +16,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from carrynet import engines, problems, rng, tasks
-from carrynet.cells import Array, quiet, sigmoid
+from carrynet import engines
+from carrynet.data import rng, words as problems
 from carrynet.engines import native
 from carrynet.errors import CarrynetError, InputError
-from carrynet.network import LOSSES, Network, initialise, predict
-from carrynet.optim import Moments, initial_moments
-from carrynet.recipe import HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe, Stage
+from carrynet.nets.cells import Array, quiet, sigmoid
+from carrynet.nets.network import LOSSES, Network, initialise, predict
+from carrynet.nets.optim import Moments, initial_moments
+from carrynet.spec import task as tasks
+from carrynet.spec.recipe import HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe, Stage
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.cells import Array
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.files import printable
+from carrynet.nets.cells import Array
 
 Tensors = AbstractMapping[str, NDArray[Any]]
 

@@ -4,7 +4,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from carrynet.training import Progress
+from carrynet.learn.training import Progress
 
 if TYPE_CHECKING:
     from tqdm import tqdm

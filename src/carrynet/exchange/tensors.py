@@ -30,9 +30,10 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
-from carrynet import files, pickles
+from carrynet import files
 from carrynet.errors import InputError, shorten
-from carrynet.pickles import Name, Object, Refused, require
+from carrynet.exchange import pickles
+from carrynet.exchange.pickles import Name, Object, Refused, require
 
 Tensors = dict[str, NDArray[Any]]
 

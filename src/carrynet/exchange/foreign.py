@@ -11,7 +11,7 @@ so; `reading.choose` finds what weights do not say.  The run keeps it all as its
 so that Wxh = W_ih^T (X, H), Whh = W_hh^T (H, H), bh = b_ih + b_hh (H,), Why = W^T (H, Y)
 and by = b (Y,).
 
-Left out: inputs in another order than carrynet's (`problems.tables`), initial states other
+Left out: inputs in another order than carrynet's (`words.tables`), initial states other
 than zero, LSTM, GRU, several layers, both directions, answers that come late.
 """
 
@@ -23,17 +23,18 @@ from typing import Any
 
 import numpy as np
 
-from carrynet import reading as readings, tasks
-from carrynet.cells import CELLS, Array
 from carrynet.errors import InputError, shorten, unknown
+from carrynet.exchange import reading as readings
+from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, in_part, listing
+from carrynet.exchange.reading import Owned, Stated
+from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
+from carrynet.exchange.tensors import CODE, Contents, read
 from carrynet.files import printable
-from carrynet.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, in_part, listing
-from carrynet.network import Network, Weights
-from carrynet.reading import Owned, Stated
-from carrynet.recipe import Recipe
-from carrynet.recognise import USAGE, complete, guess, settle, usual_activation, ways
-from carrynet.tasks import Task
-from carrynet.tensor_files import CODE, Contents, read
+from carrynet.nets.cells import CELLS, Array
+from carrynet.nets.network import Network, Weights
+from carrynet.spec import task as tasks
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.task import Task
 
 __all__ = ["Mapping", "Source", "Taken", "guess", "owned", "read", "take"]
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.cells import Array, in_one_thread
+from carrynet.data.words import Words, tables
 from carrynet.engines.reference import follow_batch, judge
-from carrynet.network import Network, read_out
-from carrynet.problems import Words, tables
+from carrynet.nets.cells import Array, in_one_thread
+from carrynet.nets.network import Network, read_out
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ These are gradients to train with, in floats that are not rounded outward: no pr
 
 import numpy as np
 
-from carrynet.cells import Array, Elman, quiet
-from carrynet.network import Loss, Weights, read_out, rows_of
+from carrynet.nets.cells import Array, Elman, quiet
+from carrynet.nets.network import Loss, Weights, read_out, rows_of
 
 
 @quiet

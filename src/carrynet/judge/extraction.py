@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import rng
-from carrynet.cells import Array, in_one_thread
-from carrynet.mealy import Machine, shortest_difference
-from carrynet.network import HasNetwork, Network, network_of, predict, read_out
+from carrynet.data import rng
+from carrynet.nets.cells import Array, in_one_thread
+from carrynet.nets.network import HasNetwork, Network, network_of, predict, read_out
+from carrynet.spec.machine import Machine, shortest_difference
 
 Word = tuple[int, ...]
 

@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import rng
-from carrynet.tasks import Task
+from carrynet.data import rng
+from carrynet.spec.task import Task
 
 Words = NDArray[np.integer]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, shorten
-from carrynet.mapping import (
+from carrynet.exchange.mapping import (
     BIASES,
     MATRICES,
     NO_BIAS,
@@ -26,9 +26,9 @@ from carrynet.mapping import (
     listing,
     names,
 )
-from carrynet.reading import input_counts, output_counts
-from carrynet.tasks import Task
-from carrynet.tensor_files import is_bias, is_count, is_counter, is_of_generator, states
+from carrynet.exchange.reading import input_counts, output_counts
+from carrynet.exchange.tensors import is_bias, is_count, is_counter, is_of_generator, states
+from carrynet.spec.task import Task
 
 USAGE = "say it with --map, as in --map Wxh=weight_ih_l0.T --map bh=bias_ih_l0+bias_hh_l0"
 

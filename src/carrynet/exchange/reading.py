@@ -30,12 +30,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import problems, rng
-from carrynet.cells import CELLS, Array
+from carrynet.data import rng, words as problems
+from carrynet.data.words import tables
 from carrynet.errors import InputError
-from carrynet.network import Network, Weights, predict, read_out, unroll
-from carrynet.problems import tables
-from carrynet.tasks import DIGITS, Task
+from carrynet.nets.cells import CELLS, Array
+from carrynet.nets.network import Network, Weights, predict, read_out, unroll
+from carrynet.spec.task import DIGITS, Task
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 CODINGS = ("0/1", "-1/+1")

@@ -13,7 +13,7 @@ answer:
 
 The machine is the specification: nothing else says what a right answer is.
 Plain Python only, because the proof checker trusts this module; how problems
-become arrays is in `problems.py`.
+become arrays is in `data/words.py`.
 """
 
 import inspect
@@ -25,7 +25,7 @@ from itertools import product
 from types import MappingProxyType
 
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.mealy import Machine
+from carrynet.spec.machine import Machine
 
 DIGITS = "0123456789abcdef"
 MAX_WORD = 10_000_000

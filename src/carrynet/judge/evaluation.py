@@ -21,8 +21,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from carrynet import engines, problems, rng
-from carrynet.cells import Array, sigmoid
+from carrynet import engines
+from carrynet.data import rng, words as problems
+from carrynet.data.words import tables
 from carrynet.engines import Engine
 from carrynet.engines.reference import (
     Followed,
@@ -35,9 +36,9 @@ from carrynet.engines.reference import (
     walk,
 )
 from carrynet.errors import InputError
-from carrynet.network import HasNetwork, Network, network_of, predict
-from carrynet.problems import tables
-from carrynet.tasks import Task, from_digits
+from carrynet.nets.cells import Array, sigmoid
+from carrynet.nets.network import HasNetwork, Network, network_of, predict
+from carrynet.spec.task import Task, from_digits
 
 LENGTHS = (16, 64, 256, 1024, 4096)
 KINDS = ("uniform", "chains")
@@ -322,7 +323,7 @@ def sample(
     engine: str = "auto",
     threads: int | None = None,
 ) -> Sampled:
-    """Random problems with operands of up to `digits` digits; see `problems` for the kinds."""
+    """Random problems with operands of up to `digits` digits; see `words` for the kinds."""
     network = network_of(network)
     words = _drawn(network.task, digits, kind, pairs, seed)
     worker = _engine(engine, network)

@@ -31,9 +31,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.cells import Array, in_one_thread, quiet, sigmoid
-from carrynet.network import Network
-from carrynet.problems import tables
+from carrynet.data.words import tables
+from carrynet.nets.cells import Array, in_one_thread, quiet, sigmoid
+from carrynet.nets.network import Network
 from carrynet.proof.certificate import TreeCertificate
 
 Watch = Callable[[int, int], None]

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from carrynet import files, tasks
+from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
+from carrynet.spec import task as tasks
 
 
 def setting(
@@ -101,7 +102,7 @@ class Stage:
         "squared", "what is made small, summed over digits", choices=("squared", "cross-entropy")
     )
     worst: float = setting(
-        0.0, "the share of the worst case in the loss, at last (see `bounds`)", within=(0, 1)
+        0.0, "the share of the worst case in the loss, at last (see `certified`)", within=(0, 1)
     )
     slack: float = setting(
         0.0, "what the worst case adds to every pre-activation, at last", within=(0, 1e3)

@@ -3,7 +3,7 @@
 A task *is* its machine: training targets, exhaustive evaluation, proofs and
 drawings are all derived from the two tables `delta` and `output`.  Everything
 here is plain Python over those tables, because the proof checker trusts this
-module; arrays live in `problems.py`.
+module; arrays live in `words.py`.
 """
 
 from collections import deque

@@ -1,0 +1,1 @@
+"""Random numbers by position, and every sampler of words."""

@@ -1,0 +1,1 @@
+"""Judging networks: evaluation, refutation, extraction."""

@@ -1,0 +1,1 @@
+"""Networks: cells, weights, losses, updates, worst cases.  Read this first."""

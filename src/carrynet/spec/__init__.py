@@ -1,0 +1,1 @@
+"""What is asked: machines, tasks, recipes.  Plain Python, trusted."""
