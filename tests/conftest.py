@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 import carrynet as cn
-from carrynet import runs, tasks
+from carrynet import lab, tasks
 from carrynet.judge.evaluation import Evaluation, by_length, evaluate
 from carrynet.nets.network import Network, Weights
 from carrynet.spec.recipe import Recipe
@@ -46,7 +46,7 @@ def briefly(recipe: str | Recipe, **settings: Any) -> cn.Run:
         return Evaluation(evaluate(network, 3), by_length(network, (16, 64)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "_examine", examine)
+        patch.setattr(lab, "_examine", examine)
         return cn.train(recipe, progress=False, **settings)
 
 

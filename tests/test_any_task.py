@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import runs, tasks
+from carrynet import tasks
 from carrynet.judge import evaluation, extraction as extract
 from carrynet.learn import training
 from carrynet.report import page, plots, text
+from carrynet.runs.folder import newest
 from carrynet.spec.machine import Machine
 from tests.test_cli import carrynet
 
@@ -150,4 +151,4 @@ def _forget() -> Iterator[None]:
 
 def test_the_newest_that_fits_is_not_looked_for_in_vain(tmp_path: Path) -> None:
     with pytest.raises(cn.RunError, match="make one with 'carrynet train --task compare'"):
-        runs.newest(tmp_path, make="train --task compare")
+        newest(tmp_path, make="train --task compare")

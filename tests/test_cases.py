@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import files, runs, tasks
+from carrynet import files, lab, tasks
 from carrynet.errors import InputError
 from carrynet.exchange import foreign
 from carrynet.exchange.foreign import Mapping
@@ -25,6 +25,7 @@ from carrynet.nets.network import Network
 from carrynet.proof import search
 from carrynet.proof.verdict import Proved, Undecided
 from carrynet.report import text
+from carrynet.runs.record import has_lost
 from carrynet.spec.machine import Machine
 from tests.test_cli import carrynet
 
@@ -282,30 +283,30 @@ def test_what_a_hardened_run_can_have_lost(adder: Network, forgetful: Network) -
     def run(network: Network, **changes: Any) -> cn.Run:
         evaluation = examine(network, 4)
         verdict = search.prove(network, budget=0)
-        made = cn.Run(runs.importing(network), "numpy", network, 0.0, evaluation, verdict, ())
+        made = cn.Run(lab.importing(network), "numpy", network, 0.0, evaluation, verdict, ())
         return replace(made, **changes)
 
     proved, wrong, undecided = run(adder), run(forgetful), Undecided(("",), 0.0)
     assert isinstance(proved.proof, Proved)
     open_ = replace(proved, proof=undecided)
     mute = run(replace(adder, weights=adder.weights._replace(Why=0 * adder.weights.Why)))
-    assert runs.has_lost(open_, proved)  # a proof
-    assert runs.has_lost(wrong, open_)  # being right
-    assert runs.has_lost(mute, wrong)  # right answers
+    assert has_lost(open_, proved)  # a proof
+    assert has_lost(wrong, open_)  # being right
+    assert has_lost(mute, wrong)  # right answers
     for new, old in ((proved, open_), (proved, proved), (open_, wrong), (wrong, mute)):
-        assert not runs.has_lost(new, old)
-    assert not runs.has_lost(wrong, wrong)
+        assert not has_lost(new, old)
+    assert not has_lost(wrong, wrong)
     # counted over the same problems, also where the new ones are more
     longer = replace(wrong, evaluation=examine(forgetful, 6))
-    assert not runs.has_lost(longer, wrong)
-    assert runs.has_lost(replace(mute, evaluation=examine(mute.network, 6)), wrong)
+    assert not has_lost(longer, wrong)
+    assert has_lost(replace(mute, evaluation=examine(mute.network, 6)), wrong)
 
 
 def test_hardening_is_not_advised_where_the_reading_is_in_doubt(
     forgetful: Network, tmp_path: Path
 ) -> None:
     evaluation, verdict = examine(forgetful, 4), search.prove(forgetful, budget=0)
-    run = cn.Run(runs.importing(forgetful), "numpy", forgetful, 0.0, evaluation, verdict, ())
+    run = cn.Run(lab.importing(forgetful), "numpy", forgetful, 0.0, evaluation, verdict, ())
     source = foreign.Source("a.pt", "0" * 64, "Wxh=a", (), ("activation sigmoid",))
     for assumed, advice in ((source.assumed, "carrynet import --help"), ((), "carrynet harden ")):
         doubted = replace(run, path=tmp_path, source=replace(source, assumed=assumed))

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 import carrynet as cn
-from carrynet import cli, runs
+from carrynet import cli
 from carrynet.judge import extraction as extract
 from carrynet.nets.network import Network
 from carrynet.report import plots
-from carrynet.runs import Run
+from carrynet.runs.create import create
 from carrynet.spec.recipe import Recipe
 
 
@@ -60,7 +60,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, trained: cn.Run, forgetful: 
     wrong = Recipe(name="wrong", hidden=3, dtype="float64")
     evaluation = cn.evaluate(forgetful, 8), cn.by_length(forgetful, (16,))
     unknown = cn.Undecided(("nobody asked",), 0.0)
-    run = Run(wrong, "numpy", forgetful, 0.0, type(trained.evaluation)(*evaluation), unknown, ())
+    run = cn.Run(wrong, "numpy", forgetful, 0.0, type(trained.evaluation)(*evaluation), unknown, ())
     run.save(cwd / "runs" / "wrong")
     os.utime(cwd / "runs" / "right" / "recipe.toml", (1, 1))
     return cwd
@@ -366,7 +366,7 @@ def test_nothing_asked_shows_the_help(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_passed_over(place: Path) -> None:
-    runs.create(place / "runs" / "newer", Recipe())
+    create(place / "runs" / "newer", Recipe())
     try:
         assert carrynet("evaluate", "--digits", 2, cwd=place).returncode == 1
     finally:
@@ -374,7 +374,7 @@ def test_an_unfinished_run_is_passed_over(place: Path) -> None:
 
 
 def test_only_unfinished_runs_are_named(tmp_path: Path) -> None:
-    runs.create(tmp_path / "runs" / "my run", Recipe())
+    create(tmp_path / "runs" / "my run", Recipe())
     done = carrynet("add", 1, 2, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (

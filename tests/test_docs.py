@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import runs, tasks
+from carrynet import lab, tasks
 from carrynet.exchange.foreign import Source
 from carrynet.learn import training
+from carrynet.runs.create import making
 from tests.test_cli import carrynet
 
 ROOT = Path(__file__).parents[1]
@@ -177,16 +178,16 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
     assert isinstance(proved.proof, cn.Proved)
     assert isinstance(refuted.proof, cn.Refuted)
     source, network = Source("w.npz", "0" * 64, "Wxh=W", ("x",), ("tanh",)), proved.network
-    recipe = runs.importing(network)
-    with runs.making(tmp_path / "imported", recipe, origin=network, source=source) as folder:
-        assert runs.resume(folder).source == source
+    recipe = lab.importing(network)
+    with making(tmp_path / "imported", recipe, origin=network, source=source) as folder:
+        assert lab.resume(folder).source == source
     assert cn.load(folder).source == source
     hardened = tmp_path / "hardened"
     recipe = training.hardening(recipe, network).with_settings(
         {"harden.steps": 1, "again.steps": 1, "harden.step": 5.0}
     )
-    with runs.making(hardened, recipe, origin=network, hardened=proved.path) as folder:
-        assert runs.resume(folder).worse_than == proved.path
+    with making(hardened, recipe, origin=network, hardened=proved.path) as folder:
+        assert lab.resume(folder).worse_than == proved.path
 
     found: dict[str, set[str]] = {}
     for run in ("proved", "refuted", "imported", "hardened"):

@@ -13,10 +13,11 @@ import pytest
 import safetensors.numpy
 
 import carrynet as cn
-from carrynet import runs, tasks
+from carrynet import lab, tasks
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import from_json
 from carrynet.report import page
+from carrynet.runs.create import create
 from carrynet.spec.machine import Machine
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;\"'"
@@ -105,8 +106,8 @@ def test_names_cannot_become_markup(tmp_path: Path, trained: cn.Run) -> None:
 
 
 def test_runs_with_less_to_show(tmp_path: Path, adder: Network) -> None:
-    folder = runs.create(tmp_path / "run", runs.importing(adder), origin=adder)
-    model = model_in(page.html(runs.resume(folder, progress=False)))
+    folder = create(tmp_path / "run", lab.importing(adder), origin=adder)
+    model = model_in(page.html(lab.resume(folder, progress=False)))
     assert model["about"]["command"] is None
     assert model["metrics"]["problem"] == []
     assert model["regions"] is not None

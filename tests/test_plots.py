@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import runs, tasks
+from carrynet import lab, tasks
 from carrynet.errors import InputError
 from carrynet.learn.training import Snapshot
 from carrynet.nets.cells import Array
@@ -42,7 +42,7 @@ def written(trained: cn.Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def imported(network: Network) -> cn.Run:
-    return cn.train(runs.importing(network, digits=4), origin=network, progress=False)
+    return cn.train(lab.importing(network, digits=4), origin=network, progress=False)
 
 
 def shortly(task: str, activation: str) -> cn.Run:

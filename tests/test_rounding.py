@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import runs
 from carrynet.engines import ENGINES, reference
 from carrynet.judge import evaluation, extraction as extract
 from carrynet.judge.evaluation import KINDS, Evaluation, by_length, evaluate, sample, work
@@ -95,7 +94,7 @@ def test_what_is_wrong_is_refuted_by_what_was_wrong(case: tuple[str, int, int]) 
     network = nearly_zero(*case)
     found = evaluate(network, DIGITS)
     tested = Evaluation(found, by_length(network, (16,)))
-    verdict = runs.judge(network, tested, 0)
+    verdict = search.decide(network, tested, 0)
     assert isinstance(verdict, Refuted) or tested.right
     if isinstance(verdict, Refuted):
         assert not work(network, verdict.operands, verdict.digits).right

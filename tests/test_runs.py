@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import files, runs
+from carrynet import files, lab
 from carrynet.errors import CarrynetError, InputError, RunError
 from carrynet.judge import refutation as refute
 from carrynet.judge.evaluation import work
@@ -30,6 +30,10 @@ from carrynet.learn import training
 from carrynet.learn.training import Progress
 from carrynet.proof import search
 from carrynet.report import plots, text
+from carrynet.runs import checkpoint
+from carrynet.runs.create import create, fresh_path
+from carrynet.runs.folder import newest, read_certificate
+from carrynet.runs.format import FIGURES
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
 
 SHORT = Recipe(name="short", hidden=4, stages=(Stage(steps=600),))
@@ -356,7 +360,7 @@ def test_what_a_killed_creation_leaves_is_swept_away(tmp_path: Path) -> None:
 
 
 def test_other_hidden_files_are_left_alone(tmp_path: Path) -> None:
-    path = runs.create(tmp_path / "run", SHORT)
+    path = create(tmp_path / "run", SHORT)
     (path / ".ipynb_checkpoints").mkdir()
     (path / ".gitignore").write_text("*")
     (path / ".model.safetensors.0123abcd.123").write_text("cut off")
@@ -379,27 +383,27 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_the_newest_run_that_fits(tmp_path: Path, made: Path) -> None:
     with pytest.raises(RunError, match="no run under"):
-        runs.newest(tmp_path)
+        newest(tmp_path)
     for i, (name, seed) in enumerate([("b", 1), ("a", 2), (".hidden", 3), ("c", 4)]):
         cn.train(SHORT.with_settings({"seed": seed, "steps": 10}), out=tmp_path / name)
         os.utime(tmp_path / name / "recipe.toml", (1000 + i, 1000 + i))
-    assert runs.newest(tmp_path).name == "c"
-    assert runs.newest(tmp_path, lambda recipe: recipe.seed < 4).name == "a"
+    assert newest(tmp_path).name == "c"
+    assert newest(tmp_path, lambda recipe: recipe.seed < 4).name == "a"
     (tmp_path / "c" / "recipe.toml").write_text("damaged")
-    assert runs.newest(tmp_path).name == "a"
-    runs.create(tmp_path / "unfinished", SHORT)
-    assert runs.newest(tmp_path).name == "a"
+    assert newest(tmp_path).name == "a"
+    create(tmp_path / "unfinished", SHORT)
+    assert newest(tmp_path).name == "a"
     with pytest.raises(RunError, match=r"no finished run .*: go on with: .*unfinished"):
-        runs.newest(tmp_path, lambda recipe: recipe == SHORT)
-    assert runs.newest(made.parent) == made
+        newest(tmp_path, lambda recipe: recipe == SHORT)
+    assert newest(made.parent) == made
 
 
 def test_fresh_names_are_numbered(tmp_path: Path) -> None:
     recipe = RECIPES["tutorial"].with_settings({"task": "add:base=3"})
-    assert runs.fresh_path(recipe, tmp_path / "none").name == "0001-tutorial-add-base-3-h32-s0"
+    assert fresh_path(recipe, tmp_path / "none").name == "0001-tutorial-add-base-3-h32-s0"
     (tmp_path / "0041-x").mkdir()
     (tmp_path / "mine").mkdir()
-    assert runs.fresh_path(recipe, tmp_path).name.startswith("0042-")
+    assert fresh_path(recipe, tmp_path).name.startswith("0042-")
 
 
 # Being interrupted -------------------------------------------------------------------
@@ -464,8 +468,8 @@ def interrupted(path: Path, recipe: Recipe = SHORT) -> Path:
 
 @pytest.mark.parametrize("change", ["truncate", "flip", "step", "recipe"])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, change: str) -> None:
-    checkpoint = interrupted(tmp_path / "run")
-    data = bytearray(checkpoint.read_bytes())
+    file = interrupted(tmp_path / "run")
+    data = bytearray(file.read_bytes())
     if change == "truncate":
         data = data[:-9]
     elif change == "flip":
@@ -475,7 +479,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, change: str) -> None:
         data = data.replace(b'step\\": 204', b'step\\": 304')
     else:
         new_recipe("step = 0.1", "step = 0.2")(tmp_path / "run")
-    checkpoint.write_bytes(data)
+    file.write_bytes(data)
     with pytest.raises(RunError, match=r"checkpoint.safetensors is damaged"):
         cn.resume(tmp_path / "run")
 
@@ -518,12 +522,12 @@ def test_an_impossible_checkpoint_is_refused(
     tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]
 ) -> None:
     """Whole and with a right digest, but not what this training can have written."""
-    checkpoint = interrupted(tmp_path / "run", ADAM)
-    tensors, facts = files.read_tensors(checkpoint)
+    file = interrupted(tmp_path / "run", ADAM)
+    tensors, facts = files.read_tensors(file)
     del facts["digest"]
     change(tensors, facts)
     tensors = {name: np.asarray(tensor) for name, tensor in tensors.items()}
-    files.write_tensors(checkpoint, tensors, {**facts, "digest": runs._digest(tensors, facts)})
+    files.write_tensors(file, tensors, {**facts, "digest": checkpoint.digest(tensors, facts)})
     with pytest.raises(RunError, match=r"checkpoint.safetensors is damaged") as caught:
         cn.resume(tmp_path / "run")
     assert "\n" not in str(caught.value)
@@ -532,12 +536,12 @@ def test_an_impossible_checkpoint_is_refused(
 def test_checkpoints_are_written_along_the_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert 0 < runs.CHECKPOINT_SECONDS <= 5
-    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    assert 0 < checkpoint.CHECKPOINT_SECONDS <= 5
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", 0.0)
     seen: list[int] = []
 
     def look(progress: Progress) -> None:
-        state, seconds = runs._read_checkpoint(tmp_path / "run", SHORT)
+        state, seconds = checkpoint.read(tmp_path / "run", SHORT)
         assert state is not None
         assert state.network.digest() == progress.state.network.digest()
         assert seconds > 0
@@ -564,7 +568,7 @@ def test_divergence_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     recipe = Recipe(activation="relu", stages=(stage,))
     with pytest.raises(cn.Diverged, match="diverged at problem"):
         cn.train(recipe, out=tmp_path / "run")
-    state, _ = runs._read_checkpoint(tmp_path / "run", recipe)
+    state, _ = checkpoint.read(tmp_path / "run", recipe)
     assert state is not None  # though it went wrong before the first report
     assert state.network.digest() == training.start(recipe).network.digest()
     with pytest.raises(cn.Diverged):
@@ -596,7 +600,10 @@ def command(*arguments: object) -> list[str]:
 
 def saving_often(*arguments: object) -> list[str]:
     """The same, with a checkpoint each tenth of a second, so that a short run has many."""
-    script = "from carrynet import cli, runs; runs.CHECKPOINT_SECONDS = 0.1; cli.main()"
+    script = (
+        "from carrynet import cli\nfrom carrynet.runs import checkpoint\n"
+        "checkpoint.CHECKPOINT_SECONDS = 0.1\ncli.main()"
+    )
     return [sys.executable, "-c", script, *map(str, arguments)]
 
 
@@ -701,7 +708,7 @@ def proved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_proof_comes_back_with_its_certificate(proved: Path) -> None:
     run = cn.load(proved)
     assert isinstance(run.proof, cn.Proved)
-    assert run.proof.certificate == runs.read_certificate(proved)
+    assert run.proof.certificate == read_certificate(proved)
     assert "proved; " in repr(run)
     card = (proved / "README.md").read_text()
     assert "**Proved** right for numbers of any length" in card
@@ -738,7 +745,7 @@ def test_a_verdict_is_not_given_up_for_an_undecided_one(
     run = cn.load(tmp_path / "run")
     nothing = cn.Undecided(("nothing",), 0.0)
     monkeypatch.setattr(search, "prove", lambda *_, **__: nothing)
-    kept = runs.prove(run)
+    kept = lab.decide(run)
     assert kept.proof == run.proof
     assert isinstance(kept.proof, cn.Proved)
     assert kept.proof.checked
@@ -758,9 +765,9 @@ def test_a_verdict_that_no_longer_holds_is_given_up(
     monkeypatch.setattr(search, "prove", lambda *_, **__: nothing)
     other = replace(run.proof.certificate, slack=2**23)  # more than any invariant allows
     forged = replace(run, proof=replace(run.proof, certificate=other))
-    assert runs.prove(forged).proof == nothing
+    assert lab.decide(forged).proof == nothing
     of_nothing = cn.Refuted((118, 8), 8, 0, 127, 126, False, 0.0)  # which it answers rightly
-    assert runs.prove(replace(run, proof=of_nothing)).proof == nothing
+    assert lab.decide(replace(run, proof=of_nothing)).proof == nothing
 
 
 def test_a_proof_of_another_network_is_refused(proved: Path, tmp_path: Path) -> None:
@@ -785,9 +792,9 @@ def test_what_a_run_says_that_it_has_must_be_there(proved: Path, tmp_path: Path)
     with pytest.raises(RunError, match=r"run is damaged: it has no certificate\.json"):
         cn.load(path)
     with pytest.raises(RunError, match="cannot be checked: it has no certificate"):
-        runs.read_certificate(path)
+        read_certificate(path)
     with pytest.raises(RunError, match="cannot be checked: there is no such folder"):
-        runs.read_certificate(tmp_path / "nowhere")
+        read_certificate(tmp_path / "nowhere")
 
     shutil.copy(proved / "certificate.json", path)
     edit("config.json", '"certificate_sha256"', '"certificat_sha256"')(path)
@@ -843,7 +850,7 @@ def test_a_proof_that_takes_long_to_check_is_as_recorded(
     assert "proved, as recorded" in repr(run)
     assert "as recorded" in text.proof(run.proof, run.network.task)
     assert "checked," not in text.proof(run.proof, run.network.task)
-    again = runs.prove(run, budget=0)
+    again = lab.decide(run, budget=0)
     assert "as recorded" not in text.proof(again.proof, run.network.task)  # it has been checked
 
 
@@ -960,14 +967,14 @@ def test_wherever_a_proof_is_cut_off_nothing_is_lost(
             for name in names:
                 patch.setattr(Path, name, counted(name))
             try:
-                runs.prove(run, budget=0)
+                lab.decide(run, budget=0)
             except Cut:
                 pass
             else:
                 break  # it took fewer calls
         states.append(cn.load(path).proof.verdict)
         # and whatever is done next, the folder is whole again
-        assert isinstance(runs.prove(cn.load(path), budget=0).proof, cn.Proved)
+        assert isinstance(lab.decide(cn.load(path), budget=0).proof, cn.Proved)
         whole = {file.name: file.read_bytes() for file in path.iterdir()}
         assert whole.keys() == {file.name for file in proved.iterdir()}
         assert whole["certificate.json"] == (proved / "certificate.json").read_bytes()
@@ -1050,13 +1057,13 @@ def test_a_verdict_is_written_to_the_network_that_was_judged(
 
     monkeypatch.setattr(search, "prove", slow)
     with pytest.raises(RunError, match="has become another folder in the meantime"):
-        runs.prove(cn.load(path), budget=0)
+        lab.decide(cn.load(path), budget=0)
     assert {file.name: file.read_bytes() for file in path.iterdir()} == before
     monkeypatch.undo()
     moved = cn.load(tmp_path / "moved")
     assert isinstance(moved.proof, cn.Proved)
     with pytest.raises(RunError, match="holds another run by now"):
-        runs.prove(replace(moved, path=path), budget=0)
+        lab.decide(replace(moved, path=path), budget=0)
 
 
 def test_readers_find_results_while_they_are_replaced(proved: Path, tmp_path: Path) -> None:
@@ -1076,7 +1083,7 @@ def test_readers_find_results_while_they_are_replaced(proved: Path, tmp_path: Pa
     try:
         for _ in range(30):
             assert isinstance(cn.load(path).proof, cn.Proved)
-            runs.read_certificate(path)
+            read_certificate(path)
     finally:
         done.set()
         writer.join()
@@ -1087,11 +1094,11 @@ def test_the_limit_of_snapshots_is_that_of_the_recipe(tmp_path: Path) -> None:
     network = training.start(recipe).network
     moments = 1 + len(recipe.stages) * len(training.SHARES)
     album = [training.Snapshot(10**9 + i, network) for i in range(moments)]
-    folder = runs.create(tmp_path / "run", recipe)
-    runs._write_snapshots(folder, album)
+    folder = create(tmp_path / "run", recipe)
+    checkpoint.write_snapshots(folder, album)
     size = (folder / "snapshots.safetensors").stat().st_size
-    assert size < runs._most_snapshots(recipe) < size + 2 * files.MOST_TEXT
-    assert len(runs._read_snapshots(folder, recipe)) == moments
+    assert size < checkpoint.most_snapshots(recipe) < size + 2 * files.MOST_TEXT
+    assert len(checkpoint.read_snapshots(folder, recipe)) == moments
 
 
 def test_links_and_devices_are_written_into(tmp_path: Path) -> None:
@@ -1156,27 +1163,27 @@ def test_many_at_once_do_each_other_no_harm(proved: Path, tmp_path: Path) -> Non
 def test_a_replacement_that_was_killed_half_way_brings_the_old_run_back(
     made: Path, tmp_path: Path
 ) -> None:
-    for number, ask in enumerate((cn.load, runs.newest, runs.create)):
+    for number, ask in enumerate((cn.load, newest, create)):
         root = tmp_path / str(number)
         shutil.copytree(made, root / ".run.0123abcd.old")
         (root / ".run.0123abcd.new").mkdir()
         os.utime(root / ".run.0123abcd.new", (1000, 1000))
-        if ask is runs.newest:
-            assert runs.newest(root) == root / "run"
-        elif ask is runs.create:
+        if ask is newest:
+            assert newest(root) == root / "run"
+        elif ask is create:
             with pytest.raises(InputError, match="exists"):
-                runs.create(root / "run", SHORT)
+                create(root / "run", SHORT)
         else:
             cn.load(root / "run")
         assert cn.load(root / "run").recipe == SHORT
         # where the new run has appeared, the old one was to go
         shutil.copytree(made, root / ".run.0123abcd.old")
-        runs.create(root / "run", SHORT.with_settings({"seed": 7}), force=True)
+        create(root / "run", SHORT.with_settings({"seed": 7}), force=True)
         assert [path.name for path in root.iterdir()] == ["run"]
 
 
 def test_force_leaves_figures_of_ones_own(made: Path, tmp_path: Path) -> None:
-    assert set(runs.FIGURES) == set(plots.FIGURES)
+    assert set(FIGURES) == set(plots.FIGURES)
     path = tmp_path / "run"
     shutil.copytree(made, path)
     (path / "plots").mkdir()
@@ -1210,7 +1217,7 @@ def test_only_regular_files_are_read(made: Path, tmp_path: Path, name: str) -> N
             cn.load(path)
         if name in ("config.json", "recipe.toml"):
             with pytest.raises(RunError, match="no run under"):
-                runs.newest(path.parent)
+                newest(path.parent)
     (path / name).rmdir()
 
 
@@ -1224,7 +1231,7 @@ def test_a_hardened_run_knows_its_origin(tmp_path: Path) -> None:
     # interrupted before its first checkpoint, it begins with its origin again
     path = tmp_path / "again"
     recipe = training.hardening(old.recipe, old.network)
-    runs.create(path, recipe, run.engine, origin=old.network)
+    create(path, recipe, run.engine, origin=old.network)
     assert cn.resume(path).network.digest() == run.network.digest()
     data = (path / "origin.safetensors").read_bytes()
     (path / "origin.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import carrynet as cn
-from carrynet import runs, tasks
+from carrynet import lab, tasks
 from carrynet.data.words import tables
 from carrynet.judge.evaluation import evaluate, work
 from carrynet.nets.network import LOSSES, Network, Weights, bptt, margins, read_out
@@ -109,7 +109,7 @@ def refuted() -> cn.Run:
 
 def imported(network: Network) -> cn.Run:
     """A run that only holds a network."""
-    return cn.train(runs.importing(network), origin=network, progress=False, engine="numpy")
+    return cn.train(lab.importing(network), origin=network, progress=False, engine="numpy")
 
 
 def embodied(task: tasks.Task, k: float = 40.0) -> Network:
@@ -421,7 +421,7 @@ def test_a_proof_comes_first_with_its_facts(show: Open, proved: cn.Run) -> None:
 
 
 def test_a_proof_by_trees_says_what_it_is(show: Open, tmp_path: Path) -> None:
-    run = runs.prove(cn.train("tutorial", hidden=8, seed=4), budget=60, progress=False)
+    run = lab.decide(cn.train("tutorial", hidden=8, seed=4), budget=60, progress=False)
     assert isinstance(run.proof, cn.Proved)
     assert run.proof.method == "trees"
     opened = show(run)

@@ -6,6 +6,7 @@
     run.network.add(118, 8)               # 126, by the network
     cn.evaluate(run, digits=8)            # Exhaustive(digits=8, pairs=65536, right=65536, ...)
     cn.prove(run)                         # Proved(...) | Refuted(...) | Undecided(...)
+    cn.check(run)                         # its proof, by the independent checker
 
 Where a network is asked about, a run may be given, and means its network; no run is changed.
 
@@ -26,20 +27,22 @@ if TYPE_CHECKING:
     )
     from carrynet.judge.evaluation import by_length as by_length, evaluate as evaluate
     from carrynet.judge.extraction import extract as extract
+    from carrynet.lab import (
+        Run as Run,
+        check as check,
+        harden as harden,
+        load as load,
+        resume as resume,
+        train as train,
+    )
     from carrynet.learn.training import Diverged as Diverged
     from carrynet.nets.network import Network as Network
+    from carrynet.proof.certificate import Rejected as Rejected
     from carrynet.proof.search import prove as prove
     from carrynet.proof.verdict import (
         Proved as Proved,
         Refuted as Refuted,
         Undecided as Undecided,
-    )
-    from carrynet.runs import (
-        Run as Run,
-        harden as harden,
-        load as load,
-        resume as resume,
-        train as train,
     )
     from carrynet.spec import task as _task
     from carrynet.spec.machine import Machine as Machine
@@ -51,11 +54,12 @@ _HOME = {
     "errors": ("CarrynetError", "InputError", "RunError"),
     "judge.evaluation": ("by_length", "evaluate"),
     "judge.extraction": ("extract",),
+    "lab": ("Run", "check", "harden", "load", "resume", "train"),
     "learn.training": ("Diverged",),
     "nets.network": ("Network",),
+    "proof.certificate": ("Rejected",),
     "proof.search": ("prove",),
     "proof.verdict": ("Proved", "Refuted", "Undecided"),
-    "runs": ("Run", "harden", "load", "resume", "train"),
     "spec.machine": ("Machine",),
     "spec.recipe": ("Recipe", "Stage"),
 }

@@ -22,7 +22,8 @@ from carrynet.spec import recipe as recipes
 from carrynet.spec.machine import Machine
 
 if TYPE_CHECKING:
-    from carrynet.runs import Run
+    from carrynet.lab import Run
+    from carrynet.runs.record import Record
     from carrynet.spec.recipe import Recipe
 
 
@@ -141,28 +142,30 @@ def train(
         {**recipes.parse_settings(settings), **given}
     )
 
-    from carrynet import runs
+    from carrynet.runs.create import making
+    from carrynet.runs.folder import read_network
 
     if resume is not None:
         _carry_out(resume, budget, as_json)
         return
     if origin is not None and not origin.exists():
         raise InputError(f"cannot read {shorten(str(origin), 200)}: no such file or folder")
-    begin = None if origin is None else runs.read_network(origin)
-    with runs.making(out, chosen, engine or "auto", force=force, origin=begin) as folder:
+    begin = None if origin is None else read_network(origin)
+    with making(out, chosen, engine or "auto", force=force, origin=begin) as folder:
         _carry_out(folder, budget, as_json)
 
 
 def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
     """Do the training that a folder holds, and print and judge what came of it."""
-    from carrynet import runs
+    from carrynet import lab
     from carrynet.learn.training import Diverged
     from carrynet.report import text
+    from carrynet.runs.folder import resume_hint
 
     try:
-        run = runs.resume(folder, budget=budget)
+        run = lab.resume(folder, budget=budget)
     except KeyboardInterrupt:
-        click.echo(f"interrupted; {runs.resume_hint(folder)}", err=True)
+        click.echo(f"interrupted; {resume_hint(folder)}", err=True)
         sys.exit(INTERRUPTED)
     except Diverged as error:
         raise Diverged(f"{error} (the last good state is in {folder})") from None
@@ -171,7 +174,7 @@ def _carry_out(folder: Path, budget: float, as_json: bool) -> None:
     _exit(run.right)
 
 
-def _write_page(run: "Run") -> Path:
+def _write_page(run: "Record") -> Path:
     """Let the page in a run's folder show the run as it is now."""
     from carrynet import files
     from carrynet.report import page
@@ -206,15 +209,15 @@ def harden(
 
     Where that one gets fewer problems right, or has lost a proof, RUN stays the newest.
     """
-    from carrynet import runs
     from carrynet.learn import training
+    from carrynet.runs.create import making
 
     old = _load(run)
     recipe = training.hardening(old.recipe, old.network).with_settings(
         recipes.parse_settings(settings)
     )
     options: dict[str, Any] = {"origin": old.network, "hardened": old.path}
-    with runs.making(out, recipe, engine, force=force, **options) as folder:
+    with making(out, recipe, engine, force=force, **options) as folder:
         _carry_out(folder, budget, as_json)
 
 
@@ -278,8 +281,9 @@ def import_(
     is said neither here nor there is tried on sample problems: activations, bits as 0 and 1
     or as -1 and +1, a cut at logit 0 or 0.5, answers that come up to 2 steps late.
     """
-    from carrynet import runs
+    from carrynet import lab
     from carrynet.exchange import foreign
+    from carrynet.runs.create import making
     from carrynet.spec import task as tasks
 
     if digits < 1:  # before the file is read
@@ -295,9 +299,9 @@ def import_(
     )
     for line in taken.notes:
         click.echo(line, err=True)
-    recipe = runs.importing(taken.network, digits)
+    recipe = lab.importing(taken.network, digits)
     options: dict[str, Any] = {"origin": taken.network, "source": taken.source}
-    with runs.making(out, recipe, force=force, **options) as folder:
+    with making(out, recipe, force=force, **options) as folder:
         _carry_out(folder, budget, as_json)
 
 
@@ -316,7 +320,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
     Exit code 0 if that is proved (or, with --digits, the bounded claim is), 1 if it is
     refuted, 3 if neither could be done.
     """
-    from carrynet import runs
+    from carrynet import lab
     from carrynet.judge import evaluation
     from carrynet.learn.progress import Bar
     from carrynet.proof import verdict
@@ -325,7 +329,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
     loaded = _load(run)
     if digits is not None:
         evaluation.count_problems(loaded.network.task, digits)  # too many are refused at once
-    proved = runs.prove(loaded, budget=budget)
+    proved = lab.decide(loaded, budget=budget)
     _write_page(proved)
     network, found, bounded = proved.network, proved.proof, None
     code = {"proved": 0, "refuted": 1, "undecided": 3}[found.verdict]
@@ -335,7 +339,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
         code = 0 if bounded.right == bounded.pairs else 1
         if bounded.wrong is not None:
             word = network.task.encode(bounded.wrong, digits)
-            proved = runs.prove(proved, budget=0, suspect=word)
+            proved = lab.decide(proved, budget=0, suspect=word)
             found = proved.proof
             _write_page(proved)
     if as_json:
@@ -354,18 +358,15 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
 @_json
 def check(run: Path | None, as_json: bool) -> None:
     """Check a run's certificate, from its weights and nothing else: exit code 0 valid, 1 not."""
-    from carrynet import runs
-    from carrynet.learn.progress import Bar
-    from carrynet.proof import check as checker
+    from carrynet import lab
     from carrynet.proof.certificate import Rejected
+    from carrynet.runs.folder import newest, read_certificate
 
-    folder = run if run is not None else runs.newest()
-    certificate = runs.read_certificate(folder)
+    folder = run if run is not None else newest()
+    certificate = read_certificate(folder)
     found = {"run": str(folder), "valid": True, "claim": certificate.claim}
     try:
-        model = runs.read_model(folder)
-        with Bar() as bar:
-            checked = checker.check(model, certificate, bar.watch)
+        checked = lab.check(folder, certificate)
         found |= {"regions": checked.regions, "slack": checked.slack, "margin": checked.margin}
         lines = f"valid       {certificate.claim}"
     except Rejected as error:
@@ -384,8 +385,9 @@ def check(run: Path | None, as_json: bool) -> None:
 @click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
 def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
     """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
-    from carrynet import files, runs
+    from carrynet import files
     from carrynet.report import page
+    from carrynet.runs.format import PLOTS
 
     loaded = _load(run)
     assert loaded.path is not None
@@ -393,7 +395,7 @@ def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
         from carrynet.report import plots as figures
 
         with files.Lock(loaded.path):
-            for file in figures.write(loaded, loaded.path / runs.PLOTS):
+            for file in figures.write(loaded, loaded.path / PLOTS):
                 _print(str(file))
     written = page.write(loaded, out) if out else _write_page(loaded)
     _print(str(written))
@@ -439,9 +441,9 @@ def _solves(command: str, family: str, operands: int, about: str) -> None:
     def solve(
         operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
     ) -> None:
-        from carrynet import runs
         from carrynet.judge.evaluation import work
         from carrynet.report import text
+        from carrynet.runs.folder import newest, read_network
         from carrynet.spec import task as tasks
 
         def fits(recipe: "Recipe") -> bool:
@@ -453,8 +455,8 @@ def _solves(command: str, family: str, operands: int, about: str) -> None:
         if run is None:
             task = tasks.example(family, len(operands))
             what = f"run of {command} with {len(operands)} operand{'s' * (len(operands) > 1)}"
-            run = runs.newest(fits=fits, what=what, make=f"train --task {task.text}")
-        network = runs.read_network(run)
+            run = newest(fits=fits, what=what, make=f"train --task {task.text}")
+        network = read_network(run)
         if network.task.family != family:
             raise InputError(f"{run} has learned {network.task.text}, not {family}")
         worked = work(network, operands, digits)
@@ -576,9 +578,10 @@ def sweep(
     """
     import shlex
 
-    from carrynet import runs, sweep as sweeps
+    from carrynet import sweep as sweeps
     from carrynet.learn.progress import Bar
     from carrynet.report import sweep_page, text
+    from carrynet.runs.folder import program
 
     chosen = sweeps.read(plan, **({} if keep is None else {"keep": keep}))
 
@@ -600,7 +603,7 @@ def sweep(
         try:
             summary = sweeps.run(chosen, out, jobs=jobs, watch=watch, hire=hire)
         except KeyboardInterrupt:
-            again = f"{runs.program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(out)}"
+            again = f"{program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(out)}"
             again += f" --ray {shlex.quote(ray)}" if ray else ""
             click.echo(f"interrupted; go on with: {again}", err=True)
             sys.exit(INTERRUPTED)
@@ -715,9 +718,10 @@ def _is_folder(text: str) -> bool:
 
 
 def _load(run: Path | None) -> "Run":
-    from carrynet import runs
+    from carrynet import lab
+    from carrynet.runs.folder import newest
 
-    return runs.load(run if run is not None else runs.newest())
+    return lab.load(run if run is not None else newest())
 
 
 def _print(result: str | dict[str, Any]) -> None:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from carrynet import files
+from carrynet.errors import CarrynetError, RunError
 from carrynet.judge import refutation as refute
-from carrynet.judge.evaluation import work
+from carrynet.judge.evaluation import Evaluation, examine, first_wrong, work
 from carrynet.nets.cells import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, trees as tree
@@ -121,6 +122,29 @@ def prove(
     elif proof := proved("trees", trees):
         return proof
     return Undecided(tuple(tried), monotonic() - started)
+
+
+def decide(
+    network: Network,
+    evaluation: Evaluation,
+    budget: float,
+    watch: Watch | None = None,
+    suspect: Sequence[int] | None = None,
+) -> Verdict:
+    """A verdict by `prove`, which takes up where an evaluation has found something wrong.
+
+    Raises `RunError` where a proof shows that the evaluation is not the network's.
+    """
+    suspect = suspect or first_wrong(network, evaluation)
+    found = prove(network, budget=budget, watch=watch, suspect=suspect)
+    if isinstance(found, Proved) and not evaluation.right:
+        if examine(network, evaluation.exhaustive.digits).right:
+            raise RunError("the evaluation that the run has is not its network's: make it anew")
+        raise CarrynetError(
+            "a proof was found for a network that is seen to be wrong: one of the two is an error "
+            "of carrynet's; please report it, with the recipe"
+        )
+    return found
 
 
 def _by_boxes(network: Network) -> Boxes | None:

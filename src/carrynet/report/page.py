@@ -18,7 +18,7 @@ from importlib import resources
 from itertools import count
 from pathlib import Path
 from string import Formatter, Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +27,8 @@ from carrynet.nets.network import Network
 from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
+from carrynet.runs.record import Record
 from carrynet.spec.task import BUILT_IN, Task
-
-if TYPE_CHECKING:
-    from carrynet.runs import Run
 
 FORMAT, VERSION = "carrynet-page", 1
 NAME = "report.html"
@@ -41,7 +39,7 @@ MOST_BYTES = 300_000
 """A certificate that is longer, compressed, is left out of the page; so are some snapshots."""
 
 
-def html(run: "Run") -> str:
+def html(run: Record) -> str:
     """The page."""
     return document(model(run), repr(run), "view.mjs")
 
@@ -61,13 +59,13 @@ def document(model: Mapping[str, Any], summary: str, script: str) -> str:
     )
 
 
-def write(run: "Run", path: Path) -> Path:
+def write(run: Record, path: Path) -> Path:
     """Write the page, whole or not at all."""
     files.write(path, html(run))
     return path
 
 
-def frame(run: "Run", height: int = 900) -> str:
+def frame(run: Record, height: int = 900) -> str:
     """The page within another, such as a notebook, which it can neither read nor change."""
     return (
         '<iframe sandbox="allow-scripts allow-downloads" '
@@ -75,7 +73,7 @@ def frame(run: "Run", height: int = 900) -> str:
     )
 
 
-def model(run: "Run") -> dict[str, Any]:
+def model(run: Record) -> dict[str, Any]:
     """What the views are given; `page/src/model.mjs` reads it."""
     network, task, proof = run.network, run.network.task, run.proof
     certificate = proof.certificate if isinstance(proof, Proved) else None
@@ -147,19 +145,19 @@ def _pieces(task: Task) -> list[str | int]:
     return pieces
 
 
-def _command(run: "Run") -> str | None:
+def _command(run: Record) -> str | None:
     """What makes the run again: on the command line, or of a task of one's own in Python."""
     origin = bool(run.recipe.origin)
     if not run.recipe.stages:
         return None
     if run.network.task.family not in BUILT_IN:
-        begin = ', origin=carrynet.runs.read_network(Path("origin.safetensors"))' * origin
+        begin = ', origin=carrynet.runs.folder.read_network(Path("origin.safetensors"))' * origin
         return f'carrynet.train("recipe.toml"{begin}, engine="{run.engine}")'
     begin = " --origin origin.safetensors" * origin
     return f"carrynet train --recipe recipe.toml{begin} --engine {run.engine}"
 
 
-def _snapshots(run: "Run") -> str | None:
+def _snapshots(run: Record) -> str | None:
     """Snapshots as safetensors: all, or of a large network as many as are not too long."""
     if not run.snapshots:
         return None

@@ -40,7 +40,7 @@ from carrynet.nets.cells import Array, in_one_thread
 from carrynet.nets.network import Network, read_out, unroll
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved, Refuted
-from carrynet.runs import Run
+from carrynet.runs.record import Record
 from carrynet.spec.task import DIGITS, Task
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def style() -> dict[Any, Any]:
     }
 
 
-def write(run: Run, folder: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+def write(run: Record, folder: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write every figure that the run has something to show for, in each of `formats`.
 
     Raises `InputError` for a format other than png, svg and pdf and where matplotlib is not
@@ -156,7 +156,7 @@ def save(
 # Learning ----------------------------------------------------------------------------
 
 
-def learning_curve(run: Run, figure: "FigureBase") -> float | None:
+def learning_curve(run: Record, figure: "FigureBase") -> float | None:
     """Error and problems right, over the problems shown; stages are marked.
 
     A point is a mean over the updates since the point before it.  The error is the
@@ -263,7 +263,7 @@ def wrong_digits(network: Network, digits: int) -> Numbers:
     return axes.transpose(order).reshape(task.base**digits, -1)
 
 
-def error_maps(run: Run, figure: "FigureBase", columns: int = 2) -> float:
+def error_maps(run: Record, figure: "FigureBase", columns: int = 2) -> float:
     """Wrong digits of every problem of some length, at up to six moments of the training.
 
     Two operands, a point for each pair; one, its numbers row by row; of more, all but two
@@ -322,7 +322,7 @@ def error_maps(run: Run, figure: "FigureBase", columns: int = 2) -> float:
     return 0.95 + rows * ((WIDTH - 0.8) / columns + (0.22 if columns < 3 else 0.36))
 
 
-def _moments(run: Run) -> list[tuple[str, Numbers]]:
+def _moments(run: Record) -> list[tuple[str, Numbers]]:
     """Titles and maps: the finished network last, before it some of the snapshots, spread evenly.
 
     Of snapshots in a row in which nothing is wrong only the first is shown.
@@ -359,7 +359,7 @@ def _share(wrong: int, count: int) -> str:
 # Accuracy ----------------------------------------------------------------------------
 
 
-def accuracy_by_length(run: Run, figure: "FigureBase") -> float:
+def accuracy_by_length(run: Record, figure: "FigureBase") -> float:
     """Problems right by length: all of some length, samples of longer ones, and the verdict.
 
     Only samples have intervals (Wilson, 95 %).  A proof is a line, for it holds at all
@@ -540,7 +540,7 @@ def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
     return [c + r * ellipse for c, r in zip(centres, certificate.radii, strict=True)]
 
 
-def hidden_space(run: Run, figure: "FigureBase") -> float:
+def hidden_space(run: Record, figure: "FigureBase") -> float:
     """Hidden states along random words in the plane of their two principal components.
 
     Coloured by the state of the task's machine, which the network is not told.  Where there
@@ -623,7 +623,7 @@ def unit_order(network: Network) -> Numbers:
     return np.lexsort((-Why.max(axis=1), output))
 
 
-def weights(run: Run, figure: "FigureBase") -> float:
+def weights(run: Record, figure: "FigureBase") -> float:
     """All weights and biases, on one scale of colours that is centred at zero.
 
     A column is a hidden unit, in the order of `unit_order`: what it hears from the inputs
@@ -695,7 +695,7 @@ def _input_names(task: Task) -> list[str]:
 # All ---------------------------------------------------------------------------------
 
 
-FIGURES: Mapping[str, Callable[[Run, "FigureBase"], float | None]] = MappingProxyType(
+FIGURES: Mapping[str, Callable[[Record, "FigureBase"], float | None]] = MappingProxyType(
     {
         "learning_curve": learning_curve,
         "error_maps": error_maps,

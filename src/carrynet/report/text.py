@@ -18,7 +18,8 @@ from carrynet.nets.cells import Array
 from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page
-from carrynet.runs import Run, argument, load, newest, program
+from carrynet.runs.folder import argument, load, newest, program
+from carrynet.runs.record import Record
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import BUILT_IN, DIGITS, Task, parse
@@ -27,7 +28,7 @@ from carrynet.sweep import Summary
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def summary(run: Run) -> str:
+def summary(run: Record) -> str:
     """A finished training: the tutorial's closing lines, and what was tested."""
     recipe, last = run.recipe, run.last_problem
     kind = f"{recipe.hidden} {recipe.activation} units, seed {recipe.seed}, {run.engine} engine"
@@ -59,14 +60,14 @@ def summary(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _assumed(run: Run) -> list[str]:
+def _assumed(run: Record) -> list[str]:
     """What the verdict on a network from elsewhere rests on, which nobody has said."""
     if run.source is None or not run.source.assumed:
         return []
     return [f"assumed     {printable(', '.join(run.source.assumed))}"]
 
 
-def _worse(run: Run, better: Path) -> str:
+def _worse(run: Record, better: Path) -> str:
     """How a run has come out worse than the one that it hardened."""
     lost = ""
     with suppress(RunError):  # it may be gone by now
@@ -129,7 +130,7 @@ def _length(recipe: Recipe) -> str:
     return f"{digits} digits (operands of up to {digits - headroom}, answers of up to {digits})"
 
 
-def _advice(run: Run) -> str:
+def _advice(run: Record) -> str:
     """A command that works as it stands, and leads on."""
     assert run.path is not None
     task, folder = run.network.task, argument(run.path)
@@ -150,7 +151,7 @@ def _advice(run: Run) -> str:
     return f"{program()} harden {folder}   (trains on until it is easy to prove)"
 
 
-def _is_newest(run: Run) -> bool:
+def _is_newest(run: Record) -> bool:
     """Whether it is this run that answers where none is named."""
     task = run.network.task
     asked = (task.family, task.operands)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from carrynet import engines, files, runs
+from carrynet import engines, files
 from carrynet.errors import RunError
 from carrynet.judge import evaluation
 from carrynet.judge.evaluation import Evaluation
 from carrynet.learn import training
 from carrynet.learn.training import Diverged
 from carrynet.nets.network import Network, Weights
+from carrynet.proof import search
 from carrynet.spec import task as tasks
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import rows, table
@@ -113,7 +114,7 @@ def _row(
     row |= rows.examined(tested, time.perf_counter() - started)
     verdict = None
     if settings.proof is not None:
-        verdict = runs.judge(result, tested, settings.proof)
+        verdict = search.decide(result, tested, settings.proof)
     row |= rows.judged(verdict)
     row["kept"] = settings.keep == "all" or settings.keep == row["verdict"]
     return row

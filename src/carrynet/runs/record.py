@@ -1,0 +1,94 @@
+"""What a run is: a value.
+
+A `Record` knows what was asked of a training and what came of it, and where that lies, if it was
+written.  It does nothing: `folder` reads it, `report` shows it, and `lab.Run` is a record
+with the verbs that people use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from carrynet.exchange.foreign import Source
+from carrynet.judge.evaluation import Evaluation, Worked, evaluate, work
+from carrynet.learn import training
+from carrynet.learn.training import Snapshot
+from carrynet.nets.network import Network
+from carrynet.proof import verdict
+from carrynet.proof.verdict import Proved, Refuted, Verdict
+from carrynet.spec.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A finished training: what was asked, what came of it, and where it lies."""
+
+    recipe: Recipe
+    engine: str
+    network: Network
+    seconds: float  #: of training, resumed parts added up
+    evaluation: Evaluation
+    proof: Verdict
+    metrics: tuple[Mapping[str, Any], ...]  #: the lines of metrics.jsonl
+    path: Path | None = None  #: None for a run that was not written to disk
+    origin: Network | None = None  #: that the training began with, where it was not random
+    snapshots: tuple[Snapshot, ...] = ()
+    source: Source | None = None  #: the file of a network that was trained elsewhere
+    worse_than: Path | None = None  #: the run that was hardened, where this one came out worse
+
+    def __repr__(self) -> str:
+        tested = self.evaluation.exhaustive
+        return (
+            f"Run({str(self.path or 'in memory')!r}, {self.network!r}, "
+            f"{verdict.in_words(self.proof)}; exhaustive: "
+            f"{tested.right:,} of {tested.pairs:,} right at {tested.digits} digits)"
+        )
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing that was tried is answered wrongly."""
+        return self.evaluation.right and not isinstance(self.proof, Refuted)
+
+    @cached_property
+    def last_problem(self) -> Worked | None:
+        """The last problem of the training, worked by the finished network."""
+        if not self.recipe.stages:
+            return None
+        digits = self.recipe.digits - self.network.task.headroom
+        return work(self.network, training.last_problem(self.recipe), digits)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `carrynet train --json` prints."""
+        last = self.last_problem
+        return {
+            "run": None if self.path is None else str(self.path),
+            "recipe": asdict(self.recipe),
+            "training": {
+                "engine": self.engine,
+                "seconds": self.seconds,
+                "problems": self.recipe.problems,
+                "final_error": last and last.error,
+            },
+            "evaluation": self.evaluation.to_json(),
+            "proof": verdict.to_json(self.proof),
+            "last_problem": last and last.to_json(),
+            "source": self.source and self.source.to_json(),
+            "worse_than": self.worse_than and str(self.worse_than),
+        }
+
+
+def has_lost(new: Record, old: Record) -> bool:
+    """Whether a run has lost what another had: the proof, being right, or some right answers.
+
+    Answers are counted over all problems of the old run's exhaustive evaluation.
+    """
+    if isinstance(new.proof, Proved):
+        return False
+    if isinstance(old.proof, Proved) or (old.right and not new.right):
+        return True
+    before, now = old.evaluation.exhaustive, new.evaluation.exhaustive
+    if now.right == now.pairs and now.digits >= before.digits:
+        return False
+    return evaluate(new.network, before.digits).right < before.right
