@@ -14,15 +14,21 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
+import click
 import pytest
 
 import carrynet as cn
 from carrynet import cli
+from carrynet.bench import COMPARISONS
+from carrynet.engines import ENGINES
 from carrynet.judge import extraction as extract
+from carrynet.nets.cells import CELLS
 from carrynet.nets.network import Network
 from carrynet.report import plots
 from carrynet.runs.create import create
-from carrynet.spec.recipe import Recipe
+from carrynet.spec.recipe import RECIPES, Recipe
+from carrynet.sweep.plan import KEEP
+from carrynet.sweep.table import FORMATS
 
 
 def process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -482,6 +488,48 @@ def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
     )
 
 
+def test_the_list_of_commands_says_how_the_help_of_each_begins() -> None:
+    for name, about in cli.COMMANDS.items():
+        command = cli.cli.commands[name]
+        assert command.name == name
+        assert command.get_short_help_str(1000) == about
+
+
+def test_a_command_is_imported_when_it_is_called(tmp_path: Path) -> None:
+    probe = (
+        "import sys\nfrom carrynet.cli import main\n"
+        "try:\n    main()\nfinally:\n"
+        "    print(*sorted(name for name in sys.modules if name.startswith('carrynet.cli.')))\n"
+    )
+    for arguments, command in ((["--help"], []), (["table", "--help"], ["carrynet.cli.table"])):
+        done = subprocess.run(
+            [sys.executable, "-c", probe, *arguments], check=True, capture_output=True, text=True
+        )
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert loaded - {"carrynet.cli.options", "carrynet.cli.output"} == set(command)
+
+
+def test_lists_in_help_texts_are_those_of_the_code(tmp_path: Path) -> None:
+    """Also where the code takes too long to be imported for a help text."""
+    listed = {
+        ("train", "--recipe"): (*RECIPES, "FILE.toml"),
+        ("train", "--engine"): ("auto", *ENGINES),
+        ("harden", "--engine"): ("auto", *ENGINES),
+        ("import", "--activation"): CELLS,
+        ("bench", "--only"): COMPARISONS,
+        ("sweep", "--keep"): KEEP,
+        ("table", "--format"): FORMATS,
+    }
+    for (name, option), choices in listed.items():
+        (found,) = (each for each in cli.cli.commands[name].params if option in each.opts)
+        assert isinstance(found, click.Option)
+        names = getattr(found.type, "choices", None)
+        if names is None:
+            text = (found.help or "").removeprefix("Of its cell: ")
+            names = re.split(", | or ", re.split(r"[.:](?: |$)", text)[0])
+        assert sorted(names) == sorted(choices), (name, option)
+
+
 def shell(line: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A line for bash, in which `carrynet` is the command line."""
     # unbuffered, Python takes a write that was cut off for a whole one
@@ -526,7 +574,7 @@ def test_an_error_of_carrynets_own_is_70(place: Path, monkeypatch: pytest.Monkey
     done = carrynet("add", 1, 2, cwd=place)
     assert (done.returncode, done.stdout) == (70, "")
     assert done.stderr.count("\n") == 1
-    assert "an error of carrynet's own at cli.py:" in done.stderr
+    assert "an error of carrynet's own at arithmetic.py:" in done.stderr
     assert "ZeroDivisionError" in done.stderr
     monkeypatch.setenv("CARRYNET_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):

@@ -4,6 +4,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+from carrynet import cli
+
 PACKAGE = Path(__file__).parents[1] / "src" / "carrynet"
 
 # From the ground up; a module may import those of the lines above its own, and no others.
@@ -58,12 +60,17 @@ LAYERS = [
     "report.text report.drawing report.plots",
     "report.sweep_plots report.sweep_page",
     "lab",
+    "cli.output cli.options",
+    "cli.runs",
+    "cli.train cli.harden cli.import_ cli.evaluate cli.prove cli.check cli.report",
+    "cli.arithmetic cli.explain cli.automaton cli.sweep cli.table cli.plot cli.bench",
     "cli",
     "__main__",
 ]
 PLAIN = {
     *("errors", "files", "spec.machine", "spec.task", "spec.recipe", "sweep.plan"),
-    *("exchange.pickles", "cli"),
+    "exchange.pickles",
+    *(name for name in " ".join(LAYERS).split() if name.startswith("cli") and name != "cli.runs"),
 }  # no NumPy when they are imported
 
 
@@ -116,20 +123,23 @@ def test_the_package_itself_is_below_all_others() -> None:
     assert not any(name.split(".")[0] == "carrynet" for name in imported(tree))
 
 
-def test_names_of_modules_that_are_put_together_are_few() -> None:
-    """For these are imports that the order does not see."""
+def test_no_other_imports_are_put_together_from_names() -> None:
+    """For the order does not see them: names of the package, and the commands."""
     users = {name for name, tree in trees().items() if "importlib.import_module" in imported(tree)}
-    assert users == {""}
+    assert users == {"", "cli"}
+    callbacks = [command.callback for command in cli.cli.commands.values()]
+    commands = {callback.__module__.removeprefix("carrynet.") for callback in callbacks if callback}
+    below = {name for names in LAYERS[: LAYERS.index("cli")] for name in names.split()}
+    shared = {"cli.options", "cli.output", "cli.runs"}
+    assert commands == {name for name in below if name.startswith("cli.")} - shared
 
 
-def test_the_specification_is_plain_python() -> None:
-    for module, tree in trees().items():
-        if module in PLAIN:
-            top = ast.Module([n for n in tree.body if not isinstance(n, ast.If)], [])
-            statements = ast.Module(
-                [n for n in top.body if isinstance(n, ast.Import | ast.ImportFrom)], []
-            )
-            assert not any("numpy" in name for name in imported(statements)), module
+def test_plain_modules_are_imported_without_numpy() -> None:
+    for module in PLAIN:
+        body = trees()[module].body
+        top = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = imported(ast.Module([*top], [])) & {"numpy", *modules()}
+        assert {name.removeprefix("carrynet.") for name in names} <= PLAIN, module
 
 
 def test_heavy_libraries_are_the_business_of_few_modules() -> None:

@@ -1,0 +1,31 @@
+"""`carrynet check`."""
+
+from pathlib import Path
+
+import click
+
+from carrynet.cli import options
+from carrynet.cli.output import leave, tell
+
+
+@click.command()
+@options.run
+@options.as_json
+def check(run: Path | None, as_json: bool) -> None:
+    """Check a run's certificate, from its weights and nothing else: exit code 0 valid, 1 not."""
+    from carrynet import lab
+    from carrynet.proof.certificate import Rejected
+    from carrynet.runs.folder import newest, read_certificate
+
+    folder = run if run is not None else newest()
+    certificate = read_certificate(folder)
+    found = {"run": str(folder), "valid": True, "claim": certificate.claim}
+    try:
+        checked = lab.check(folder, certificate)
+        found |= {"regions": checked.regions, "slack": checked.slack, "margin": checked.margin}
+        lines = f"valid       {certificate.claim}"
+    except Rejected as error:
+        found |= {"valid": False, "reason": str(error)}
+        lines = f"NOT VALID   {error}"
+    tell(found if as_json else lines)
+    leave(bool(found["valid"]))

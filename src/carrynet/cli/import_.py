@@ -1,0 +1,94 @@
+"""`carrynet import`."""
+
+from pathlib import Path
+
+import click
+
+from carrynet.cli import options
+from carrynet.errors import InputError
+from carrynet.spec.recipe import Recipe
+
+ACTIVATIONS = Recipe.__dataclass_fields__["activation"].metadata["choices"]
+
+
+@click.command("import")
+@click.argument("weights", type=click.Path(path_type=Path))
+@click.option("--task", help="What the network has learned.  [default: add]")
+@click.option(
+    "--map",
+    "maps",
+    multiple=True,
+    metavar="KEY=EXPRESSION",
+    help="Which tensors are Wxh, Whh, bh, Why, by: names, with .T, [:, :2], +, @ and 2*, as in "
+    "bh=b1+b2 or Wxh=W.T; by=0 for no bias.  Where an output is 1: logit=0.5, where the logit "
+    "exceeds 0.5, or p=0.5, where its sigmoid does.  [default: what names and shapes tell]",
+)
+@click.option(
+    "--activation",
+    help=f"Of its cell: {', '.join(ACTIVATIONS)}.  [default: what is right on samples]",
+)
+@click.option(
+    "--coding",
+    help="What the bits 0 and 1 are fed as: 0/1 or -1/+1.  [default: what is right on samples]",
+)
+@click.option(
+    "--delay",
+    type=click.IntRange(0, 2),
+    help="How many steps each answer comes late; only 0 can be taken.  "
+    "[default: what is right on samples]",
+)
+@click.option(
+    "--leave-out",
+    "leave_out",
+    multiple=True,
+    metavar="NAME",
+    help="A tensor that plays no part in the answers, as the run will record; * for any text.",
+)
+@click.option("--digits", type=int, default=8, show_default=True, help=options.ALL_DIGITS)
+@options.new_run
+@options.force
+@options.budget(0.0)
+@options.as_json
+def import_(
+    weights: Path,
+    task: str | None,
+    maps: tuple[str, ...],
+    activation: str | None,
+    coding: str | None,
+    delay: int | None,
+    leave_out: tuple[str, ...],
+    digits: int,
+    out: Path | None,
+    force: bool,
+    budget: float,
+    as_json: bool,
+) -> None:
+    """Make a run of weights that were trained elsewhere: safetensors, .npz, PyTorch's .pt.
+
+    Names of torch.nn.RNN with a linear readout are recognised, and shapes that leave one
+    possibility.  Task and activation of weights that carrynet wrote are in the file.  What
+    is said neither here nor there is tried on sample problems: activations, bits as 0 and 1
+    or as -1 and +1, a cut at logit 0 or 0.5, answers that come up to 2 steps late.
+    """
+    from carrynet import lab
+    from carrynet.cli.runs import carry_out
+    from carrynet.exchange import foreign
+    from carrynet.runs.create import making
+    from carrynet.spec import task as tasks
+
+    if digits < 1:  # before the file is read
+        raise InputError(f"digits must be at least 1, not {digits}")
+    taken = foreign.take(
+        foreign.read(weights),
+        None if task is None else tasks.parse(task),
+        foreign.Mapping.parse(maps),
+        activation=activation,
+        coding=coding,
+        delay=delay,
+        leave_out=leave_out,
+    )
+    for line in taken.notes:
+        click.echo(line, err=True)
+    recipe = lab.importing(taken.network, digits)
+    with making(out, recipe, force=force, origin=taken.network, source=taken.source) as folder:
+        carry_out(folder, budget, as_json)

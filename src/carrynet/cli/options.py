@@ -1,0 +1,87 @@
+"""What several commands are told alike: options, arguments, and how numbers are read."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from carrynet.errors import InputError, shorten
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+ALL_DIGITS = "Try all problems whose operands have up to so many digits."
+
+# An operand that begins with a minus sign is refused as a number, not as an option.
+OPERANDS_FOLLOW = {"ignore_unknown_options": True}
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+run = click.argument("run", required=False, type=click.Path(path_type=Path))
+run_option = click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="The run to ask.  [default: the newest that fits]",
+)
+digits = click.option("--digits", type=int, help="Read the operands with this many digits.")
+settings = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the recipe."
+)
+new_run = click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: runs/...]"
+)
+force = click.option("--force", is_flag=True, help="Replace the run that --out names.")
+
+
+def budget(default: float) -> Callable[[Decorated], Decorated]:
+    """The option that bounds how long a proof is searched for."""
+    return click.option(
+        "--budget",
+        type=click.FloatRange(0, 1e6),
+        callback=_finite,
+        default=default,
+        show_default=True,
+        help="Seconds for a proof, beyond the quick steps.",
+    )
+
+
+def _finite(_context: object, _parameter: object, value: float) -> float:
+    if value != value:  # which no range refuses
+        raise click.BadParameter("nan is not in the range 0<=x<=1000000.")
+    return value
+
+
+class WithKeys(click.Command):
+    """A command whose help ends with the keys of a file, from their one definition."""
+
+    def __init__(self, *arguments: Any, keys: Callable[[], str], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._keys = keys
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write them."""
+        formatter.write("\n" + self._keys() + "\n")
+
+
+def operands(count: int) -> Callable[[Decorated], Decorated]:
+    """The argument of `count` numbers, or of any number of them where that is -1."""
+    return click.argument(
+        "operands",
+        nargs=count,
+        required=True,
+        callback=lambda _context, _parameter, texts: whole_numbers(
+            (texts,) if isinstance(texts, str) else texts
+        ),
+    )
+
+
+def whole_numbers(texts: Sequence[str]) -> tuple[int, ...]:
+    """Numbers >= 0 of any length, in decimal digits.  Raises `InputError` for others."""
+    return tuple(map(_whole_number, texts))
+
+
+def _whole_number(text: str) -> int:
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    if text[:1] == "-" and text[1:].isdecimal():
+        raise InputError(f"operand {shorten(text)} is negative: accepted are 0, 1, 2, ...")
+    raise InputError(f"operand {shorten(text)} is not a whole number in decimal digits: write 118")

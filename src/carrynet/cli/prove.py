@@ -1,0 +1,58 @@
+"""`carrynet prove`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from carrynet.cli import options
+from carrynet.cli.output import RIGHT, UNDECIDED, WRONG, tell
+
+
+@click.command()
+@options.run
+@options.budget(10.0)
+@click.option(
+    "--digits",
+    type=int,
+    help="Where undecided, show at least that all numbers of up to so many digits are right.",
+)
+@options.as_json
+def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) -> None:
+    """Decide whether a run is right for numbers of any length.
+
+    Exit code 0 if that is proved (or, with --digits, the bounded claim is), 1 if it is
+    refuted, 3 if neither could be done.
+    """
+    from carrynet import lab
+    from carrynet.cli.runs import load, write_page
+    from carrynet.judge import evaluation
+    from carrynet.learn.progress import Bar
+    from carrynet.proof import verdict
+    from carrynet.report import text
+
+    loaded = load(run)
+    if digits is not None:
+        evaluation.count_problems(loaded.network.task, digits)  # too many are refused at once
+    proved = lab.decide(loaded, budget=budget)
+    write_page(proved)
+    network, found, bounded = proved.network, proved.proof, None
+    code = {"proved": RIGHT, "refuted": WRONG, "undecided": UNDECIDED}[found.verdict]
+    if digits is not None and code == UNDECIDED:
+        with Bar() as bar:
+            bounded = evaluation.evaluate(network, digits, watch=bar.watch)
+        code = RIGHT if bounded.right == bounded.pairs else WRONG
+        if bounded.wrong is not None:
+            word = network.task.encode(bounded.wrong, digits)
+            proved = lab.decide(proved, budget=0, suspect=word)
+            found = proved.proof
+            write_page(proved)
+    if as_json:
+        document = {"run": str(proved.path), "proof": verdict.to_json(found)}
+        tell(document if digits is None else {**document, "bounded": bounded and vars(bounded)})
+    else:
+        lines = [text.proof(found, network.task, proved.path)]
+        if bounded is not None:
+            lines.append(text.bounded(bounded, network.task))
+        tell("\n".join(lines))
+    sys.exit(code)

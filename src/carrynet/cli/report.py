@@ -1,0 +1,35 @@
+"""`carrynet report`."""
+
+from pathlib import Path
+
+import click
+
+from carrynet.cli import options
+from carrynet.cli.output import show as open_page, tell
+
+
+@click.command()
+@options.run
+@click.option("--open", "show", is_flag=True, help="Show it in the browser.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="File to write.  [default: report.html in RUN]"
+)
+@click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
+def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
+    """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
+    from carrynet import files
+    from carrynet.cli.runs import load, write_page
+    from carrynet.report import page
+    from carrynet.runs.format import PLOTS
+
+    loaded = load(run)
+    assert loaded.path is not None
+    if plots:
+        from carrynet.report import plots as figures
+
+        with files.Lock(loaded.path):
+            for file in figures.write(loaded, loaded.path / PLOTS):
+                tell(str(file))
+    written = page.write(loaded, out) if out else write_page(loaded)
+    tell(str(written))
+    open_page(written, show)

@@ -1,0 +1,71 @@
+"""`carrynet sweep`."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from carrynet.cli import options
+from carrynet.cli.output import interrupted, leave, tell
+
+
+def _keys() -> str:
+    from carrynet.sweep import plan
+
+    return plan.help_text()
+
+
+@click.command(cls=options.WithKeys, keys=_keys)
+@click.argument("plan", type=click.Path(path_type=Path), metavar="PLAN.toml")
+@click.option("--out", required=True, help="Folder, or URL, to write or to go on in.")
+@click.option("--jobs", type=click.IntRange(1, 4096), help="Processes.  [default: one a core]")
+@click.option("--keep", help="none, refuted, all: whose weights to keep, whatever the plan says.")
+@click.option(
+    "--ray",
+    envvar="RAY_ADDRESS",
+    metavar="ADDRESS",
+    help="Work on a Ray cluster: auto, HOST:PORT, ...  [env: RAY_ADDRESS; none: on this machine]",
+)
+@options.as_json
+def sweep(
+    plan: Path, out: str, jobs: int | None, keep: str | None, ray: str | None, as_json: bool
+) -> None:
+    """Train, test and judge every network of a plan: a table, to be read by 'carrynet table'.
+
+    A plan is keys of a recipe as in 'train --set', where a list or a range "0..999" stands for
+    each of its values.  What was interrupted or killed goes on with the same command.  Exit
+    code 0 if every block is done, 1 if some had to be given up.
+    """
+    from carrynet import sweep as sweeps
+    from carrynet.learn.progress import Bar
+    from carrynet.report import sweep_page, text
+    from carrynet.runs.folder import program
+
+    chosen = sweeps.read(plan, **({} if keep is None else {"keep": keep}))
+
+    def hire(store: sweeps.Store, jobs: int | None) -> sweeps.Executor:
+        if ray in (None, "", "none"):
+            return sweeps.LocalPool(store, jobs)
+        from carrynet.sweep.cluster import Cluster
+
+        return Cluster(store, jobs, ray)
+
+    with Bar() as bar:
+
+        def watch(progress: sweeps.Progress) -> None:
+            counts, blocks = progress.counts, f"{progress.blocks_done}/{progress.blocks}"
+            known = {name: getattr(counts, name) for name in ("proved", "refuted", "undecided")}
+            failed = {"failed": progress.failed} if progress.failed else {}
+            bar.sweep(progress.done, progress.cells, blocks=blocks, **known, **failed)
+
+        try:
+            summary = sweeps.run(chosen, out, jobs=jobs, watch=watch, hire=hire)
+        except KeyboardInterrupt:
+            again = f"{program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(out)}"
+            again += f" --ray {shlex.quote(ray)}" if ray else ""
+            interrupted(f"go on with: {again}")
+    page = None
+    if 0 < summary.total.networks <= sweep_page.MOST_AT_ONCE:
+        page = sweep_page.write(sweeps.Store(out))
+    tell(summary.to_json() if as_json else text.sweep(summary, page))
+    leave(summary.complete)

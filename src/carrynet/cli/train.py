@@ -1,0 +1,64 @@
+"""`carrynet train`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from carrynet.cli import options
+from carrynet.errors import InputError, shorten
+from carrynet.spec import recipe as recipes
+
+RECIPES = ", ".join(sorted(recipes.RECIPES, key=lambda name: name != recipes.DEFAULT))
+
+
+@click.command(cls=options.WithKeys, keys=recipes.help_text)
+@click.option("--recipe", "-r", help=f"{RECIPES} or FILE.toml.  [default: {recipes.DEFAULT}]")
+@click.option("--task", help="add, add:base=3,operands=3, subtract, compare, multiply_by:k=3, ...")
+@click.option("--digits", type=int, help="Length of the training problems, answer included.")
+@click.option("--hidden", type=int, help="Number of hidden units.")
+@click.option("--seed", type=int, help="The only source of randomness.")
+@options.settings
+@click.option("--engine", help="auto, native, numpy.  [default: auto]")
+@options.new_run
+@options.force
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")
+@click.option(
+    "--origin",
+    type=click.Path(path_type=Path),
+    help="The model.safetensors that a recipe with an origin begins with.",
+)
+@options.budget(0.0)
+@options.as_json
+def train(
+    recipe: str | None,
+    settings: tuple[str, ...],
+    engine: str | None,
+    out: Path | None,
+    force: bool,
+    resume: Path | None,
+    origin: Path | None,
+    budget: float,
+    as_json: bool,
+    **named: Any,
+) -> None:
+    """Train a network, test it on every problem, try to prove it, and write the run."""
+    given = {key: value for key, value in named.items() if value is not None}
+    if resume is not None and (recipe or settings or engine or out or force or origin or given):
+        raise click.UsageError("--resume goes on with the run's own recipe: give it alone")
+    chosen = recipes.get(recipe or recipes.DEFAULT).with_settings(
+        {**recipes.parse_settings(settings), **given}
+    )
+
+    from carrynet.cli.runs import carry_out
+    from carrynet.runs.create import making
+    from carrynet.runs.folder import read_network
+
+    if resume is not None:
+        carry_out(resume, budget, as_json)
+        return
+    if origin is not None and not origin.exists():
+        raise InputError(f"cannot read {shorten(str(origin), 200)}: no such file or folder")
+    begin = None if origin is None else read_network(origin)
+    with making(out, chosen, engine or "auto", force=force, origin=begin) as folder:
+        carry_out(folder, budget, as_json)
