@@ -14,7 +14,7 @@ import numpy as np
 from carrynet.data import rng, words as problems
 from carrynet.engines import native, reference
 from carrynet.learn import training
-from carrynet.nets.cells import CELLS
+from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
 from carrynet.spec.recipe import RECIPES
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     seeds = parser.parse_args().seeds
     print("activation  hidden  steps     numpy    native   (largest of all tasks and seeds)")
-    for activation, hidden, steps in product(CELLS, (8, 32, 128), (1, 100, 1000)):
+    for activation, hidden, steps in product(ACTIVATIONS, (8, 32, 128), (1, 100, 1000)):
         recipe = RECIPES["plain-adam"].with_settings(
             {"activation": activation, "hidden": hidden, "steps": steps}
         )

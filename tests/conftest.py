@@ -10,6 +10,7 @@ from hypothesis import settings
 import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.judge.evaluation import Evaluation, by_length, evaluate
+from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights
 from carrynet.spec.recipe import Recipe
 
@@ -17,6 +18,14 @@ collect_ignore = ["data"]  # its script needs PyTorch
 
 settings.register_profile("carrynet", deadline=None)  # machines may be busy
 settings.load_profile("carrynet")
+
+
+ELMAN = ("Wxh", "Whh", "bh", "Why", "by")
+
+
+def elman(*arrays: Array) -> Weights:
+    """Weights of Elman's cell, in the order of `ELMAN`."""
+    return Weights(dict(zip(ELMAN, arrays, strict=True)))
 
 
 def hand_built_adder(sharpness: float = 40.0) -> Network:
@@ -73,7 +82,7 @@ def forgetful() -> Network:
     """Like `adder`, but never carries: the wrong network to be caught."""
     right = hand_built_adder()
     return Network(
-        right.task, "sigmoid", right.weights._replace(Whh=np.zeros_like(right.weights.Whh))
+        right.task, "sigmoid", right.weights.replace(Whh=np.zeros_like(right.weights.Whh))
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flint import arb
 
-from carrynet.nets.cells import CELLS, quiet
+from carrynet.nets.arrays import ACTIVATIONS, quiet
 from carrynet.proof import check
 
 
@@ -58,7 +58,7 @@ def arguments(dtype: str) -> Any:
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_activations_are_as_good_as_is_assumed(activation: str, engine: str, dtype: str) -> None:
     """The largest error over a dense grid, in units of eps max(|h|, 1): 8 are allowed for."""
-    f = CELLS[activation].f if engine == "numpy" else native_activation(activation)
+    f = ACTIVATIONS[activation].f if engine == "numpy" else native_activation(activation)
     exact: dict[str, Callable[[arb], arb]] = {
         "sigmoid": lambda z: 1 / (1 + (-z).exp()),
         "tanh": lambda z: z.tanh(),

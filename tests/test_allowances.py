@@ -19,7 +19,7 @@ from carrynet.nets.network import Network, Weights, initialise
 from carrynet.proof import check as checker, check_trees
 from carrynet.proof.certificate import Rejected
 from carrynet.proof.search import model
-from tests.conftest import hand_built_adder
+from tests.conftest import elman, hand_built_adder
 from tests.test_tree import found
 
 
@@ -37,8 +37,8 @@ def of(*rows: Any) -> Any:
 def random_weights(
     task: tasks.Task, hidden: int, rng: np.random.Generator, dtype: str = "float64"
 ) -> Weights:
-    shapes = (w.shape for w in initialise(task, hidden))
-    return Weights(*(rng.normal(size=shape).astype(dtype) for shape in shapes))
+    shapes = (w.shape for w in initialise(task, hidden).values())
+    return elman(*(rng.normal(size=shape).astype(dtype) for shape in shapes))
 
 
 # Boxes ----------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def random_weights(
 
 def least_slack_and_margin(network: Network, reach: Any) -> tuple[float, float]:
     """The formulas in the docstring of `check`, in doubles."""
-    Wxh, Whh, bh, Why, by = (abs(w.astype(np.float64)) for w in network.weights)
+    Wxh, Whh, bh, Why, by = (abs(w.astype(np.float64)) for w in network.weights.values())
     eps, eta = {"float32": (2.0**-24, 2.0**-126), "float64": (2.0**-53, 2.0**-1022)}[
         str(network.dtype)
     ]
@@ -82,7 +82,7 @@ def test_the_least_slack_and_the_least_margin_are_the_formulas() -> None:
             task = tasks.parse(text)
             scale = 10 ** rng.uniform(-2, 2) if rng.random() < 0.8 else 2.0**-120
             weights = random_weights(task, int(rng.integers(1, 6)), rng)
-            weights = Weights(*((w * scale).astype(dtype) for w in weights))
+            weights = elman(*((w * scale).astype(dtype) for w in weights.values()))
             network = Network(task, activation, weights)
             reach = 10 ** rng.uniform(-1, 1, network.hidden)
             slack, margin = least_slack_and_margin(network, reach)

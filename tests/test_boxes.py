@@ -5,11 +5,11 @@ import pytest
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.data.words import tables
-from carrynet.nets.cells import in_one_thread
+from carrynet.nets.arrays import in_one_thread
 from carrynet.nets.network import Network, Weights
 from carrynet.proof import boxes
 from carrynet.proof.boxes import Plan
+from tests.conftest import elman
 
 
 def follow(plan: Plan, word: list[int]) -> int:
@@ -84,11 +84,10 @@ def test_disturbed_sequences_stay_in_their_boxes(adder: Network) -> None:
     found = boxes.close(adder, plan, slack)
     assert found is not None
     words = rng.integers(0, 4, (500, 40))
-    drives = tables(adder.task).vectors @ adder.weights.Wxh + adder.weights.bh
     h: np.ndarray = np.zeros((500, 3))
     region = np.zeros(500, np.intp)
     for t in range(40):
-        h = adder.cell.step(drives[words[:, t]], h, adder.weights.Whh)
+        h = adder.step(h, words[:, t])
         h = h + slack * rng.choice([-1.0, 1.0], h.shape)
         region = plan.next[region, words[:, t]]
         assert (found.lower[region] <= h).all()
@@ -112,7 +111,7 @@ def test_margins_over_boxes_are_those_of_their_corners() -> None:
     for task in (tasks.add(), tasks.add(base=3)):
         Y = task.neurons
         shapes = ((task.inputs, 4), (4, 4), (4,), (4, Y), (Y,))
-        network = Network(task, "tanh", Weights(*(rng.normal(size=s) for s in shapes)))
+        network = Network(task, "tanh", elman(*(rng.normal(size=s) for s in shapes)))
         lower = rng.normal(size=(1, 4))
         upper = lower + rng.uniform(0, 1, (1, 4))
         corners = np.array(np.meshgrid(*zip(lower[0], upper[0], strict=True))).reshape(4, -1).T

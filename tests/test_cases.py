@@ -289,7 +289,7 @@ def test_what_a_hardened_run_can_have_lost(adder: Network, forgetful: Network) -
     proved, wrong, undecided = run(adder), run(forgetful), Undecided(("",), 0.0)
     assert isinstance(proved.proof, Proved)
     open_ = replace(proved, proof=undecided)
-    mute = run(replace(adder, weights=adder.weights._replace(Why=0 * adder.weights.Why)))
+    mute = run(replace(adder, weights=adder.weights.replace(Why=0 * adder.weights.Why)))
     assert has_lost(open_, proved)  # a proof
     assert has_lost(wrong, open_)  # being right
     assert has_lost(mute, wrong)  # right answers

@@ -231,7 +231,7 @@ def test_the_checkers_own_reader_reads_what_runs_write(trained: cn.Run, tmp_path
     for cut in (0, 4, 20, len(data) - 4):
         with pytest.raises(InputError, match="not a model of carrynet's"):
             Model.read(data[:cut])
-    tensors = dict(run.network.weights._asdict())
+    tensors = dict(run.network.weights)
     facts = {"task": "add", "activation": "sigmoid"}
     assert Model.read(saved(tensors, facts)) == model(run.network)
     wrongs: list[dict[str, Any]] = [{"task": []}, {"task": {}}, {"task": 5}, {"activation": []}]
@@ -262,7 +262,7 @@ def test_the_checker_itself_has_the_limit(adder: Network, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_checkers_own_reader_reads_both_types(dtype: str) -> None:
     network = Network(tasks.add(base=3), "tanh", initialise(tasks.add(base=3), 5, dtype=dtype))
-    data = saved(network.weights._asdict(), {"task": "add:base=3", "activation": "tanh"})
+    data = saved(dict(network.weights), {"task": "add:base=3", "activation": "tanh"})
     assert Model.read(data) == model(network)
 
 
@@ -279,7 +279,7 @@ def test_the_checkers_own_reader_reads_both_types(dtype: str) -> None:
 )
 def test_a_shape_that_is_none_is_refused(shape: Any, message: str) -> None:
     network = Network(tasks.add(), "tanh", initialise(tasks.add(), 3))
-    data = saved(network.weights._asdict(), {"task": "add", "activation": "tanh"})
+    data = saved(dict(network.weights), {"task": "add", "activation": "tanh"})
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     header["Wxh"]["shape"] = shape

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 from carrynet import tasks
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
 from carrynet.proof import boxes
 from carrynet.proof.certificate import BoxCertificate, Region, Rejected
 from carrynet.proof.check import Checked, check
 from carrynet.proof.search import model
-from tests.conftest import hand_built_adder
+from tests.conftest import elman, hand_built_adder
 
 ADDER = hand_built_adder()
 
@@ -53,7 +53,7 @@ def test_a_proof_on_paper_is_accepted() -> None:
     network = Network(
         task,
         "sigmoid",
-        Weights(
+        elman(
             Wxh, k * np.eye(2), np.full(2, -k / 2), k * np.array([[-1.0, 1, 0], [-1, 0, 1]]),
             k * np.array([0.5, 0, 0]),
         ),
@@ -143,9 +143,9 @@ def test_no_box_can_be_made_smaller(i: int, unit: int, low: bool, by: int) -> No
 def test_other_weights_are_rejected(which: int, size: float, seed: int) -> None:
     """Even if the hash is forged, the regions do not fit weights that are far enough off."""
     rng = np.random.default_rng(seed)
-    moved = list(ADDER.weights)
+    moved = list(ADDER.weights.values())
     moved[which] = moved[which] + 40 * size * rng.choice([-1, 1], moved[which].shape)
-    network = Network(ADDER.task, "sigmoid", Weights(*moved))
+    network = Network(ADDER.task, "sigmoid", elman(*moved))
     with pytest.raises(Rejected, match="about other weights"):
         check(model(network), CERTIFICATE)
     forged = replace(CERTIFICATE, weights_sha256=network.digest())
@@ -200,7 +200,7 @@ def test_images_are_judged_as_by_an_independent_bound(activation: str) -> None:
     task, bits, slack = tasks.multiply_by(1), 30, 2.0**-12
     # reads 0 or 1 and answers it: h' = f(w x + v h + b), from every h in [0, top]
     w, v, b, top = 2.0, 0.25, -1.0, 4.0 / 3 + 0.1 if activation == "relu" else 1.1
-    weights = Weights(
+    weights = elman(
         np.array([[w]]), np.array([[v]]), np.array([b]), np.array([[64.0]]), np.array([0.0])
     )
     outcome = []
@@ -210,7 +210,7 @@ def test_images_are_judged_as_by_an_independent_bound(activation: str) -> None:
             low, high = (f[activation](w * x + v * h + b) for h in (-1.0, top))
             boxes_.append((low - slack - extra, high + slack + extra))
         middle = (boxes_[0][1] + boxes_[1][0]) / 2
-        network = Network(task, activation, weights._replace(by=np.array([-64 * middle])))
+        network = Network(task, activation, weights.replace(by=np.array([-64 * middle])))
         exact = [(int(np.floor(lo * 2**bits)), int(np.ceil(hi * 2**bits))) for lo, hi in boxes_]
         # region 0 holds everything that is come to; it is reached by no symbol
         whole = (-(2**bits),), (int(top * 2**bits),)
@@ -245,7 +245,7 @@ def with_constant_units(bias: float, readout: list[float], by: float, scale: flo
         np.concatenate([weights.Why[:, 0] * scale, readout])[:, None],
         np.array([by]),
     )
-    return Network(ADDER.task, "sigmoid", Weights(*(a.astype(np.float32) for a in arrays)))
+    return Network(ADDER.task, "sigmoid", elman(*(a.astype(np.float32) for a in arrays)))
 
 
 def test_a_readout_that_may_overflow_is_rejected() -> None:
@@ -269,7 +269,7 @@ def test_a_step_that_may_overflow_is_rejected() -> None:
     Wxh, Whh, Why = np.zeros((1, H)), np.zeros((H, H)), np.zeros((H, 1))
     Wxh[0, 0], Whh[1:, 0], Why[0, 0] = big, [40, 40, -40, -40], 1
     arrays = Wxh, Whh, np.array([0, big, big, big, big]), Why, np.array([-big / 2])
-    network = Network(task, "relu", Weights(*(a.astype(np.float32) for a in arrays)))
+    network = Network(task, "relu", elman(*(a.astype(np.float32) for a in arrays)))
     slack, a, wide = 10**33, int(np.float32(big)), int(4e35)
     regions = [
         Region(name, 0, (low, *[on[0]] * 4), (high, *[on[1]] * 4), (1, 2))
@@ -287,9 +287,7 @@ def test_a_step_that_may_overflow_is_rejected() -> None:
 
 
 def test_weights_that_are_no_numbers_of_their_type_are_rejected() -> None:
-    network = Network(
-        ADDER.task, "sigmoid", Weights(*(w.astype(np.float32) for w in ADDER.weights))
-    )
+    network = Network(ADDER.task, "sigmoid", ADDER.weights.map(lambda w: w.astype(np.float32)))
     whole, claim = model(network), proof_of(network)
     assert check(whole, claim).regions == 9
     Why = [[40.0 + 1e-9], *whole.Why[1:]]  # which float32 rounds to 40, as the digest does

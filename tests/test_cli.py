@@ -22,7 +22,7 @@ from carrynet import cli
 from carrynet.bench import COMPARISONS
 from carrynet.engines import ENGINES
 from carrynet.judge import extraction as extract
-from carrynet.nets.cells import CELLS
+from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
 from carrynet.report import plots
 from carrynet.runs.create import create
@@ -515,7 +515,7 @@ def test_lists_in_help_texts_are_those_of_the_code(tmp_path: Path) -> None:
         ("train", "--recipe"): (*RECIPES, "FILE.toml"),
         ("train", "--engine"): ("auto", *ENGINES),
         ("harden", "--engine"): ("auto", *ENGINES),
-        ("import", "--activation"): CELLS,
+        ("import", "--activation"): ACTIVATIONS,
         ("bench", "--only"): COMPARISONS,
         ("sweep", "--keep"): KEEP,
         ("table", "--format"): FORMATS,

@@ -15,9 +15,10 @@ from carrynet.engines import native
 from carrynet.engines.native import Unavailable
 from carrynet.errors import InputError
 from carrynet.learn import training
-from carrynet.nets.cells import CELLS
+from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Weights
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
+from tests.conftest import elman
 from tests.test_problems import numbers
 
 of_every_engine = pytest.mark.parametrize("engine", engines.ENGINES)
@@ -48,7 +49,7 @@ def test_the_tutorials_updates(engine: str, dtype: str, tolerance: float, hidden
     recipe = RECIPES["tutorial"].with_settings({"dtype": dtype, "hidden": hidden})
     state = training.start(recipe)
     words = batches(recipe, 300)
-    Wxh, Whh, _, Why, _ = (w.astype(np.float64) for w in state.network.weights)
+    Wxh, Whh, _, Why, _ = (w.astype(np.float64) for w in state.network.weights.values())
     error = tutorial_loop.train([Wxh, Whh, Why], [tuple(n) for n in numbers("add", words[:, 0])])
 
     weights, logits = advance(engine, recipe, state, words)
@@ -75,7 +76,9 @@ def test_nothing_depends_on_how_many_updates_are_made_at_once(engine: str, name:
         network = type(network)(network.task, network.activation, part[0])
         moments, first = part[1], first + size
         logits.append(part[2])
-    assert all((a == b).all() for a, b in zip(whole[0], network.weights, strict=True))
+    assert all(
+        (a == b).all() for a, b in zip(whole[0].values(), network.weights.values(), strict=True)
+    )
     assert (whole[2] == np.concatenate(logits)).all()
     assert logits[0].shape == (1, recipe.digits, stage.batch, 1)
 
@@ -84,12 +87,12 @@ def test_nothing_depends_on_how_many_updates_are_made_at_once(engine: str, name:
 def test_arguments_are_left_as_they_were(engine: str) -> None:
     recipe = RECIPES["plain-adam"].with_settings({"hidden": 4, "batch": 2})
     state = training.start(recipe)
-    before = [w.copy() for w in state.network.weights]
+    before = [w.copy() for w in state.network.weights.values()]
     words = np.ones((5, 2, 12), dtype=np.uint8)
     after, _ = advance(engine, recipe, state, words)
-    assert all((a == b).all() for a, b in zip(before, state.network.weights, strict=True))
-    assert not any((a == b).all() for a, b in zip(before, after, strict=True))
-    assert not any(array.any() for moment in state.moments for array in moment)
+    assert all((a == b).all() for a, b in zip(before, state.network.weights.values(), strict=True))
+    assert not any((a == b).all() for a, b in zip(before, after.values(), strict=True))
+    assert not any(array.any() for moment in state.moments for array in moment.values())
 
 
 @of_every_engine
@@ -99,7 +102,7 @@ def test_a_batch_of_equal_problems_is_one_problem(engine: str) -> None:
     one, logits = advance(engine, recipe, training.start(recipe), word)
     batched = recipe.with_settings({"batch": 4})
     four, more = advance(engine, batched, training.start(batched), np.repeat(word, 4, axis=1))
-    for a, b in zip(one, four, strict=True):
+    for a, b in zip(one.values(), four.values(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(np.repeat(logits, 4, axis=2), more, rtol=1e-5, atol=1e-7)
 
@@ -108,7 +111,7 @@ NATIVE_CASES = [
     *({"hidden": hidden} for hidden in (1, 3, 8, 16, 17, 33, 64)),
     {"hidden": 100, "init_scaling": "sqrt-hidden"},
     {"hidden": 256, "init_scaling": "sqrt-hidden", "digits": 5},
-    *({"activation": name, "init_width": 0.1, "hidden": 7} for name in CELLS),
+    *({"activation": name, "init_width": 0.1, "hidden": 7} for name in ACTIVATIONS),
     {"activation": "tanh", "init_width": 0.3},
     {"activation": "tanh", "init_width": 0.3, "hidden": 5, "biases": True},
     {"activation": "relu", "init_width": 0.1},
@@ -152,7 +155,7 @@ def test_native_weights_are_numpys_to_rounding(settings: dict[str, object]) -> N
     weights, logits = advance("native", recipe, state, words)
     oracle, expected = advance("numpy", recipe, state, words)
     moved = np.abs(oracle.Whh - state.network.weights.Whh).max()
-    for ours, theirs in zip(weights, oracle, strict=True):
+    for ours, theirs in zip(weights.values(), oracle.values(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=2e-3)
     assert recipe.digits == 1 or moved > 1e-3  # the agreement is about something
@@ -163,7 +166,7 @@ def test_native_weights_are_numpys_after_two_thousand_problems() -> None:
     state, words = training.start(recipe), batches(recipe, 2_000)
     weights, _ = advance("native", recipe, state, words)
     oracle, _ = advance("numpy", recipe, state, words)
-    for ours, theirs in zip(weights, oracle, strict=True):
+    for ours, theirs in zip(weights.values(), oracle.values(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-5)
 
 
@@ -172,7 +175,7 @@ def test_repeated_runs_are_equal_to_the_bit(engine: str) -> None:
     recipe = RECIPES["plain-adam"].with_settings({"task": "add:base=3", "hidden": 9})
     state, words = training.start(recipe), batches(recipe, 20)
     one, again = (advance(engine, recipe, state, words) for _ in range(2))
-    assert all((a == b).all() for a, b in zip(one[0], again[0], strict=True))
+    assert all((a == b).all() for a, b in zip(one[0].values(), again[0].values(), strict=True))
     assert (one[1] == again[1]).all()
 
 
@@ -182,7 +185,7 @@ def test_saturated_and_tiny_weights(engine: str) -> None:
         recipe = Recipe(hidden=5, stages=(Stage(step=1e-3),))
         state = training.start(recipe)
         network = state.network
-        weights = Weights(*(np.float32(size) * np.sign(w) for w in network.weights))
+        weights = elman(*(np.float32(size) * np.sign(w) for w in network.weights.values()))
         network = type(network)(network.task, network.activation, weights)
         _, logits = advance(engine, recipe, replace(state, network=network), batches(recipe, 5))
         assert np.isfinite(logits).all()
@@ -194,24 +197,24 @@ def test_divergence_shows_in_the_logits_or_the_weights(engine: str) -> None:
     recipe = Recipe(activation="relu", stages=(stage,))
     with np.errstate(over="ignore", invalid="ignore"):
         weights, logits = advance(engine, recipe, training.start(recipe), batches(recipe, 100))
-    assert not all(np.isfinite(array).all() for array in (*weights, logits))
+    assert not all(np.isfinite(array).all() for array in (*weights.values(), logits))
 
 
 def test_auto_takes_what_works_and_says_so_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert engines.get("auto", 32, "float32").name == "native"
-    assert engines.get("auto", 32, "float64").name == "numpy"
+    assert engines.get("auto", Recipe(hidden=32, dtype="float32")).name == "native"
+    assert engines.get("auto", Recipe(hidden=32, dtype="float64")).name == "numpy"
     monkeypatch.setattr(native, "_missing", "llvmlite cannot be imported: no such module")
     engines._say_once.cache_clear()
     caplog.clear()
-    assert engines.get("auto", 32, "float32").name == "numpy"
-    assert engines.get("auto", 16, "float32").name == "numpy"
+    assert engines.get("auto", Recipe(hidden=32, dtype="float32")).name == "numpy"
+    assert engines.get("auto", Recipe(hidden=16, dtype="float32")).name == "numpy"
     assert [record.getMessage() for record in caplog.records] == [
         "carrynet: llvmlite cannot be imported: no such module; using the NumPy engine"
     ]
     with pytest.raises(Unavailable, match="llvmlite cannot be imported"):
-        engines.get("native", 32, "float32")
+        engines.get("native", Recipe(hidden=32, dtype="float32"))
 
 
 def test_where_building_fails_numpy_serves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,9 +225,9 @@ def test_where_building_fails_numpy_serves(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(native, "_loaded", {})
     native._cannot_build.cache_clear()
     try:
-        assert engines.get("auto", 32, "float32").name == "numpy"
+        assert engines.get("auto", Recipe(hidden=32, dtype="float32")).name == "numpy"
         with pytest.raises(Unavailable, match="cannot make machine code here: no such instruct"):
-            engines.get("native", 32, "float32")
+            engines.get("native", Recipe(hidden=32, dtype="float32"))
     finally:
         native._cannot_build.cache_clear()
 
@@ -254,8 +257,8 @@ def test_without_llvmlite_numpy_serves(tmp_path: Path) -> None:
 
 def test_engines_say_what_they_refuse() -> None:
     with pytest.raises(InputError, match="unknown engine 'nunpy': did you mean 'numpy'"):
-        engines.get("nunpy", 32, "float32")
+        engines.get("nunpy", Recipe(hidden=32, dtype="float32"))
     with pytest.raises(Unavailable, match="in float32, not float64"):
-        engines.get("native", 32, "float64")
+        engines.get("native", Recipe(hidden=32, dtype="float64"))
     with pytest.raises(Unavailable, match="up to 256 hidden units, not 257"):
-        engines.get("native", 257, "float32")
+        engines.get("native", Recipe(hidden=257, dtype="float32"))

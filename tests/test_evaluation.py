@@ -119,7 +119,7 @@ def test_threads_do_not_matter(engine: str) -> None:
 def test_the_carry_out_of_the_top_counts(adder: Network) -> None:
     # A unit that needs an input of 1 to fire forgets the carry exactly where both digits are 0.
     w, first = adder.weights, np.array([40.0, 0, 0])
-    blind = Network(adder.task, "sigmoid", w._replace(bh=w.bh - first, Wxh=w.Wxh + first))
+    blind = Network(adder.task, "sigmoid", w.replace(bh=w.bh - first, Wxh=w.Wxh + first))
     assert [blind.add(*pair) for pair in [(0, 0), (0, 1), (1, 0), (1, 1)]] == [0, 1, 1, 0]
     result = evaluate(blind, 1)
     assert (result.pairs, result.right, result.wrong, result.answered) == (4, 3, (1, 1), 0)
@@ -183,9 +183,7 @@ def test_chains_find_what_uniform_samples_miss(engine: str) -> None:
     # The carry unit feeds itself through a sigmoid of slope k/4 at its middle: below k = 4
     # it has no two stable states, and a carry fades, but slowly.
     fading = hand_built_adder(sharpness=3.8)
-    single = Network(
-        fading.task, "sigmoid", Weights(*(w.astype(np.float32) for w in fading.weights))
-    )
+    single = Network(fading.task, "sigmoid", fading.weights.map(lambda w: w.astype(np.float32)))
     uniform, chains = (sample(single, 256, kind, engine=engine) for kind in evaluation.KINDS)
     assert evaluate(single, 6, engine=engine).right == 4**6
     assert uniform.right == uniform.pairs
@@ -267,7 +265,7 @@ def test_states_that_overflow_are_wrong_and_finite(engine: str) -> None:
     assert np.isfinite(evaluate(exploding, 8, engine=engine).margin)
     assert not work(exploding, (2**60, 1)).right
     # infinitely wrong, in a way that leaves numbers
-    bias = exploding.weights._replace(Why=np.array([[1], [0]], np.float32))
+    bias = exploding.weights.replace(Why=np.array([[1], [0]], np.float32))
     infinite = Network(exploding.task, "relu", bias)
     assert np.isfinite(sample(infinite, 64, engine=engine).margin)
     assert np.isfinite(evaluate(infinite, 8, engine=engine).margin)

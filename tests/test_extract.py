@@ -6,8 +6,9 @@ import pytest
 import carrynet as cn
 from carrynet import tasks
 from carrynet.judge import extraction as extract
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
 from carrynet.spec.machine import Machine, shortest_difference
+from tests.conftest import elman
 
 
 def network_of(machine: Machine, task: tasks.Task, k: float = 40.0) -> Network:
@@ -32,7 +33,7 @@ def network_of(machine: Machine, task: tasks.Task, k: float = 40.0) -> Network:
             if q and machine.delta[p][b] == q:
                 Whh[j, i] = k
         Why[i, 0] = k * (machine.output[q][a] - 0.5) * 2
-    return Network(task, "sigmoid", Weights(Wxh, Whh, bh, Why, np.zeros(task.neurons)))
+    return Network(task, "sigmoid", elman(Wxh, Whh, bh, Why, np.zeros(task.neurons)))
 
 
 def random_machine(states: int, seed: int) -> Machine:

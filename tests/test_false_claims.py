@@ -18,12 +18,12 @@ from flint import arb
 
 from carrynet import tasks
 from carrynet.data.words import tables
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
 from carrynet.proof import check as checker, check_trees, trees as tree
 from carrynet.proof.certificate import BoxCertificate, Model, Region, Rejected
 from carrynet.proof.check import check
 from carrynet.proof.search import model
-from tests.conftest import hand_built_adder
+from tests.conftest import elman, hand_built_adder
 from tests.test_allowances import random_weights
 from tests.test_check import ADDER, CERTIFICATE
 from tests.test_tree import found, relu_adder
@@ -59,7 +59,7 @@ def repeats(network: Network, zero: Box, one: Box, start: Box | None = None) -> 
 
 
 def repeater(activation: str, *weights: Any) -> Network:
-    return Network(tasks.multiply_by(1), activation, Weights(*weights))
+    return Network(tasks.multiply_by(1), activation, elman(*weights))
 
 
 # The model --------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def test_a_model_without_units() -> None:
     ],
 )
 def test_a_weight_that_is_no_number_of_its_type(part: str, number: float, message: str) -> None:
-    weights = Weights(*(w.astype(np.float32) for w in ADDER.weights))
+    weights = ADDER.weights.map(lambda w: w.astype(np.float32))
     whole = model(Network(ADDER.task, "sigmoid", weights))
     values = getattr(whole, part)
     last = [*values[-1][:-1], number] if part[0] == "W" else number
@@ -259,10 +259,10 @@ def test_an_output_neuron_that_is_raised(neuron: int, by: float) -> None:
     k, task, d = 100.0, tasks.compare(), 2**27
     Why, biases = k * of([-1, 1, 0], [-1, 0, 1]), k * of(0.5, 0, 0)
     right = Network(
-        task, "sigmoid", Weights(k * of([-1, 1], [1, -1]), k * np.eye(2), of(-50, -50), Why, biases)
+        task, "sigmoid", elman(k * of([-1, 1], [1, -1]), k * np.eye(2), of(-50, -50), Why, biases)
     )
     spoiled = biases + 2 * k * by * np.eye(3)[neuron]
-    wrong = replace(right, weights=right.weights._replace(by=spoiled))
+    wrong = replace(right, weights=right.weights.replace(by=spoiled))
     boxes = [((x - d, y - d), (x + d, y + d)) for x, y in ((0, 0), (ONE, 0), (0, ONE))]
     regions = [Region(str(q), q, *boxes[q], task.machine.delta[q]) for q in range(3)]
     claim = BoxCertificate(task.text, "sigmoid", right.digest(), BITS, WIDTH, tuple(regions))
@@ -295,7 +295,7 @@ def test_margins_are_those_of_the_corners() -> None:
 @pytest.mark.parametrize("shift", [-5.0, 0.0, 5.0])
 def test_the_margin_is_the_least_of_all_regions(shift: float) -> None:
     """A bias moves the logits of both outputs, one of them towards 0."""
-    moved = replace(ADDER, weights=ADDER.weights._replace(by=ADDER.weights.by + shift))
+    moved = replace(ADDER, weights=ADDER.weights.replace(by=ADDER.weights.by + shift))
     claim = replace(CERTIFICATE, weights_sha256=moved.digest())
     expected = check(model(ADDER), CERTIFICATE).margin - abs(shift)
     assert check(model(moved), claim).margin == pytest.approx(expected, abs=1e-5)
@@ -358,7 +358,7 @@ def test_a_tree_that_starts_in_another_state() -> None:
     """An adder that starts with a carry: all is as it should be, but for the start."""
     k, add = 40.0, tasks.add()
     machine = add.machine
-    weights = Weights(
+    weights = elman(
         k * of([1, -1, 1], [1, -1, 1]),
         k * of([0, 0, 0], [-1, 1, -1], [0, 0, 0]),
         k * of(0.5, 0.5, -1.5),

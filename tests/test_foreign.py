@@ -126,7 +126,7 @@ def test_a_pickled_module_has_the_names_of_its_state_dict() -> None:
 
 def test_own_safetensors_come_back_bit_for_bit(tmp_path: Path, adder: Network) -> None:
     path = tmp_path / "weights.safetensors"
-    safetensors.numpy.save_file(dict(adder.weights._asdict()), path)
+    safetensors.numpy.save_file(dict(adder.weights), path)
     tensors = read(path)
     again = to_network(tensors, ADD, "sigmoid", guess(tensors, ADD))
     assert again.digest() == adder.digest()
@@ -135,7 +135,7 @@ def test_own_safetensors_come_back_bit_for_bit(tmp_path: Path, adder: Network) -
 def test_carrynets_own_files_tell_their_task(tmp_path: Path, adder: Network) -> None:
     path = tmp_path / "weights.safetensors"
     right = {"task": "add", "activation": "sigmoid", "weights_sha256": adder.digest()}
-    tensors = {key: array.copy() for key, array in adder.weights._asdict().items()}
+    tensors = {key: array.copy() for key, array in adder.weights.items()}
 
     def written(facts: object) -> Contents:
         safetensors.numpy.save_file(tensors, path, {"carrynet": json.dumps(facts)})
@@ -149,7 +149,7 @@ def test_carrynets_own_files_tell_their_task(tmp_path: Path, adder: Network) -> 
     assert "unknown task 'mine'" in refusal(lambda: take(written(right | {"task": "mine"})))
     # an own network that is wrong is taken as it is
     tensors["Whh"][1, 1] = 0
-    wrong = Network(ADD, "sigmoid", Weights(**tensors))
+    wrong = Network(ADD, "sigmoid", Weights(tensors))
     taken = take(written(right | {"weights_sha256": wrong.digest()}))
     assert taken.network.digest() == wrong.digest()
 
@@ -166,7 +166,7 @@ def test_carrynets_own_files_tell_their_task(tmp_path: Path, adder: Network) -> 
     ids=str,
 )
 def test_carrynets_own_files_are_compared_with_their_hash(adder: Network, change: Tensors) -> None:
-    tensors = dict(adder.weights._asdict())
+    tensors = dict(adder.weights)
     facts = {"task": "add", "activation": "sigmoid", "weights_sha256": adder.digest()}
     assert take(contents(tensors, **facts)).network.digest() == adder.digest()
     for task in (None, ADD):
@@ -178,7 +178,7 @@ def test_carrynets_own_files_are_compared_with_their_hash(adder: Network, change
 
 def test_own_npz_comes_back_bit_for_bit(tmp_path: Path, adder: Network) -> None:
     path = tmp_path / "weights.npz"
-    weights = {key: np.asfortranarray(w) for key, w in adder.weights._asdict().items()}
+    weights = {key: np.asfortranarray(w) for key, w in adder.weights.items()}
     for save in (np.savez, np.savez_compressed):
         save(path, allow_pickle=False, **weights)
         tensors = read(path)
@@ -633,7 +633,7 @@ def _reads_or_refuses(path: Path) -> None:
 
 
 def test_what_the_owner_leaves_out_is_recorded(adder: Network) -> None:
-    tensors = dict(adder.weights._asdict()) | {
+    tensors = dict(adder.weights) | {
         "ema.Whh": np.ones((3, 3)),
         "ema.bh": np.ones(3),
         "h[0]": np.ones(3),
@@ -655,8 +655,8 @@ def test_what_the_owner_leaves_out_is_recorded(adder: Network) -> None:
 
 def test_names_that_write_to_the_terminal_or_into_the_card(adder: Network) -> None:
     evil = "\x1b[2J\u202e<script>alert(1)</script>`**x**`\n# no\r"
-    tensors = {f"{evil}{key}": array for key, array in adder.weights._asdict().items()}
-    said: dict[str, Any] = {key: f"{evil}{key}" for key in Weights._fields}
+    tensors = {f"{evil}{key}": array for key, array in adder.weights.items()}
+    said: dict[str, Any] = {key: f"{evil}{key}" for key in adder.weights}
     maps = Mapping(**said)
     theirs = Contents(tensors | {f"{evil}.loss": np.array(1)}, (evil,), {}, "0" * 64, evil)
     taken = take(theirs, given=maps)
@@ -706,7 +706,7 @@ def test_sources_are_read_as_written() -> None:
 
 
 def test_what_is_said_wrongly(adder: Network) -> None:
-    theirs = contents(dict(adder.weights._asdict()))
+    theirs = contents(dict(adder.weights))
     assert "unknown activation 'sine'" in refusal(lambda: take(theirs, activation="sine"))
     assert "unknown coding '01'" in refusal(lambda: take(theirs, coding="01"))
     assert "does not fit 2 inputs" in refusal(lambda: take(theirs, coding="one-hot"))
@@ -715,8 +715,8 @@ def test_what_is_said_wrongly(adder: Network) -> None:
 
 def test_the_mapping_that_is_kept_names_the_unit_of_its_cut(adder: Network) -> None:
     w = adder.weights
-    number = contents(dict(w._replace(Why=0.02 * w.Why, by=0.02 * w.by + 0.5)._asdict()))
-    small = contents(dict(w._replace(Why=0.02 * w.Why, by=0.02 * w.by)._asdict()))
+    number = contents(dict(w.replace(Why=0.02 * w.Why, by=0.02 * w.by + 0.5)))
+    small = contents(dict(w.replace(Why=0.02 * w.Why, by=0.02 * w.by)))
 
     def kept(theirs: Contents, **cut: Any) -> str:
         return take(theirs, given=Mapping(**cut)).source.mapping.rpartition(",")[2]

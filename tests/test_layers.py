@@ -16,8 +16,12 @@ LAYERS = [
     "spec.task",
     "spec.recipe",
     "data data.rng",
-    "nets nets.cells",
     "data.words",
+    "nets nets.arrays nets.formula",
+    "nets.cells",
+    "nets.readings",
+    "nets.readings.numbers nets.readings.enclosure",
+    "nets.recurrence",
     "nets.network",
     "nets.certified nets.optim",
     "exchange exchange.pickles",
@@ -69,7 +73,7 @@ LAYERS = [
 ]
 PLAIN = {
     *("errors", "files", "spec.machine", "spec.task", "spec.recipe", "sweep.plan"),
-    "exchange.pickles",
+    *("exchange.pickles", "nets.formula", "nets.readings"),
     *(name for name in " ".join(LAYERS).split() if name.startswith("cli") and name != "cli.runs"),
 }  # no NumPy when they are imported
 

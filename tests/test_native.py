@@ -46,14 +46,14 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def train_a_little() -> str:
-    assert native.refuses(5, "float32") is None  # and its probe, if any, is not counted
+    assert native.refuses(Recipe(hidden=5)) is None  # and its probe, if any, is not counted
     native._loaded.clear()
     recipe = RECIPES["tutorial"].with_settings({"hidden": 5, "steps": 50})
     return training.fit(recipe, engine="native").digest()
 
 
 def test_a_kernel_is_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert native.refuses(5, "float32") is None
+    assert native.refuses(Recipe(hidden=5)) is None
     names = built(monkeypatch)
     first = train_a_little()
     assert names == ["train"]
@@ -113,7 +113,7 @@ def test_it_works_without_a_cache(monkeypatch: pytest.MonkeyPatch, place: str) -
 
 def test_many_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
     script = (
-        "from carrynet import training\nfrom carrynet.spec.recipe import RECIPES\n"
+        "from carrynet.learn import training\nfrom carrynet.spec.recipe import RECIPES\n"
         "print(training.fit(RECIPES['tutorial'].with_settings("
         "{'hidden': 5, 'steps': 50}), engine='native').digest())"
     )
@@ -184,7 +184,7 @@ def test_vectors_of_other_widths(
     expected = training.fit(recipe, engine="numpy")
     with_lanes(monkeypatch, lanes)
     network = training.fit(recipe, engine="native")
-    for ours, theirs in zip(network.weights, expected.weights, strict=True):
+    for ours, theirs in zip(network.weights.values(), expected.weights.values(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
     one, other = (evaluation.evaluate(network, 4, engine=engine) for engine in ("native", "numpy"))
     assert (one.right, one.wrong) == (other.right, other.wrong)
@@ -197,14 +197,16 @@ def test_vectors_of_other_widths(
 def test_parameters_are_packed_and_unpacked(hidden: int, lanes: int) -> None:
     recipe = Recipe(hidden=hidden, task="add:base=3", digits=4, biases=True)
     network = training.start(recipe).network
-    weights = network.weights._replace(bh=np.arange(hidden, dtype=np.float32))
+    weights = network.weights.replace(bh=np.arange(hidden, dtype=np.float32))
     shape = Shape(lanes, hidden, network.task.inputs, 2, network.task.neurons)
     layout = Layout(shape)
     assert layout.width % max(8, lanes) == 0
     assert layout.width >= hidden
     flat = native._pack(weights, layout)
-    assert np.count_nonzero(flat) == sum(np.count_nonzero(w) for w in weights)
-    for one, other in zip(native._unpack(flat, layout, hidden), weights, strict=True):
+    assert np.count_nonzero(flat) == sum(np.count_nonzero(w) for w in weights.values())
+    for one, other in zip(
+        native._unpack(flat, layout, hidden).values(), weights.values(), strict=True
+    ):
         assert (one == other).all()
 
 

@@ -1,172 +1,38 @@
-"""The network: its gradients against autograd and differences, its outputs by hand."""
+"""The network: what it computes, by hand; its weights, refusals and digest."""
 
-from collections.abc import Callable
-from itertools import product
+from dataclasses import replace
 
-import autograd
-import autograd.numpy as anp
 import numpy as np
 import pytest
 
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.nets.cells import CELLS, Array
-from carrynet.nets.network import (
-    LOSSES,
-    Network,
-    Weights,
-    bptt,
-    initialise,
-    margins,
-    predict,
-    read_out,
-    unroll,
-)
+from carrynet.nets import cells
+from carrynet.nets.arrays import Array
+from carrynet.nets.network import LOSSES, Network, Weights, bptt, initialise, margins, predict
+from carrynet.nets.readings.numbers import NUMBERS
+from carrynet.nets.recurrence import Unrolled
 from carrynet.spec.task import Task
-from tests.test_cells import FORMULAS
-
-TASKS = {"bits": tasks.add(), "argmax": tasks.compare(base=3)}
-CASES = list(product(CELLS, LOSSES, [None, 1, 3]))
-of_every_case = pytest.mark.parametrize(("cell", "loss", "batch"), CASES)
-
-
-def example(readout: str, batch: int | None) -> tuple[Weights, Array, Array]:
-    """Weights, inputs (T, [B], X) and targets (T, [B], Y) in float64."""
-    rng, task = np.random.default_rng(0), TASKS[readout]
-    weights = Weights(*(rng.uniform(-1, 1, w.shape) for w in initialise(task, 5, dtype="float64")))
-    lead = (6,) if batch is None else (6, batch)
-    targets = np.eye(3)[rng.integers(0, 3, lead)]
-    if readout == "bits":
-        targets = targets[..., :1]
-    return weights, rng.normal(size=(*lead, task.inputs)), targets
-
-
-def total_loss(cell: str, loss: tuple[str, str]) -> Callable[..., float]:
-    """The loss of a sequence, written out independently of carrynet, for autograd."""
-
-    def total(weights: tuple[Array, ...], x: Array, targets: Array) -> float:
-        Wxh, Whh, bh, Why, by = weights
-        h, value = anp.zeros(bh.shape), 0.0
-        for t in range(len(x)):
-            h = FORMULAS[cell](anp.dot(x[t], Wxh) + anp.dot(h, Whh) + bh)
-            logits = anp.dot(h, Why) + by
-            output = 1 / (1 + anp.exp(-logits))
-            if loss[0] == "squared":
-                value = value + anp.sum((output - targets[t]) ** 2) / 2
-            elif loss[1] == "bits":
-                p = anp.where(targets[t] == 1, output, 1 - output)
-                value = value - anp.sum(anp.log(p))
-            else:
-                powers = anp.exp(logits)
-                share = powers / anp.sum(powers, axis=-1, keepdims=True)
-                value = value - anp.sum(targets[t] * anp.log(share))
-        return value / (x.shape[1] if x.ndim == 3 else 1)
-
-    return total
-
-
-def close(gradients: tuple[Array, ...], oracle: tuple[Array, ...]) -> bool:
-    return all(
-        np.allclose(g, o, rtol=1e-7, atol=1e-7 * np.abs(o).max())
-        for g, o in zip(gradients, oracle, strict=True)
-    )
-
-
-@of_every_case
-def test_gradients_agree_with_autograd(cell: str, loss: tuple[str, str], batch: int | None) -> None:
-    weights, x, targets = example(loss[1], batch)
-    gradients, logits = bptt(weights, CELLS[cell], LOSSES[loss], x, targets)
-    oracle = autograd.grad(total_loss(cell, loss))(tuple(weights), x, targets)
-    assert close(gradients, oracle)
-    values = LOSSES[loss].value(logits, targets)
-    expected = total_loss(cell, loss)(weights, x, targets)
-    assert values.sum() / (batch or 1) == pytest.approx(expected, rel=1e-12)
-
-
-@of_every_case
-def test_a_gradient_wrong_by_a_thousandth_is_rejected(
-    cell: str, loss: tuple[str, str], batch: int | None
-) -> None:
-    weights, x, targets = example(loss[1], batch)
-    gradients, _ = bptt(weights, CELLS[cell], LOSSES[loss], x, targets)
-    oracle = autograd.grad(total_loss(cell, loss))(tuple(weights), x, targets)
-    for i, gradient in enumerate(gradients):
-        wrong = list(gradients)
-        wrong[i] = gradient * 1.001
-        assert not close(tuple(wrong), oracle)
-        one = gradient.copy()  # a single entry off
-        place = np.unravel_index(np.abs(one).argmax(), one.shape)
-        one[place] *= 1.001
-        wrong[i] = one
-        assert not close(tuple(wrong), oracle)
-
-
-@of_every_case
-def test_gradients_agree_with_central_differences(
-    cell: str, loss: tuple[str, str], batch: int | None
-) -> None:
-    weights, x, targets = example(loss[1], batch)
-
-    def value(weights: Weights) -> float:
-        logits = read_out(weights, unroll(weights, CELLS[cell], x)[1:])
-        return LOSSES[loss].value(logits, targets).sum() / (batch or 1)
-
-    gradients, _ = bptt(weights, CELLS[cell], LOSSES[loss], x, targets)
-    rng, e = np.random.default_rng(1), 1e-4
-    for _ in range(5):
-        # Fourth-order central difference along a random direction.
-        d = Weights(*(rng.normal(size=w.shape) / 4 for w in weights))
-
-        def along(a: float, d: Weights = d) -> float:
-            return value(Weights(*(w + a * v for w, v in zip(weights, d, strict=True))))
-
-        slope = (8 * (along(e) - along(-e)) - (along(2 * e) - along(-2 * e))) / (12 * e)
-        ours = sum(float((g * v).sum()) for g, v in zip(gradients, d, strict=True))
-        assert ours == pytest.approx(slope, rel=1e-7, abs=1e-9)
-        assert 1.001 * ours != pytest.approx(slope, rel=1e-7, abs=1e-9)
-
-
-def test_without_biases_their_gradients_are_zero() -> None:
-    weights, x, targets = example("bits", 3)
-    args = weights, CELLS["sigmoid"], LOSSES["squared", "bits"], x, targets
-    with_biases, _ = bptt(*args)
-    without, _ = bptt(*args, biases=False)
-    assert not without.bh.any()
-    assert not without.by.any()
-    for name in ("Wxh", "Whh", "Why"):
-        assert (getattr(with_biases, name) == getattr(without, name)).all()
-
-
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("readout", TASKS)
-def test_every_weight_matters(cell: str, readout: str) -> None:
-    weights, x, _ = example(readout, None)
-    weights = Weights(*map(np.abs, weights))  # keeps every ReLU alive
-    before = read_out(weights, unroll(weights, CELLS[cell], np.abs(x))[1:])
-    for name, array in weights._asdict().items():
-        for place in np.ndindex(array.shape):
-            moved = array.copy()
-            moved[place] += 0.01
-            w = weights._replace(**{name: moved})
-            after = read_out(w, unroll(w, CELLS[cell], np.abs(x))[1:])
-            assert not np.allclose(before, after, rtol=1e-9, atol=0)
+from tests.test_cells import example
 
 
 def test_unrolling_by_hand() -> None:
     one = np.array([[1.0]])
-    weights = Weights(one * 2, one * -3, np.array([1.0]), one, np.array([0.0]))
+    weights = Weights(Wxh=one * 2, Whh=one * -3, bh=np.ones(1))
     # z_1 = 2*1 + 1 = 3; z_2 = 2*0 - 3*3 + 1 = -8; z_3 = 2*4 - 3*0 + 1 = 9
-    h = unroll(weights, CELLS["relu"], np.array([[1.0], [0.0], [4.0]]))
-    assert h.tolist() == [[0], [3], [0], [9]]
+    x = np.array([[1.0], [0.0], [4.0]])
+    h = Unrolled(cells.named("relu"), weights, NUMBERS, x, [np.zeros(1)]).along(0)
+    assert h.tolist() == [[3], [0], [9]]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_saturated_networks_raise_no_warning(loss: tuple[str, str]) -> None:
-    weights, x, targets = example(loss[1], 3)
-    weights = Weights(*(np.float32(1e4) * w.astype(np.float32) for w in weights))
+    network, x, targets = example(readout=loss[1])
+    weights = network.weights.map(lambda w: np.float32(1e4) * w.astype(np.float32))
+    network = replace(network, weights=weights)
     x, targets = x.astype(np.float32), targets.astype(np.float32)
-    gradients, logits = bptt(weights, CELLS["sigmoid"], LOSSES[loss], x, targets)
-    assert all(np.isfinite(g).all() for g in gradients)
+    gradients, logits = bptt(network, LOSSES[loss], x, targets)
+    assert all(np.isfinite(g).all() for g in gradients.values())
     assert np.isfinite(LOSSES[loss].value(logits, targets)).all()
 
 
@@ -182,16 +48,16 @@ def test_predictions_and_margins() -> None:
 
 def test_initial_weights() -> None:
     weights = initialise(tasks.add(), 32, width=0.5, seed=3)
-    assert [w.shape for w in weights] == [(2, 32), (32, 32), (32,), (32, 1), (1,)]
-    assert {w.dtype for w in weights} == {np.dtype("float32")}
+    assert [w.shape for w in weights.values()] == [(2, 32), (32, 32), (32,), (32, 1), (1,)]
+    assert {w.dtype for w in weights.values()} == {np.dtype("float32")}
     assert -0.5 <= weights.Whh.min() < -0.49
     assert 0.49 < weights.Whh.max() < 0.5
     assert not weights.bh.any()
     again, other = (initialise(tasks.add(), 32, width=0.5, seed=seed) for seed in (3, 4))
-    assert all((a == b).all() for a, b in zip(weights, again, strict=True))
+    assert all((a == b).all() for a, b in zip(weights.values(), again.values(), strict=True))
     assert not (weights.Whh == other.Whh).any()
     assert (
-        len(np.unique(np.concatenate([w.ravel() for w in weights if w.any()])))
+        len(np.unique(np.concatenate([w.ravel() for w in weights.values() if w.any()])))
         == 2 * 32 + 32 * 32 + 32
     )
 
@@ -233,14 +99,14 @@ def test_weights_that_do_not_fit_are_refused(
     adder: Network, name: str, array: Array, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        Network(adder.task, "sigmoid", adder.weights._replace(**{name: array}))
+        Network(adder.task, "sigmoid", adder.weights.replace(**{name: array}))
 
 
 def test_the_digest_is_of_everything_that_is_computed_with(adder: Network) -> None:
     def changed(task: Task = adder.task, activation: str = "sigmoid", **weights: Array) -> str:
-        return Network(task, activation, adder.weights._replace(**weights)).digest()
+        return Network(task, activation, adder.weights.replace(**weights)).digest()
 
-    single = Weights(*(w.astype(np.float32) for w in adder.weights))
+    single = adder.weights.map(lambda w: w.astype(np.float32))
     digests = {
         adder.digest(),
         changed(bh=np.nextafter(adder.weights.bh, 0)),

@@ -15,7 +15,7 @@ import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.errors import InputError
 from carrynet.learn.training import Snapshot
-from carrynet.nets.cells import Array
+from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, initialise
 from carrynet.proof.certificate import BoxCertificate, TreeCertificate
 from carrynet.proof.verdict import Proved, Refuted
@@ -356,7 +356,7 @@ def test_units_are_in_the_order_of_what_they_say(adder: Network) -> None:
     Why = np.array([[0.1, 2.0], [3.0, 0.0], [0.0, 5.0], [4.0, 1.0]])
     task = tasks.compare()
     three = np.hstack([Why, np.full((4, 1), -9.0)])
-    network = Network(task, "tanh", initialise(task, 4, dtype="float64")._replace(Why=three))
+    network = Network(task, "tanh", initialise(task, 4, dtype="float64").replace(Why=three))
     assert plots.unit_order(network).tolist() == [3, 1, 2, 0]
     assert plots.unit_order(adder).tolist() == [0, 2, 1]
 

@@ -37,7 +37,7 @@ def by_the_others(data: bytes) -> Network | None:
     try:
         tensors, facts = files.parse_tensors(data, "x")
         with files.reading("x"):
-            return Network(tasks.parse(facts["task"]), facts["activation"], Weights(**tensors))
+            return Network(tasks.parse(facts["task"]), facts["activation"], Weights(tensors))
     except RunError:
         return None
 
@@ -89,7 +89,7 @@ def metadata(**values: object) -> str:
 
 def test_what_carrynet_writes_is_taken() -> None:
     for dtype in ("float32", "float64"):
-        arrays = {name: w.astype(dtype) for name, w in ADDER.weights._asdict().items()}
+        arrays = {name: w.astype(dtype) for name, w in ADDER.weights.items()}
         for facts in (FACTS, FACTS | {"activation": "tanh", "note": 'quoted "\x07\x7f\u4e2d" \\'}):
             assert agree(files.tensor_bytes(arrays, facts))
     for order in (list(SIZES), list(SIZES)[::-1]):

@@ -10,9 +10,9 @@ from hypothesis import given, strategies as st
 from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.exchange.reading import Owned, Reading, Stated, _samples, attempt, choose
-from carrynet.nets.cells import CELLS
-from carrynet.nets.network import Network, Weights
-from tests.conftest import hand_built_adder
+from carrynet.nets.arrays import ACTIVATIONS
+from carrynet.nets.network import Network
+from tests.conftest import elman, hand_built_adder
 
 ADD = tasks.add()
 RIGHT = hand_built_adder()
@@ -21,14 +21,14 @@ RIGHT = hand_built_adder()
 def owners(task: tasks.Task, x: int, H: int, y: int, seed: int) -> Owned:
     rng = np.random.default_rng(seed)
     shapes = (x, H), (H, H), (H,), (H, y), (y,)
-    return Owned(task, Weights(*(rng.normal(size=shape) for shape in shapes)), np.dtype("f8"))
+    return Owned(task, elman(*(rng.normal(size=shape) for shape in shapes)), np.dtype("f8"))
 
 
 def outputs(
     owned: Owned, activation: str, word: list[int], vector: Callable[[tuple[int, ...]], Any]
 ) -> np.ndarray[Any, Any]:
     """What the owner's network answers, step by step: shape (T, y)."""
-    w, f, out = owned.weights, CELLS[activation].f, []
+    w, f, out = owned.weights, ACTIVATIONS[activation].f, []
     h: Any = np.zeros(len(w.bh))
     for symbol in word:
         h = f(vector(owned.task.digits_of(symbol)) @ w.Wxh + h @ w.Whh + w.bh)
@@ -57,7 +57,7 @@ def one_hot(base: int) -> Callable[[tuple[int, ...]], Any]:
         ("subtract:base=10", "numbers", np.array),
     ],
 )
-@given(st.sampled_from(sorted(CELLS)), st.integers(0, 2**32 - 1))
+@given(st.sampled_from(sorted(ACTIVATIONS)), st.integers(0, 2**32 - 1))
 def test_codings_are_folded_into_the_weights(
     text: str, coding: str, vector: Callable[..., Any], activation: str, seed: int
 ) -> None:
@@ -105,9 +105,9 @@ def adder(
         Why, out = Why / 2, out + Why.sum(axis=0) / 2
     if coding == "-1/+1":  # bit = (1 + sign) / 2
         Wxh, bh = Wxh / 2, bh + Wxh.sum(axis=0) / 2
-    weights = Weights(Wxh, Whh, bh, scale * Why, scale * out + by)
+    weights = elman(Wxh, Whh, bh, scale * Why, scale * out + by)
     if activation == "relu":  # n1, n2, n3 = relu(s - 1), relu(s - 2), relu(s): the carry n1 - n2
-        weights = Weights(
+        weights = elman(
             np.ones((2, 3)),
             np.array([[1.0, 1, 1], [-1, -1, -1], [0, 0, 0]]),
             np.array([-1.0, -2, 0]),
@@ -115,7 +115,7 @@ def adder(
             np.array([-scale / 2 + by]),
         )
         if coding == "-1/+1":
-            weights = weights._replace(Wxh=np.ones((2, 3)) / 2, bh=weights.bh + 1)
+            weights = weights.replace(Wxh=np.ones((2, 3)) / 2, bh=weights.bh + 1)
     return Owned(ADD, weights, np.dtype("f8"))
 
 
@@ -169,7 +169,7 @@ def test_zeros_on_the_very_edge_are_cut_elsewhere() -> None:
 def test_several_right_readings_without_a_convention_are_asked_about() -> None:
     # without any memory, every monotone activation of a bit is right
     task = tasks.parse("multiply_by:k=1")
-    weights = Weights(
+    weights = elman(
         np.array([[4.0]]), np.zeros((1, 1)), np.array([-2.0]), np.ones((1, 1)), np.array([-0.7])
     )
     owned = Owned(task, weights, np.dtype("f8"))
@@ -204,7 +204,7 @@ def late(steps: int) -> Owned:
         Whh[unit - 1, unit], bh[unit] = k, -k / 2
     Why = np.zeros((H, 1))
     Why[-1] = k
-    return Owned(ADD, Weights(Wxh, Whh, bh, Why, np.array([-k / 2])), np.dtype("f8"))
+    return Owned(ADD, elman(Wxh, Whh, bh, Why, np.array([-k / 2])), np.dtype("f8"))
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -222,7 +222,7 @@ def test_answers_that_come_late_are_recognised_and_refused(steps: int) -> None:
 
 def test_where_none_is_right_it_says_what_was_tried() -> None:
     w = RIGHT.weights
-    never = Owned(ADD, w._replace(Whh=0 * w.Whh), np.dtype("f8"))
+    never = Owned(ADD, w.replace(Whh=0 * w.Whh), np.dtype("f8"))
     with pytest.raises(InputError) as caught:
         choose(never, Stated(), "tanh")
     message = str(caught.value)
@@ -245,7 +245,7 @@ def test_no_reading_is_taken_only_for_its_long_problems() -> None:
         [[40], [-4], [6.3]],
         [-6.2],
     )
-    owned = Owned(ADD, Weights(*(np.array(w) for w in weights)), np.dtype("f4"))
+    owned = Owned(ADD, elman(*(np.array(w) for w in weights)), np.dtype("f4"))
     with pytest.raises(InputError) as caught:
         choose(owned, Stated(), "tanh")
     message = str(caught.value)
@@ -272,7 +272,7 @@ def test_a_network_that_forgets_is_taken_by_its_short_problems() -> None:
     Wxh, Whh, bh, Why = np.zeros((2, H)), np.zeros((H, H)), np.zeros(H), np.zeros((H, 1))
     Wxh[:, :3], Whh[:3, :3], bh[:3], Why[:3] = w.Wxh, w.Whh, w.bh, w.Why
     Whh[3, 3], bh[3], Why[3] = 1.0, 1.0, 0.1
-    owned = Owned(ADD, Weights(Wxh, Whh, bh, Why, w.by), np.dtype("f8"))
+    owned = Owned(ADD, elman(Wxh, Whh, bh, Why, w.by), np.dtype("f8"))
     choice = choose(owned, Stated(), None)
     assert choice.reading == Reading("relu", "0/1", 0.0, 0)
     assert "right on all 256 sample problems of up to 8 digits, and" in choice.why
@@ -295,7 +295,7 @@ def test_samples_hold_carries_of_every_length() -> None:
 
 def test_one_hot_vectors_of_all_digits_together_are_recognised_and_refused() -> None:
     w, bits = RIGHT.weights, np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-    owned = Owned(ADD, w._replace(Wxh=bits @ w.Wxh), np.dtype("f8"))
+    owned = Owned(ADD, w.replace(Wxh=bits @ w.Wxh), np.dtype("f8"))
     with pytest.raises(InputError) as caught:
         choose(owned, Stated(), None)
     assert "right on 384 of 384 sample problems when fed one-hot vectors" in str(caught.value)
@@ -319,5 +319,5 @@ def test_what_overflows_is_never_right() -> None:
     relu, reading = adder("relu"), Reading("relu", "0/1", 0.0, 0)
     assert attempt(relu, [reading]).hits[reading].sum() == 384
     w = relu.weights
-    grows = w._replace(Whh=w.Whh + 1e300 * np.diag([1.0, -1, 0]))  # inf - inf in the carry
+    grows = w.replace(Whh=w.Whh + 1e300 * np.diag([1.0, -1, 0]))  # inf - inf in the carry
     assert attempt(Owned(ADD, grows, relu.dtype), [reading]).count(reading) < 256

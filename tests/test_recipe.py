@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from carrynet.errors import InputError
-from carrynet.nets.cells import CELLS
+from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import LOSSES
 from carrynet.spec import recipe as recipes
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
@@ -50,7 +50,10 @@ def test_the_tutorial_is_the_tutorial() -> None:
         "task": "add",
         "digits": 8,
         "hidden": 32,
+        "cell": "elman",
         "activation": "sigmoid",
+        "readout": "",
+        "start": "zero",
         "biases": False,
         "init_width": 1.0,
         "init_scaling": "none",
@@ -219,7 +222,7 @@ def test_choices_are_what_there_is() -> None:
     def choices(kind: type, name: str) -> set[str]:
         return set(kind.__dataclass_fields__[name].metadata["choices"])  # type: ignore[attr-defined]
 
-    assert choices(Recipe, "activation") == set(CELLS)
+    assert choices(Recipe, "activation") == set(ACTIVATIONS)
     assert choices(Stage, "loss") == {loss for loss, _ in LOSSES}
 
 

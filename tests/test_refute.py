@@ -9,6 +9,7 @@ from carrynet.judge.refutation import confirm, exhaustive_length, refute, shorte
 from carrynet.learn import training
 from carrynet.nets.network import Network, Weights
 from carrynet.spec.recipe import RECIPES
+from tests.conftest import elman
 
 
 def fading(keep: float) -> Network:
@@ -93,7 +94,7 @@ def test_larger_alphabets_are_tried_to_shorter_lengths(adder: Network) -> None:
     network = Network(
         task,
         "sigmoid",
-        Weights(*(rng.normal(size=s) for s in ((20, 5), (5, 5), (5,), (5, 10), (10,)))),
+        elman(*(rng.normal(size=s) for s in ((20, 5), (5, 5), (5,), (5, 10), (10,)))),
     )
     assert exhaustive_length(network) == 2
     found = refute(network)

@@ -46,7 +46,7 @@ def nearly_zero(activation: str, seed: int, ulps: int, task: str = "add") -> Net
     by = network.weights.by - (margin if output else -margin)
     for _ in range(abs(ulps)):
         by = np.nextafter(by, np.float32(np.inf * ulps))
-    return Network(network.task, activation, network.weights._replace(by=by))
+    return Network(network.task, activation, network.weights.replace(by=by))
 
 
 def alone(network: Network, word: list[int]) -> tuple[bool, np.ndarray]:
@@ -131,7 +131,7 @@ def test_ties_of_several_outputs(task: str, engine: str) -> None:
     tied = Network(
         network.task,
         network.activation,
-        w._replace(
+        w.replace(
             Why=np.stack([w.Why[:, 0], w.Why[:, 0] * (1 + 1e-7), w.Why[:, 2]], axis=1),
             by=np.array([w.by[0], w.by[0], w.by[2]]),
         ),
@@ -149,7 +149,7 @@ def test_ties_of_several_outputs(task: str, engine: str) -> None:
 def test_a_network_that_says_nothing(engine: str) -> None:
     # every logit is exactly zero: every word is in doubt
     shapes = training.start(RECIPES["tutorial"].with_settings({"hidden": 4})).network
-    weights = shapes.weights._replace(Why=np.zeros((4, 1), np.float32))
+    weights = shapes.weights.replace(Why=np.zeros((4, 1), np.float32))
     network = Network(shapes.task, "sigmoid", weights)
     result = evaluate(network, 4, engine=engine)
     assert (result.right, result.doubtful, result.pairs) == (1, 256, 256)
@@ -231,7 +231,7 @@ def test_a_suspect_that_is_answered_rightly_is_no_riddle(adder: Network) -> None
     # as of an evaluation on a machine that rounds otherwise: right, but by too little to prove
     margins = [alone(adder, word)[1] for word in words(adder)]
     by = adder.weights.by + min(float(each.min()) for each in margins) * (1 - 1e-13)
-    network = Network(adder.task, "sigmoid", adder.weights._replace(by=by))
+    network = Network(adder.task, "sigmoid", adder.weights.replace(by=by))
     suspect = words(network)[7]
     assert alone(network, suspect)[0]
     verdict = search.prove(network, budget=0, suspect=suspect)

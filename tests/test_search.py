@@ -19,6 +19,7 @@ from carrynet.proof.search import model, prove, rounding
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.spec.machine import shortest_difference
 from carrynet.spec.recipe import RECIPES
+from tests.conftest import elman
 from tests.test_extract import network_of, random_machine
 
 
@@ -178,7 +179,7 @@ def test_a_right_adder_is_refuted_for_any_other_machine(task: tasks.Task) -> Non
 def test_random_networks_are_not_proved(seed: int, hidden: int, activation: str) -> None:
     rng = np.random.default_rng(seed)
     shapes = ((2, hidden), (hidden, hidden), (hidden,), (hidden, 1), (1,))
-    weights = Weights(*(5 * rng.normal(size=s).astype(np.float32) for s in shapes))
+    weights = elman(*(5 * rng.normal(size=s).astype(np.float32) for s in shapes))
     network = Network(tasks.add(), activation, weights)
     if isinstance(quick(network), Proved):
         assert stands_long_words(network, seed)
@@ -192,7 +193,7 @@ def test_mutants_that_are_proved_are_right(seed: int, size: float, which: int) -
     name = rng.choice(["Wxh", "Whh", "bh", "Why"])
     array = getattr(parent.weights, name)
     moved = array + size * rng.normal(size=array.shape).astype(np.float32)
-    network = Network(parent.task, "sigmoid", parent.weights._replace(**{name: moved}))
+    network = Network(parent.task, "sigmoid", parent.weights.replace(**{name: moved}))
     found = quick(network)
     if isinstance(found, Proved):
         assert stands_long_words(network, seed)

@@ -479,7 +479,7 @@ def test_long_numbers_in_the_header_of_an_array(tmp_path: Path) -> None:
 def test_facts_of_a_file(tmp_path: Path, adder: Network) -> None:
     path = tmp_path / "own\x1b[31m.safetensors"
     facts = {"task": "add", "activation": "sigmoid", "weights_sha256": adder.digest()}
-    files.write_tensors(path, dict(adder.weights._asdict()), facts)
+    files.write_tensors(path, dict(adder.weights), facts)
     contents = read(path)
     assert contents.facts == facts
     assert contents.name == "own\\x1b[31m.safetensors"

@@ -7,7 +7,7 @@ from carrynet.data.words import Words
 from carrynet.judge.evaluation import evaluate
 from carrynet.learn import training
 from carrynet.learn.training import Diverged, Progress
-from carrynet.nets.network import Network
+from carrynet.nets.network import Network, Weights
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
 
 TWO_STAGES = Recipe(
@@ -170,7 +170,7 @@ def test_many_networks_are_trained_as_one_by_one(name: str) -> None:
         assert isinstance(network, Network)
         assert isinstance(repeated, Network)
         assert same(network, repeated)
-        for ours, theirs in zip(network.weights, alone.weights, strict=True):
+        for ours, theirs in zip(network.weights.values(), alone.weights.values(), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-4)
 
 
@@ -215,7 +215,7 @@ def test_divergence_names_the_problem_and_keeps_good_states() -> None:
         Diverged, match=r"diverged at problem \d+ of 4,000.*smaller step \(now 100\)"
     ):
         training.fit(recipe, callbacks=[told.append])
-    assert all(np.isfinite(w).all() for p in told for w in p.state.network.weights)
+    assert all(np.isfinite(w).all() for p in told for w in p.state.network.weights.values())
 
 
 def test_the_problem_where_training_diverges_is_found() -> None:
@@ -231,9 +231,9 @@ def test_the_problem_where_training_diverges_is_found() -> None:
 
 
 def test_weights_that_are_not_finite_are_divergence_too() -> None:
-    stage, weights = Stage(steps=100), [np.zeros(2), np.array([np.inf])]
-    recipe = Recipe(stages=(stage,))
-    training._check_finite(recipe, stage, 0, np.zeros((5, 8, 1, 1)), weights[:1])
+    stage, fine = Stage(steps=100), Weights(W=np.zeros(2))
+    recipe, weights = Recipe(stages=(stage,)), fine.replace(b=np.array([np.inf]))
+    training._check_finite(recipe, stage, 0, np.zeros((5, 8, 1, 1)), fine)
     with pytest.raises(Diverged, match="problem 25 of 100"):
         training._check_finite(recipe, stage, 20, np.zeros((5, 8, 1, 1)), weights)
 

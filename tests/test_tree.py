@@ -260,8 +260,8 @@ def test_a_certificate_is_for_one_network(forgetful: Network) -> None:
         hand_built_adder(3.0),
         Network(network.task, "tanh", W),
         Network(network.task, "relu", W),
-        Network(network.task, "sigmoid", W._replace(Why=-W.Why, by=-W.by)),
-        Network(network.task, "sigmoid", W._replace(bh=W.bh + 20)),
+        Network(network.task, "sigmoid", W.replace(Why=-W.Why, by=-W.by)),
+        Network(network.task, "sigmoid", W.replace(bh=W.bh + 20)),
         Network(tasks.subtract(), "sigmoid", W),
     ]
     for other in others:
@@ -279,7 +279,7 @@ def test_a_certificate_is_for_one_network(forgetful: Network) -> None:
 
 def test_a_certificate_of_a_trained_network_is_for_no_neighbour() -> None:
     network, certificate = found(plainly_trained)
-    weights = network.weights._replace(Whh=network.weights.Whh + np.float32(0.3))
+    weights = network.weights.replace(Whh=network.weights.Whh + np.float32(0.3))
     other = Network(network.task, network.activation, weights)
     with pytest.raises(Rejected):
         check(model(other), replace(certificate, weights_sha256=other.digest()))
@@ -343,7 +343,7 @@ def test_what_is_accepted_balls_accept(
 
     if what in ("Whh", "Why"):
         changed = np.array(moved(getattr(network.weights, what)))
-        network = replace(network, weights=network.weights._replace(**{what: changed}))
+        network = replace(network, weights=network.weights.replace(**{what: changed}))
         certificate = replace(certificate, weights_sha256=network.digest())
     elif what == "slack":
         certificate = replace(certificate, slack=abs(moved(certificate.slack * 10)))
@@ -386,7 +386,7 @@ def test_the_limit_is_on_the_safe_side(make: Callable[[], Network], what: str) -
 def test_states_stay_in_the_balls_where_words_end() -> None:
     """Words with the worst errors that the slack allows: after each tree, in the ball it names."""
     network, certificate = found(plainly_trained)
-    W = [w.astype(np.float64) for w in network.weights]
+    W = [w.astype(np.float64) for w in network.weights.values()]
     T, centres = np.array(certificate.metric), np.array(certificate.centres)
     rng, machine = np.random.default_rng(5), network.task.machine
     for _ in range(300):

@@ -19,12 +19,12 @@ import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.data.words import tables
 from carrynet.judge.evaluation import evaluate, work
-from carrynet.nets.network import LOSSES, Network, Weights, bptt, margins, read_out
+from carrynet.nets.network import LOSSES, Network, bptt, margins
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.report import page, text
 from carrynet.spec.machine import Machine
 from docs import page as picture
-from tests.conftest import briefly
+from tests.conftest import ELMAN, briefly, elman
 
 CHROMIUM = os.environ.get("CARRYNET_BROWSER") or shutil.which("chromium")
 OPTIONS = (
@@ -134,7 +134,7 @@ def embodied(task: tasks.Task, k: float = 40.0) -> Network:
             Whh[j, i] = (machine.delta[p][b] == q) - (q == 0)
         output = machine.output[q][a]
         Why[i] = 2 * output - 1 if task.neurons == 1 else np.eye(task.neurons)[output]
-    weights = Weights(k * Wxh, k * Whh, k * bh, k * Why, np.zeros(task.neurons))
+    weights = elman(k * Wxh, k * Whh, k * bh, k * Why, np.zeros(task.neurons))
     return Network(task, "sigmoid", weights)
 
 
@@ -204,8 +204,8 @@ def test_its_arithmetic_is_the_networks(show: Open, task: str, activation: str, 
     table = np.array([network.task.machine.run(word) for word in words.tolist()])
     assert (expected == table).all()
     for t in range(12):
-        h = network.cell.step(network.drives[words[:, t]], h, weights.Whh)
-        margin = margins(read_out(weights, h), table[:, t])
+        h = network.step(h, words[:, t])
+        margin = margins(network.read(h), table[:, t])
         scale = 1 + np.abs(h).max() * np.abs(weights.Why).sum()
         rounding = 1e-4 if dtype == "float32" else 1e-9
         assert np.allclose(theirs[:, t], margin, rtol=0, atol=rounding * scale)
@@ -537,7 +537,7 @@ def test_where_the_start_lies_is_said(show: Open, proved: cn.Run, adder: Network
         assert around_start.isdisjoint(drawn) == expected
         h = np.zeros((1, network.hidden), network.dtype)
         for symbol in np.random.default_rng(0).integers(0, 4, 200):
-            h = network.cell.step(network.drives[[symbol]], h, network.weights.Whh)
+            h = network.step(h, np.array([symbol]))
             assert lies_in(h[0].astype(float), certificate) & drawn
         opened = show(run)
         assert (outside in opened.locator("#space").inner_text()) == expected
@@ -798,8 +798,8 @@ def test_its_gradients_are_those_of_backpropagation_through_time(
     network = run.network
     rng, symbols = np.random.default_rng(3), len(network.task.machine.symbols)
     word = rng.integers(0, symbols, 8 + network.task.headroom).tolist()
-    weights = Weights(*(rng.normal(size=w.shape) for w in network.weights))
-    given = {name: w.ravel().tolist() for name, w in weights._asdict().items()}
+    weights = elman(*(rng.normal(size=w.shape) for w in network.weights.values()))
+    given = {name: w.ravel().tolist() for name, w in weights.items()}
     model = page.model(run)
     found = show(proved).evaluate(
         """([facts, activation, weights, word]) => {
@@ -819,9 +819,10 @@ def test_its_gradients_are_those_of_backpropagation_through_time(
     task_, table = network.task, tables(network.task)
     targets = table.targets[task_.machine.run(word)]
     loss = LOSSES["cross-entropy", task_.readout]
-    gradients, _ = bptt(weights, network.cell, loss, table.vectors[word].astype(float), targets)
+    moved = replace(network, weights=weights)
+    gradients, _ = bptt(moved, loss, table.vectors[word].astype(float), targets)
     assert found[0]  # the seed decides
-    for name, theirs, ours in zip(Weights._fields, found[1], gradients, strict=True):
+    for name, theirs, ours in zip(ELMAN, found[1], gradients.values(), strict=True):
         assert np.allclose(theirs, ours.ravel(), rtol=1e-9, atol=1e-10), name
 
 

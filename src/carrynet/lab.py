@@ -167,7 +167,7 @@ def importing(network: Network, digits: int = 8) -> Recipe:
         task=network.task.text,
         digits=digits,
         hidden=network.hidden,
-        activation=network.activation,
+        **network.settings,
         biases=True,
         dtype=network.dtype.name,
         origin=network.digest(),
@@ -294,7 +294,7 @@ class _InMemory:
     network: Network | None = None
 
     def __init__(self, recipe: Recipe, engine: str, origin: Network | None) -> None:
-        self.engine = engines.get(engine, recipe.hidden, recipe.dtype).name
+        self.engine = engines.get(engine, recipe).name
         self.recipe, self._origin = recipe, origin
         self._notes = Notes(training.start(recipe, origin))
         self._seconds = 0.0

@@ -27,7 +27,7 @@ from carrynet.engines import native, reference
 from carrynet.errors import CarrynetError, unknown
 from carrynet.judge import evaluation
 from carrynet.learn import training
-from carrynet.nets.cells import Array
+from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights
 from carrynet.nets.optim import initial_moments
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
@@ -114,7 +114,7 @@ def run(
     Raises `InputError` for an unknown comparison, `native.Unavailable` where the native
     engine is, `CarrynetError` when competitors that should do the same work do not.
     """
-    engines.get("native", 32, "float32")
+    engines.get("native", Recipe())
     for name in only:
         if name not in COMPARISONS:
             raise unknown("comparison", name, COMPARISONS)

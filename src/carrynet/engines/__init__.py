@@ -13,11 +13,12 @@ from carrynet.data.words import Words
 from carrynet.engines import native, reference
 from carrynet.engines.reference import Followed, Prefixes, Tally
 from carrynet.errors import unknown
-from carrynet.nets.cells import Array
+from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights
 from carrynet.nets.optim import Moments
 from carrynet.spec.recipe import Recipe, Stage
 
+Subject = Network | Recipe
 Advance = Callable[[Network, Moments, Recipe, Stage, Words, int], tuple[Weights, Moments, Array]]
 
 
@@ -39,14 +40,14 @@ class Engine:
     Both leave words of which some output is within rounding of zero to the network's own steps
     (`reference.singly`), so that no count depends on the engine.
 
-    `refuses(hidden, dtype)` says why the engine cannot take such networks, or None.
+    `refuses(subject)` says why the engine cannot take such networks, or None.
     """
 
     name: str
     advance: Advance
     walk: Callable[[Network, Prefixes, int], Tally]
     follow: Callable[[Network, Words], Followed]
-    refuses: Callable[[int, str], str | None]
+    refuses: Callable[[Subject], str | None]
     threads: bool  #: whether calls from several threads run side by side
 
 
@@ -56,27 +57,27 @@ ENGINES = {
     ),
     "numpy": Engine(
         *("numpy", reference.advance, reference.walk, reference.follow),
-        refuses=lambda hidden, dtype: None,
+        refuses=lambda subject: None,
         threads=False,
     ),
 }
 
 
-def get(name: str, hidden: int, dtype: str) -> Engine:
-    """An engine for networks of some size and type; `auto` is the fastest that takes them.
+def get(name: str, subject: Subject) -> Engine:
+    """An engine for a network, or those of a recipe; `auto` is the fastest that takes them.
 
     Raises `InputError` for an unknown name, `native.Unavailable` when the engine
     that is asked for cannot take such networks, saying why.
     """
     if name == "auto":
-        reason = native.refuses(hidden, dtype)
+        reason = native.refuses(subject)
         if reason is None:
             return ENGINES["native"]
         _say_once(f"{reason}; using the NumPy engine")
         return ENGINES["numpy"]
     if name not in ENGINES:
         raise unknown("engine", name, ("auto", *ENGINES))
-    reason = ENGINES[name].refuses(hidden, dtype)
+    reason = ENGINES[name].refuses(subject)
     if reason is not None:
         raise native.Unavailable(reason)
     return ENGINES[name]

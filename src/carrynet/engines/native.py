@@ -23,7 +23,7 @@ from carrynet.engines import reference
 from carrynet.engines.reference import Followed, Prefixes, Tally, numbers
 from carrynet.errors import CarrynetError
 from carrynet.nets import optim
-from carrynet.nets.cells import Array
+from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights
 from carrynet.nets.optim import BETA1, BETA2, Moments
 from carrynet.spec.recipe import Recipe, Stage
@@ -46,14 +46,18 @@ class Unavailable(CarrynetError):
     """Why this machine, or this network, cannot have the native engine."""
 
 
-def refuses(hidden: int, dtype: str) -> str | None:
-    """Why the engine does not take networks of this size and type; None if it does."""
+def refuses(subject: Network | Recipe) -> str | None:
+    """Why the engine does not take a network, or those of a recipe; None if it does."""
     if _missing:
         return _missing
-    if dtype != "float32":
-        return f"the native engine computes in float32, not {dtype}"
-    if hidden > MOST_HIDDEN:
-        return f"the native engine takes up to {MOST_HIDDEN} hidden units, not {hidden}"
+    if not subject.elman:
+        return (
+            "the native engine has code for Elman's cell only, begun at zero and read out linearly"
+        )
+    if subject.dtype != "float32":
+        return f"the native engine computes in float32, not {subject.dtype}"
+    if subject.hidden > MOST_HIDDEN:
+        return f"the native engine takes up to {MOST_HIDDEN} hidden units, not {subject.hidden}"
     try:
         processor()
     except (RuntimeError, OSError) as error:
@@ -181,7 +185,7 @@ def lanes_for(recipe: Recipe) -> int:
     """How many networks of a recipe are best trained at once by one thread: 1 or all lanes."""
     (stage, *more) = recipe.stages
     simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
-    return processor().lanes if simple and recipe.hidden <= ACROSS_HIDDEN else 1
+    return processor().lanes if simple and recipe.elman and recipe.hidden <= ACROSS_HIDDEN else 1
 
 
 def advance_across(
@@ -204,7 +208,7 @@ def advance_across(
     for lane in range(L):
         # lanes to spare train the first network again
         source = lane if lane < len(networks) else 0
-        lanes[:, lane] = np.concatenate([w.ravel() for w in networks[source].weights])
+        lanes[:, lane] = np.concatenate([w.ravel() for w in networks[source].weights.values()])
         steps[lane], read[lane] = recipes[source].stages[0].step, words[source]
     _function("across", shape)(
         *(p, read, steps, table.vectors, table.delta, table.output, table.targets),
@@ -213,11 +217,11 @@ def advance_across(
     )
     trained = []
     for lane, network in enumerate(networks):
-        arrays, start = [], 0
-        for w in network.weights:
-            arrays.append(lanes[start : start + w.size, lane].reshape(w.shape).copy())
+        arrays, start = {}, 0
+        for name, w in network.weights.items():
+            arrays[name] = lanes[start : start + w.size, lane].reshape(w.shape).copy()
             start += w.size
-        trained.append(Weights(*arrays))
+        trained.append(Weights(arrays))
     return trained
 
 

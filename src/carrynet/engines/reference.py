@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from carrynet.data.words import Words, answers, sequences, tables
 from carrynet.nets import certified as bounds
-from carrynet.nets.cells import Array, in_one_thread
-from carrynet.nets.network import LOSSES, Network, Weights, bptt, margins, predict, read_out
+from carrynet.nets.arrays import Array, in_one_thread, rows_of
+from carrynet.nets.network import LOSSES, Network, Weights, bptt, margins, predict
 from carrynet.nets.optim import UPDATES, Moments
 from carrynet.spec.recipe import Recipe, Stage
 
@@ -23,7 +23,7 @@ def advance(
     network: Network, moments: Moments, recipe: Recipe, stage: Stage, words: Words, first: int
 ) -> tuple[Weights, Moments, Array]:
     """Make one update for each batch of words; see `engines.Engine`."""
-    task, cell, weights = network.task, network.cell, network.weights
+    task = network.task
     loss, update = LOSSES[stage.loss, task.readout], UPDATES[stage.optimiser]
     x, targets = sequences(task, words, network.dtype)
     logits = np.empty_like(targets)
@@ -32,19 +32,18 @@ def advance(
     # A diverging training may overflow; the caller finds the first logits that are not finite.
     with np.errstate(over="ignore", invalid="ignore"):
         for i in range(len(words)):
-            problem = weights, cell, loss, x[i][alone], targets[i][alone]
+            problem = network, loss, x[i][alone], targets[i][alone]
             gradients, logits[i][alone] = bptt(*problem, biases=recipe.biases)
             if stage.worst:
                 ramp = stage.ramp_at(first + i)
                 worst = bounds.bptt(*problem, ramp * stage.slack, biases=recipe.biases)
                 share = ramp * stage.worst
-                gradients = Weights(
-                    *((1 - share) * g + share * w for g, w in zip(gradients, worst, strict=True))
-                )
+                gradients = gradients.map(lambda g, w, s=share: (1 - s) * g + s * w, worst)
             weights, moments = update(
-                weights, gradients, moments, stage.step_at(first + i), first + i + 1
+                network.weights, gradients, moments, stage.step_at(first + i), first + i + 1
             )
-    return weights, moments, logits
+            network = network.moved(weights)
+    return network.weights, moments, logits
 
 
 # Evaluation --------------------------------------------------------------------------
@@ -54,7 +53,7 @@ def advance(
 class Prefixes:
     """Prefixes of one length, in order, without a gap: where network and machine are after each."""
 
-    h: Array  # (N, H)
+    h: Array  # (N, D)
     state: NDArray[np.int32]  # (N,)
     right: NDArray[np.bool_]  # (N,) whether every output so far was right
     doubt: NDArray[np.bool_]  # (N,) whether any of them was within rounding of zero
@@ -64,7 +63,7 @@ class Prefixes:
     @classmethod
     def root(cls, network: Network) -> "Prefixes":
         """The empty prefix."""
-        h = np.zeros((1, network.hidden), network.dtype)
+        h = network.start[None]
         return cls(h, np.zeros(1, np.int32), np.ones(1, bool), np.zeros(1, bool), 0, 0)
 
     def split(self, size: int) -> Iterator["Prefixes"]:
@@ -105,8 +104,8 @@ def walk(network: Network, prefixes: Prefixes, depth: int, *, near: float | None
     states stand for n S^n.  Depth first, in blocks that fit in the cache.
     """
     near = near_zero(network) if near is None else near
-    symbols = len(network.drives)
-    block = max(1, _CHILD_FLOATS // (network.hidden * symbols))
+    symbols = network.symbols
+    block = max(1, _CHILD_FLOATS // (len(network.start) * symbols))
     right, smallest, wrong, doubtful, differ = 0, np.inf, None, 0, 0
     stack = [(prefixes, depth)]
     while stack:
@@ -141,23 +140,22 @@ def expand(
 ) -> tuple[Prefixes, float]:
     """All prefixes one symbol longer, and the smallest margin of the new outputs.
 
-    The S children of a state share its product h Whh.  The child of prefix i under
+    The child of prefix i under
     symbol a stands in row i * S + a.  Margins up to `near` zero (by default `near_zero`) are
     noted as doubts, and are not among the smallest.
     """
     near = near_zero(network) if near is None else near
-    table, drives = tables(network.task), network.drives
-    products = prefixes.h.dot(network.weights.Whh)
-    h = network.cell.f(drives + products[:, None]).reshape(-1, network.hidden)
-    so_far = np.repeat(prefixes.right, len(drives))
+    table, symbols = tables(network.task), network.symbols
+    h = rows_of(network.children(prefixes.h))
+    so_far = np.repeat(prefixes.right, symbols)
     wanted = table.output[prefixes.state].ravel()
     hit, doubt, margin = _judge_states(network, h, wanted, so_far, near)
     children = Prefixes(
         h=h,
         state=table.delta[prefixes.state].ravel(),
         right=so_far & hit,
-        doubt=np.repeat(prefixes.doubt, len(drives)) | doubt,
-        word=prefixes.word * len(drives),
+        doubt=np.repeat(prefixes.doubt, symbols) | doubt,
+        word=prefixes.word * symbols,
         length=prefixes.length + 1,
     )
     return children, margin
@@ -165,11 +163,11 @@ def expand(
 
 def _flush(network: Network, prefixes: Prefixes, near: float) -> tuple[Prefixes, float]:
     """Read zeros (symbol 0) as far as the answer can be longer: they bring out what is carried."""
-    table, zeros = tables(network.task), network.drives[0]
+    table = tables(network.task)
     h, state, right, smallest = prefixes.h, prefixes.state, prefixes.right, np.inf
     doubt = prefixes.doubt
     for _ in range(network.task.headroom):
-        h = network.cell.step(zeros, h, network.weights.Whh)
+        h = network.step(h, np.zeros(len(h), np.intp))
         hit, unsure, margin = _judge_states(network, h, table.output[state, 0], right, near)
         right, doubt, state = right & hit, doubt | unsure, table.delta[state, 0]
         smallest = min(smallest, margin)
@@ -195,14 +193,13 @@ def follow_batch(network: Network, words: Words, *, near: float | None = None) -
     """The same where doubts are left as they are: not judged again, nor among the margins."""
     near = near_zero(network) if near is None else near
     expected = answers(network.task, words)
-    step, Whh, drives = network.cell.step, network.weights.Whh, network.drives
-    h = np.zeros((len(words), network.hidden), network.dtype)
+    h = np.broadcast_to(network.start, (len(words), len(network.start)))
     hits, doubts = np.empty(words.shape, dtype=bool), np.zeros(len(words), dtype=bool)
     right, smallest = np.ones(len(words), dtype=bool), np.inf
     for start in range(0, words.shape[1], _POSITIONS):
         block = np.empty((min(_POSITIONS, words.shape[1] - start), *h.shape), h.dtype)
         for t in range(len(block)):
-            block[t] = h = step(drives[words[:, start + t]], h, Whh)
+            block[t] = h = network.step(h, words[:, start + t])
         here = np.s_[:, start : start + len(block)]
         hit, doubt, margin = _judge_states(network, block, expected[here].T, right, near)
         hits[here], smallest = hit.T, min(smallest, margin)
@@ -226,22 +223,20 @@ def near_zero(network: Network) -> float:
         64 eps max_y (sum_i |Why_iy| r_i + |by_y|),   where |h_i| <= r_i
 
     Of trained networks the engines were seen up to 11 eps apart (`benchmarks/rounding.py`); where
-    errors grow from step to step, no such bound holds.  ReLU's states have no bound either:
-    theirs is taken from words that repeat one symbol, up to `_GROWN`, since a network whose states
-    grow without bound is wrong soon, and by much.  Infinity where sums may overflow.
+    errors grow from step to step, no such bound holds.  A cell other than Elman's may have states
+    without bound, as ReLU's: theirs is taken from words that repeat one symbol, up to `_GROWN`,
+    since a network whose states grow without bound is wrong soon, and by much.  Infinity where
+    sums may overflow.
     """
-    Wxh, Whh, bh, Why, by = (np.abs(w.astype(np.float64)) for w in network.weights)
-    reach = np.ones(network.hidden)
-    if network.activation == "relu":
-        h = np.zeros((len(network.drives), network.hidden), network.dtype)
+    reach = np.ones(len(network.start))
+    if network.activation not in ("sigmoid", "tanh"):
+        h = np.repeat(network.start[None], network.symbols, axis=0)
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(_REPEATS):
-                h = network.cell.step(network.drives, h, network.weights.Whh)
-                reach = np.maximum(reach, np.nan_to_num(h, nan=np.inf).max(axis=0))
+                h = network.step(h, np.arange(network.symbols))
+                reach = np.maximum(reach, np.nan_to_num(np.abs(h), nan=np.inf).max(axis=0))
         reach = np.minimum(reach, _GROWN)
-    with np.errstate(over="ignore", invalid="ignore"):
-        logits = float((reach @ Why + by).max())
-        sums = float((reach @ Whh + Wxh.sum(axis=0) + bh).max())
+    logits, sums = network.sizes(reach)
     kind = np.finfo(network.dtype)
     if not max(logits, sums) < float(kind.max):
         return np.inf
@@ -256,8 +251,7 @@ def singly(network: Network, words: Words) -> tuple[NDArray[np.int32], Array]:
     Steps that a word shares with the one before are not made again.  Returns where each
     first goes wrong, -1 where it does not, and its smallest margin: both (N,).
     """
-    drives = network.drives
-    states = [np.zeros(network.hidden, network.dtype)]  # along the word that is being read
+    states = [network.start]  # along the word that is being read
     logits: list[Array] = []  # of every step that was made
     steps = np.empty(words.shape, np.intp)  # by which step each symbol was read
     before: list[int] = []
@@ -268,10 +262,9 @@ def singly(network: Network, words: Words) -> tuple[NDArray[np.int32], Array]:
         steps[n, :shared] = steps[n - 1, :shared]
         del states[shared + 1 :]
         for t in range(shared, len(word)):
-            h, logit = network.step(drives[word[t]], states[-1])
             steps[n, t] = len(logits)
-            states.append(h)
-            logits.append(logit)
+            states.append(network.step(states[-1], word[t]))
+            logits.append(network.read(states[-1]))
         before = word
     hits, margin = judge(np.array(logits)[steps], answers(network.task, words))
     first = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
@@ -287,8 +280,8 @@ def _in_pieces(rows: NDArray[np.intp], length: int) -> Iterator[NDArray[np.intp]
 
 def _words(network: Network, prefixes: Prefixes, rows: NDArray[np.intp]) -> Words:
     """Some prefixes, and the zeros behind them, as words of symbols."""
-    places = len(network.drives) ** np.arange(prefixes.length)[::-1]
-    words: Words = (prefixes.word + rows)[:, None] // places % len(network.drives)
+    places = network.symbols ** np.arange(prefixes.length)[::-1]
+    words: Words = (prefixes.word + rows)[:, None] // places % network.symbols
     return np.pad(words, ((0, 0), (0, network.task.headroom)))
 
 
@@ -318,7 +311,7 @@ def _judge_states(
     States of words (N, H) or (T, N, H), of which some were `right` (N,) so far.  In doubt is only
     what decides: of a word that is wrong already, nothing.
     """
-    hit, margin = judge(read_out(network.weights, h), expected)
+    hit, margin = judge(network.read(h), expected)
     size = np.abs(margin)
     # close to overflow, the order of a sum decides whether there is a number
     doubt = (size <= near) | (size > np.finfo(margin.dtype).max * _HUGE)

@@ -30,7 +30,7 @@ from carrynet.exchange.reading import Owned, Stated
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.exchange.tensors import CODE, Contents, read
 from carrynet.files import printable
-from carrynet.nets.cells import CELLS, Array
+from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network, Weights
 from carrynet.spec import task as tasks
 from carrynet.spec.recipe import Recipe
@@ -123,8 +123,8 @@ def take(
     facts = _facts(contents, task)
     task = task or tasks.parse(facts.get("task", "add"))
     for name in (activation, facts.get("activation")):
-        if name is not None and name not in CELLS:
-            raise unknown("activation", name, CELLS)
+        if name is not None and name not in ACTIVATIONS:
+            raise unknown("activation", name, ACTIVATIONS)
     if coding is not None and coding not in readings.CODED:
         raise unknown("coding", coding, readings.CODED)
     left, tensors = _left_out(contents.tensors, leave_out)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.files import printable
-from carrynet.nets.cells import Array
+from carrynet.nets.arrays import Array
 
 Tensors = AbstractMapping[str, NDArray[Any]]
 

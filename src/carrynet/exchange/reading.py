@@ -33,8 +33,11 @@ from numpy.typing import NDArray
 from carrynet.data import rng, words as problems
 from carrynet.data.words import tables
 from carrynet.errors import InputError
-from carrynet.nets.cells import CELLS, Array
-from carrynet.nets.network import Network, Weights, predict, read_out, unroll
+from carrynet.nets import cells
+from carrynet.nets.arrays import Array
+from carrynet.nets.network import Network, Weights, predict
+from carrynet.nets.readings.numbers import NUMBERS
+from carrynet.nets.recurrence import Unrolled
 from carrynet.spec.task import DIGITS, Task
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -161,9 +164,11 @@ class Owned:
         assert not reading.delay
         (A, c), (B, d) = coding, _decides(self.task, self.outputs, reading.cut)
         with np.errstate(over="ignore", invalid="ignore"):
-            folded = Weights(A @ w.Wxh, w.Whh, w.bh + c @ w.Wxh, w.Why @ B, w.by @ B + d)
-            made = (array.astype(self.dtype, order="C") for array in folded)
-            return Network(self.task, reading.activation, Weights(*made))
+            folded = Weights(
+                Wxh=A @ w.Wxh, Whh=w.Whh, bh=w.bh + c @ w.Wxh, Why=w.Why @ B, by=w.by @ B + d
+            )
+            made = folded.map(lambda array: array.astype(self.dtype, order="C"))
+            return Network(self.task, cells.named(reading.activation), made)
 
 
 # Trying ------------------------------------------------------------------------------
@@ -253,9 +258,11 @@ def _outputs(owned: Owned, activation: str, coding: str, words: problems.Words) 
     vectors = np.eye(len(owned.task.machine.symbols))
     if folding is not None:
         vectors = tables(owned.task).vectors @ folding[0] + folding[1]
-    weights = Weights(*(array.astype(owned.dtype) for array in owned.weights))
+    weights = owned.weights.map(lambda array: array.astype(owned.dtype))
     x = vectors.astype(owned.dtype)[words]
-    return read_out(weights, unroll(weights, CELLS[activation], x)[1:])
+    start = np.zeros((x.shape[1], weights.bh.size), owned.dtype)
+    h: Array = Unrolled(cells.named(activation), weights, NUMBERS, x, [start]).along(0)
+    return h.dot(weights.Why) + weights.by
 
 
 @np.errstate(all="ignore")

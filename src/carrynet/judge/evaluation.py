@@ -36,7 +36,7 @@ from carrynet.engines.reference import (
     walk,
 )
 from carrynet.errors import InputError
-from carrynet.nets.cells import Array, sigmoid
+from carrynet.nets.arrays import Array, sigmoid
 from carrynet.nets.network import HasNetwork, Network, network_of, predict
 from carrynet.spec.task import Task, from_digits
 
@@ -274,7 +274,7 @@ _SUBTREE_PAIRS = 2**12  # fewer are not worth a call
 
 
 def _engine(name: str, network: Network) -> Engine:
-    return engines.get(name, network.hidden, network.dtype.name)
+    return engines.get(name, network)
 
 
 def _side_by_side(

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
-from carrynet.nets.cells import Array, in_one_thread
-from carrynet.nets.network import HasNetwork, Network, network_of, predict, read_out
+from carrynet.nets.arrays import Array, in_one_thread
+from carrynet.nets.network import HasNetwork, Network, network_of, predict
 from carrynet.spec.machine import Machine, shortest_difference
 
 Word = tuple[int, ...]
@@ -63,9 +63,9 @@ class Comparison:
 def extract(network: Network | HasNetwork, *, most: int = MOST_STATES, seed: int = 0) -> Extraction:
     """The machine that answers as the network does, with at most `most` states."""
     network = network_of(network)
-    S = len(network.drives)
+    S = network.symbols
     tests = _tests(S, seed)
-    answers = [_answers(network, np.zeros((1, network.hidden)), words)[0] for words in tests]
+    answers = [_answers(network, network.start[None], words)[0] for words in tests]
     access: list[Word] = [()]
     experiments: list[Word] = [(a,) for a in range(S)]
     while True:
@@ -112,13 +112,13 @@ def compare(network: Network | HasNetwork, machine: Machine) -> Comparison:
 
 def _close(network: Network, access: list[Word], experiments: list[Word], most: int) -> Machine:
     """A machine whose states behave differently; words for new ones are added to `access`."""
-    S = len(network.drives)
+    S = network.symbols
     h = np.concatenate([_after(network, word) for word in access])
     rows = [_row(network, state[None], experiments) for state in h]
     number = {row: q for q, row in enumerate(rows)}
     states, delta = list(h), []
     for q, state in enumerate(states):  # grows while it is read
-        after = network.cell.step(network.drives, state[None], network.weights.Whh)
+        after = network.children(state[None])[0]
         following = []
         for a in range(S):
             row = _row(network, after[a][None], experiments)
@@ -138,7 +138,7 @@ def _close(network: Network, access: list[Word], experiments: list[Word], most: 
 def _row(network: Network, h: Array, experiments: list[Word]) -> Word:
     """What the network answers from a hidden state to each experiment, end to end."""
     row: list[int] = []
-    S = len(network.drives)
+    S = network.symbols
     singles = np.arange(S)[:, None]
     row += _answers(network, h, singles)[0][:, 0].tolist()
     for word in experiments[S:]:
@@ -175,22 +175,21 @@ def _tests(symbols: int, seed: int) -> list[NDArray[np.int64]]:
 
 
 def _answers(network: Network, h: Array, words: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Outputs from each hidden state (N, H) along each word (M, T): shape (N, M, T)."""
+    """Outputs from each state (N, D) along each word (M, T): shape (N, M, T)."""
     N, (M, T) = len(h), words.shape
     answers = np.empty((N, M, T), np.int64)
     now = np.repeat(h.astype(network.dtype), M, axis=0)
     for t in range(T):
-        drive = network.drives[np.tile(words[:, t], N)]
-        now = network.cell.step(drive, now, network.weights.Whh)
-        answers[:, :, t] = predict(read_out(network.weights, now)).reshape(N, M)
+        now = network.step(now, np.tile(words[:, t], N))
+        answers[:, :, t] = predict(network.read(now)).reshape(N, M)
     return answers
 
 
 def _after(network: Network, word: Word) -> Array:
-    """The hidden state (1, H) after a word."""
-    h = np.zeros((1, network.hidden), network.dtype)
+    """The state (1, D) after a word."""
+    h = network.start[None]
     for a in word:
-        h = network.cell.step(network.drives[a], h, network.weights.Whh)
+        h = network.step(h, np.array([a]))
     return h
 
 

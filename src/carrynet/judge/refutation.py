@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from carrynet.data.words import Words, tables
 from carrynet.engines.reference import follow_batch, judge
-from carrynet.nets.cells import Array, in_one_thread
-from carrynet.nets.network import Network, read_out
+from carrynet.nets.arrays import Array, in_one_thread, rows_of
+from carrynet.nets.network import Network
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def _read_back(links: list[NDArray[np.intp]], row: int, symbols: int) -> list[in
 def _chains(network: Network) -> Iterator[list[int]]:
     """Every prefix of up to 2 symbols followed by every period of up to 4, for long."""
     symbols = len(network.task.machine.symbols)
-    table, drives, Whh = tables(network.task), network.drives, network.weights.Whh
+    table = tables(network.task)
     for period in range(1, 5):
         for prefix in range(3):
             if symbols ** (prefix + period) > _MOST_CHAINS:
@@ -183,13 +183,13 @@ def _chains(network: Network) -> Iterator[list[int]]:
             number = np.arange(symbols ** (prefix + period))
             places = symbols ** np.arange(prefix + period)
             words: Words = number[:, None] // places % symbols  # (N, prefix + period)
-            h = np.zeros((len(words), network.hidden), network.dtype)
+            h = np.repeat(network.start[None], len(words), axis=0)
             state = np.zeros(len(words), np.int32)
             before = h
             for t in range(_CHAIN_LENGTH):
                 a = words[:, t if t < prefix else prefix + (t - prefix) % period]
-                h = network.cell.step(drives[a], h, Whh)
-                margin = judge(read_out(network.weights, h), table.output[state, a])[1]
+                h = network.step(h, a)
+                margin = judge(network.read(h), table.output[state, a])[1]
                 state = table.delta[state, a]
                 wrong = np.flatnonzero(margin < 0)[:_DOUBTS]
                 for n in wrong:
@@ -205,17 +205,16 @@ def _chains(network: Network) -> Iterator[list[int]]:
 
 
 def _start(network: Network) -> tuple[Array, NDArray[np.int32]]:
-    return np.zeros((1, network.hidden), network.dtype), np.zeros(1, np.int32)
+    return network.start[None], np.zeros(1, np.int32)
 
 
 def _expand(
     network: Network, h: Array, state: NDArray[np.int32]
 ) -> tuple[Array, NDArray[np.int32], Array]:
-    """Every state (N, H) after every symbol: row n * S + a; machine states and margins beside."""
+    """Every state (N, D) after every symbol: row n * S + a; machine states and margins beside."""
     table = tables(network.task)
-    z = h.dot(network.weights.Whh)[:, None] + network.drives
-    h = network.cell.f(z).reshape(-1, network.hidden)
-    margin = judge(read_out(network.weights, h), table.output[state].ravel())[1]
+    h = rows_of(network.children(h))
+    margin = judge(network.read(h), table.output[state].ravel())[1]
     return h, table.delta[state].ravel(), margin
 
 

@@ -20,8 +20,9 @@ from carrynet import engines
 from carrynet.data import rng, words as problems
 from carrynet.engines import native
 from carrynet.errors import CarrynetError, InputError
-from carrynet.nets.cells import Array, quiet, sigmoid
-from carrynet.nets.network import LOSSES, Network, initialise, predict
+from carrynet.nets import cells
+from carrynet.nets.arrays import Array, quiet, sigmoid
+from carrynet.nets.network import LOSSES, Network, Weights, initialise, predict
 from carrynet.nets.optim import Moments, initial_moments
 from carrynet.spec import task as tasks
 from carrynet.spec.recipe import HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe, Stage
@@ -107,9 +108,19 @@ def start(recipe: Recipe, origin: Network | None = None) -> State:
     if recipe.init_scaling == "sqrt-hidden":
         width /= recipe.hidden**0.5
     task = tasks.parse(recipe.task)
-    weights = initialise(task, recipe.hidden, width=width, seed=recipe.seed, dtype=recipe.dtype)
+    cell, readout = cells.of(recipe)
+    weights = initialise(
+        task,
+        recipe.hidden,
+        cell,
+        readout=readout,
+        learned_start=recipe.start == "learned",
+        width=width,
+        seed=recipe.seed,
+        dtype=recipe.dtype,
+    )
     moments = initial_moments(recipe.stages[0].optimiser, weights)
-    return State(Network(task, recipe.activation, weights), moments, stage=0, step=0)
+    return State(Network(task, cell, weights, readout), moments, stage=0, step=0)
 
 
 def fit(
@@ -126,7 +137,7 @@ def fit(
 
     Raises `Diverged` when weights or outputs are no longer finite, naming the problem.
     """
-    advance = engines.get(engine, recipe.hidden, recipe.dtype).advance
+    advance = engines.get(engine, recipe).advance
     state = state or start(recipe)
     shown = sum(stage.steps * stage.batch for stage in recipe.stages[: state.stage])
     while state.stage < len(recipe.stages):
@@ -137,7 +148,7 @@ def fit(
             state.network, state.moments, recipe, stage, words, state.step
         )
         _check_finite(recipe, stage, shown + state.step * stage.batch, logits, weights)
-        network = Network(state.network.task, recipe.activation, weights)
+        network = replace(state.network, weights=weights)
         done = state.step + count
         if done < stage.steps:
             state = State(network, moments, state.stage, done)
@@ -201,7 +212,7 @@ def _groups(recipes: Sequence[Recipe], engine: str) -> list[list[Recipe]]:
 
 def _lanes(recipe: Recipe, engine: str) -> int:
     """How many networks of a recipe are trained at once by one thread."""
-    chosen = engines.get(engine, recipe.hidden, recipe.dtype)
+    chosen = engines.get(engine, recipe)
     return native.lanes_for(recipe) if chosen.name == "native" else 1
 
 
@@ -237,7 +248,7 @@ def _fit_across(recipes: list[Recipe]) -> list[Network | None]:
         alive = {
             lane: replace(network, weights=weights)
             for (lane, network), weights in zip(alive.items(), trained, strict=True)
-            if all(np.isfinite(array).all() for array in weights)
+            if all(np.isfinite(array).all() for array in weights.values())
         }
         if not alive:
             break
@@ -284,10 +295,10 @@ def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
 
 
 def _check_finite(
-    recipe: Recipe, stage: Stage, shown: int, logits: Array, weights: Sequence[Array]
+    recipe: Recipe, stage: Stage, shown: int, logits: Array, weights: Weights
 ) -> None:
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=(1, 2, 3)))  # updates
-    if not len(bad) and all(np.isfinite(array).all() for array in weights):
+    if not len(bad) and all(np.isfinite(array).all() for array in weights.values()):
         return
     first = int(bad[0]) if len(bad) else len(logits) - 1
     problem = shown + first * stage.batch + 1

@@ -1,146 +1,137 @@
-"""Recurrent cells: one step and, beside it, its vector-Jacobian product.
+"""The cells: each is its equations, and nothing else says what it computes.
 
-A step is pure and knows nothing of batches or time: arrays carry whatever
-leading axes they like, shape (..., H).  Unrolling is in `network.py`.  Products
-are written `a.dot(b)`, which on arrays this small takes half the time of `a @ b`.
+To add one, write its lines here: it can then be trained, evaluated, drawn and swept over, and
+`tests/test_cells.py` tries it like all others.
 """
 
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, wraps
+from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
-from typing import Any, ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from carrynet.errors import InputError, shorten, unknown
+from carrynet.nets.arrays import ACTIVATIONS
+from carrynet.nets.formula import Formula, layers, stack
+from carrynet.spec.recipe import Recipe
 
-Array = NDArray[np.floating]
+ELMAN = "h = {activation}(x @ Wxh + bh + h @ Whh)"
+"""Elman 1990, "Finding structure in time", for each of its activations."""
 
-
-@dataclass(frozen=True)
-class Elman:
-    """The cell of Elman 1990, "Finding structure in time".
-
-        h' = f(z),   z = d + h Whh,   with the drive d = x Wxh + bh
-
-    `slope` gives f'(z) from the *output* h' = f(z), as all three activations allow;
-    nothing but the hidden states need be kept for the way back.
-    """
-
-    name: str
-    f: Callable[[Array], Array]
-    slope: Callable[[Array], Array]
-
-    def step(self, drive: Array, h: Array, Whh: Array) -> Array:
-        """The next hidden state, shape (..., H), from the drive and the state before."""
-        return self.f(drive + h.dot(Whh))
-
-    def step_vjp(self, h_next: Array, g: Array, Whh: Array) -> tuple[Array, Array]:
-        """Pull the gradient g = dL/dh' back through one step.
-
-        dL/dz = g * f'(z)   and   dL/dh = dL/dz Whh^T
-
-        Returns both, each of shape (..., H); dL/dz is also the gradient of the drive.
-        """
-        dz = g * self.slope(h_next)
-        return dz, dz.dot(Whh.T)
-
-    def step_bounds(
-        self, drive: Array, c: Array, r: Array, Whh: Array, slack: float
-    ) -> tuple[Array, Array]:
-        """Bounds of the next state over all states h with |h - c| <= r, unit by unit.
-
-            z = d + c Whh,   rho = r |Whh| + slack,   l = f(z - rho),   u = f(z + rho)
-
-        All activations are monotone, so f of the ends is the ends of f.  Returns (l, u).
-        """
-        z, rho = drive + c.dot(Whh), r.dot(np.abs(Whh)) + slack
-        return self.f(z - rho), self.f(z + rho)
-
-    def step_bounds_vjp(
-        self, lower: Array, upper: Array, gc: Array, gr: Array, Whh: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        """Pull gradients with respect to c' = (l + u)/2 and r' = (u - l)/2 back through one step.
-
-            dL/dl = (gc - gr)/2,   dL/du = (gc + gr)/2
-            dL/dz = dL/dl f'(z - rho) + dL/du f'(z + rho)
-            dL/drho = dL/du f'(z + rho) - dL/dl f'(z - rho)
-            dL/dc = dL/dz Whh^T,   dL/dr = dL/drho |Whh|^T
-
-        Returns dL/dz, dL/drho, dL/dc and dL/dr.
-        """
-        from_lower = (gc - gr) / 2 * self.slope(lower)
-        from_upper = (gc + gr) / 2 * self.slope(upper)
-        dz, drho = from_lower + from_upper, from_upper - from_lower
-        return dz, drho, dz.dot(Whh.T), drho.dot(np.abs(Whh).T)
-
-
-quiet = np.errstate(over="ignore")
-"""For functions that call `sigmoid`: an overflow in it is not worth a warning."""
-
-
-def sigmoid(z: Array) -> Array:
-    """The logistic function 1 / (1 + e^-z).
-
-    Where e^-z overflows, its reciprocal 0 is the right limit.
-    """
-    return np.reciprocal(1 + np.exp(-z))
-
-
-def sigmoid_slope(y: Array) -> Array:
-    """The derivative of the logistic function, from its output: y (1 - y) = y - y^2."""
-    return y - y * y
-
-
-def relu(z: Array) -> Array:
-    """max(z, 0)."""
-    return np.maximum(z, 0)
-
-
-CELLS: MappingProxyType[str, Elman] = MappingProxyType(
+CELLS: MappingProxyType[str, str] = MappingProxyType(
     {
-        "sigmoid": Elman("sigmoid", sigmoid, sigmoid_slope),
-        "tanh": Elman("tanh", np.tanh, lambda y: 1 - y * y),
-        "relu": Elman("relu", relu, lambda y: (y > 0).astype(y.dtype)),
+        # Cho et al. 2014, as cuDNN, PyTorch and Keras have it: reset after the product
+        "gru": """
+            r = sigmoid(x @ Wxr + br + h @ Whr)
+            z = sigmoid(x @ Wxz + bz + h @ Whz)
+            n = tanh(x @ Wxn + bn + r * (h @ Whn + bhn))
+            h = mix(z, n, h)
+        """,
+        # as it was published: reset before the product
+        "gru-reset-before": """
+            r = sigmoid(x @ Wxr + br + h @ Whr)
+            z = sigmoid(x @ Wxz + bz + h @ Whz)
+            n = tanh(x @ Wxn + bn + (r * h) @ Whn)
+            h = mix(z, n, h)
+        """,
+        # Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000
+        "lstm": """
+            state = h, c
+            i = sigmoid(x @ Wxi + bi + h @ Whi)
+            f = sigmoid(x @ Wxf + bf + h @ Whf)
+            g = tanh(x @ Wxg + bg + h @ Whg)
+            o = sigmoid(x @ Wxo + bo + h @ Who)
+            c = f * c + i * g
+            h = o * tanh(c)
+        """,
+        # Zhou et al. 2016, "Minimal gated unit for recurrent neural networks"
+        "mgu": """
+            f = sigmoid(x @ Wxf + bf + h @ Whf)
+            n = tanh(x @ Wxn + bn + (f * h) @ Whn)
+            h = mix(f, h, n)
+        """,
     }
 )
 
-
-# One thread -------------------------------------------------------------------------
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
-_lock, _inside, _limit = threading.Lock(), 0, None
+LINEAR = "logits = h @ Why + by"
+"""The usual readout."""
 
 
 @cache
-def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController
+def cell(names: str, activation: str = "sigmoid") -> Formula:
+    """The formula of a cell by name, or of a stack of them: `elman`, `gru`, `lstm,lstm`.
 
-    return ThreadpoolController().select(user_api="blas")
-
-
-def in_one_thread(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Keep NumPy's matrix products in one thread while a function runs.
-
-    The order of their sums depends on the number of threads, and with it the last bits of
-    the weights; and for matrices this small more threads only wait for one another.
+    `activation` is that of Elman's cells.  Raises `InputError` for an unknown name.
     """
+    layers = [name.strip() for name in names.split(",")]
+    if len(layers) > MOST_LAYERS:
+        raise InputError(f"a stack of {len(layers)} cells: at most {MOST_LAYERS} are accepted")
+    for name in layers:
+        if name != "elman" and name not in CELLS:
+            raise unknown("cell", name, ("elman", *CELLS, "FILE.cell"))
+    return stack(
+        [
+            Formula.parse(ELMAN.format(activation=activation) if name == "elman" else CELLS[name])
+            for name in layers
+        ]
+    )
 
-    @wraps(function)
-    def guarded(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
-        global _inside, _limit
-        with _lock:
-            if _inside == 0:
-                _limit = _blas().limit(limits=1)
-            _inside += 1
-        try:
-            return function(*arguments, **options)
-        finally:
-            with _lock:
-                _inside -= 1
-                if _inside == 0 and _limit is not None:
-                    _limit.restore_original_limits()
 
-    return guarded
+@cache
+def elman_activation(formula: Formula) -> str:
+    """The activation with which a formula is Elman's cell; '' where it is another."""
+    return next((name for name in ACTIVATIONS if formula == cell("elman", name)), "")
+
+
+@cache
+def name_of(formula: Formula) -> str:
+    """What a formula is called in `CELLS`, layer by layer; 'own' where it is not there."""
+    known = {cell(name): name for name in CELLS}
+    known |= {cell("elman", name): "elman" for name in ACTIVATIONS}
+    names = [known.get(each, "") for each in layers(formula)]
+    return ",".join(names) if all(names) else "own"
+
+
+def of(recipe: Recipe) -> tuple[Formula, Formula]:
+    """The formulas of cell and readout that a recipe names or spells out."""
+    own = "=" in recipe.cell
+    formula = Formula.parse(recipe.cell) if own else cell(recipe.cell, recipe.activation)
+    return formula, readout(recipe.readout) if recipe.readout else readout()
+
+
+def formulas(facts: Mapping[str, str]) -> tuple[Formula, Formula]:
+    """The formulas that a file names: see `Network.formulas`."""
+    if "activation" in facts:
+        return named(facts["activation"]), readout()
+    return Formula.parse(facts["cell"]), readout(facts["readout"])
+
+
+def named(name: str) -> Formula:
+    """`cell`, where an activation's name is Elman's cell with it.  Raises `InputError`."""
+    if name in ACTIVATIONS:
+        return cell("elman", name)
+    try:
+        return cell(name)
+    except InputError:
+        raise unknown("cell", name, (*ACTIVATIONS, *CELLS)) from None
+
+
+def formula(cell: Formula | str) -> Formula:
+    """A cell's formula: itself, or by its name."""
+    if not isinstance(cell, Formula | str):
+        raise InputError(f"a cell is a formula or a name, not {shorten(cell)}")
+    return cell if isinstance(cell, Formula) else named(cell)
+
+
+@cache
+def readout(text: str = LINEAR) -> Formula:
+    """The formula of a readout: from `h`, the top layer's, to `logits`."""
+    formula = Formula.parse(text, inputs=("h",), result="logits")
+    ends = [each.operation for each in formula.instructions[-2:]] == ["matmul", "add"]
+    if ends:
+        last, bias = formula.instructions[-2:]
+        ends = bias.operands[0] == last.out and bias.operands[1] in formula.parameter_slots
+    if not ends:
+        raise InputError(f"a readout ends in a linear layer, as in {LINEAR}")
+    return formula
+
+
+MOST_LAYERS = 8

@@ -1,80 +1,115 @@
 """A small recurrent network, from its weights to its gradients.  Read this first.
 
-An Elman network reads one symbol at each position, keeps a hidden state, and
-answers one output for each position:
+A network reads one symbol at each position, keeps a state, and answers one output for
+each position.  What it computes is a formula for the cell and one for the readout
+(`cells.py`), for example Elman's:
 
-    h_0 = 0
-    h_t = f(x_t Wxh + h_{t-1} Whh + bh)        the cell, in `cells.py`
-    logits_t = h_t Why + by                    the readout
+    h = sigmoid(x @ Wxh + bh + h @ Whh)        the cell, from the state before
+    logits = h @ Why + by                      the readout
 
-Vectors are rows.  Shapes: B batch, T time, X input, H hidden, Y output; time is
-the first axis of an unrolled sequence, and the batch axis may be left out.
+Vectors are rows.  Shapes: B batch, T time, N states side by side, S symbols, X input,
+H hidden, D the whole state, all its parts side by side, Y output; time is the first axis
+of an unrolled sequence, and the batch axis may be left out.
 
-The parts, in the order of a lesson: weights, `unroll` (forward through time),
-losses, `bptt` (backward through time), and the `Network` that computes with
-numbers of any size.
+The parts, in the order of a lesson: weights, losses, `bptt` (backward through time, by
+`recurrence`), and the `Network` that computes with numbers of any size.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
 from carrynet.data.words import tables
-from carrynet.errors import InputError, shorten, unknown
-from carrynet.nets.cells import CELLS, Array, Elman, in_one_thread, quiet, sigmoid, sigmoid_slope
-from carrynet.spec.task import Task
+from carrynet.errors import InputError, shorten
+from carrynet.nets import cells
+from carrynet.nets.arrays import Array, in_one_thread, quiet, sigmoid, sigmoid_slope
+from carrynet.nets.formula import Formula
+from carrynet.nets.readings import Reading, run
+from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
+from carrynet.nets.recurrence import Unrolled, blank, gather, pull
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.task import Task, parse
 
 
-class Weights(NamedTuple):
-    """The parameters of a network, or anything else with their shapes, such as gradients."""
+class Weights(Mapping[str, Array]):
+    """The parameters of a network by name, or anything else with their shapes, such as gradients.
 
-    Wxh: Array  #: (X, H) input to hidden
-    Whh: Array  #: (H, H) hidden to hidden, from row to column
-    bh: Array  #: (H,)   bias of the hidden units
-    Why: Array  #: (H, Y) hidden to output
-    by: Array  #: (Y,)   bias of the output units
+    First the cell's, then the readout's, of each its matrices before its vectors, at last
+    the start state where that is learned: `h_start` for the part `h`.  Each is an attribute, too.
+    """
+
+    __slots__ = ("_arrays",)
+
+    def __init__(self, arrays: Mapping[str, Array] | None = None, /, **named: Array) -> None:
+        self._arrays = {**(arrays or {}), **named}
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __getattr__(self, name: str) -> Array:
+        if name in Weights.__slots__ or name not in self._arrays:
+            raise AttributeError(f"there are no weights {name}")
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __reduce__(self) -> Any:
+        return Weights, (self._arrays,)
+
+    def __repr__(self) -> str:
+        shapes = (f"{name} {array.shape}" for name, array in self.items())
+        return f"Weights({', '.join(shapes)})"
+
+    def map(self, function: Callable[..., Array], *others: "Weights") -> "Weights":
+        """`function` of each array, and of those of the same name of others."""
+        return Weights({n: function(a, *[w[n] for w in others]) for n, a in self.items()})
+
+    def replace(self, **changed: Array) -> "Weights":
+        """The same with other arrays for some names."""
+        return Weights(self._arrays, **changed)
 
 
 def initialise(
-    task: Task, hidden: int, *, width: float = 1.0, seed: int = 0, dtype: str = "float32"
+    task: Task,
+    hidden: int,
+    cell: Formula | str = "sigmoid",
+    *,
+    readout: Formula | None = None,
+    learned_start: bool = False,
+    width: float = 1.0,
+    seed: int = 0,
+    dtype: str = "float32",
 ) -> Weights:
-    """Weights uniform in [-width, width), biases zero."""
-    shapes = ((task.inputs, hidden), (hidden, hidden), (hidden, task.neurons))
-    matrices, start = [], 0
-    for rows, columns in shapes:
-        draws = rng.uniform(seed, rng.WEIGHTS, start, rows * columns)
-        matrices.append((width * (2 * draws - 1)).astype(dtype).reshape(rows, columns))
-        start += rows * columns
-    Wxh, Whh, Why = matrices
-    return Weights(Wxh, Whh, np.zeros(hidden, dtype), Why, np.zeros(task.neurons, dtype))
+    """Matrices, and vectors that multiply, uniform in [-width, width); biases and start zero.
 
-
-# Forward through time ----------------------------------------------------------------
-
-
-@quiet
-def unroll(weights: Weights, cell: Elman, x: Array) -> Array:
-    """The hidden states h_0 ... h_T for a sequence of inputs.
-
-    `x` has shape (T, X) or (T, B, X); the result (T+1, H) or (T+1, B, H), where
-    h[0] is zero and h[t+1] is the state after input x[t].
+    `cell` and `readout` as a `Network` takes them.
     """
-    drive = x.dot(weights.Wxh) + weights.bh  # the inputs' share of every step at once
-    h = np.zeros((len(x) + 1, *drive.shape[1:]), drive.dtype)
-    for t in range(len(x)):
-        h[t + 1] = cell.step(drive[t], h[t], weights.Whh)
-    return h
-
-
-def read_out(weights: Weights, h: Array) -> Array:
-    """Logits of hidden states: shape (..., H) to (..., Y)."""
-    return h.dot(weights.Why) + weights.by
+    cell, readout = cells.formula(cell), readout or cells.readout()
+    sizes = {"X": task.inputs, "H": hidden, "Y": task.neurons}
+    made, drawn = {}, 0
+    for formula in (cell, readout):
+        for name, shape in formula.shapes(sizes).items():
+            if name in formula.biases:
+                made[name] = np.zeros(shape, dtype)
+                continue
+            count = int(np.prod(shape))
+            draws = rng.uniform(seed, rng.WEIGHTS, drawn, count)
+            made[name] = (width * (2 * draws - 1)).astype(dtype).reshape(shape)
+            drawn += count
+    if learned_start:
+        made |= {f"{part}_start": np.zeros(hidden, dtype) for part in cell.state}
+    return Weights(made)
 
 
 def predict(logits: Array) -> NDArray[np.intp]:
@@ -167,136 +202,300 @@ LOSSES: MappingProxyType[tuple[str, str], Loss] = MappingProxyType(
 # Backward through time ---------------------------------------------------------------
 
 
+@quiet
 def bptt(
-    weights: Weights, cell: Elman, loss: Loss, x: Array, targets: Array, *, biases: bool = True
+    network: "Network", loss: Loss, x: Array, targets: Array, *, biases: bool = True
 ) -> tuple[Weights, Array]:
     """Backpropagation through time (Werbos 1990): the gradient of the loss of a sequence.
 
-    The loss is summed over positions and averaged over the batch.  Backward, the
-    hidden state at t hears from its own logits and from the state at t+1:
-
-        g_t   = dL/dlogits_t Why^T + dz_{t+1} Whh^T        dL/dh_t
-        dz_t  = g_t * f'(z_t)                              dL/dz_t
-        dWhh  = sum_t h_{t-1}^T dz_t,   dWxh = sum_t x_t^T dz_t,   dbh = sum_t dz_t
-
-    The weights do not change on the way, so their gradients are gathered in one
-    product each, after it.  Shapes: `x` (T, X) or (T, B, X), `targets` (T, Y) or
-    (T, B, Y).  Returns the gradients and the logits, shaped like the targets.
-    With `biases=False` the network has none: their gradients are zero.
+    The loss is summed over positions and averaged over the batch.  Shapes: `x` (T, X) or
+    (T, B, X), `targets` (T, Y) or (T, B, Y).  Returns the gradients and the logits, shaped
+    like the targets.  With `biases=False` the network has none: their gradients are zero.
     """
-    h = unroll(weights, cell, x)
-    logits = read_out(weights, h[1:])
+    readout = network.readout
+    unrolled = unroll(network, x)
+    slots = blank(readout, network.weights)
+    slots[0] = unrolled.along(0)
+    run(readout.instructions, NUMBERS, slots)
+    logits = slots[readout.results[0]]
     d_logits = loss.gradient(logits, targets)
     if x.ndim == 3:
         d_logits /= x.shape[1]
 
-    g = d_logits.dot(weights.Why.T)
-    dz = np.empty_like(g)
-    from_next: Array | float = 0.0
-    for t in reversed(range(len(x))):
-        dz[t], from_next = cell.step_vjp(h[t + 1], g[t] + from_next, weights.Whh)
-
-    # every position of every sequence is a row: sums over t and b are matrix products
-    x_rows, h_rows, z_rows, y_rows = map(rows_of, (x, h, dz, d_logits))
-    before, after = h_rows[: len(z_rows)], h_rows[-len(z_rows) :]
-    gradients = Weights(
-        Wxh=x_rows.T.dot(z_rows),
-        Whh=before.T.dot(z_rows),
-        bh=z_rows.sum(axis=0) if biases else 0 * weights.bh,
-        Why=after.T.dot(y_rows),
-        by=y_rows.sum(axis=0) if biases else 0 * weights.by,
-    )
-    return gradients, logits
+    adjoint: list[Any] = [None] * readout.size
+    adjoint[readout.results[0]] = d_logits
+    pull(readout, readout.instructions, NUMBERS, slots, adjoint)
+    found, of_start = unrolled.backward(adjoint[0])
+    gather(readout, readout.instructions, NUMBERS, slots, adjoint, found)
+    return gradients_of(network, found, of_start, biases), logits
 
 
-def rows_of(a: Array) -> Array:
-    """All vectors of an array as the rows of a matrix: shape (..., N) to (rows, N)."""
-    return a.reshape(-1, a.shape[-1])
+def unroll(network: "Network", x: Array, reading: Reading = NUMBERS) -> Unrolled:
+    """The states h_0 ... h_T for a sequence of inputs (T, X) or (T, B, X)."""
+    batch = x.shape[1:-1]
+    start = [
+        reading.point(np.broadcast_to(part, (*batch, part.size)) if batch else part)
+        for part in network.parts(network.start)
+    ]
+    return Unrolled(network.cell, network.weights, reading, x, start)
+
+
+def gradients_of(
+    network: "Network", found: Mapping[str, Array], of_start: Sequence[Any], biases: bool
+) -> Weights:
+    """Gradients in the order of the weights, the start's gathered over the batch."""
+    cell, readout, weights = network.cell, network.readout, network.weights
+    gradients = {name: found[name] for name in weights if name in found}
+    if not biases:
+        for name in (*cell.biases, *readout.biases):
+            gradients[name] = 0 * weights[name]
+    for part, g in zip(cell.state, of_start, strict=True):
+        if (name := f"{part}_start") in weights:
+            g = g[0] if isinstance(g, tuple) else g  # the start is exact: only its centre moves
+            gradients[name] = g.reshape(-1, g.shape[-1]).sum(axis=0)
+    return Weights(gradients)
 
 
 # The network -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Network:
     """A task, a cell and weights: what a training yields and everything else works on.
 
-    Raises `InputError` when the weights do not fit together, do not fit the task,
+    `cell` is a formula or the name of a cell, of which an activation's is Elman's with it.
+    `readout` goes from the first part of the top layer's state to the logits.
+
+    Raises `InputError` when the weights do not fit the formulas, do not fit the task,
     or are not finite.
     """
 
     task: Task
-    activation: str
+    cell: Formula
     weights: Weights
+    readout: Formula
 
-    def __post_init__(self) -> None:
-        if self.activation not in CELLS:
-            raise unknown("activation", self.activation, CELLS)
-        X, H, Y = self.task.inputs, self.hidden, self.task.neurons
-        if not H:
+    def __init__(
+        self,
+        task: Task,
+        cell: Formula | str,
+        weights: Weights,
+        readout: Formula | None = None,
+    ) -> None:
+        own = {"task": task, "cell": cells.formula(cell), "weights": weights}
+        vars(self).update(own, readout=readout or cells.readout())
+        names = (*self.cell.parameters, *self.readout.parameters)
+        if twice := {name for name in self.cell.parameters if name in self.readout.parameters}:
+            raise InputError(f"cell and readout both have weights {min(twice)}")
+        starts = tuple(f"{part}_start" for part in self.cell.state)
+        given = tuple(self.weights)
+        if set(given) not in (set(names), {*names, *starts}):
+            raise InputError(
+                f"the weights are {shorten(', '.join(given))}, not {shorten(', '.join(names))}"
+            )
+        if given != (*names, *starts)[: len(given)]:
+            ordered = {name: self.weights[name] for name in (*names, *starts) if name in given}
+            vars(self)["weights"] = Weights(ordered)
+        X, Y = self.task.inputs, self.task.neurons
+        shapes = {name: array.shape for name, array in self.weights.items()}
+        if not self.hidden:
             raise InputError("weights of a network without hidden units")
-        shapes = Weights((X, H), (H, H), (H,), (H, Y), (Y,))  # type: ignore[arg-type]
-        for name, array, shape in zip(Weights._fields, self.weights, shapes, strict=True):
-            if array.shape != shape:
-                raise InputError(f"weights {name} have shape {array.shape}, not {shape}")
+        for formula in (self.cell, self.readout):
+            sizes = {**formula.sizes(shapes), "X": X, "Y": Y}
+            wanted = formula.shapes(sizes)
+            for name in formula.parameters:
+                if shapes[name] != wanted[name]:
+                    raise InputError(
+                        f"weights {name} have shape {shapes[name]}, not {wanted[name]}"
+                    )
+        for name, array in self.weights.items():
             if array.dtype != self.dtype or self.dtype not in (np.float32, np.float64):
                 raise InputError(f"weights {name} are {array.dtype}: all float32 or all float64")
             if not np.isfinite(array).all():
                 raise InputError(f"weights {name} are not all finite")
 
     def __repr__(self) -> str:
-        return f"Network({self.task.text!r}, hidden={self.hidden}, {self.activation!r})"
+        return f"Network({self.task.text!r}, hidden={self.hidden}, {self.kind!r})"
 
     @property
     def hidden(self) -> int:
-        """H, the number of hidden units."""
-        return self.weights.bh.size
+        """H, the number of units in the first part of the state."""
+        return self.widths[0]
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
         """float32 or float64."""
-        return self.weights.Whh.dtype
+        return next(iter(self.weights.values())).dtype
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """How many units each part of the state has; D is their sum."""
+        sizes = self.cell.sizes({name: array.shape for name, array in self.weights.items()})
+        return tuple(sizes[dim] for dim in self.cell.state_dims)
 
     @property
-    def cell(self) -> Elman:
-        """The recurrent cell."""
-        return CELLS[self.activation]
+    def kind(self) -> str:
+        """The cell in a word or two: an activation for Elman's, a name such as 'gru', or 'own'."""
+        return self.activation or cells.name_of(self.cell)
 
     @property
-    def drives(self) -> Array:
-        """x Wxh + bh for every symbol: shape (S, H)."""
-        vectors = tables(self.task).vectors.astype(self.dtype)
-        return vectors @ self.weights.Wxh + self.weights.bh
+    def activation(self) -> str:
+        """That of Elman's cell, where the network is one, linear and begun at zero; else ''."""
+        if self.readout != cells.readout() or self.start.any():
+            return ""
+        return cells.elman_activation(self.cell)
+
+    @cached_property
+    def start(self) -> Array:
+        """The state before the first symbol: shape (D,), zero unless it is learned."""
+        starts = [
+            self.weights.get(f"{part}_start", np.zeros(width, self.dtype))
+            for part, width in zip(self.cell.state, self.widths, strict=True)
+        ]
+        return np.concatenate(starts)
+
+    def parts(self, state: Array) -> list[Array]:
+        """A state (..., D) as its parts."""
+        if len(self.widths) == 1:
+            return [state]
+        ends = np.cumsum(self.widths)
+        return [state[..., end - width : end] for width, end in zip(self.widths, ends, strict=True)]
+
+    @cached_property
+    def _slots(self) -> list[Any]:
+        """The cell's slots after what needs the input only, for every symbol at once: (S, ...)."""
+        slots = blank(self.cell, self.weights)
+        slots[0] = tables(self.task).vectors.astype(self.dtype)
+        run(self.cell.of_input, NUMBERS, slots)
+        return slots
+
+    @cached_property
+    def _read_out_slots(self) -> list[Any]:
+        return blank(self.readout, self.weights)
+
+    def step(self, state: Array, symbols: int | NDArray[np.integer]) -> Array:
+        """The states (..., D) after symbols (...), from those before."""
+        slots = self._slots.copy()
+        for slot in self.cell.drives:
+            slots[slot] = slots[slot][symbols]
+        slots[1 : 1 + len(self.widths)] = self.parts(state)
+        run(self.cell.of_state, NUMBERS, slots)
+        return _joined(self._new(slots))
+
+    def children(self, states: Array) -> Array:
+        """The states after every symbol: shape (N, D) to (N, S, D).
+
+        The S children of a state share its products.
+        """
+        slots = self._slots.copy()
+        slots[1 : 1 + len(self.widths)] = self.parts(states[:, None])
+        run(self.cell.of_state, FLAT, slots)
+        shape = len(states), len(tables(self.task).vectors)
+        return _joined(
+            [np.broadcast_to(part, (*shape, part.shape[-1])) for part in self._new(slots)]
+        )
+
+    def _new(self, slots: list[Any]) -> list[Array]:
+        return [slots[result] for result in self.cell.results]
+
+    def read(self, state: Array) -> Array:
+        """Logits of states: shape (..., D) to (..., Y)."""
+        slots = self._read_out_slots.copy()
+        slots[0] = self.parts(state)[0]
+        run(self.readout.instructions, NUMBERS, slots)
+        logits: Array = slots[self.readout.results[0]]
+        return logits
 
     def states(self, word: list[int]) -> Iterator[tuple[Array, Array]]:
-        """Hidden states (t, H) and logits (t, Y) along a word, in blocks of positions.
+        """States (t, D) and logits (t, Y) along a word, in blocks of positions.
 
-        A block at a time, so that a word of millions of symbols needs little memory.
+        One symbol after another, which is how the network answers: products of more rows sum
+        in another order.  A block at a time, so that a word of millions of symbols needs
+        little memory.
         """
-        h = np.zeros(self.hidden, self.dtype)
-        for start in range(0, len(word), _BLOCK):
-            block, logits = self._follow(h, word[start : start + _BLOCK])
-            h = block[-1]
+        state = self.start
+        for begin in range(0, len(word), _BLOCK):
+            block, logits = self._follow(state, word[begin : begin + _BLOCK])
+            state = block[-1]
             yield block, logits
 
     @in_one_thread
     @np.errstate(over="ignore", invalid="ignore")
-    def _follow(self, h: Array, symbols: list[int]) -> tuple[Array, Array]:
-        drives = self.drives
-        block = np.empty((len(symbols), self.hidden), self.dtype)
+    def _follow(self, state: Array, symbols: list[int]) -> tuple[Array, Array]:
+        block = np.empty((len(symbols), len(self.start)), self.dtype)
         logits = np.empty((len(symbols), self.task.neurons), self.dtype)
         for t, symbol in enumerate(symbols):
-            block[t], logits[t] = h, _ = self.step(drives[symbol], h)
+            block[t] = state = self.step(state, symbol)
+            logits[t] = self.read(state)
         return block, logits
 
-    def step(self, drive: Array, h: Array) -> tuple[Array, Array]:
-        """The state (H,) and the logits (Y,) after a symbol, from its drive and the state before.
+    @property
+    def symbols(self) -> int:
+        """S, the number of symbols that the task's machine reads."""
+        return len(tables(self.task).vectors)
 
-        In this way, one vector after another, the network answers: products of matrices sum in
-        another order, which depends on how many rows they have.
+    def moved(self, weights: Weights) -> "Network":
+        """The same with other weights of the same shapes, unchecked: for each update."""
+        network = object.__new__(Network)
+        same = {"task": self.task, "cell": self.cell, "readout": self.readout}
+        vars(network).update(same, weights=weights, widths=self.widths)
+        if len(weights) == len(self.cell.parameters) + len(self.readout.parameters):
+            vars(network)["start"] = self.start  # zero
+        return network
+
+    @property
+    def drives(self) -> Array:
+        """x Wxh + bh for every symbol: shape (S, H); of Elman's cell."""
+        (drive,) = self.cell.drives
+        found: Array = self._slots[drive]
+        return found
+
+    @property
+    def formulas(self) -> dict[str, str]:
+        """What it computes, as files say it: Elman's activation, or cell and readout."""
+        if self.elman:
+            return {"activation": self.activation}
+        return {"cell": self.cell.text, "readout": self.readout.text}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it computes, as a recipe says it."""
+        if self.elman:
+            return {"activation": self.activation}
+        linear, learned = self.readout == cells.readout(), f"{self.cell.state[0]}_start"
+        named = self.kind if self.kind in cells.CELLS else self.cell.text.replace("\n", "; ")
+        return {
+            "cell": named,
+            "readout": "" if linear else self.readout.text.replace("\n", "; "),
+            "start": "learned" if learned in self.weights else "zero",
+        }
+
+    @property
+    def elman(self) -> bool:
+        """Whether it is Elman's: his cell, linear, begun at zero."""
+        return bool(self.activation)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def sizes(self, reach: Array) -> tuple[float, float]:
+        """How large logits, and values on the way to the next state, can be for |state| <= reach.
+
+        The sums of what is added, without regard to signs; shape (D,) to two numbers.
         """
-        h = self.cell.step(drive, h, self.weights.Whh)
-        return h, read_out(self.weights, h)
+        double = self.weights.map(lambda a: np.abs(a.astype(np.float64)))
+        slots = blank(self.cell, double)
+        slots[0] = np.abs(tables(self.task).vectors.astype(np.float64)).max(axis=0)
+        slots[1 : 1 + len(self.widths)] = self.parts(reach)
+        run(self.cell.instructions, SIZES, slots)
+        out = blank(self.readout, double)
+        out[0] = self.parts(reach)[0]
+        run(self.readout.instructions, SIZES, out)
+        values = [slots[each.out] for each in self.cell.instructions]
+        values += [out[each.out] for each in self.readout.instructions]
+        return float(out[self.readout.results[0]].max()), max(float(v.max()) for v in values)
+
+    def astype(self, dtype: str) -> "Network":
+        """The same network with its weights in another type."""
+        return replace(self, weights=self.weights.map(lambda a: a.astype(dtype)))
 
     def run(self, word: list[int]) -> list[int]:
         """The outputs that the network answers to a word of symbols."""
@@ -327,11 +526,22 @@ class Network:
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with, as 64 hexadecimal digits."""
-        text = f"{self.task.text} {self.activation} {self.dtype.name} {self.hidden}"
+        formulas = self.activation or f"{self.cell} {self.readout} {' '.join(self.weights)}"
+        text = f"{self.task.text} {formulas} {self.dtype.name} {self.hidden}"
         digest = hashlib.sha256(text.encode())
-        for array in self.weights:
+        for array in self.weights.values():
             digest.update(np.ascontiguousarray(array, dtype=self.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
+
+
+def _joined(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+
+def network_for(recipe: Recipe, weights: Weights) -> Network:
+    """The network that a recipe speaks of, with weights that it, or something else, has got."""
+    cell, readout = cells.of(recipe)
+    return Network(parse(recipe.task), cell, weights, readout)
 
 
 class HasNetwork(Protocol):

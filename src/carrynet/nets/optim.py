@@ -21,7 +21,7 @@ def sgd(
     weights: Weights, gradients: Weights, moments: Moments, step: float, count: int
 ) -> tuple[Weights, Moments]:
     """Gradient descent: w <- w - step * g."""
-    return Weights(*(w - step * g for w, g in zip(weights, gradients, strict=True))), moments
+    return weights.map(lambda w, g: w - step * g, gradients), moments
 
 
 def adam(
@@ -33,15 +33,11 @@ def adam(
     w <- w - step * m/(1 - b1^t) / (sqrt(v/(1 - b2^t)) + epsilon)
     """
     b1, b2 = BETA1, BETA2
-    m = Weights(*(b1 * m + (1 - b1) * g for m, g in zip(moments[0], gradients, strict=True)))
-    v = Weights(*(b2 * v + (1 - b2) * g * g for v, g in zip(moments[1], gradients, strict=True)))
+    m = moments[0].map(lambda m, g: b1 * m + (1 - b1) * g, gradients)
+    v = moments[1].map(lambda v, g: b2 * v + (1 - b2) * g * g, gradients)
     rate, root = step / (1 - b1**count), sqrt(1 - b2**count)
-    return Weights(
-        *(
-            w - rate * m / (np.sqrt(v) / root + EPSILON)
-            for w, m, v in zip(weights, m, v, strict=True)
-        )
-    ), (m, v)
+    moved = weights.map(lambda w, m, v: w - rate * m / (np.sqrt(v) / root + EPSILON), m, v)
+    return moved, (m, v)
 
 
 Update = Callable[[Weights, Weights, Moments, float, int], tuple[Weights, Moments]]
@@ -51,4 +47,4 @@ BUFFERS = MappingProxyType({"sgd": 0, "adam": 2})
 
 def initial_moments(optimiser: str, weights: Weights) -> Moments:
     """The buffers of an optimiser before its first update: all zero."""
-    return tuple(Weights(*map(np.zeros_like, weights)) for _ in range(BUFFERS[optimiser]))
+    return tuple(weights.map(np.zeros_like) for _ in range(BUFFERS[optimiser]))

@@ -18,16 +18,14 @@ Computed in floats, with boxes rounded outward to a grid; `check` decides whethe
 Shapes: N regions, P hidden states seen, S symbols, H hidden, Y output.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
-from carrynet.data.words import tables
-from carrynet.nets.cells import Array, quiet
-from carrynet.nets.network import Network, Weights, read_out
+from carrynet.nets.arrays import ACTIVATIONS, Array, quiet
+from carrynet.nets.network import Network
 from carrynet.proof.certificate import BoxCertificate, Region
 from carrynet.spec.machine import Machine
 
@@ -104,10 +102,10 @@ class Seen:
 def watch(network: Network, plan: Plan) -> Seen:
     """Follow words that come to every region of a plan."""
     h, region = _states_seen(network, plan)
-    S, step = plan.next.shape[1], _stepper(network)
+    S, double = plan.next.shape[1], network.astype("float64")
     follower = np.empty((len(h), S), np.intp)
     for a in range(S):
-        image, into = step(h, a), plan.next[region, a]
+        image, into = double.step(h, np.full(len(h), a)), plan.next[region, a]
         for j in np.unique(into):
             here, there = np.flatnonzero(into == j), np.flatnonzero(region == j)
             squares = (h[there] ** 2).sum(axis=1) - 2 * image[here] @ h[there].T
@@ -153,20 +151,20 @@ def _states_seen(network: Network, plan: Plan) -> tuple[Array, Numbers]:
     After one word that leads to each region, after all short words, and along words that
     are random and, most of them, slow to change.  The start is the first.
     """
-    S, step = plan.next.shape[1], _stepper(network)
-    states: list[Array] = [np.zeros((1, network.hidden))]
+    S, double = plan.next.shape[1], network.astype("float64")
+    states: list[Array] = [double.start[None]]
     regions = [np.zeros(1, np.intp)]
 
-    entered = np.zeros((len(plan.names), network.hidden))
+    entered = np.zeros((len(plan.names), len(double.start)))
     # regions are numbered breadth first: each is first entered from one with a lower number
     for j, edge in zip(*np.unique(plan.next, return_index=True), strict=True):
-        entered[j] = step(entered[edge // S], edge % S)
+        entered[j] = double.step(entered[edge // S], edge % S)
     states.append(entered)
     regions.append(np.arange(len(plan.names)))
 
     h, region = states[0], regions[0]
     while len(h) * S <= _SHORT_WORDS:
-        h = np.concatenate([step(h, a) for a in range(S)])
+        h = np.concatenate(list(double.children(h).swapaxes(0, 1)))
         region = plan.next[region].T.ravel()
         states.append(h)
         regions.append(region)
@@ -174,11 +172,11 @@ def _states_seen(network: Network, plan: Plan) -> tuple[Array, Numbers]:
     draws = rng.raw(0, rng.PROOF, 0, 2 * _WORDS * _LENGTH).reshape(2, _LENGTH, _WORDS)
     fresh = rng.below(S, draws[1])
     stay = rng.unit(draws[0]) < np.resize([0.0, 0.5, 0.8, 0.95], _WORDS)
-    h, region = np.zeros((_WORDS, network.hidden)), np.zeros(_WORDS, np.intp)
+    h, region = np.repeat(double.start[None], _WORDS, axis=0), np.zeros(_WORDS, np.intp)
     a = fresh[0]
     for t in range(_LENGTH):
         a = np.where(stay[t], a, fresh[t])
-        h, region = step(h, a), plan.next[region, a]
+        h, region = double.step(h, a), plan.next[region, a]
         states.append(h)
         regions.append(region)
 
@@ -195,17 +193,6 @@ def _states_seen(network: Network, plan: Plan) -> tuple[Array, Numbers]:
 _SEEN = 64  # hidden states, at most, for each region
 _SHORT_WORDS = 1_500  # all words are followed up to the length where there are so many
 _WORDS, _LENGTH = 64, 60
-
-
-def _stepper(network: Network) -> Callable[[Array, Numbers | int], Array]:
-    """The cell in double precision: states (..., H) and symbols (...) to states."""
-    W = _double(network)
-    drives = tables(network.task).vectors @ W.Wxh + W.bh
-    return lambda h, a: network.cell.step(drives[a], h, W.Whh)
-
-
-def _double(network: Network) -> Weights:
-    return Weights(*(w.astype(np.float64) for w in network.weights))
 
 
 def _groups(seen: Seen, gap: float) -> Numbers:
@@ -245,12 +232,14 @@ def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
     All regions that lead to one read the same symbol, so that z is bounded for each region
     before its symbol is read, and f, which is monotone, taken once for each that is entered.
     """
-    W, S, grid = _double(network), plan.next.shape[1], 2.0**BITS
+    double = network.astype("float64")
+    W, f = double.weights, ACTIVATIONS[network.activation].f
+    S, grid = plan.next.shape[1], 2.0**BITS
     positive, negative = np.maximum(W.Whh, 0), np.minimum(W.Whh, 0)
     order = np.argsort(plan.next, axis=None, kind="stable")  # edges by where they lead
     source = order // S
     entered, first_edge = np.unique(plan.next.ravel()[order], return_index=True)
-    drives = (tables(network.task).vectors @ W.Wxh + W.bh)[plan.symbol[entered]]
+    drives = double.drives[plan.symbol[entered]]
     outputs = plan.output[entered]
 
     shape = len(plan.names), network.hidden
@@ -266,9 +255,9 @@ def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
         some = z_low[:, 0] <= z_high[:, 0]
         at = entered[some]
         new_lower, new_upper = lower.copy(), upper.copy()
-        grown = network.cell.f(z_low[some]) - slack - _GUARD
+        grown = f(z_low[some]) - slack - _GUARD
         new_lower[at] = np.minimum(lower[at], np.floor(grown * grid) / grid)
-        grown = network.cell.f(z_high[some]) + slack + _GUARD
+        grown = f(z_high[some]) + slack + _GUARD
         new_upper[at] = np.maximum(upper[at], np.ceil(grown * grid) / grid)
         margin = smallest_margin(network, new_lower[at], new_upper[at], outputs[some])
         if not margin > 0:
@@ -281,10 +270,11 @@ def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
 
 def smallest_margin(network: Network, lower: Array, upper: Array, outputs: Numbers) -> float:
     """The smallest margin of the readout over boxes (N, H) that are to answer `outputs` (N,)."""
-    W, c, r = _double(network), (lower + upper) / 2, (upper - lower) / 2
+    W = network.astype("float64").weights
+    c, r = (lower + upper) / 2, (upper - lower) / 2
     if W.by.size == 1:
         sign = np.where(outputs == 1, 1.0, -1.0)
-        return float((sign * read_out(W, c)[:, 0] - (r @ np.abs(W.Why))[:, 0]).min())
+        return float((sign * (c @ W.Why + W.by)[:, 0] - (r @ np.abs(W.Why))[:, 0]).min())
     smallest: list[float] = []
     for y in np.unique(outputs):
         others = np.arange(W.by.size) != y

@@ -22,7 +22,7 @@ from carrynet import files
 from carrynet.errors import CarrynetError, RunError
 from carrynet.judge import refutation as refute
 from carrynet.judge.evaluation import Evaluation, examine, first_wrong, work
-from carrynet.nets.cells import Array, in_one_thread, quiet
+from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
@@ -55,7 +55,7 @@ def model(network: Network) -> Model:
         task=network.task.text,
         activation=network.activation,
         dtype=network.dtype.name,
-        **{name: array.tolist() for name, array in network.weights._asdict().items()},
+        **{name: array.tolist() for name, array in network.weights.items()},
     )
 
 
@@ -97,8 +97,10 @@ def prove(
             "evaluate' tests the network anew"
         )
     tell("boxes")
-    found = _by_boxes(network)
-    if found is None:
+    found = _by_boxes(network) if network.elman else None
+    if not network.elman:
+        tried.append(f"boxes and trees: of Elman's cell only so far, not of {network.kind}")
+    elif found is None:
         tried.append("boxes: none closed, for histories of 1 to 4 symbols")
     elif proof := proved("boxes", boxes.certificate(network, found)):
         return proof
@@ -107,6 +109,8 @@ def prove(
     if refutation is not None:
         return replace(_refuted(network, refutation), seconds=monotonic() - started)
     tried.append("long words: those that come nearest to an error, and long chains, are right")
+    if not network.elman:
+        return Undecided(tuple(tried), monotonic() - started)
     if budget == 0:
         tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
         return Undecided(tuple(tried), monotonic() - started)
@@ -199,7 +203,7 @@ def _smallest_slack(network: Network) -> float:
 
 def rounding(network: Network, reach: Array) -> tuple[float, float]:
     """What one step and one readout may be off by, for |h| <= reach (H,); see `check`."""
-    Wxh, Whh, bh, Why, by = (np.abs(w.astype(np.float64)) for w in network.weights)
+    Wxh, Whh, bh, Why, by = (np.abs(w.astype(np.float64)) for w in network.weights.values())
     kind = np.finfo(network.dtype)
     eps, slope = float(kind.eps) / 2, 0.25 if network.activation == "sigmoid" else 1.0
 

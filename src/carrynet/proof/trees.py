@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data.words import tables
-from carrynet.nets.cells import Array, in_one_thread, quiet, sigmoid
+from carrynet.nets.arrays import ACTIVATIONS, Array, in_one_thread, quiet, sigmoid
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import TreeCertificate
 
@@ -106,8 +106,8 @@ def metric(network: Network) -> Array | None:
 def _sample_slopes(network: Network, words: int = 200, length: int = 25) -> Array:
     """f'(z) along random words, shape (N, H); every other word tends to keep its state."""
     table, rng = tables(network.task), np.random.default_rng(0)
-    Whh, drives = (a.astype(np.float64) for a in (network.weights.Whh, network.drives))
-    symbols = len(drives)
+    double, slope = network.astype("float64"), ACTIVATIONS[network.activation].slope
+    symbols = double.symbols
     stays = table.delta == np.arange(len(table.delta))[:, None]
     sticky = np.where(np.arange(words) % 2, 0.85, 0.0)[:, None]
     h: Array = np.zeros((words, network.hidden))
@@ -118,9 +118,9 @@ def _sample_slopes(network: Network, words: int = 200, length: int = 25) -> Arra
             axis=1
         )
         symbol = np.minimum((rng.random((words, 1)) > chance).sum(axis=1), symbols - 1)
-        h = network.cell.step(drives[symbol], h, Whh)
+        h = double.step(h, symbol)
         state = table.delta[state, symbol]
-        slopes.append(network.cell.slope(h))
+        slopes.append(slope(h))
     sampled = np.concatenate(slopes)
     return sampled[rng.permutation(len(sampled))[:1200]]
 

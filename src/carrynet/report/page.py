@@ -88,7 +88,7 @@ def model(run: Record) -> dict[str, Any]:
             **asdict(task.machine),
         },
         "activation": network.activation,
-        "model": _base64(_safetensors(network.weights._asdict(), network)),
+        "model": _base64(_safetensors(network.weights, network)),
         "snapshots": _snapshots(run),
         "metrics": _columns(run.metrics),
         "evaluation": run.evaluation.to_json(),
@@ -161,13 +161,13 @@ def _snapshots(run: Record) -> str | None:
     """Snapshots as safetensors: all, or of a large network as many as are not too long."""
     if not run.snapshots:
         return None
-    size = sum(array.nbytes for array in run.network.weights)
+    size = sum(array.nbytes for array in run.network.weights.values())
     most = min(len(run.snapshots), max(2, MOST_BYTES // size))
     chosen = np.linspace(0, len(run.snapshots) - 1, most).round().astype(int)
     tensors = {
         f"{each.problem}.{name}": array
         for each in (run.snapshots[i] for i in chosen)
-        for name, array in each.network.weights._asdict().items()
+        for name, array in each.network.weights.items()
     }
     return _base64(_safetensors(tensors, run.network))
 

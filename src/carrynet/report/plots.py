@@ -36,8 +36,8 @@ from carrynet.data.words import Words, tables
 from carrynet.engines.reference import judge
 from carrynet.errors import InputError, unknown
 from carrynet.judge.evaluation import wilson
-from carrynet.nets.cells import Array, in_one_thread
-from carrynet.nets.network import Network, read_out, unroll
+from carrynet.nets.arrays import Array, in_one_thread, rows_of
+from carrynet.nets.network import Network, unroll
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.runs.record import Record
@@ -246,12 +246,11 @@ def wrong_digits(network: Network, digits: int) -> Numbers:
     task, table = network.task, tables(network.task)
     others = task.base ** max(0, task.operands - 2)  # symbols with further digits 0
     symbols = np.arange(0, len(table.vectors), others)
-    h = np.zeros((1, network.hidden), network.dtype)
+    h = network.start[None]
     state, wrong = np.zeros(1, np.int32), np.zeros(1, np.int64)
     for read in [symbols] * digits + [symbols[:1]] * task.headroom:
-        products = h.dot(network.weights.Whh)
-        h = network.cell.f(network.drives[read] + products[:, None]).reshape(-1, network.hidden)
-        hit, _ = judge(read_out(network.weights, h), table.output[state][:, read].ravel())
+        h = rows_of(network.children(h)[:, read])
+        hit, _ = judge(network.read(h), table.output[state][:, read].ravel())
         wrong = np.repeat(wrong, len(read)) + ~hit
         state = table.delta[state][:, read].ravel()
     # Now there is an axis for each digit of each operand, a_0 b_0 a_1 b_1 ..., the least
@@ -492,8 +491,8 @@ def visited(network: Network) -> tuple[Array, NDArray[np.int32]]:
     for t in range(length):
         state[t + 1] = table.delta[state[t], words[:, t]]
     with np.errstate(over="ignore", invalid="ignore"):
-        after = unroll(network.weights, network.cell, table.vectors.astype(network.dtype)[words.T])
-    h = after[1:].reshape(-1, network.hidden).astype(np.float64)
+        after = unroll(network, table.vectors.astype(network.dtype)[words.T]).along(0)
+    h = after.reshape(-1, network.hidden).astype(np.float64)
     # ReLU units of a network that is no good can overflow, even when they are squared
     finite = (np.abs(h) < 1e100).all(axis=1)
     return h[finite], state[1:].ravel()[finite]

@@ -14,7 +14,7 @@ from carrynet.errors import InputError, RunError
 from carrynet.files import printable
 from carrynet.judge.evaluation import Evaluation, Exhaustive, Sampled, Worked, affordable_digits
 from carrynet.judge.extraction import Comparison, Extraction
-from carrynet.nets.cells import Array
+from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page

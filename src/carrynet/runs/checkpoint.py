@@ -19,8 +19,8 @@ import numpy as np
 from carrynet import files
 from carrynet.learn import training
 from carrynet.learn.training import Album, Diverged, Progress, Snapshot, State
-from carrynet.nets.cells import Array
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.arrays import Array
+from carrynet.nets.network import Weights, network_for
 from carrynet.nets.optim import BUFFERS
 from carrynet.runs.format import read_config, weights_from
 from carrynet.spec.recipe import Recipe
@@ -202,7 +202,7 @@ def read(folder: Path, recipe: Recipe) -> tuple[State | None, float]:
         files.require(0 <= step < steps, f"stage {stage} has no step {step}")
         buffers = 0 if ended else BUFFERS[recipe.stages[stage].optimiser]
         files.require(len(moments) == buffers, f"it has {len(moments)} moments, not {buffers}")
-        network = Network(parse(recipe.task), recipe.activation, weights)
+        network = network_for(recipe, weights)
         return State(network, moments, stage, step), seconds
 
 
@@ -220,9 +220,8 @@ def read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
     tensors, facts = files.read_tensors(path, most_snapshots(recipe))
     with files.reading(path):
         _check(folder, tensors, facts)
-        task = parse(recipe.task)
         return [
-            Snapshot(int(problem), Network(task, recipe.activation, weights_from(group, recipe)))
+            Snapshot(int(problem), network_for(recipe, weights_from(group, recipe)))
             for problem, group in sorted(_groups(tensors).items(), key=lambda item: int(item[0]))
         ]
 
@@ -251,7 +250,7 @@ def _check(folder: Path, tensors: Mapping[str, Array], facts: dict[str, Any]) ->
 
 
 def _named(prefix: str, weights: Weights) -> dict[str, Array]:
-    return {f"{prefix}.{name}": array for name, array in weights._asdict().items()}
+    return {f"{prefix}.{name}": array for name, array in weights.items()}
 
 
 def _groups(tensors: Mapping[str, Array]) -> dict[str, dict[str, Array]]:

@@ -12,6 +12,7 @@ from carrynet import files
 from carrynet.errors import RunError
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
+from carrynet.nets import cells
 from carrynet.nets.network import Network, Weights
 from carrynet.proof import search, verdict
 from carrynet.proof.certificate import (
@@ -138,7 +139,8 @@ def read_network(path: Path) -> Network:
         return read_trained(path, _finished(path))
     tensors, facts = files.read_tensors(path)
     with files.reading(path):
-        return Network(parse(facts["task"]), facts["activation"], Weights(**tensors))
+        cell, readout = cells.formulas(facts)
+        return Network(parse(facts["task"]), cell, Weights(tensors), readout)
 
 
 def read_certificate(folder: Path) -> Certificate:

@@ -147,7 +147,12 @@ class Recipe:
     task: str = setting("add", "what to learn, as text: add, add:base=3, subtract, ...")
     digits: int = setting(8, "length of the training problems, answer included", within=(1, 4096))
     hidden: int = setting(32, "number of hidden units", within=(1, 1024))
-    activation: str = setting("sigmoid", "of the hidden units", choices=("sigmoid", "tanh", "relu"))
+    cell: str = setting("elman", "elman, gru, lstm, ..., a stack such as gru,gru, or equations")
+    activation: str = setting(
+        "sigmoid", "of the units of Elman's cell", choices=("sigmoid", "tanh", "relu")
+    )
+    readout: str = setting("", "equations from h to logits; '': a linear layer")
+    start: str = setting("zero", "the state before the first symbol", choices=("zero", "learned"))
     biases: bool = setting(False, "whether hidden and output units have a bias (from zero)")
     init_width: float = setting(1.0, "initial weights are uniform in [-w, w)", within=(0, 1e3))
     init_scaling: str = setting(
@@ -178,7 +183,9 @@ class Recipe:
         if not (self.stages or self.origin) or len(names) < len(self.stages):
             raise InputError("a recipe needs one or more stages with different names")
         # hidden states forward and back, inputs, outputs, and digits while they are drawn
-        width = 3 * self.hidden + 2 * task.inputs + 3 * task.neurons + 6 * task.operands
+        # of a stack or of gates more, for the way back
+        values = 3 if self.elman else 16 * (1 + self.cell.count(","))
+        width = values * self.hidden + 2 * task.inputs + 3 * task.neurons + 6 * task.operands
         for stage in self.stages:
             if stage.batch * self.digits * width > MAX_NUMBERS:
                 raise InputError(
@@ -187,6 +194,11 @@ class Recipe:
                     f"{stage.batch * self.digits * width:,} numbers, at most {MAX_NUMBERS:,} "
                     "are accepted"
                 )
+
+    @property
+    def elman(self) -> bool:
+        """Whether the network is Elman's: his cell, linear, begun at zero."""
+        return (self.cell, self.readout, self.start) == ("elman", "", "zero")
 
     @property
     def problems(self) -> int:

@@ -18,12 +18,14 @@ call, and ends with every row once.
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from carrynet import __version__, engines
 from carrynet.errors import InputError, RunError
+from carrynet.nets import cells
 from carrynet.sweep import places, table
 from carrynet.sweep.block import Counts, network
 from carrynet.sweep.plan import Plan, Settings, read
@@ -210,17 +212,15 @@ def _give_up(plan: Plan, store: Store, number: int, reasons: list[str]) -> None:
 
 def _check_engines(plan: Plan) -> None:
     """Refuse an engine that does not take some cell, before anything starts."""
-    hidden, dtypes = (
-        {
-            value
-            for base in plan.bases.values()
-            for value in next((a.values for a in plan.outer if a.key == key), (getattr(base, key),))
-        }
-        for key in ("hidden", "dtype")
-    )
-    for size in sorted(hidden):
-        for dtype in sorted(dtypes):
+    keys = ("cell", "readout", "start", "hidden", "dtype")
+    for base in plan.bases.values():
+        axes = [
+            next((a.values for a in plan.outer if a.key == k), (getattr(base, k),)) for k in keys
+        ]
+        for values in product(*axes):
+            recipe = replace(base, **dict(zip(keys, values, strict=True)))
             try:
-                engines.get(plan.settings.engine, size, dtype)
+                cells.of(recipe)
+                engines.get(plan.settings.engine, recipe)
             except InputError as error:
                 raise InputError(f"[sweep]: {error}") from None

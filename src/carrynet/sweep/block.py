@@ -15,9 +15,8 @@ from carrynet.judge import evaluation
 from carrynet.judge.evaluation import Evaluation
 from carrynet.learn import training
 from carrynet.learn.training import Diverged
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network, Weights, network_for
 from carrynet.proof import search
-from carrynet.spec import task as tasks
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import rows, table
 from carrynet.sweep.plan import Plan, Settings
@@ -71,7 +70,7 @@ def work(plan: Plan, number: int) -> Finished:
             row |= _row(recipe, result, seconds, plan.settings, described)
             if row["kept"]:
                 assert isinstance(result, Network)
-                kept.update({f"{cell}.{k}": w for k, w in result.weights._asdict().items()})
+                kept.update({f"{cell}.{k}": w for k, w in result.weights.items()})
             found.append(row)
             counts += Counts.of(row)
     weights = None
@@ -89,12 +88,16 @@ def network(store: Store, cell: int) -> Network:
     plan = store.plan()
     block = plan.block_of(cell)
     tensors = store.weights(block)
-    if f"{cell}.Whh" not in tensors:
+    mine = {
+        name.removeprefix(f"{cell}."): w
+        for name, w in tensors.items()
+        if name.startswith(f"{cell}.")
+    }
+    if not mine:
         raise RunError(f"the weights of cell {cell} were not kept, or its block is not done")
     recipe = plan.recipe(cell)
     with files.reading(f"block {block} of {store.root}"):
-        weights = Weights(**{name: tensors[f"{cell}.{name}"] for name in Weights._fields})
-        return Network(tasks.parse(recipe.task), recipe.activation, weights)
+        return network_for(recipe, Weights(mine))
 
 
 def _row(
@@ -105,7 +108,7 @@ def _row(
     described: list[rows.Column],
 ) -> dict[str, Any]:
     """What a network's row says, but for where it stands."""
-    engine = engines.get(settings.engine, recipe.hidden, recipe.dtype).name
+    engine = engines.get(settings.engine, recipe).name
     row = rows.described(recipe, described) | rows.trained(result, seconds, engine)
     if isinstance(result, Diverged):
         return {**row, "kept": False}

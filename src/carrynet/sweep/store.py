@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from carrynet import files
 from carrynet.errors import InputError, RunError
-from carrynet.nets.cells import Array
+from carrynet.nets.arrays import Array
 from carrynet.sweep import places
 from carrynet.sweep.plan import Plan
 
