@@ -165,6 +165,7 @@ def importing(network: Network, digits: int = 8) -> Recipe:
     return Recipe(
         name="imported",
         task=network.task.text,
+        machine=network.task,
         digits=digits,
         hidden=network.hidden,
         activation=network.activation,
@@ -294,7 +295,7 @@ class _InMemory:
     network: Network | None = None
 
     def __init__(self, recipe: Recipe, engine: str, origin: Network | None) -> None:
-        self.engine = engines.get(engine, recipe.hidden, recipe.dtype).name
+        self.engine = engines.get(engine, recipe.hidden, recipe.dtype, recipe.specification).name
         self.recipe, self._origin = recipe, origin
         self._notes = Notes(training.start(recipe, origin))
         self._seconds = 0.0

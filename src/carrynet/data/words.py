@@ -15,6 +15,8 @@ from carrynet.data import rng
 from carrynet.spec.task import Task
 
 Words = NDArray[np.integer]
+OPEN = -1
+"""An output that is left open: every answer is right, there is no loss and no margin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,7 @@ class Tables:
     """A task's machine, its symbol vectors and its target vectors."""
 
     delta: NDArray[np.int32]  #: (Q, S) next state
-    output: NDArray[np.int32]  #: (Q, S) output
+    output: NDArray[np.int32]  #: (Q, S) output; `OPEN` where nothing is asked
     vectors: NDArray[np.float32]  #: (S, X) what the network is fed for each symbol
     targets: NDArray[np.float32]  #: (outputs, Y) what each output asks of the output neurons
 
@@ -31,18 +33,19 @@ class Tables:
 def tables(task: Task) -> Tables:
     """The arrays of a task, made once and read-only."""
     symbols = len(task.machine.symbols)
-    digits = np.array([task.digits_of(a) for a in range(symbols)])  # (S, operands)
-    if task.base == 2:
-        vectors = digits.astype(np.float32)
-    else:
-        vectors = np.eye(task.base, dtype=np.float32)[digits].reshape(symbols, task.inputs)
+    vectors = np.empty((symbols, task.inputs), dtype=np.float32)
+    for a in range(symbols):
+        vectors[a] = task.vector(a)
     outputs = len(task.machine.outputs)
     targets = np.eye(outputs, dtype=np.float32)
     if task.readout == "bits":
         targets = targets[:, 1:].copy()  # one neuron: 0 for output 0, 1 for output 1
     made = Tables(
         delta=np.array(task.machine.delta, dtype=np.int32),
-        output=np.array(task.machine.output, dtype=np.int32),
+        output=np.array(
+            [[OPEN if out is None else out for out in row] for row in task.machine.output],
+            dtype=np.int32,
+        ),
         vectors=vectors,
         targets=targets,
     )
@@ -52,7 +55,10 @@ def tables(task: Task) -> Tables:
 
 
 def answers(task: Task, words: Words) -> NDArray[np.int32]:
-    """The machine's outputs for words of symbols: shape (..., T) to shape (..., T)."""
+    """The machine's outputs for words of symbols: shape (..., T) to shape (..., T).
+
+    `OPEN` where nothing is asked.
+    """
     table = tables(task)
     outputs = np.empty(words.shape, dtype=np.int32)
     state = np.zeros(words.shape[:-1], dtype=np.int32)

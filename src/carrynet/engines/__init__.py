@@ -17,6 +17,7 @@ from carrynet.nets.cells import Array
 from carrynet.nets.network import Network, Weights
 from carrynet.nets.optim import Moments
 from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.task import Task
 
 Advance = Callable[[Network, Moments, Recipe, Stage, Words, int], tuple[Weights, Moments, Array]]
 
@@ -39,14 +40,15 @@ class Engine:
     Both leave words of which some output is within rounding of zero to the network's own steps
     (`reference.singly`), so that no count depends on the engine.
 
-    `refuses(hidden, dtype)` says why the engine cannot take such networks, or None.
+    `refuses(hidden, dtype, task)` says why the engine cannot take such networks, or None; without
+    a task, whether it takes none of them.
     """
 
     name: str
     advance: Advance
     walk: Callable[[Network, Prefixes, int], Tally]
     follow: Callable[[Network, Words], Followed]
-    refuses: Callable[[int, str], str | None]
+    refuses: Callable[[int, str, Task | None], str | None]
     threads: bool  #: whether calls from several threads run side by side
 
 
@@ -56,27 +58,27 @@ ENGINES = {
     ),
     "numpy": Engine(
         *("numpy", reference.advance, reference.walk, reference.follow),
-        refuses=lambda hidden, dtype: None,
+        refuses=lambda hidden, dtype, task: None,
         threads=False,
     ),
 }
 
 
-def get(name: str, hidden: int, dtype: str) -> Engine:
-    """An engine for networks of some size and type; `auto` is the fastest that takes them.
+def get(name: str, hidden: int, dtype: str, task: Task | None = None) -> Engine:
+    """An engine for networks of some size, type and task; `auto` is the fastest that takes them.
 
     Raises `InputError` for an unknown name, `native.Unavailable` when the engine
     that is asked for cannot take such networks, saying why.
     """
     if name == "auto":
-        reason = native.refuses(hidden, dtype)
+        reason = native.refuses(hidden, dtype, task)
         if reason is None:
             return ENGINES["native"]
         _say_once(f"{reason}; using the NumPy engine")
         return ENGINES["numpy"]
     if name not in ENGINES:
         raise unknown("engine", name, ("auto", *ENGINES))
-    reason = ENGINES[name].refuses(hidden, dtype)
+    reason = ENGINES[name].refuses(hidden, dtype, task)
     if reason is not None:
         raise native.Unavailable(reason)
     return ENGINES[name]

@@ -27,6 +27,7 @@ from carrynet.nets.cells import Array
 from carrynet.nets.network import Network, Weights
 from carrynet.nets.optim import BETA1, BETA2, Moments
 from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.task import Task
 
 try:
     import llvmlite
@@ -46,7 +47,7 @@ class Unavailable(CarrynetError):
     """Why this machine, or this network, cannot have the native engine."""
 
 
-def refuses(hidden: int, dtype: str) -> str | None:
+def refuses(hidden: int, dtype: str, task: Task | None = None) -> str | None:
     """Why the engine does not take networks of this size and type; None if it does."""
     if _missing:
         return _missing
@@ -54,6 +55,10 @@ def refuses(hidden: int, dtype: str) -> str | None:
         return f"the native engine computes in float32, not {dtype}"
     if hidden > MOST_HIDDEN:
         return f"the native engine takes up to {MOST_HIDDEN} hidden units, not {hidden}"
+    if task is not None and task.machine.leaves_open:
+        return f"the native engine asks for every output, which task {task.name} does not"
+    if task is not None and not task.encoding.binary:
+        return f"the native engine feeds 0 and 1 only, not {task.encoding.kind} of task {task.name}"
     try:
         processor()
     except (RuntimeError, OSError) as error:
@@ -151,7 +156,7 @@ def _common(network: Network) -> dict[str, Any]:
         "lanes": processor().lanes,
         "hidden": network.hidden,
         "inputs": task.inputs,
-        "active": task.operands,
+        "active": int(np.count_nonzero(tables(task).vectors, axis=1).max(initial=1)),
         "outputs": task.neurons,
         "activation": network.activation,
         "readout": task.readout,

@@ -196,7 +196,7 @@ def _after(network: Network, word: Word) -> Array:
 
 def _run(machine: Machine, words: NDArray[np.int64]) -> NDArray[np.int64]:
     """A machine's outputs along words (N, T)."""
-    delta, output = np.array(machine.delta), np.array(machine.output)
+    delta, output = np.array(machine.delta), np.array(machine.output, dtype=np.int64)
     state, outputs = np.zeros(len(words), np.int64), np.empty_like(words)
     for t in range(words.shape[1]):
         outputs[:, t] = output[state, words[:, t]]

@@ -28,6 +28,7 @@ from carrynet.data import rng
 from carrynet.data.words import tables
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.nets.cells import CELLS, Array, Elman, in_one_thread, quiet, sigmoid, sigmoid_slope
+from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.task import Task
 
 
@@ -114,6 +115,15 @@ class Loss:
 
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], Array]
+
+    def where(self, asked: NDArray[np.bool_]) -> "Loss":
+        """The loss that is 0, and has no gradient, where nothing is asked; `asked` is (...)."""
+        return Loss(
+            lambda logits, targets: np.where(asked, self.value(logits, targets), 0),
+            lambda logits, targets: np.where(
+                asked[..., None], self.gradient(logits, targets), logits.dtype.type(0)
+            ),
+        )
 
 
 @quiet
@@ -302,9 +312,10 @@ class Network:
         """The outputs that the network answers to a word of symbols."""
         return [int(out) for _, logits in self.states(word) for out in predict(logits)]
 
-    def compute(self, *operands: int) -> int:
+    def compute(self, *operands: Operand) -> Answer:
         """The network's own answer to a problem, right or wrong; integers of any size.
 
+        Of a task without numbers the problem is a word, as text, and so is the answer.
         Raises `InputError` for operands that the task does not take.
         """
         return self.task.decode(self.run(self.task.encode(operands)))
@@ -323,11 +334,11 @@ class Network:
                 f"this network has learned {self.task.text}, not {family}: `compute` works a "
                 "problem of whatever it has learned"
             )
-        return self.compute(*operands)
+        return int(self.compute(*operands))
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with, as 64 hexadecimal digits."""
-        text = f"{self.task.text} {self.activation} {self.dtype.name} {self.hidden}"
+        text = f"{self.task.identity} {self.activation} {self.dtype.name} {self.hidden}"
         digest = hashlib.sha256(text.encode())
         for array in self.weights:
             digest.update(np.ascontiguousarray(array, dtype=self.dtype.newbyteorder("<")).tobytes())

@@ -24,7 +24,6 @@ from carrynet.nets.network import Network, Weights
 from carrynet.nets.optim import BUFFERS
 from carrynet.runs.format import read_config, weights_from
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.task import parse
 
 CHECKPOINT_SECONDS = 2.0
 """Between two checkpoints."""
@@ -202,7 +201,7 @@ def read(folder: Path, recipe: Recipe) -> tuple[State | None, float]:
         files.require(0 <= step < steps, f"stage {stage} has no step {step}")
         buffers = 0 if ended else BUFFERS[recipe.stages[stage].optimiser]
         files.require(len(moments) == buffers, f"it has {len(moments)} moments, not {buffers}")
-        network = Network(parse(recipe.task), recipe.activation, weights)
+        network = Network(recipe.specification, recipe.activation, weights)
         return State(network, moments, stage, step), seconds
 
 
@@ -220,7 +219,7 @@ def read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
     tensors, facts = files.read_tensors(path, most_snapshots(recipe))
     with files.reading(path):
         _check(folder, tensors, facts)
-        task = parse(recipe.task)
+        task = recipe.specification
         return [
             Snapshot(int(problem), Network(task, recipe.activation, weights_from(group, recipe)))
             for problem, group in sorted(_groups(tensors).items(), key=lambda item: int(item[0]))
@@ -229,7 +228,7 @@ def read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
 
 def most_snapshots(recipe: Recipe) -> int:
     """The most bytes that the snapshots of a training take: weights, and a header."""
-    task, H = parse(recipe.task), recipe.hidden
+    task, H = recipe.specification, recipe.hidden
     numbers = (task.inputs + H + 1) * H + (H + 1) * task.neurons
     moments = 1 + len(recipe.stages) * len(training.SHARES)
     return moments * (numbers * np.dtype(recipe.dtype).itemsize + 1000) + files.MOST_TEXT

@@ -50,7 +50,7 @@ def making(
     is not given; `RunError` when the folder cannot be written, or is being written.
     """
     training.start(recipe, origin)
-    chosen = engines.get(engine, recipe.hidden, recipe.dtype).name
+    chosen = engines.get(engine, recipe.hidden, recipe.dtype, recipe.specification).name
     fill = partial(_begin, recipe, _first_config(recipe, chosen, source, hardened), origin)
     lock = None
     if path is not None:

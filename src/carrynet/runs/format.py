@@ -38,8 +38,8 @@ from carrynet.nets.cells import Array
 from carrynet.nets.network import Network, Weights
 from carrynet.proof.certificate import MOST_BYTES as MOST_CERTIFICATE
 from carrynet.runs.replace import recover
+from carrynet.spec import tables
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.task import parse
 
 RUNS = Path("runs")
 """Where runs are made, and looked for, when nobody says where."""
@@ -132,7 +132,7 @@ def weights_from(tensors: Mapping[str, Array], recipe: Recipe) -> Weights:
     """
     names = ", ".join(sorted(tensors)) or "nothing"
     files.require(tensors.keys() == set(Weights._fields), f"it holds {names}")
-    network = Network(parse(recipe.task), recipe.activation, Weights(**tensors))
+    network = Network(recipe.specification, recipe.activation, Weights(**tensors))
     fits = (network.hidden, network.dtype.name) == (recipe.hidden, recipe.dtype)
     files.require(
         fits, f"it has {network.hidden} units in {network.dtype}, which the recipe has not"
@@ -146,7 +146,7 @@ def read_trained(folder: Path, config: Mapping[str, Any]) -> Network:
     tensors, _ = files.read_tensors(path)
     with files.reading(path):
         weights = weights_from(tensors, recipe)
-        network = Network(parse(recipe.task), recipe.activation, weights)
+        network = Network(recipe.specification, recipe.activation, weights)
         ours = network.digest() == config["weights_sha256"]
         files.require(ours, "its weights are not those that the run was finished with")
         return network
@@ -160,7 +160,7 @@ def read_origin(folder: Path, recipe: Recipe) -> Network | None:
     tensors, _ = files.read_tensors(path)
     with files.reading(path):
         weights = weights_from(tensors, recipe)
-        network = Network(parse(recipe.task), recipe.activation, weights)
+        network = Network(recipe.specification, recipe.activation, weights)
         files.require(network.digest() == recipe.origin, "it is not the recipe's origin")
         return network
 
@@ -200,7 +200,7 @@ def write_trained(folder: Path, network: Network, seconds: float) -> None:
 def write_network(path: Path, network: Network) -> None:
     """Write a network as safetensors that say what it is."""
     facts = {
-        "task": network.task.text,
+        **tables.to_facts(network.task),
         "activation": network.activation,
         "weights_sha256": network.digest(),
     }

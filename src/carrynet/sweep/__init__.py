@@ -210,17 +210,14 @@ def _give_up(plan: Plan, store: Store, number: int, reasons: list[str]) -> None:
 
 def _check_engines(plan: Plan) -> None:
     """Refuse an engine that does not take some cell, before anything starts."""
-    hidden, dtypes = (
-        {
-            value
-            for base in plan.bases.values()
-            for value in next((a.values for a in plan.outer if a.key == key), (getattr(base, key),))
-        }
-        for key in ("hidden", "dtype")
-    )
-    for size in sorted(hidden):
-        for dtype in sorted(dtypes):
-            try:
-                engines.get(plan.settings.engine, size, dtype)
-            except InputError as error:
-                raise InputError(f"[sweep]: {error}") from None
+    seen = set()
+    for kind in range(plan.kinds):
+        recipe = plan.recipe(kind * plan.alike)
+        needed = recipe.hidden, recipe.dtype, recipe.specification
+        if needed in seen:
+            continue
+        seen.add(needed)
+        try:
+            engines.get(plan.settings.engine, *needed)
+        except InputError as error:
+            raise InputError(f"[sweep]: {error}") from None

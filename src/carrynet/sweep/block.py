@@ -17,7 +17,6 @@ from carrynet.learn import training
 from carrynet.learn.training import Diverged
 from carrynet.nets.network import Network, Weights
 from carrynet.proof import search
-from carrynet.spec import task as tasks
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import rows, table
 from carrynet.sweep.plan import Plan, Settings
@@ -94,7 +93,7 @@ def network(store: Store, cell: int) -> Network:
     recipe = plan.recipe(cell)
     with files.reading(f"block {block} of {store.root}"):
         weights = Weights(**{name: tensors[f"{cell}.{name}"] for name in Weights._fields})
-        return Network(tasks.parse(recipe.task), recipe.activation, weights)
+        return Network(recipe.specification, recipe.activation, weights)
 
 
 def _row(
@@ -105,7 +104,7 @@ def _row(
     described: list[rows.Column],
 ) -> dict[str, Any]:
     """What a network's row says, but for where it stands."""
-    engine = engines.get(settings.engine, recipe.hidden, recipe.dtype).name
+    engine = engines.get(settings.engine, recipe.hidden, recipe.dtype, recipe.specification).name
     row = rows.described(recipe, described) | rows.trained(result, seconds, engine)
     if isinstance(result, Diverged):
         return {**row, "kept": False}
