@@ -361,8 +361,12 @@ def _drawn(task: Task, digits: int, kind: str, pairs: int, seed: int) -> problem
         draws = problems.draws_per_word(task, length)
         bits = rng.raw(seed, stream, 0, pairs * draws)
         return problems.uniform(task, length, bits.reshape(pairs, draws))
-    bits = rng.raw(seed, stream, 0, pairs * length * 2)
-    return problems.chains(task, length, bits.reshape(pairs, length, 2))
+    bits = rng.raw(seed, stream, 0, pairs * length * 2).reshape(pairs, length, 2)
+    words = problems.chains(task, length, bits)
+    if not task.numeric:  # what is rare among chains too
+        walked = np.arange(pairs // 2, pairs)
+        words[walked] = problems.walk(task, bits[walked], walked)
+    return words
 
 
 @np.errstate(over="ignore", invalid="ignore")

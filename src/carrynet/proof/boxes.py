@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
-from carrynet.data.words import OPEN, tables
+from carrynet.data.words import OPEN, sticky, tables
 from carrynet.nets.cells import Array, quiet
 from carrynet.nets.network import Network, Weights, read_out
 from carrynet.proof.certificate import BoxCertificate, Region
@@ -177,12 +177,8 @@ def _states_seen(network: Network, plan: Plan) -> tuple[Array, Numbers]:
         regions.append(region)
 
     draws = rng.raw(0, rng.PROOF, 0, 2 * _WORDS * _LENGTH).reshape(2, _LENGTH, _WORDS)
-    fresh = rng.below(S, draws[1])
-    stay = rng.unit(draws[0]) < np.resize([0.0, 0.5, 0.8, 0.95], _WORDS)
     h, region = np.zeros((_WORDS, network.hidden)), np.zeros(_WORDS, np.intp)
-    a = fresh[0]
-    for t in range(_LENGTH):
-        a = np.where(stay[t], a, fresh[t])
+    for a in sticky(S, draws, np.resize([0.0, 0.5, 0.8, 0.95], _WORDS)):
         h, region = step(h, a), plan.next[region, a]
         states.append(h)
         regions.append(region)
