@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import lab, tasks
+from carrynet import lab
 from carrynet.exchange.foreign import Source
 from carrynet.learn import training
 from carrynet.runs.create import making
@@ -87,15 +87,12 @@ def test_everything_that_a_document_shows_works(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tasks, "_FAMILIES", dict(tasks._FAMILIES))
-    monkeypatch.setattr(tasks, "FAMILIES", tasks._FAMILIES)
     names: dict[str, Any] = {}
     for kind, body in blocks(read(name)):
         if kind in SHELL:
             run_shell(body, tmp_path)
         else:
             run_python(body, names, name)
-    tasks.parse.cache_clear()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

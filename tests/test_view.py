@@ -132,7 +132,7 @@ def embodied(task: tasks.Task, k: float = 40.0) -> Network:
         bh[i] = -score - (-0.5 if q == 0 else 0.5)
         for j, (p, b) in enumerate(units):
             Whh[j, i] = (machine.delta[p][b] == q) - (q == 0)
-        output = machine.output[q][a]
+        output = machine.output[q][a] or 0
         Why[i] = 2 * output - 1 if task.neurons == 1 else np.eye(task.neurons)[output]
     weights = elman(k * Wxh, k * Whh, k * bh, k * Why, np.zeros(task.neurons))
     return Network(task, "sigmoid", weights)
@@ -143,7 +143,7 @@ def parity() -> tasks.Task:
     """A machine of one's own: whether the ones so far are odd."""
     flip = ((0, 1), (1, 0))
     machine = Machine(("even", "odd"), ("0", "1"), ("0", "1"), delta=flip, output=flip)
-    return tasks.register("view_parity", machine)
+    return tasks.own("view_parity", machine, codec=tasks.Digits())
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +158,8 @@ def either() -> tasks.Task:
         delta=(row, (1,) * 9),
         output=(row, (1,) * 9),
     )
-    return tasks.register(
-        "constructor",
-        machine,
-        base=3,
-        operands=2,
-        memory="__proto__",
-        equation="{1} | {0} -> {answer}",
-    )
+    codec = tasks.Digits(3, 2, memory="__proto__", equation="{1} | {0} -> {answer}")
+    return tasks.own("constructor", machine, codec=codec)
 
 
 def type_numbers(opened: Page, *numbers: object) -> None:
@@ -634,7 +628,7 @@ def test_the_page_of_a_machine_of_ones_own(
         (parity, embodied(parity)),
         (either, embodied(either)),
     ):
-        run = imported(right) if right else cn.train("tutorial", task=task.text, **settings)
+        run = imported(right) if right else cn.train("tutorial", task=task, **settings)
         opened = show(run, locale=locale)
         assert opened.locator("section").count() == 10
         assert f"“{task.text}”" in opened.locator(".tagline").inner_text()
@@ -817,7 +811,7 @@ def test_its_gradients_are_those_of_backpropagation_through_time(
         [model["task"], activation, given, word],
     )
     task_, table = network.task, tables(network.task)
-    targets = table.targets[task_.machine.run(word)]
+    targets = table.targets[[out or 0 for out in task_.machine.run(word)]]
     loss = LOSSES["cross-entropy", task_.readout]
     moved = replace(network, weights=weights)
     gradients, _ = bptt(moved, loss, table.vectors[word].astype(float), targets)

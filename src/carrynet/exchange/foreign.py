@@ -32,8 +32,8 @@ from carrynet.exchange.tensors import CODE, Contents, read
 from carrynet.files import printable
 from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network, Weights
-from carrynet.spec import task as tasks
 from carrynet.spec.recipe import Recipe
+from carrynet.spec.tables import from_facts
 from carrynet.spec.task import Task
 
 __all__ = ["Mapping", "Source", "Taken", "guess", "owned", "read", "take"]
@@ -121,7 +121,7 @@ def take(
     the network is to be read.
     """
     facts = _facts(contents, task)
-    task = task or tasks.parse(facts.get("task", "add"))
+    task = task or from_facts({"task": "add", **facts})
     for name in (activation, facts.get("activation")):
         if name is not None and name not in ACTIVATIONS:
             raise unknown("activation", name, ACTIVATIONS)
@@ -173,18 +173,19 @@ def take(
     return Taken(network, source, lines)
 
 
-def _facts(contents: Contents, said: Task | None) -> dict[str, str]:
+def _facts(contents: Contents, said: Task | None) -> dict[str, Any]:
     """Task and activation that carrynet wrote into a file; nothing for other files.
 
     Raises `InputError` where the weights are not those that it wrote them for, and for a task
-    that is not known in this process, unless the owner has `said` another.
+    that is unknown, unless the owner has `said` another.
     """
     keys = ("task", "activation", "weights_sha256")
-    facts = {k: v for k in keys if isinstance(v := contents.facts.get(k), str)}
+    facts: dict[str, Any] = {k: v for k in keys if isinstance(v := contents.facts.get(k), str)}
     if not {"task", "activation"} <= facts.keys():
         return {}
+    facts["machine"] = contents.facts.get("machine")
     try:
-        task = tasks.parse(facts["task"])
+        task = from_facts(facts)
     except InputError:
         if said is None:
             raise

@@ -38,7 +38,8 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights, predict
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import Unrolled
-from carrynet.spec.task import DIGITS, Task
+from carrynet.spec.codec import DIGITS
+from carrynet.spec.task import Task
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 CODINGS = ("0/1", "-1/+1")
@@ -400,8 +401,8 @@ def _require_possible(owned: Owned, reading: Reading, so_far: str) -> None:
         raise InputError(
             f"Wxh has {symbols} inputs, one for each of the {symbols} symbols of task "
             f"{owned.task.text}, and the network {so_far or 'is said to be right '}when fed "
-            f"one-hot vectors of them: this task feeds each digit by itself; in Python, a Machine "
-            f"with base={symbols}, operands=1 takes it, docs/howto/machine.md"
+            f"one-hot vectors of them: this task feeds each digit by itself; a task of one's own "
+            f"with base = {symbols}, operands = 1 takes it, docs/howto/task.md"
         )
 
 

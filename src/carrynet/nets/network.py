@@ -34,8 +34,9 @@ from carrynet.nets.formula import Formula
 from carrynet.nets.readings import Reading, run
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
 from carrynet.nets.recurrence import Unrolled, blank, gather, pull
+from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.task import Task, parse
+from carrynet.spec.task import Task
 
 
 class Weights(Mapping[str, Array]):
@@ -149,6 +150,15 @@ class Loss:
 
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], Array]
+
+    def where(self, asked: NDArray[np.bool_]) -> "Loss":
+        """The loss that is 0, and has no gradient, where nothing is asked; `asked` is (...)."""
+        return Loss(
+            lambda logits, targets: np.where(asked, self.value(logits, targets), 0),
+            lambda logits, targets: np.where(
+                asked[..., None], self.gradient(logits, targets), logits.dtype.type(0)
+            ),
+        )
 
 
 @quiet
@@ -501,9 +511,10 @@ class Network:
         """The outputs that the network answers to a word of symbols."""
         return [int(out) for _, logits in self.states(word) for out in predict(logits)]
 
-    def compute(self, *operands: int) -> int:
+    def compute(self, *operands: Operand) -> Answer:
         """The network's own answer to a problem, right or wrong; integers of any size.
 
+        Of a task without numbers the problem is a word, as text, and so is the answer.
         Raises `InputError` for operands that the task does not take.
         """
         return self.task.decode(self.run(self.task.encode(operands)))
@@ -522,12 +533,12 @@ class Network:
                 f"this network has learned {self.task.text}, not {family}: `compute` works a "
                 "problem of whatever it has learned"
             )
-        return self.compute(*operands)
+        return int(self.compute(*operands))
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with, as 64 hexadecimal digits."""
         formulas = self.activation or f"{self.cell} {self.readout} {' '.join(self.weights)}"
-        text = f"{self.task.text} {formulas} {self.dtype.name} {self.hidden}"
+        text = f"{self.task.identity} {formulas} {self.dtype.name} {self.hidden}"
         digest = hashlib.sha256(text.encode())
         for array in self.weights.values():
             digest.update(np.ascontiguousarray(array, dtype=self.dtype.newbyteorder("<")).tobytes())
@@ -541,7 +552,7 @@ def _joined(parts: list[Array]) -> Array:
 def network_for(recipe: Recipe, weights: Weights) -> Network:
     """The network that a recipe speaks of, with weights that it, or something else, has got."""
     cell, readout = cells.of(recipe)
-    return Network(parse(recipe.task), cell, weights, readout)
+    return Network(recipe.specification, cell, weights, readout)
 
 
 class HasNetwork(Protocol):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
+from carrynet.data.words import OPEN, sticky
 from carrynet.nets.arrays import ACTIVATIONS, Array, quiet
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import BoxCertificate, Region
@@ -44,7 +45,7 @@ class Plan:
     names: tuple[str, ...]
     state: Numbers  #: (N,) of the machine
     next: Numbers  #: (N, S) the region that follows
-    output: Numbers  #: (N,) of the symbol by which it is entered; -1 for the start
+    output: Numbers  #: (N,) of the symbol by which it is entered; `OPEN` where nothing is asked
     symbol: Numbers  #: (N,) by which it is entered; -1 for the start
 
 
@@ -68,9 +69,14 @@ def by_history(machine: Machine, length: int) -> Plan:
         names=tuple(_name(machine, *key) for key in order),
         state=np.array([_after(machine, *key) for key in order]),
         next=np.array(next_),
-        output=np.array([-1, *(machine.output[q][a] for q, a in ends[1:])]),
+        output=np.array([OPEN, *(_asked(machine, q, a) for q, a in ends[1:])]),
         symbol=np.array([a for _, a in ends]),
     )
+
+
+def _asked(machine: Machine, state: int, symbol: int) -> int:
+    output = machine.output[state][symbol]
+    return OPEN if output is None else output
 
 
 def _after(machine: Machine, state: int, word: tuple[int, ...]) -> int:
@@ -170,12 +176,8 @@ def _states_seen(network: Network, plan: Plan) -> tuple[Array, Numbers]:
         regions.append(region)
 
     draws = rng.raw(0, rng.PROOF, 0, 2 * _WORDS * _LENGTH).reshape(2, _LENGTH, _WORDS)
-    fresh = rng.below(S, draws[1])
-    stay = rng.unit(draws[0]) < np.resize([0.0, 0.5, 0.8, 0.95], _WORDS)
     h, region = np.repeat(double.start[None], _WORDS, axis=0), np.zeros(_WORDS, np.intp)
-    a = fresh[0]
-    for t in range(_LENGTH):
-        a = np.where(stay[t], a, fresh[t])
+    for a in sticky(S, draws, np.resize([0.0, 0.5, 0.8, 0.95], _WORDS)):
         h, region = double.step(h, a), plan.next[region, a]
         states.append(h)
         regions.append(region)
@@ -269,7 +271,14 @@ def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
 
 
 def smallest_margin(network: Network, lower: Array, upper: Array, outputs: Numbers) -> float:
-    """The smallest margin of the readout over boxes (N, H) that are to answer `outputs` (N,)."""
+    """The smallest margin of the readout over boxes (N, H) that are to answer `outputs` (N,).
+
+    Infinity where none of them is asked anything.
+    """
+    asked = outputs != OPEN
+    lower, upper, outputs = lower[asked], upper[asked], outputs[asked]
+    if not len(outputs):
+        return np.inf
     W = network.astype("float64").weights
     c, r = (lower + upper) / 2, (upper - lower) / 2
     if W.by.size == 1:
@@ -292,7 +301,7 @@ def certificate(network: Network, boxes: Boxes) -> BoxCertificate:
     lower, upper = ((side[kept] * grid).astype(int).tolist() for side in (boxes.lower, boxes.upper))
     next_ = number[plan.next[kept]].tolist()
     return BoxCertificate(
-        task=network.task.text,
+        task=network.task.identity,
         activation=network.activation,
         weights_sha256=network.digest(),
         bits=BITS,

@@ -18,7 +18,7 @@ Plain Python, because the checker trusts this module; what finds certificates is
     format, version   "carrynet-certificate", 1
     claim             the theorem in words
     method            "boxes" or "trees"
-    task, activation  of the network
+    task, activation  of the network; of a task of one's own, its name and whole digest
     weights_sha256    of the network, by `Model.digest`
 
 of boxes, numbers being whole multiples of 2^-bits:
@@ -40,12 +40,15 @@ import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from math import isfinite, prod
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from carrynet import files
 from carrynet.errors import CarrynetError, InputError, shorten
+from carrynet.spec.tables import from_facts
+from carrynet.spec.task import Task
 
 FORMAT, VERSION = "carrynet-certificate", 1
 MOST_BITS = 64
@@ -85,6 +88,12 @@ class Model:
     bh: Sequence[float]
     Why: Matrix
     by: Sequence[float]
+    machine: Any = None  #: the tables of a task of one's own; see `spec.tables`
+
+    @cached_property
+    def specification(self) -> Task:
+        """What is right.  Raises `InputError` for a task that is unknown, or not its machine."""
+        return from_facts({"task": self.task, "machine": self.machine})
 
     @classmethod
     def read(cls, data: bytes) -> "Model":
@@ -116,7 +125,8 @@ class Model:
                     if rows
                     else numbers
                 )
-            return cls(facts["task"], facts["activation"], dtype, **arrays)
+            machine = facts.get("machine")
+            return cls(facts["task"], facts["activation"], dtype, **arrays, machine=machine)
         except (
             *(ValueError, KeyError, TypeError, AttributeError, IndexError),
             *(RecursionError, struct.error),
@@ -125,7 +135,7 @@ class Model:
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with; `Network.digest` agrees."""
-        head = f"{self.task} {self.activation} {self.dtype} {len(self.bh)}"
+        head = f"{self.specification.identity} {self.activation} {self.dtype} {len(self.bh)}"
         digest = hashlib.sha256(head.encode())
         code = {"float32": "f", "float64": "d"}[self.dtype]
         for rows in (self.Wxh, self.Whh, [self.bh], self.Why, [self.by]):

@@ -4,9 +4,10 @@ It redoes every inclusion and every output of boxes in ball arithmetic (Arb; Joh
 whose results are intervals certain to hold the true value: a comparison is true only if it
 holds all over them.  It believes nothing that a search has computed, shares no code with one,
 and needs no NumPy.  What must be trusted: this module, `certificate` (with what it reads JSON
-by in `files`), `task` and `machine` (which say what a right answer is), Python, and Arb with its
-binding python-flint; for trees of words, which are too many for Arb, also `check_trees`, which
-bounds the rounding of doubles.
+by in `files`), the specification (`machine`, `codec`, `encoding`, `task`, `builtin` and `tables`
+of `spec`, which say what is read and what a right answer is), Python, and Arb with its binding
+python-flint; for trees of words, which are too many for Arb, also `check_trees`, which bounds
+the rounding of doubles.
 
 For boxes [l, u], with f monotone and W+ and W- the positive and negative parts of Whh:
 
@@ -50,7 +51,6 @@ from carrynet.proof.certificate import (
     Model,
     require,
 )
-from carrynet.spec import task as tasks
 from carrynet.spec.task import Task
 
 PRECISION = 80  # bits of the balls
@@ -79,9 +79,9 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
     before = flint.ctx.prec
     flint.ctx.prec = PRECISION
     try:
-        task = tasks.parse(model.task)
+        task = model.specification
         _check_model(model, task)
-        require(certificate.task == model.task, "it is about another task")
+        require(certificate.task == task.identity, "it is about another task")
         require(certificate.activation == model.activation, "it is about another activation")
         require(certificate.weights_sha256 == model.digest(), "it is about other weights")
         drives = _drives(model, task)
@@ -158,7 +158,8 @@ def _check_boxes(
                 where = f"from region {i} under {task.machine.symbols[a]}"
                 require(regions[j].state == state, f"{where}: region {j} has the wrong state")
                 require(False, f"{where}: unit {inside.index(False)} leaves region {j}")
-            needed.setdefault(j, set()).add(output)
+            if output is not None:  # where it is open, the machine asks nothing
+                needed.setdefault(j, set()).add(output)
 
     # output
     margin = arb("inf")
@@ -193,14 +194,13 @@ def _check_model(model: Model, task: Task) -> None:
 
 
 def _drives(model: Model, task: Task) -> list[list[arb]]:
-    """x Wxh + bh for every symbol: digits as they are in base 2, else one-hot."""
+    """x Wxh + bh for every symbol; most entries of x are 0."""
     drives = []
     for a in range(len(task.machine.symbols)):
         d = [arb(b) for b in model.bh]
-        for operand, digit in enumerate(task.digits_of(a)):
-            weight = digit if task.base == 2 else 1
-            row = operand if task.base == 2 else operand * task.base + digit
-            d = [x + weight * w for x, w in zip(d, model.Wxh[row], strict=True)]
+        for fed, row in zip(task.vector(a), model.Wxh, strict=True):
+            if fed:
+                d = [x + arb(fed) * arb(w) for x, w in zip(d, row, strict=True)]
         drives.append(d)
     return drives
 
@@ -241,9 +241,12 @@ def _check_rounding(
     """That slack and margin cover the model's own arithmetic; |h| <= reach."""
     H, X, eps = len(reach), task.inputs, arb((1, EPSILON[model.dtype]))
     slope = arb(0.25) if model.activation == "sigmoid" else arb(1)
+    # the most that each input is, either way; a vector's own sum of products is no larger
+    vectors = [task.vector(a) for a in range(len(task.machine.symbols))]
+    fed = [arb(max(abs(x) for x in column)) for column in zip(*vectors, strict=True)]
     for k in range(H):
         size = sum((reach[i] * abs(arb(model.Whh[i][k])) for i in range(H)), abs(arb(model.bh[k])))
-        size += sum((abs(arb(row[k])) for row in model.Wxh), arb(0))
+        size += sum((x * abs(arb(row[k])) for x, row in zip(fed, model.Wxh, strict=True)), arb(0))
         error = _rounding(model.dtype, H + X + 4, size) * slope + 8 * eps * reach[k].max(arb(1))
         require(
             slack >= error,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from carrynet import files
+from carrynet.data.words import tables
 from carrynet.errors import CarrynetError, RunError
 from carrynet.judge import refutation as refute
 from carrynet.judge.evaluation import Evaluation, examine, first_wrong, work
@@ -28,7 +29,7 @@ from carrynet.proof import boxes, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
 from carrynet.proof.certificate import Certificate, Model, Rejected, from_json, require
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
-from carrynet.spec.task import from_digits
+from carrynet.spec.tables import to_facts
 
 if TYPE_CHECKING:
     from carrynet.proof.check import Checked
@@ -52,7 +53,7 @@ Watch = Callable[[str], None]
 def model(network: Network) -> Model:
     """A network as the plain numbers that certificates speak of."""
     return Model(
-        task=network.task.text,
+        **to_facts(network.task),
         activation=network.activation,
         dtype=network.dtype.name,
         **{name: array.tolist() for name, array in network.weights.items()},
@@ -211,7 +212,8 @@ def rounding(network: Network, reach: Array) -> tuple[float, float]:
         return count * eps / (1 - count * eps) * size + 2 * count * float(kind.tiny)
 
     count = network.hidden + network.task.inputs + 4
-    step = of_sums(count, reach @ Whh + Wxh.sum(0) + bh) * slope + 8 * eps * np.maximum(reach, 1)
+    fed = np.abs(tables(network.task).vectors).max(axis=0).astype(np.float64)
+    step = of_sums(count, reach @ Whh + fed @ Wxh + bh) * slope + 8 * eps * np.maximum(reach, 1)
     readout = 2 * of_sums(network.hidden + 4, reach @ Why + by)
     return 1.000001 * float(step.max()), 1.000001 * float(readout.max())
 
@@ -290,8 +292,7 @@ def _checked(
 def _refuted(network: Network, found: refute.Refutation) -> Refuted:
     """A wrong word as numbers: its symbols hold the digits of the operands."""
     task = network.task
-    columns = zip(*(task.digits_of(symbol) for symbol in found.word), strict=True)
-    operands = tuple(from_digits(column, task.base) for column in columns)
+    operands = task.problem(found.word)
     worked = work(network, operands, len(found.word))
     return Refuted(
         operands=operands,

@@ -28,7 +28,8 @@ from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
 from carrynet.runs.record import Record
-from carrynet.spec.task import BUILT_IN, Task
+from carrynet.spec import tables
+from carrynet.spec.task import Task
 
 FORMAT, VERSION = "carrynet-page", 1
 NAME = "report.html"
@@ -113,7 +114,6 @@ def model(run: Record) -> dict[str, Any]:
             "carrynet": __version__,
             "numpy": np.__version__,
             "command": _command(run),
-            "registered": task.family not in BUILT_IN,
         },
     }
 
@@ -146,14 +146,10 @@ def _pieces(task: Task) -> list[str | int]:
 
 
 def _command(run: Record) -> str | None:
-    """What makes the run again: on the command line, or of a task of one's own in Python."""
-    origin = bool(run.recipe.origin)
+    """What makes the run again."""
     if not run.recipe.stages:
         return None
-    if run.network.task.family not in BUILT_IN:
-        begin = ', origin=carrynet.runs.folder.read_network(Path("origin.safetensors"))' * origin
-        return f'carrynet.train("recipe.toml"{begin}, engine="{run.engine}")'
-    begin = " --origin origin.safetensors" * origin
+    begin = " --origin origin.safetensors" * bool(run.recipe.origin)
     return f"carrynet train --recipe recipe.toml{begin} --engine {run.engine}"
 
 
@@ -174,7 +170,7 @@ def _snapshots(run: Record) -> str | None:
 
 def _safetensors(tensors: Mapping[str, Any], network: Network) -> bytes:
     facts = {
-        "task": network.task.text,
+        **tables.to_facts(network.task),
         "activation": network.activation,
         "weights_sha256": network.digest(),
     }

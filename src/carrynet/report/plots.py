@@ -41,7 +41,8 @@ from carrynet.nets.network import Network, unroll
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.runs.record import Record
-from carrynet.spec.task import DIGITS, Task
+from carrynet.spec.codec import DIGITS
+from carrynet.spec.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -38,6 +38,7 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights, network_for
 from carrynet.proof.certificate import MOST_BYTES as MOST_CERTIFICATE
 from carrynet.runs.replace import recover
+from carrynet.spec import tables
 from carrynet.spec.recipe import Recipe
 
 RUNS = Path("runs")
@@ -197,7 +198,8 @@ def write_trained(folder: Path, network: Network, seconds: float) -> None:
 
 def write_network(path: Path, network: Network) -> None:
     """Write a network as safetensors that say what it is."""
-    facts = {"task": network.task.text, **network.formulas, "weights_sha256": network.digest()}
+    facts = {**tables.to_facts(network.task), **network.formulas}
+    facts["weights_sha256"] = network.digest()
     files.write_tensors(path, network.weights, facts)
 
 
