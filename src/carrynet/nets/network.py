@@ -32,6 +32,7 @@ from carrynet.nets import cells
 from carrynet.nets.arrays import Array, in_one_thread, quiet, sigmoid, sigmoid_slope
 from carrynet.nets.formula import Formula
 from carrynet.nets.readings import Reading, run
+from carrynet.nets.readings.enclosure import Box, Enclosure, ends as ends_of
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
 from carrynet.nets.recurrence import Unrolled, blank, gather, pull
 from carrynet.spec.codec import Answer, Operand
@@ -502,6 +503,26 @@ class Network:
         values = [slots[each.out] for each in self.cell.instructions]
         values += [out[each.out] for each in self.readout.instructions]
         return float(out[self.readout.results[0]].max()), max(float(v.max()) for v in values)
+
+    def enclose(self, reading: Enclosure, box: Box, symbols: NDArray[np.integer]) -> Box:
+        """All states (N, D) after symbols (N,), from those in boxes (N, D), without rounding."""
+        slots = self._slots.copy()
+        for slot in self.cell.drives:
+            slots[slot] = slots[slot][symbols]
+        ends = zip(self.parts(box.l), self.parts(box.u), strict=True)
+        slots[1 : 1 + len(self.widths)] = [Box(l=low, u=high) for low, high in ends]
+        run(self.cell.of_state, reading, slots)
+        parts = [ends_of(part) for part in self._new(slots)]
+        return Box(l=_joined([low for low, _ in parts]), u=_joined([high for _, high in parts]))
+
+    def enclose_readout(self, reading: Enclosure, box: Box) -> tuple[Array, Array, Array, Array]:
+        """Of boxes (N, D), what the last layer of the readout is fed, c and r; its Why and by."""
+        *layers, product, bias = self.readout.instructions
+        slots = self._read_out_slots.copy()
+        slots[0] = Box(l=self.parts(box.l)[0], u=self.parts(box.u)[0])
+        run(layers, reading, slots)
+        v, Why = (slots[i] for i in product.operands)
+        return v.c, v.r, Why, slots[bias.operands[1]]
 
     def astype(self, dtype: str) -> "Network":
         """The same network with its weights in another type."""

@@ -48,6 +48,7 @@ from carrynet.proof.certificate import (
     MOST_INCLUSIONS,
     BoxCertificate,
     Certificate,
+    FormulaModel,
     Model,
     require,
 )
@@ -71,7 +72,9 @@ class Checked:
     margin: float  #: every logit of every word is at least this far on the right side
 
 
-def check(model: Model, certificate: Certificate, watch: Watch | None = None) -> Checked:
+def check(
+    model: Model | FormulaModel, certificate: Certificate, watch: Watch | None = None
+) -> Checked:
     """Check that a certificate proves its claim about a model.
 
     Raises `Rejected` with the first thing that does not hold.
@@ -80,6 +83,8 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
     flint.ctx.prec = PRECISION
     try:
         task = model.specification
+        if isinstance(model, FormulaModel):
+            return _check_formula(model, task, certificate, watch)
         _check_model(model, task)
         require(certificate.task == task.identity, "it is about another task")
         require(certificate.activation == model.activation, "it is about another activation")
@@ -100,27 +105,51 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
         flint.ctx.prec = before
 
 
+def _check_formula(
+    model: FormulaModel, task: Task, certificate: Certificate, watch: Watch | None
+) -> Checked:
+    """Check a certificate of boxes about a network that is its equations."""
+    from carrynet.proof import check_formula
+
+    require(isinstance(certificate, BoxCertificate), "it is about a network of Elman's")
+    assert isinstance(certificate, BoxCertificate)
+    check_formula.check_model(model, task)
+    require(certificate.task == task.identity, "it is about another task")
+    about = certificate.cell == model.cell and certificate.readout == model.readout
+    require(about, "it is about other equations")
+    require(certificate.weights_sha256 == model.digest(), "it is about other weights")
+    require(certificate.slack >= 0, "its slack is negative")
+    _check_regions(certificate, task, sum(model.widths))
+    margin = check_formula.check(model, task, certificate, watch)
+    return Checked(len(certificate.regions), certificate.tolerance, float(margin.lower()))
+
+
+def _check_regions(certificate: BoxCertificate, task: Task, units: int) -> None:
+    """Make sure that regions are boxes of that many units, and lead to regions."""
+    regions, symbols = certificate.regions, len(task.machine.symbols)
+    size = certificate.inclusions
+    require(size <= MOST_INCLUSIONS, f"it has {size:,} inclusions, of at most {MOST_INCLUSIONS:,}")
+    require(bool(regions), "it has no regions")
+    for i, region in enumerate(regions):
+        require(
+            len(region.lower) == len(region.upper) == units, f"region {i} has not {units} units"
+        )
+        ordered = all(low <= high for low, high in zip(region.lower, region.upper, strict=True))
+        require(ordered, f"region {i} is empty")
+        require(0 <= region.state < len(task.machine.states), f"region {i} has no such state")
+        require(len(region.next) == symbols, f"region {i} has not {symbols} successors")
+        require(all(0 <= j < len(regions) for j in region.next), f"region {i} leads nowhere")
+    require(regions[0].state == 0, "region 0 is not labelled with the start state")
+
+
 def _check_boxes(
     model: Model, task: Task, drives: list[list[arb]], certificate: BoxCertificate
 ) -> tuple[list[arb], arb]:
     """Check an inductive invariant of boxes: what |h| can reach, and the smallest margin."""
     H = len(model.bh)
     unit, regions = -certificate.bits, certificate.regions
-    symbols = len(task.machine.symbols)
-    size = certificate.inclusions
-    require(size <= MOST_INCLUSIONS, f"it has {size:,} inclusions, of at most {MOST_INCLUSIONS:,}")
-    require(bool(regions), "it has no regions")
-    for i, region in enumerate(regions):
-        require(len(region.lower) == len(region.upper) == H, f"region {i} has not {H} units")
-        ordered = all(low <= high for low, high in zip(region.lower, region.upper, strict=True))
-        require(ordered, f"region {i} is empty")
-        require(0 <= region.state < len(task.machine.states), f"region {i} has no such state")
-        require(len(region.next) == symbols, f"region {i} has not {symbols} successors")
-        require(all(0 <= j < len(regions) for j in region.next), f"region {i} leads nowhere")
-
-    # start
+    _check_regions(certificate, task, H)
     start = regions[0]
-    require(start.state == 0, "region 0 is not labelled with the start state")
     holds_zero = all(low <= 0 <= high for low, high in zip(start.lower, start.upper, strict=True))
     require(holds_zero, "region 0 does not hold the start, h = 0")
 

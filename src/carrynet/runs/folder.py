@@ -17,9 +17,11 @@ from carrynet.proof import search, verdict
 from carrynet.proof.certificate import (
     MOST_BYTES as MOST_CERTIFICATE,
     Certificate,
+    FormulaModel,
     Model,
     Rejected,
     from_json,
+    read_model as read_model_of,
 )
 from carrynet.proof.verdict import Proved, Undecided, Verdict
 from carrynet.runs.card import model_card
@@ -105,8 +107,8 @@ def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Ve
         values = read_result(folder, config, "certificate")
         with files.reading(folder / "certificate.json"):
             certificate = from_json(values)
-            about = certificate.task, certificate.activation, certificate.weights_sha256
-            ours = network.task.identity, network.activation, network.digest()
+            about = certificate.task, certificate.weights_sha256
+            ours = network.task.identity, network.digest()
             files.require(about == ours, "it is about another network")
     with files.reading(folder / "proof.json"):
         recorded = verdict.from_json(document, certificate)
@@ -121,12 +123,12 @@ def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Ve
             return Undecided((f"{error}",), recorded.seconds)
 
 
-def read_model(folder: Path) -> Model:
+def read_model(folder: Path) -> Model | FormulaModel:
     """A run's weights, as plain numbers and by the checker's own reader."""
     path = folder / "model.safetensors"
     data = files.read_bytes(path)
     with files.reading(path):
-        return Model.read(data)
+        return read_model_of(data)
 
 
 def read_network(path: Path) -> Network:
