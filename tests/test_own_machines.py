@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from carrynet.engines import ENGINES, get, native, reference
 from carrynet.errors import InputError
 from carrynet.learn import training
 from carrynet.nets.network import LOSSES, Network, Weights, bptt, initialise
-from carrynet.proof import check, search
+from carrynet.proof import check, search, trees
 from carrynet.proof.certificate import Rejected
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe
@@ -125,6 +126,13 @@ def test_a_proof_is_of_one_machine(asked: Path) -> None:
     forged = replace(certificate, task=other.task.identity, weights_sha256=other.digest())
     with pytest.raises(Rejected, match="the output is not always"):
         check.check(search.model(other), forged)
+    # the same by trees of words
+    grown = trees.search(run.network, slack=1e-4, deadline=monotonic() + 60)
+    assert grown is not None
+    assert check.check(model, grown).margin > 0
+    forged_trees = replace(grown, task=other.task.identity, weights_sha256=other.digest())
+    with pytest.raises(Rejected, match="an output is not shown to be right"):
+        check.check(search.model(other), forged_trees)
 
 
 def test_from_the_command_line_alone(asked: Path, tmp_path: Path) -> None:
