@@ -98,7 +98,7 @@ CASES = [
         assumed=TANH,
     ),
     case("E_plus_minus_one.pt", assumed=ASSUMED.format("tanh", "-1 and +1", 0), budget=60),
-    case("E_one_hot_pairs.pt", refused="a Machine with base=4, operands=1"),
+    case("E_one_hot_pairs.pt", refused="with base = 4, operands = 1"),
     case("F_legacy.pth", assumed=TANH),
     case("F_torchscript.pt", assumed=TANH),
     case("F_adder.onnx", refused="a model in ONNX"),

@@ -53,14 +53,16 @@ def by_hand(task: Task, cell: str, dtype: str = "float32", sharpness: float = 8.
             if machine.delta[p][c] == q:
                 U[j, i] = k / level
                 b[i] += k
-        output = machine.output[q][a]
+        output = machine.output[q][a] or 0
         Why[i] = 4 * (2 * output - 1) if task.neurons == 1 else 4 * np.eye(task.neurons)[output]
     start = np.full(H, -1.0)
     start[next(i for i, (q, a) in enumerate(units) if machine.delta[q][a] == 0)] = 1.0
     zero = {"X": np.zeros((X, H)), "H": np.zeros((H, H))}
     gates = {"gru": "rz", "gru-reset-before": "rz", "lstm": "ifo", "mgu": "f"}[cell]
     candidate = "g" if cell == "lstm" else "n"
-    made = {f"Wx{gate}": zero["X"] for gate in gates} | {f"Wh{gate}": zero["H"] for gate in gates}
+    made: dict[str, np.ndarray] = {f"Wx{gate}": zero["X"] for gate in gates} | {
+        f"Wh{gate}": zero["H"] for gate in gates
+    }
     openness = {"r": OPEN_GATE, "i": OPEN_GATE, "o": OPEN_GATE, "z": SHUT, "f": SHUT}
     if cell == "mgu":
         openness["f"] = OPEN_GATE  # mix(f, h, n): the new where it is open

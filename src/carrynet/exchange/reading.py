@@ -39,6 +39,7 @@ from carrynet.nets.network import Network, Weights, predict
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import Unrolled
 from carrynet.spec.codec import DIGITS
+from carrynet.spec.encoding import usual
 from carrynet.spec.task import Task
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -79,6 +80,7 @@ CODED = {
     "one-hot": "digits as one-hot vectors",
     "numbers": "digits as numbers",
     "joint": "one-hot vectors of all digits together",
+    "own": "symbols as the task says",
 }
 
 
@@ -90,6 +92,9 @@ def codings(task: Task, rows: int) -> dict[str, tuple[Array, Array] | None]:
 
     None for the one that cannot be folded: a one-hot vector of all digits together.
     """
+    if not task.numeric or task.encoding != usual(task.codec):
+        X = task.inputs
+        return {"own": (np.eye(X), np.zeros(X))} if rows == X else {}
     n, base = task.operands, task.base
     each = np.eye(n)
     found: dict[str, tuple[Array, Array] | None] = {}

@@ -540,6 +540,8 @@ class Network:
         """
         return self.task.decode(self.run(self.task.encode(operands)))
 
+    __call__ = compute
+
     def add(self, *operands: int) -> int:
         """`compute`, for a network that has learned to add."""
         return self._compute("add", operands)

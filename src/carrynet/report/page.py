@@ -29,6 +29,8 @@ from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
 from carrynet.runs.record import Record
 from carrynet.spec import tables
+from carrynet.spec.codec import Digits
+from carrynet.spec.encoding import usual
 from carrynet.spec.task import Task
 
 FORMAT, VERSION = "carrynet-page", 1
@@ -84,7 +86,10 @@ def model(run: Record) -> dict[str, Any]:
         "name": run.path.resolve().name if run.path else f"{run.recipe.name} {task.text}",
         "task": {
             **{key: getattr(task, key) for key in ("text", "family", "base", "operands")},
-            **{key: getattr(task, key) for key in ("headroom", "memory", "readout")},
+            **{key: getattr(task, key) for key in ("headroom", "memory", "readout", "numeric")},
+            "first": task.codec.first if isinstance(task.codec, Digits) else None,
+            "answer": task.codec.answer if isinstance(task.codec, Digits) else None,
+            "vectors": _vectors(task),
             "equation": _pieces(task),
             **asdict(task.machine),
         },
@@ -116,6 +121,13 @@ def model(run: Record) -> dict[str, Any]:
             "command": _command(run),
         },
     }
+
+
+def _vectors(task: Task) -> list[tuple[float, ...]] | None:
+    """What the network is fed for each symbol; None where its digits say it, as is usual."""
+    if task.numeric and task.encoding == usual(task.codec):
+        return None
+    return [task.vector(a) for a in range(len(task.machine.symbols))]
 
 
 def _exact(document: dict[str, Any]) -> dict[str, Any]:
