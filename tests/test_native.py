@@ -113,7 +113,7 @@ def test_it_works_without_a_cache(monkeypatch: pytest.MonkeyPatch, place: str) -
 
 def test_many_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
     script = (
-        "from carrynet import training\nfrom carrynet.spec.recipe import RECIPES\n"
+        "from carrynet.learn import training\nfrom carrynet.spec.recipe import RECIPES\n"
         "print(training.fit(RECIPES['tutorial'].with_settings("
         "{'hidden': 5, 'steps': 50}), engine='native').digest())"
     )
