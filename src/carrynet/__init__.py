@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         train as train,
     )
     from carrynet.learn.training import Diverged as Diverged
+    from carrynet.nets.formula import Formula as Formula
     from carrynet.nets.network import Network as Network
     from carrynet.proof.certificate import Rejected as Rejected
     from carrynet.proof.search import prove as prove
@@ -56,6 +57,7 @@ _HOME = {
     "judge.extraction": ("extract",),
     "lab": ("Run", "check", "harden", "load", "resume", "train"),
     "learn.training": ("Diverged",),
+    "nets.formula": ("Formula",),
     "nets.network": ("Network",),
     "proof.certificate": ("Rejected",),
     "proof.search": ("prove",),
