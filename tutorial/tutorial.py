@@ -1147,7 +1147,7 @@ smaller = replace(
     last, lower=tuple((9 * low + high) // 10 for low, high in zip(last.lower, last.upper))
 )
 forged = replace(certificate, regions=(*certificate.regions[:-1], smaller))
-altered = replace(firm, weights=firm.weights._replace(Whh=firm.weights.Whh + np.float32(0.1)))
+altered = replace(firm, weights=firm.weights.replace(Whh=firm.weights.Whh + np.float32(0.1)))
 renamed = replace(certificate, weights_sha256=altered.digest())
 
 refusals = []
