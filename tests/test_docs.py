@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import lab
+from carrynet import lab, tasks
 from carrynet.exchange.foreign import Source
 from carrynet.learn import training
 from carrynet.runs.create import making
+from carrynet.spec.recipe import Recipe
 from tests.test_cli import carrynet
 
 ROOT = Path(__file__).parents[1]
@@ -201,7 +202,9 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
             elif path.suffix == ".jsonl":
                 keys |= keys_of([json.loads(line) for line in path.read_text().splitlines()])
 
-    assert documented("`recipe.toml`") == found["recipe.toml"]
+    own = tasks.own("mine", tasks.parse("parity").machine)
+    its = tomllib.loads(Recipe(task=own).to_toml())  # type: ignore[arg-type]
+    assert documented("`recipe.toml`") == found["recipe.toml"] | its.keys()
     assert documented("`config.json`") == found["config.json"]
     assert documented("`metrics.jsonl`") == found["metrics.jsonl"]
     assert documented("`evaluation.json`") == found["evaluation.json"] - {"exhaustive", "sampled"}
