@@ -197,8 +197,12 @@ def write_trained(folder: Path, network: Network, seconds: float) -> None:
 
 def write_network(path: Path, network: Network) -> None:
     """Write a network as safetensors that say what it is."""
-    facts = {"task": network.task.text, **network.formulas, "weights_sha256": network.digest()}
-    files.write_tensors(path, network.weights, facts)
+    files.write_tensors(path, network.weights, facts(network))
+
+
+def facts(network: Network) -> dict[str, str]:
+    """What a file of weights says of the network that they are of."""
+    return {"task": network.task.text, **network.formulas, "weights_sha256": network.digest()}
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:
