@@ -52,7 +52,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
     found = dataset.dataset(folder / "parts", format="parquet").to_table().to_pylist()
     found = [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in found]
-    return sorted(found, key=lambda row: row["cell"])
+    return sorted(found, key=lambda row: row["number"])
 
 
 def kills(count: int, seed: int) -> bool:
@@ -80,7 +80,7 @@ def kills(count: int, seed: int) -> bool:
             done = parts
         start(place, "out").wait()
         ours, theirs = rows(place / "out"), rows(place / "undisturbed")
-        cells = [row["cell"] for row in ours]
+        cells = [row["number"] for row in ours]
         left = [file.name for file in (place / "out" / "parts").glob(".*")]
         print(f"{killed} kills, the last after {done} parts of {len(cells) // 10}")
         print(f"rows lost {800 - len(set(cells))}, twice {len(cells) - len(set(cells))}")

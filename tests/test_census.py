@@ -81,12 +81,12 @@ def check(taken: census.Census, rows: Sequence[dict[str, Any]], keys: Sequence[s
         mine = expected[values]
         assert group.networks == len(mine)
         for outcome, count in group.counts.items():
-            cells = [row["cell"] for row in mine if outcome in outcomes_of(row)]
+            cells = [row["number"] for row in mine if outcome in outcomes_of(row)]
             assert count == len(cells)
             assert taken.example(outcome, *place) == min(cells, default=None)
             if cells and outcome in ("refuted", "refuted_beyond"):
-                (row,) = (row for row in mine if row["cell"] == min(cells))
-                kept = taken.counterexamples[row["cell"]]
+                (row,) = (row for row in mine if row["number"] == min(cells))
+                kept = taken.counterexamples[row["number"]]
                 assert " ".join(kept.operands) == row["counterexample"]
                 assert kept.digits == row["counterexample_digits"]
                 assert kept.shortest == row["counterexample_shortest"]
@@ -244,7 +244,7 @@ def test_rows_of_cells_that_the_plan_has_not_are_damage(tmp_path: Path, swept: P
     store = Store(tmp_path / "out")
     (row, *_) = rows_of(swept)
     for cell in (48, -1):
-        store.finish(0, table.encode([{**row, "cell": cell}], columns(store.plan())), None)
+        store.finish(0, table.encode([{**row, "number": cell}], columns(store.plan())), None)
         with pytest.raises(RunError, match="out is damaged: it has rows of cells"):
             census.take(store, ())
 
@@ -262,7 +262,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         same = {"outcome": "trained", "verdict": "refuted", "counterexample": "1 2"}
         for number in range(parts):
             rows = [
-                {**same, "cell": cell, "counterexample_digits": 2 + cell % 7}
+                {**same, "number": cell, "counterexample_digits": 2 + cell % 7}
                 for cell in plan.block(number)
             ]
             store.finish(number, table.encode(rows, made), None)

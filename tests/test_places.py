@@ -49,7 +49,7 @@ def kept(root: str) -> list[dict[str, object]]:
     store = Store(root)
     names = [column.name for column in sweep.columns(store.plan())]
     rows = [row for batch in table.batches(store, names) for row in batch.to_pylist()]
-    rows.sort(key=lambda row: row["cell"])
+    rows.sort(key=lambda row: row["number"])
     return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows]
 
 

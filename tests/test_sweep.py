@@ -57,7 +57,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     from pyarrow import dataset
 
     rows = dataset.dataset(folder / "parts", format="parquet").to_table().to_pylist()
-    rows.sort(key=lambda row: row["cell"])
+    rows.sort(key=lambda row: row["number"])
     return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows]
 
 
@@ -389,11 +389,11 @@ def test_a_population_and_a_network_alone_have_the_same_weights(tmp_path: Path) 
     run(plan, tmp_path / "out")
     store = Store(tmp_path / "out")
     for row in rows_of(tmp_path / "out"):
-        recipe = plan.recipe(row["cell"])
+        recipe = plan.recipe(row["number"])
         (alone,) = training.fit_many([recipe])
         assert isinstance(alone, Network)
         assert row["weights_sha256"] == alone.digest()
-        assert block.network(store, row["cell"]).digest() == alone.digest()
+        assert block.network(store, row["number"]).digest() == alone.digest()
         assert row["verdict"] == "none"
         assert row["exhaustive_right"] is None
         assert (row["init_width"], row["learn_step"]) == (recipe.init_width, recipe.stages[0].step)
@@ -411,7 +411,7 @@ def test_weights_are_kept_of_the_rows_that_are_asked_for(tmp_path: Path, swept: 
     assert {row["verdict"] for row in kept} == {"refuted"}
     assert len(kept) == sum(row["verdict"] == "refuted" for row in rows) < len(rows)
     for row in kept:
-        network = block.network(Store(tmp_path / "out"), row["cell"])
+        network = block.network(Store(tmp_path / "out"), row["number"])
         assert network.digest() == row["weights_sha256"]
         operands = tuple(map(int, row["counterexample"].split()))
         assert not evaluation.work(network, operands, row["counterexample_digits"]).right
@@ -430,7 +430,7 @@ def test_a_network_that_diverges_is_a_row_too(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "out")
     assert [row["outcome"] for row in rows] == ["trained", "trained", "diverged", "diverged"]
     for row in rows:
-        (alone,) = training.fit_many([plan.recipe(row["cell"])])
+        (alone,) = training.fit_many([plan.recipe(row["number"])])
         if isinstance(alone, Diverged):
             assert row["error"] == str(alone)
             assert (row["weights_sha256"], row["verdict"], row["kept"]) == (None, None, False)
@@ -754,7 +754,7 @@ def test_a_sweep_that_is_killed_again_and_again_has_every_row_once(tmp_path: Pat
     assert "240 of 240, in 30 of 30 blocks" in done.stdout
     assert not any(file.name.startswith(".") for file in (folder / "parts").iterdir())
     rows = rows_of(folder)
-    assert [row["cell"] for row in rows] == list(range(240))
+    assert [row["number"] for row in rows] == list(range(240))
     assert run(parse(LONG), tmp_path / "undisturbed").complete
     assert rows == rows_of(tmp_path / "undisturbed")
 

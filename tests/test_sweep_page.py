@@ -48,7 +48,7 @@ def test_it_holds_what_the_rows_say(swept: Path) -> None:
         mine = rows[tuple(values)]
         assert networks == len(mine)
         for outcome, count, example in zip(outcomes, (a, b, c, d, e), (f, g, h, j, k), strict=True):
-            cells = [row["cell"] for row in mine if outcome in outcomes_of(row)]
+            cells = [row["number"] for row in mine if outcome in outcomes_of(row)]
             assert (count, example) == (len(cells), min(cells, default=None))
         for name in ("exhaustive_margin", "slack", "proof_margin"):
             there = [row[name] for row in mine if row[name] is not None]
@@ -57,7 +57,7 @@ def test_it_holds_what_the_rows_say(swept: Path) -> None:
             sum(row["counterexample_shortest"] is kind for row in mine) for kind in (False, True)
         ]
     for cell, found in made["counterexamples"].items():
-        (row,) = (row for row in rows_of(swept) if row["cell"] == int(cell))
+        (row,) = (row for row in rows_of(swept) if row["number"] == int(cell))
         a, b = row["counterexample"].split()
         assert found["problem"] == f"{a} + {b} = ?"
         assert found["digits"] == row["counterexample_digits"]
@@ -316,9 +316,9 @@ def test_a_cell_is_read_out_with_its_interval_and_an_example(show: Open, swept: 
             if (row["hidden"], row["learn_steps"]) == (8, 9000)
             and "refuted_beyond" in outcomes_of(row)
         ),
-        key=lambda row: int(row["cell"]),
+        key=lambda row: int(row["number"]),
     )
-    expect(readout).to_contain_text(f"For example cell {row['cell']}.")
+    expect(readout).to_contain_text(f"For example cell {row['number']}.")
     a, b = row["counterexample"].split()
     digits = row["counterexample_digits"]
     expect(readout).to_contain_text(f"It answers {a} + {b} = ? wrongly, read as {digits} digits")

@@ -66,7 +66,7 @@ def work(plan: Plan, number: int) -> Finished:
         trained = training.fit_many(recipes, engine=plan.settings.engine, threads=1)
         seconds = (time.perf_counter() - started) / len(population)
         for cell, recipe, result in zip(population, recipes, trained, strict=True):
-            row = {"cell": cell, "block": number, "recipe": plan.values(cell)["recipe"]}
+            row = {"number": cell, "block": number, "recipe": plan.values(cell)["recipe"]}
             row |= _row(recipe, result, seconds, plan.settings, described)
             if row["kept"]:
                 assert isinstance(result, Network)

@@ -40,7 +40,7 @@ LENGTHS = np.array([*range(1, 17), *(2**k // 4 * q for k in range(4, 20) for q i
 """(L,) The longest length in each bin: each for itself up to 16, then four bins an octave."""
 
 _NEEDED = (
-    *("cell", "outcome", "verdict", "exhaustive_pairs", "exhaustive_right", *VALUES),
+    *("number", "outcome", "verdict", "exhaustive_pairs", "exhaustive_right", *VALUES),
     *("counterexample", "counterexample_digits", "counterexample_shortest"),
 )
 _NONE = np.iinfo(np.int64).max  # no cell
@@ -152,7 +152,7 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
     lengths = np.zeros((groups, 2, len(LENGTHS)), np.int32)
     texts: dict[int, Counterexample] = {}
     for batch in table.batches(store, _NEEDED):
-        cells = batch["cell"].to_numpy()
+        cells = batch["number"].to_numpy()
         if len(cells) and not 0 <= cells.min() <= cells.max() < plan.cells:
             raise RunError(f"{store.root} is damaged: it has rows of cells that the plan has not")
         where_is, at = _places(plan, kept, [axis.key for axis in axes], cells)
