@@ -6,6 +6,7 @@ from typing import Any
 
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
+from carrynet.nets.cells import units
 from carrynet.proof.verdict import Proved, Refuted, Verdict
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import BUILT_IN, parse
@@ -51,7 +52,7 @@ model-index:
 ---
 # {recipe.task}, learned digit by digit
 
-A recurrent network with {recipe.hidden} {recipe.activation} hidden units that was {made},
+A recurrent network with {units(recipe, "hidden units")} that was {made},
 least significant digit first.
 
 {_verdict_card(proof, own)}
