@@ -63,6 +63,10 @@ SUBJECTS = {
     "certificate": _subject("carrynet.proof.certificate", "certificate", "check"),
     "mealy": _subject("carrynet.spec.machine", "mealy", "tasks"),
     "tasks": _subject("carrynet.spec.task", "tasks", "mealy"),
+    "codec": _subject("carrynet.spec.codec", "tasks", "builtin"),
+    "encoding": _subject("carrynet.spec.encoding", "tasks", "automata_files"),
+    "builtin": _subject("carrynet.spec.builtin", "builtin", "tasks"),
+    "tables": _subject("carrynet.spec.tables", "automata_files", "own_machines"),
 }
 
 

@@ -68,9 +68,11 @@ def check(
             for a, entry in enumerate(entries):
                 image = _step(model, centre, Z, weighted, a)
                 reach = _reach(reach, image, Z)
-                answer = _margin(model, image, Z, machine.output[state][a])
-                require(answer > 0, f"tree {i}: an output is not shown to be right")
-                margin = min(margin, answer)
+                output = machine.output[state][a]
+                if output is not None:
+                    answer = _margin(model, image, Z, output)
+                    require(answer > 0, f"tree {i}: an output is not shown to be right")
+                    margin = min(margin, answer)
                 following = machine.delta[state][a]
                 if type(entry) is list:
                     todo.append((image.centre, _shape(model, image, Z), following, entry))

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flint import arb
 from hypothesis import given, strategies as st
 
 from carrynet import tasks
 from carrynet.nets.network import Network
-from carrynet.proof import boxes
+from carrynet.proof import boxes, check as check_module, search
 from carrynet.proof.certificate import BoxCertificate, Region, Rejected
 from carrynet.proof.check import Checked, check
 from carrynet.proof.search import model
@@ -295,3 +296,34 @@ def test_weights_that_are_no_numbers_of_their_type_are_rejected() -> None:
     assert moved.digest() == whole.digest()
     with pytest.raises(Rejected, match="not numbers of float32"):
         check(moved, claim)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rounding_grows_with_what_is_fed(dtype: str) -> None:
+    """s = |h| |Whh| + |x| |Wxh| + |bh|: with x up to 1000, an input of up to 1 is no bound."""
+    machine = tasks.parse("parity").machine
+
+    def fed(most: float) -> Network:
+        table = tasks.Encoding("table", ((most,), (-most / 2,)))
+        task = tasks.own("fed", machine, encoding=table)
+        ones = [np.full(shape, 0.5, dtype) for shape in ((1, 1), (1, 1), (1,), (1, 1), (1,))]
+        return Network(task, "sigmoid", elman(*ones))
+
+    eps = 2.0 ** {"float32": -24, "float64": -53}[dtype]
+    n = 1 + 1 + 4
+
+    def bound(most: float) -> float:
+        size = 1 * 0.5 + most * 0.5 + 0.5
+        return n * eps / (1 - n * eps) * size / 4 + 8 * eps
+
+    reach, margin = [arb(1)], arb(1)
+    for most in (1.0, 1000.0):
+        network = model(fed(most))
+        check_module._check_rounding(
+            network, network.specification, reach, arb(bound(most) * 1.0001), margin
+        )
+        with pytest.raises(Rejected, match="slack does not cover"):
+            check_module._check_rounding(
+                network, network.specification, reach, arb(bound(most) * 0.9999), margin
+            )
+        assert search.rounding(fed(most), np.ones(1))[0] == pytest.approx(bound(most), rel=1e-4)

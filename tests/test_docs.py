@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import carrynet as cn
-from carrynet import lab, tasks
+from carrynet import lab
 from carrynet.exchange.foreign import Source
 from carrynet.learn import training
 from carrynet.runs.create import making
@@ -38,6 +38,7 @@ MARK = re.compile(r"<!-- not run: .+ -->")
 BLOCK = re.compile(r"([^\n]*)\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHELL, PYTHON = ("sh", "bash", "shell", "console"), ("python", "pycon", "py")
 COMMAND = re.compile(r"(?:uv run (?:--(?:extra|group) \w+ )*)?carrynet (.*)")
+FILE = re.compile(r"# (\w+\.toml)\n")  # the first line of a file that is shown
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
@@ -48,7 +49,8 @@ def read(name: str) -> str:
 def blocks(text: str) -> Iterator[tuple[str, str]]:
     """The kind and text of each block of code that is to be run, in order."""
     for before, kind, body in BLOCK.findall("\n" + text):
-        if kind in SHELL + PYTHON and not MARK.fullmatch(before):
+        shown = kind in SHELL + PYTHON or (kind == "toml" and FILE.match(body))
+        if shown and not MARK.fullmatch(before):
             yield kind, body
 
 
@@ -87,15 +89,14 @@ def test_everything_that_a_document_shows_works(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tasks, "_FAMILIES", dict(tasks._FAMILIES))
-    monkeypatch.setattr(tasks, "FAMILIES", tasks._FAMILIES)
     names: dict[str, Any] = {}
     for kind, body in blocks(read(name)):
         if kind in SHELL:
             run_shell(body, tmp_path)
+        elif found := FILE.match(body):
+            (tmp_path / found[1]).write_text(body, encoding="utf-8")
         else:
             run_python(body, names, name)
-    tasks.parse.cache_clear()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

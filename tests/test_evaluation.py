@@ -130,7 +130,7 @@ def test_a_network_that_forgets_is_caught(forgetful: Network) -> None:
     result = evaluate(forgetful, 3)
     assert result.right == 3**3  # no digit where both operands have a 1
     assert result.wrong is not None
-    a, b = result.wrong
+    a, b = map(int, result.wrong)
     assert a & b
     assert result.answered == a ^ b
     assert result.margin < 0

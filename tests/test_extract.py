@@ -32,7 +32,7 @@ def network_of(machine: Machine, task: tasks.Task, k: float = 40.0) -> Network:
                 Whh[j, i] = -k
             if q and machine.delta[p][b] == q:
                 Whh[j, i] = k
-        Why[i, 0] = k * (machine.output[q][a] - 0.5) * 2
+        Why[i, 0] = k * ((machine.output[q][a] or 0) - 0.5) * 2
     return Network(task, "sigmoid", elman(Wxh, Whh, bh, Why, np.zeros(task.neurons)))
 
 

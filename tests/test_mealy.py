@@ -139,7 +139,7 @@ def test_different_alphabets_are_not_compared() -> None:
         ("q", (), (), "delta needs one row for each of 1 states"),
         ("pq", ((0, 0),) * 2, ((0, 0),), "output needs one row for each of 2 states"),
         ("pq", ((0, 0),) * 2, ((0, 0),) * 3, "output needs one row for each of 2 states"),
-        ("", (), (), "delta needs one row for each of 0 states"),
+        ("", (), (), "needs at least one of its states"),
     ],
 )
 def test_tables_that_do_not_fit_are_refused(

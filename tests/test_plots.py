@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -45,10 +46,11 @@ def imported(network: Network) -> cn.Run:
     return cn.train(lab.importing(network, digits=4), origin=network, progress=False)
 
 
-def shortly(task: str, activation: str) -> cn.Run:
+def shortly(task: str | tasks.Task, activation: str) -> cn.Run:
     """A run of a few updates, in memory."""
     stages = (Stage(steps=20), Stage(name="more", steps=20, batch=2))
-    recipe = Recipe("short", task, digits=5, hidden=4, activation=activation, stages=stages)
+    what: Any = task
+    recipe = Recipe("short", what, digits=5, hidden=4, activation=activation, stages=stages)
     return briefly(recipe, engine="numpy")
 
 
@@ -164,22 +166,22 @@ def test_machines_of_ones_own_can_be_drawn(tmp_path: Path) -> None:
     """Whose outputs are digits, and where they are words are not called so."""
     flip = ((0, 1), (1, 0))
     bits = Machine(("even", "odd"), ("0", "1"), ("0", "1"), delta=flip, output=flip)
-    tasks.register("drawn_parity", bits)
+    parity = tasks.own("drawn_parity", bits, codec=tasks.Digits())
     row = tuple(int(2 in (a, b)) for a in range(3) for b in range(3))
     symbols = tuple(f"{a},{b}" for a in range(3) for b in range(3))
     rows = (row, (1,) * 9)
     words = Machine(("none", "some"), symbols, ("no", "yes"), delta=rows, output=rows)
-    tasks.register("drawn_either", words, base=3, operands=2, memory="twos")
+    either = tasks.own("drawn_either", words, codec=tasks.Digits(3, 2, memory="twos"))
     for task, what, input_ in (
-        ("drawn_parity", "wrong digits", "a"),
-        ("drawn_either", "wrong outputs", "b = 2"),
+        (parity, "wrong digits", "a"),
+        (either, "wrong outputs", "b = 2"),
     ):
-        folder = tmp_path / task
+        folder = tmp_path / task.name
         paths = plots.write(shortly(task, "sigmoid"), folder, ["svg"])
         assert [path.stem for path in paths] == NAMES
         assert what in texts(folder / "error_maps.svg")
         assert input_ in texts(folder / "weights.svg").split("\n")
-        assert "some" in texts(folder / "hidden_space.svg") or task == "drawn_parity"
+        assert "some" in texts(folder / "hidden_space.svg") or task is parity
 
 
 # Wrong digits ------------------------------------------------------------------------

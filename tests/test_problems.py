@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from carrynet import tasks
 from carrynet.data import rng, words as problems
+from carrynet.judge import evaluation
 
 ALL = [
     "add",
@@ -134,3 +136,84 @@ def test_sequences_put_time_before_batch() -> None:
     assert x.dtype == targets.dtype == np.float64
     assert x[0].tolist() == [[[1, 1], [0, 1]], [[0, 0], [1, 0]]]
     assert targets[0].tolist() == [[[0], [1]], [[1], [1]]]
+
+
+# Tasks without numbers: rare words ------------------------------------------------------
+
+WORDS = [
+    *(f"tomita:{n}" for n in range(1, 8)),
+    *("parity", "even_pairs", "repeat_01", "cycle:5", "modular:5", "modular:5,precedence=0"),
+    *("dyck:kinds=2,depth=3", "window:length=10", "window_parity:length=4", "minimum"),
+    *("dither", "repeats", "scalar_product", "is_square", "first"),
+]
+
+
+@pytest.mark.parametrize("text", WORDS)
+def test_training_comes_to_every_transition_of_every_machine(text: str) -> None:
+    task = tasks.parse(text)
+    reached = set()
+    for word in training_words(text, digits=24, count=16_000).tolist():
+        reached |= set(zip(task.machine.visit(word), word, strict=False))
+    states, symbols = len(task.machine.states), len(task.machine.symbols)
+    assert reached == {(q, a) for q in range(states) for a in range(symbols)}
+
+
+@pytest.mark.parametrize("text", WORDS)
+@pytest.mark.parametrize("digits", [24, 64])
+def test_every_outcome_is_asked_at_the_end_of_many_words(text: str, digits: int) -> None:
+    """Which among uniform words of Tomita's first grammar happens once in 2^24."""
+    task = tasks.parse(text)
+    words = training_words(text, digits=digits, count=4_000)
+    last = problems.answers(task, words)[:, -2:]  # what is accepted has an even length, for some
+    shares = np.bincount(last[last != problems.OPEN], minlength=len(task.machine.outputs))
+    assert shares.min() > (0.05 if "tomita" in text else 0.003) * last.size
+
+
+def test_uniform_words_alone_would_not_come_there() -> None:
+    task = tasks.parse("tomita:1")
+    bits = rng.raw(0, 1, 0, 4_000).reshape(4_000, 1)
+    words = problems.uniform(task, 24, bits)
+    assert not problems.answers(task, words)[:, -1].any()
+
+
+def test_walked_problems_do_not_depend_on_how_many_are_drawn() -> None:
+    """So that a training that is interrupted goes on with the same ones."""
+    task = tasks.parse("dyck")
+    options = {"seed": 5, "stream": rng.STAGES}
+    whole = problems.training_words(task, 12, start=0, count=50, **options)
+    parts = [
+        problems.training_words(task, 12, start=start, count=count, **options)
+        for start, count in ((0, 7), (7, 1), (8, 42))
+    ]
+    assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+def test_a_machine_without_a_map_is_wandered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problems, "MOST_MAPPED", 0)
+    problems._map.cache_clear()
+    try:
+        assert training_words("dyck", digits=24, count=100).max() < 4
+    finally:
+        problems._map.cache_clear()
+
+
+def test_long_samples_hold_words_that_are_accepted() -> None:
+    for n in range(1, 8):
+        task = tasks.parse(f"tomita:{n}")
+        words = evaluation._drawn(task, 256, "chains", 256, 0)
+        last = problems.answers(task, words)[:, -1]
+        assert 20 < last.sum() < 236
+
+
+@given(st.integers(1, 7), st.integers(1, 3), st.data())
+def test_components_are_those_of_mutual_reach(
+    states: int, symbols: int, data: st.DataObject
+) -> None:
+    entry = st.integers(0, states - 1)
+    delta = np.array([[data.draw(entry) for _ in range(symbols)] for _ in range(states)])
+    reach = np.eye(states, dtype=bool)
+    for _ in range(states):
+        for q, row in enumerate(delta):
+            reach[q] |= reach[row].any(axis=0)
+    found = problems._components(delta.astype(np.int32))
+    assert ((reach & reach.T) == (found[:, None] == found)).all()

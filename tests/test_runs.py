@@ -112,7 +112,7 @@ def test_the_document(made: Path) -> None:
     ]
     assert document["proof"]["verdict"] == "refuted"
     last = document["last_problem"]
-    assert last["operands"] == training.last_problem(SHORT)
+    assert last["operands"] == list(training.last_problem(SHORT))
     assert last["expected"] == sum(last["operands"])
     json.dumps(document, allow_nan=False)
 
@@ -860,7 +860,7 @@ def test_a_counterexample_is_told_as_the_network_answers(made: Path, tmp_path: P
     assert isinstance(honest, cn.Refuted)
     path = tmp_path / "run"
     shutil.copytree(made, path)
-    tale = {"answered": honest.expected + 9, "expected": 0, "shortest": honest.shortest}
+    tale = {"answered": int(honest.expected) + 9, "expected": 0, "shortest": honest.shortest}
     vouched(path, "proof", lambda document: document["counterexample"].update(tale))
     assert cn.load(path).proof == honest
     # a longer word that is wrong at once is no shortest one

@@ -93,7 +93,7 @@ def test_right_on_every_pair_of_eight_digits_and_wrong_later() -> None:
         worked = work(network, found.operands, found.digits)
         assert worked.hits.index(False) == found.position
         assert (worked.answer, worked.right_answer) == (found.answered, found.expected)
-        assert sum(found.operands) == found.expected
+        assert sum(map(int, found.operands)) == found.expected
 
 
 def test_a_shortest_counterexample(forgetful: Network) -> None:

@@ -1,6 +1,7 @@
 """Tasks against Python's own integers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -78,26 +79,26 @@ def test_no_task_has_a_state_too_many(task: Task, states: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "digit_inputs", "inputs", "readout", "neurons"),
+    ("text", "encoding", "inputs", "readout", "neurons"),
     [
-        ("add", 1, 2, "bits", 1),
-        ("add:operands=4", 1, 4, "bits", 1),
-        ("add:base=3", 3, 6, "argmax", 3),
-        ("add:base=10,operands=3", 10, 30, "argmax", 10),
-        ("subtract:base=4", 4, 8, "argmax", 4),
-        ("compare", 1, 2, "argmax", 3),
-        ("compare:base=5", 5, 10, "argmax", 3),
-        ("multiply_by:k=100", 1, 1, "bits", 1),
-        ("multiply_by:k=7,base=16", 16, 16, "argmax", 16),
+        ("add", "bits", 2, "bits", 1),
+        ("add:operands=4", "bits", 4, "bits", 1),
+        ("add:base=3", "digits", 6, "argmax", 3),
+        ("add:base=10,operands=3", "digits", 30, "argmax", 10),
+        ("subtract:base=4", "digits", 8, "argmax", 4),
+        ("compare", "bits", 2, "argmax", 3),
+        ("compare:base=5", "digits", 10, "argmax", 3),
+        ("multiply_by:k=100", "bits", 1, "bits", 1),
+        ("multiply_by:k=7,base=16", "digits", 16, "argmax", 16),
     ],
 )
 def test_the_ends_of_a_network(
-    text: str, digit_inputs: int, inputs: int, readout: str, neurons: int
+    text: str, encoding: str, inputs: int, readout: str, neurons: int
 ) -> None:
     """What the vectors of symbols and the logits mean is a part of the specification."""
     task = tasks.parse(text)
-    found = task.digit_inputs, task.inputs, task.readout, task.neurons
-    assert found == (digit_inputs, inputs, readout, neurons)
+    found = task.encoding.kind, task.inputs, task.readout, task.neurons
+    assert found == (encoding, inputs, readout, neurons)
     assert repr(task) == f"Task({text!r})"
 
 
@@ -246,79 +247,110 @@ def weighted() -> Machine:
     )
 
 
-@pytest.fixture
-def own() -> Iterator[tasks.Task]:
-    before = dict(tasks._FAMILIES)
-    yield tasks.register(
-        "weighted", weighted(), operands=2, headroom=2, equation="{} + 2 * {} = {answer}"
-    )
-    tasks._FAMILIES.clear()
-    tasks._FAMILIES.update(before)
-    tasks.parse.cache_clear()
+WEIGHTED = tasks.Digits(operands=2, headroom=2, memory="carry", equation="{} + 2 * {} = {answer}")
 
 
-def test_a_task_of_ones_own_is_known_by_its_name(own: tasks.Task) -> None:
-    assert tasks.parse("weighted") is own
+def test_a_task_of_ones_own_is_known_by_its_digest() -> None:
+    own = tasks.own("weighted", weighted(), codec=WEIGHTED)
+    assert own.text == f"weighted@{own.digest()[:12]}"
     assert all(own.answer(a, b) == a + 2 * b for a in range(20) for b in range(20))
     assert own.write((5, 7), own.answer(5, 7)) == "5 + 2 * 7 = 19"
-    again = tasks.register(
-        "weighted", weighted(), operands=2, headroom=2, equation="{} + 2 * {} = {answer}"
-    )
-    assert again == own
+    again = tasks.own("weighted", weighted(), codec=WEIGHTED)
+    assert (again, hash(again)) == (own, hash(own))
+    flipped = replace(weighted(), output=((1, 1, 0, 0), *weighted().output[1:]))
+    others = [
+        tasks.own("weighted", flipped, codec=WEIGHTED),
+        tasks.own("weighted", weighted(), codec=replace(WEIGHTED, headroom=3)),
+        tasks.own("weighted", weighted(), codec=replace(WEIGHTED, equation="{} {} {answer}")),
+        tasks.own("weighted", weighted(), codec=WEIGHTED, encoding=tasks.Encoding("one-hot")),
+        tasks.own("weighed", weighted(), codec=WEIGHTED),
+    ]
+    assert len({own, *others}) == 6
+    assert len({task.text for task in (own, *others)}) == 6
 
 
-def test_a_task_of_ones_own_is_trained_and_proved(own: tasks.Task) -> None:
+def test_a_task_is_no_other_machines() -> None:
+    own = tasks.own("weighted", weighted(), codec=WEIGHTED)
+    with pytest.raises(InputError, match="its machine was changed since"):
+        replace(own, encoding=tasks.Encoding("one-hot"))
+
+
+def test_a_machine_that_is_built_in_is_known_as_such() -> None:
+    for text in ("add", "tomita:4"):
+        task = tasks.parse(text)
+        assert tasks.parse(tasks.own(text, task.machine, codec=task.codec)) is task
+    other = tasks.own("bitwise_not", tasks.parse("bitwise_not").machine)  # words, not numbers
+    assert tasks.parse(other) is other != tasks.parse("bitwise_not")
+
+
+def test_a_task_of_ones_own_is_trained_and_proved() -> None:
+    task = tasks.own("weighted", weighted(), codec=WEIGHTED)
     settings: dict[str, Any] = {"harden.steps": 2000}
-    run = cn.train("certified", task="weighted", hidden=16, digits=12, progress=False, **settings)
+    run = cn.train("certified", task=task, hidden=16, digits=12, progress=False, **settings)
     assert isinstance(run.proof, cn.Proved)
     assert run.network.compute(10**30, 10**29) == 10**30 + 2 * 10**29
+    assert run.proof.certificate.task == f"weighted@{task.digest()}"
 
 
 @pytest.mark.parametrize(
     ("name", "change", "complaint"),
     [
-        ("weighted", {"headroom": 3}, "already"),
-        ("add", {}, "already"),
-        ("two words", {}, "plain word"),
-        ("加权", {}, "plain word"),
-        ("other", {"operands": 1}, "2 symbols, the machine has 4"),
+        ("two words", {}, "a word of up to 64 letters"),
+        ("", {}, "a word of up to 64 letters"),
+        ("加权", {}, "a word of up to 64 letters"),
+        ("x" * 65, {}, "a word of up to 64 letters"),
+        ("other", {"operands": 1, "equation": ""}, "2 symbols, the machine has 4"),
         ("other", {"base": 1}, "base must be a whole number from 2 to 16"),
         ("other", {"base": 17}, "base must be a whole number from 2 to 16"),
         ("other", {"operands": 0}, "operands must be a whole number from 1 to 4"),
         ("other", {"operands": 5}, "operands must be a whole number from 1 to 4"),
         ("other", {"headroom": -1}, "headroom must be a whole number from 0 to 64"),
         ("other", {"headroom": 65}, "headroom must be a whole number from 0 to 64"),
+        ("other", {"first": "most"}, "there can be none"),
+        ("other", {"first": "last"}, "first must be one of least, most"),
+        ("other", {"answer": "words"}, "answer must be one of number, complement, relation"),
+        ("other", {"answer": "relation"}, "a relation needs the 3 outputs"),
         ("other", {"equation": "{} {} {}"}, "equation"),
         ("other", {"equation": "{sum}"}, "equation"),
+        ("other", {"equation": "{0.__class__} {1}"}, "equation"),
+        ("other", {"equation": "{:>9999999} {}"}, "equation"),
+        ("other", {"memory": "\x1b[31m"}, "memory must be printable text"),
     ],
 )
-def test_what_is_no_task_is_refused(
-    own: tasks.Task, name: str, change: dict[str, Any], complaint: str
-) -> None:
+def test_what_is_no_task_is_refused(name: str, change: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
-        tasks.register(name, weighted(), **{"operands": 2, "headroom": 2, **change})
-    assert "other" not in tasks.FAMILIES
+        tasks.own(name, weighted(), codec=replace(WEIGHTED, **change))
 
 
-def test_what_is_not_said_of_a_task_of_ones_own(own: tasks.Task) -> None:
+def test_what_is_not_said_of_a_task_of_ones_own() -> None:
     bits, flip = ("0", "1"), ((0, 1), (1, 0))
-    parity = tasks.register("parity", Machine(("even", "odd"), bits, bits, flip, flip))
-    said = parity.base, parity.operands, parity.headroom, parity.memory, parity.family
-    assert said == (2, 1, 0, "state", "parity")
+    machine = Machine(("even", "odd"), bits, bits, flip, flip)
+    parity = tasks.own("parity", machine, codec=tasks.Digits())
+    said = parity.base, parity.operands, parity.headroom, parity.memory
+    assert said == (2, 1, 0, "state")
     assert parity.write((5,), parity.answer(5)) == "parity(5) = 3"  # 101, read from below: 1 1 0
-    most = tasks.register("most", weighted(), operands=2, headroom=64)
-    assert most.write((1, 2), 5) == "most(1, 2) = 5"
+    words = tasks.own("parity", machine)
+    assert (words.encoding.kind, words.inputs, words.numeric) == ("one-hot", 2, False)
+    assert words.write(("101",), words.answer("101")) == "101 -> 110"
     eight = Machine(("q",), tuple("abcdefgh"), bits, ((0,) * 8,), ((0,) * 8,))
-    assert tasks.register("eight", eight, operands=3).inputs == 3
+    assert tasks.own("eight", eight, codec=tasks.Digits(operands=3)).inputs == 3
 
 
 def test_a_machine_with_one_output_is_refused() -> None:
     machine = Machine(("q",), ("0", "1"), ("x",), ((0, 0),), ((0, 0),))
     with pytest.raises(InputError, match="from 2 to 2 outputs"):
-        tasks.register("other", machine)
+        tasks.own("other", machine, codec=tasks.Digits())
+    with pytest.raises(InputError, match="at least 2 outputs"):
+        tasks.own("other", machine)
 
 
 def test_a_machine_with_more_outputs_than_digits_is_refused() -> None:
     machine = Machine(("q",), ("0", "1"), ("x", "y", "z"), ((0, 0),), ((0, 2),))
     with pytest.raises(InputError, match="from 2 to 2 outputs"):
-        tasks.register("other", machine)
+        tasks.own("other", machine, codec=tasks.Digits())
+
+
+def test_a_machine_that_asks_nothing_is_refused() -> None:
+    machine = Machine(("q", "r"), ("0", "1"), ("x", "y"), ((0, 0), (1, 1)), ((None,) * 2, (0, 1)))
+    with pytest.raises(InputError, match="asks nothing"):
+        tasks.own("other", machine)

@@ -104,7 +104,8 @@ def test_exhaustive_results() -> None:
 
 def test_sampled_results_name_the_first_error() -> None:
     shown = text.sampled(
-        [Sampled("uniform", 1024, 256, 256, 3.0), Sampled("chains", 1024, 256, 9, -1.0, 134)]
+        [Sampled("uniform", 1024, 256, 256, 3.0), Sampled("chains", 1024, 256, 9, -1.0, 134)],
+        tasks.add(),
     )
     assert shown.splitlines()[1] == (
         "            1,024      256 of 256    9 of 256      -1.00   WRONG first at position 134"

@@ -252,5 +252,6 @@ def test_the_last_problem_is_the_last_that_was_shown() -> None:
         training.fit(recipe)
     last = seen[-1][-1, -1]
     bits = [(symbol >> 1 & 1, symbol & 1) for symbol in last.tolist()]
-    expected = [sum(bit << i for i, bit in enumerate(column)) for column in zip(*bits, strict=True)]
+    columns = zip(*bits, strict=True)
+    expected = tuple(sum(bit << i for i, bit in enumerate(column)) for column in columns)
     assert training.last_problem(recipe) == expected

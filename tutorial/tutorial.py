@@ -50,7 +50,7 @@ import carrynet as cn
 from carrynet import tasks
 from carrynet.judge import evaluation, extraction as extract
 from carrynet.learn import training
-from carrynet.nets import cells, network, optim
+from carrynet.nets import arrays, network, optim
 from carrynet.nets.network import Network, Weights
 from carrynet.proof import check, search
 from carrynet.report import drawing, plots, text
@@ -109,19 +109,19 @@ right.plot(z, diff_sigmoid(y), color="C1")
 right.set(xlabel="$z$", title=r"$\sigma'(z)$", ylim=(0, 0.27))
 plt.show()
 # %% [markdown] lang="en"
-# In the package these are `cells.sigmoid` and `cells.sigmoid_slope`. And the derivative is what it
+# In the package these are `arrays.sigmoid` and `arrays.sigmoid_slope`. And the derivative is what it
 # claims to be, which a **central difference** tells without any calculus:
 #
 # $$\sigma'(z) \approx \frac{\sigma(z + \varepsilon) - \sigma(z - \varepsilon)}{2\,\varepsilon}.$$
 
 # %% [markdown] lang="zh"
-# 包里对应的函数是 `cells.sigmoid` 和 `cells.sigmoid_slope`。至于导数算得对不对，不用微积分也能检查，用**中心差分**就行：
+# 包里对应的函数是 `arrays.sigmoid` 和 `arrays.sigmoid_slope`。至于导数算得对不对，不用微积分也能检查，用**中心差分**就行：
 #
 # $$\sigma'(z) \approx \frac{\sigma(z + \varepsilon) - \sigma(z - \varepsilon)}{2\,\varepsilon}.$$
 
 # %%
-assert np.allclose(y, cells.sigmoid(z), rtol=1e-15)
-assert np.allclose(diff_sigmoid(y), cells.sigmoid_slope(y), rtol=0, atol=1e-15)
+assert np.allclose(y, arrays.sigmoid(z), rtol=1e-15)
+assert np.allclose(diff_sigmoid(y), arrays.sigmoid_slope(y), rtol=0, atol=1e-15)
 
 eps = 1e-6
 difference = (sigmoid(z + eps) - sigmoid(z - eps)) / (2 * eps)
@@ -347,17 +347,19 @@ plt.show()
 # %% [markdown] lang="en"
 # The columns stand as in a written sum, so time runs from right to left. The weights are still
 # random, and so are the answers: $y_t$ has nothing to do with $c_t$ below it. In the package:
-# `network.unroll` and `network.read_out`.
+# `network.unroll`, and the network's own `read`. Its cell is an equation, as above: `fresh.cell`.
 
 # %% [markdown] lang="zh"
 # 图中各列和竖式的写法一样，所以时间从右往左走。权重还是随机的，回答当然也是乱的：$y_t$ 和它下面的 $c_t$ 毫无关系。
-# 包里对应的函数是 `network.unroll` 和 `network.read_out`。
+# 包里对应的是 `network.unroll` 和网络自己的 `read`。它的单元就是上面那样一个式子：`fresh.cell`。
 
 # %%
-states = network.unroll(initial, cells.CELLS["sigmoid"], x)
-logits = network.read_out(initial, states[1:])
-print(f"max |Δ| = {np.abs(h - states).max():.0e}, {np.abs(y - sigmoid(logits)).max():.0e}")
-assert np.allclose(h, states, atol=1e-14) and np.allclose(y, sigmoid(logits), atol=1e-14)
+fresh = Network(adding, "sigmoid", initial)
+print(fresh.cell)
+states = network.unroll(fresh, x).along(0)
+logits = fresh.read(states)
+print(f"max |Δ| = {np.abs(h[1:] - states).max():.0e}, {np.abs(y - sigmoid(logits)).max():.0e}")
+assert np.allclose(h[1:], states, atol=1e-14) and np.allclose(y, sigmoid(logits), atol=1e-14)
 assert (network.predict(logits) == np.round(y[:, 0])).all()
 
 # %% [markdown] lang="en"
@@ -387,7 +389,6 @@ for t, (c_t, y_t) in enumerate(zip(c[:, 0], y[:, 0]), start=1):
 print(f"Σ|e_t| = {np.abs(c - y).sum():.2f}    E = {error(weights, x, c):.2f}")
 
 assert np.isclose(error(weights, x, c), network.SQUARED.value(logits, c).sum(), rtol=1e-12)
-fresh = Network(adding, "sigmoid", initial)
 assert np.isclose(np.abs(c - y).sum(), evaluation.work(fresh, (118, 8), 7).error, rtol=1e-6)
 
 # %% [markdown] lang="en"
@@ -493,7 +494,7 @@ def central_differences(weights, x, c, eps=1e-5):
 
 
 differences = central_differences(weights, x, c)
-gradients, _ = network.bptt(initial, cells.CELLS["sigmoid"], network.SQUARED, x, c, biases=False)
+gradients, _ = network.bptt(fresh, network.SQUARED, x, c, biases=False)
 
 flat = np.concatenate([move.ravel() for move in moves])
 numeric = -np.concatenate([difference.ravel() for difference in differences])
@@ -625,7 +626,7 @@ training.fit(single, reports=1)
 started = time.perf_counter()
 fitted = training.fit(single, reports=1)
 print(f"× {seconds / (time.perf_counter() - started):.0f}")
-assert training.last_problem(recipe) == list(problems[-1])
+assert list(training.last_problem(recipe)) == list(problems[-1])
 
 # %% [markdown] lang="en"
 # ## 10. Evaluation
@@ -667,7 +668,8 @@ assert answer(weights, 118, 8) == 126
 
 # %%
 Wxh, Whh, Why = (W.astype(np.float32) for W in weights)
-mine = Network(adding, "sigmoid", Weights(Wxh, Whh, np.zeros(H, "f"), Why, np.zeros(Y, "f")))
+none = {"bh": np.zeros(H, "f"), "by": np.zeros(Y, "f")}
+mine = Network(adding, "sigmoid", Weights(Wxh=Wxh, Whh=Whh, Why=Why, **none))
 
 worked = evaluation.work(mine, (118, 8), hidden=True)
 print(text.columns(worked), "\n")
@@ -1100,7 +1102,7 @@ plt.show()
 
 # %%
 def verify(net, certificate):
-    Wxh, Whh, bh, Why, by = (W.astype(float) for W in net.weights)
+    Wxh, Whh, bh, Why, by = (W.astype(float) for W in net.weights.values())
     unit, slack = 2.0**-certificate.bits, certificate.tolerance
     boxes = [(np.array(r.lower) * unit, np.array(r.upper) * unit) for r in certificate.regions]
     machine, inclusions = net.task.machine, 0

@@ -42,7 +42,7 @@ export function about(scene, say) {
     }
   } }, say("about.copy"));
   const command = h("pre", {}, made.command), begun = made.origin ? "begun" : null;
-  const how = made.registered ? ["about.registered", begun].filter(Boolean).join(".") : `about.${begun ?? "command"}`;
+  const how = `about.${begun ?? "command"}`;
   const files = [
     ["model.safetensors", () => bytesOf(page.model)],
     page.snapshots && ["snapshots.safetensors", () => bytesOf(page.snapshots)],

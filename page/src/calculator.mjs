@@ -13,12 +13,12 @@ export function calculator(scene, say, signal) {
   const { task } = scene, { base } = task;
   const message = h("p", { class: "message", role: "alert" });
   const fields = scene.operands.map((operand, j) =>
-    h("input", { type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false", id: `operand-${j}`, value: operand, oninput: pose }));
+    h("input", { type: "text", inputmode: task.numeric ? "numeric" : "text", autocomplete: "off", spellcheck: "false", id: `operand-${j}`, value: operand, oninput: pose }));
   const digits = h("input", { type: "text", inputmode: "numeric", id: "digits", value: scene.digits, "aria-label": say("digits.label", { base }), title: say("digits.label", { base }), oninput: pose });
   let posing = false;
 
   function pose() {
-    const numbers = fields.map((field) => readNumber(field, MOST_DIGITS, say));
+    const numbers = fields.map((field) => (task.numeric ? readNumber(field, MOST_DIGITS, say) : readWord(field, task, say)));
     const length = readLength(digits, say);
     const problems = [...numbers, length].map(({ problem }) => problem).filter(Boolean);
     if (problems.length) {
@@ -54,7 +54,7 @@ export function calculator(scene, say, signal) {
     for (const field of [...fields, digits]) field.removeAttribute("aria-invalid");
     worked.forEach((element) => element.classList.remove("stale"));
     const { steps, expected } = scene.work;
-    const answer = task.decode(steps.map((step) => step.output)), right = task.decode(expected);
+    const answer = task.decode(steps.map((step) => step.output)), right = task.rightAnswer(expected, steps.map((step) => step.output));
     equation.textContent = task.write(scene.operands, answer);
     const all = steps.every((step) => step.right);
     outcome.className = all ? "outcome good" : "outcome bad";
@@ -77,7 +77,7 @@ export function calculator(scene, say, signal) {
   return [
     h("p", { class: "prose" }, say("calculator.text", { base })),
     h("div", { class: "card" },
-      h("div", { class: "numbers" }, row, h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits", { base })), digits)),
+      h("div", { class: "numbers" }, row, task.numeric ? h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits", { base })), digits) : null),
       message, equation, outcome, controls.element, column, units),
   ];
 }
@@ -105,6 +105,18 @@ function readNumber(field, most, say) {
   if (problem) field.setAttribute("aria-invalid", "true");
   else field.removeAttribute("aria-invalid");
   return problem ? { problem } : { value: BigInt(text) };
+}
+
+/** The word in a field; or what is wrong with it. */
+function readWord(field, task, say) {
+  const text = typed(field), word = text && task.symbolsOf(text);
+  let problem = "";
+  if (!text) problem = say("input.empty");
+  else if (!word) problem = say("input.word", { symbols: task.symbols.slice(0, 20).join(", ") });
+  else if (word.length > MOST_COLUMNS) problem = say("input.long", { n: word.length, most: MOST_COLUMNS });
+  if (problem) field.setAttribute("aria-invalid", "true");
+  else field.removeAttribute("aria-invalid");
+  return problem ? { problem } : { value: text };
 }
 
 function readLength(field, say) {
@@ -150,14 +162,17 @@ function columnFacts(scene, say) {
   return [
     h("h3", {}, say("column.title", { t: position })),
     h("dl", {},
-      h("dt", {}, say("column.place")), h("dd", {}, place(task.base, position)),
+      task.numeric ? [h("dt", {}, say("column.place")), h("dd", {}, place(task.base, placeAt(task, work, position)))] : null,
       h("dt", {}, say("column.reads")), h("dd", {}, task.symbols[step.symbol].replaceAll(",", " ")),
       h("dt", {}, before[0]), h("dd", {}, before[1]),
       h("dt", {}, say("column.says")), h("dd", { class: step.right ? "" : "bad" }, step.right ? said : `${said} ✗ ${say("column.wrong", { right: task.outputs[step.expected] })}`),
       learned ? [h("dt", {}, after[0]), h("dd", {}, after[1])] : null,
-      h("dt", { title: say("column.margin.help") }, say("column.margin")), h("dd", { class: step.margin > 0 ? "" : "bad" }, step.margin.toFixed(2))),
+      h("dt", { title: say("column.margin.help") }, say("column.margin")), h("dd", { class: step.margin > 0 ? "" : "bad" }, Number.isFinite(step.margin) ? step.margin.toFixed(2) : "–")),
   ];
 }
+
+/** The power of the base that a symbol of a word stands for. */
+const placeAt = (task, work, t) => (task.first === "most" ? work.word.length - 1 - t : t);
 
 /** `2^5 = 32`, and of high powers the power alone. */
 function place(base, t) {

@@ -20,15 +20,17 @@ export function drawColumns(element, scene, say) {
   // the numbers as people write them stand beside their digits; the answer, once it is whole
   const name = (sign, number) => [sign, brief(number, narrow ? 9 : 17)].filter(Boolean).join(" ");
   const names = scene.operands.map((operand, j) => name(signs[j], operand)), ended = position === steps.length - 1;
-  const total = name(task.equals, ended ? task.writeAnswer(task.decode(steps.map((step) => step.output))) : "");
+  const total = name(task.numeric ? task.equals : "", ended ? task.writeAnswer(task.decode(steps.map((step) => step.output))) : "");
   const longest = Math.max(...[...names, total].map((text) => text.length));
   const label = Math.max(narrow ? 64 : 120, longest * (narrow ? 7.5 : 9.5) + 16);
   const room = Math.max(4, Math.floor((element.clientWidth - label) / width) - 1);
   const most = Math.min(room, steps.length);
   // the window of columns around the one that is read: [from, from + most)
   const from = Math.max(0, Math.min(position - (most >> 1), steps.length - most));
-  const shown = Array.from({ length: most }, (_, i) => from + most - 1 - i);
-  const before = from + most < steps.length, after = from > 0;
+  // numbers as people write them, whichever end is read first; words as they are read
+  const falling = task.numeric && task.first !== "most";
+  const shown = Array.from({ length: most }, (_, i) => (falling ? from + most - 1 - i : from + i));
+  const ends = [from + most < steps.length, from > 0], [before, after] = falling ? ends : ends.reverse();
 
   const isLong = ({ text = "" }) => typeof text === "string" && text.length > 2;
   const row = (name, cell, kind) => {
@@ -44,15 +46,18 @@ export function drawColumns(element, scene, say) {
     );
   };
   const rows = [
-    row(say("table.places"), (t) => ({ text: placeOf(task.base, t), title: `${task.base}^${t}` }), "places"),
+    task.numeric ? row(say("table.places"), (t) => {
+      const place = task.first === "most" ? steps.length - 1 - t : t;
+      return { text: placeOf(task.base, place), title: `${task.base}^${place}` };
+    }, "places") : null,
     row(memoryOf(task, say), (t) => {
       if (t > position + 1) return {};
       const name = task.states[states[t]];
       return { text: name, mark: states[t] ? "on" : "" };
     }, "memory"),
-    ...names.map((text, j) => row(text, (t) => ({ text: DIGITS[task.digitsOf(steps[t].symbol)[j]] }), "operand")),
+    ...names.map((text, j) => row(text, (t) => ({ text: task.numeric ? DIGITS[task.digitsOf(steps[t].symbol)[j]] : task.symbols[steps[t].symbol] }), "operand")),
     row(total, (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
-  ];
+  ].filter(Boolean);
   if (shown.some((t) => t <= position && !steps[t].right))
     rows.push(row("", (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));
   element.replaceChildren(h("table", { "aria-label": say("table.label") }, h("tbody", {}, rows)));

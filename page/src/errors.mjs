@@ -55,6 +55,9 @@ export function errorMap(network, digits) {
 
 /** The operands that a place of the picture stands for. */
 export function operandsAt(task, size, x, y) {
-  if (task.operands === 1) return [BigInt(x) + BigInt(y) * BigInt(size)];
-  return [x, y, ...Array(task.operands - 2).fill(0)].map(BigInt);
+  const first = task.operands === 1 ? x + y * size : x, { base } = task;
+  const numbers = task.operands === 1 ? [first] : [x, y, ...Array(task.operands - 2).fill(0)];
+  const digit = (number, t) => Math.floor(number / base ** t) % base;
+  return task.problem(Array.from({ length: digitsOfMap(task) }, (_, t) =>
+    numbers.reduce((symbol, number) => symbol * base + digit(number, t), 0)));
 }

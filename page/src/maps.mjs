@@ -54,7 +54,7 @@ export function errorMaps(scene, say, signal) {
   canvas.addEventListener("pointermove", (event) => {
     const point = at(event);
     if (!point) return;
-    const problem = task.write(point.operands, task.decode(task.run(task.encode(point.operands)).outputs));
+    const problem = task.write(point.operands, rightAt(task, point.operands, digits));
     hint.textContent = say("errors.point", { problem, outcome: point.wrong ? say("errors.wrong", { n: point.wrong }) : say("errors.right") });
   });
   canvas.addEventListener("click", (event) => {
@@ -88,6 +88,12 @@ export function errorMaps(scene, say, signal) {
         snapshots.length > 1 ? h("div", { class: "strip" }, thumbs) : null,
         h("ul", { class: "legend" }, h("li", {}, say(task.digital ? "errors.legend" : "errors.outputs")), legend))),
   ];
+}
+
+/** The right answer; 0 for digits of which nothing is asked. */
+function rightAt(task, operands, digits) {
+  const { outputs } = task.run(task.encode(operands, task.numeric && task.first !== "most" ? 1 : digits));
+  return task.rightAnswer(outputs, outputs.map(() => 0));
 }
 
 /** What a snapshot is called. */

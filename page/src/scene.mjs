@@ -58,4 +58,4 @@ export class Scene extends EventTarget {
 
 const FIRST = new Map([["subtract", [118n, 8n]], ["compare", [118n, 126n]], ["multiply_by", [42n]]]);
 
-const firstProblem = (task) => (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands);
+const firstProblem = (task) => !task.numeric ? task.problem([0, 1, 1, 0].map((a) => a % task.symbols.length)) : (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands);

@@ -1,11 +1,12 @@
-// A task: a Mealy machine, and how numbers are written as words of symbols, the least
-// significant digit first.  The same as tasks.py; BigInt for integers of any size.
+// A task: a Mealy machine, and how problems are written as words of symbols: numbers, digit by
+// digit (BigInt, of any size), or words as they are.  The same as spec/task.py and spec/codec.py.
+// Where an output is null nothing is asked.
 
 export class Task {
   /** @param {object} facts the `task` of a page's model: names and tables of the machine */
   constructor(facts) {
     Object.assign(this, facts);
-    this.inputs = this.operands * (this.base === 2 ? 1 : this.base);
+    this.inputs = this.vectors ? this.vectors[0].length : this.operands * (this.base === 2 ? 1 : this.base);
   }
 
   /** How many outputs, digits for most tasks, one symbol of the readout can be. */
@@ -23,8 +24,9 @@ export class Task {
     return digits;
   }
 
-  /** What the network is fed for a symbol: digits as they are in base 2, else one-hot. */
+  /** What the network is fed for a symbol: a vector of its own; else digits in base 2, or one-hot. */
   vectorOf(symbol) {
+    if (this.vectors) return Float64Array.from(this.vectors[symbol]);
     const x = new Float64Array(this.inputs);
     this.digitsOf(symbol).forEach((digit, j) => {
       if (this.base === 2) x[j] = digit;
@@ -35,19 +37,44 @@ export class Task {
 
   /** The word of a problem: `digits` + headroom symbols; digits default to the longest operand's. */
   encode(operands, digits = 1) {
+    if (!this.numeric) return this.symbolsOf(operands[0]);
     const columns = operands.map((value) => [...value.toString(this.base)].reverse());
     const length = Math.max(digits, ...columns.map((column) => column.length)) + this.headroom;
-    return Array.from({ length }, (_, t) =>
+    const word = Array.from({ length }, (_, t) =>
       columns.reduce((symbol, column) => symbol * this.base + parseInt(column[t] ?? "0", 36), 0),
     );
+    return this.first === "most" ? word.reverse() : word;
   }
 
-  /** The answer that outputs spell: an integer, but for `compare` -1, 0 or 1. */
+  /** The symbols that a text names; null where it names others, or none. */
+  symbolsOf(text) {
+    const short = this.symbols.every((name) => [...name].length === 1);
+    let names = short ? [...text] : text.split(/[\s,]+/).filter(Boolean);
+    if (short && !this.symbols.some((name) => name === "," || name === " ")) names = names.filter((name) => !/[\s,]/.test(name));
+    const word = names.map((name) => this.symbols.indexOf(name));
+    return word.length && !word.includes(-1) ? word : null;
+  }
+
+  /** The operands that a word stands for. */
+  problem(word) {
+    if (!this.numeric) return [spelt(word.map((a) => this.symbols[a]), this.symbols)];
+    const digits = (this.first === "most" ? [...word].reverse() : word).map((a) => this.digitsOf(a));
+    return Array.from({ length: this.operands }, (_, j) => joined(digits.map((each) => each[j]), BigInt(this.base)));
+  }
+
+  /** What is right, of a network's `outputs`: where nothing is asked of a digit, it is its own. */
+  rightAnswer(expected, outputs) {
+    return this.decode(this.numeric ? expected.map((y, t) => y ?? outputs[t]) : expected);
+  }
+
+  /** The answer that outputs spell: an integer, -1, 0 or 1 for a relation, or a word. */
   decode(outputs) {
-    if (this.family === "compare") return [0n, -1n, 1n][outputs.at(-1)];
+    if (!this.numeric) return spelt(outputs.map((y) => this.outputs[y] ?? "-"), this.outputs);
+    if (this.answer === "relation") return [0n, -1n, 1n][outputs.at(-1)];
+    if (this.first === "most") outputs = [...outputs].reverse();
     const base = BigInt(this.base);
     let value = joined(outputs, base);
-    const negative = this.family === "subtract" && 2 * outputs.at(-1) >= this.base;
+    const negative = this.answer === "complement" && 2 * outputs.at(-1) >= this.base;
     if (negative) value -= base ** BigInt(outputs.length);
     return value;
   }
@@ -63,7 +90,7 @@ export class Task {
   }
 
   writeAnswer(answer) {
-    return this.family === "compare" ? { 0: "=", "-1": "<", 1: ">" }[answer] : String(answer);
+    return this.answer === "relation" ? { 0: "=", "-1": "<", 1: ">" }[answer] : String(answer);
   }
 
   /** `118 + 8 = 126`. */
@@ -95,6 +122,9 @@ export class Task {
     return this.outputs.every((name, output) => name === output.toString(16));
   }
 }
+
+/** Names of symbols or outputs as one text. */
+const spelt = (names, alphabet) => names.join(alphabet.every((name) => [...name].length === 1) ? "" : " ");
 
 /** A number as it is or, where that is long, its ends. */
 export function brief(number, most = 40) {

@@ -78,7 +78,7 @@ export class Trainer {
       for (let y = 0; y < d.length; y++) total += d[y] = Math.exp(logits[y] - largest);
       for (let y = 0; y < d.length; y++) {
         const p = single ? 1 / (1 + Math.exp(-logits[0])) : d[y] / total;
-        d[y] = p - (single ? expected[t] : +(y === expected[t])); // dL/dlogit of cross-entropy
+        d[y] = expected[t] === null ? 0 : p - (single ? expected[t] : +(y === expected[t])); // dL/dlogit of cross-entropy
         error += Math.abs(d[y]);
       }
       if (!isRight(logits, expected[t])) right = 0;

@@ -47,7 +47,7 @@ function judged(scene, say, signal) {
 }
 
 function refuted(scene, say, signal, found, tries) {
-  const { task } = scene, operands = found.operands.map(BigInt), own = new Scene(scene.subject);
+  const { task } = scene, number = task.numeric ? BigInt : String, operands = found.operands.map(number), own = new Scene(scene.subject);
   own.pose(operands, found.digits);
   own.go(Math.max(-1, found.position - 20)); // of a long one, the way to the error
   const sum = h("div", { class: "sum" }), controls = player(own, say, signal, found.position);
@@ -64,10 +64,10 @@ function refuted(scene, say, signal, found, tries) {
   seen.observe(sum);
   signal.addEventListener("abort", () => seen.disconnect());
   const agrees = own.work.steps[found.position]?.right; // in double precision
-  const name = (text) => brief(task.writeAnswer(BigInt(text)), 30);
+  const name = (text) => brief(task.writeAnswer(number(text)), 30);
   return [
     h("h1", { class: "bad" }, say("refuted.head")),
-    h("p", { class: "equation", style: "margin-top:18px" }, task.write(operands, BigInt(found.answered))),
+    h("p", { class: "equation", style: "margin-top:18px" }, task.write(operands, number(found.answered))),
     h("p", {}, h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), say.gap, say("refuted.expected", { expected: name(found.expected) })),
     h("p", { class: "prose" }, say("refuted.text", { digits: found.digits, position: found.position, base: task.base, shortest: say(found.shortest ? "refuted.shortest" : "refuted.maybe") })),
     agrees ? h("p", { class: "hint" }, say("refuted.rounding", { dtype: scene.subject.page.about.dtype })) : null,

@@ -15,7 +15,8 @@ export function begin() {
 /** What a worker needs of a task: plain values only. */
 export function plain(task) {
   const { text, family, base, operands, headroom, readout, symbols, states, outputs, delta, output } = task;
-  return { text, family, base, operands, headroom, readout, symbols, states, outputs, delta, output };
+  const { numeric, first, answer, vectors } = task;
+  return { text, family, base, operands, headroom, readout, symbols, states, outputs, delta, output, numeric, first, answer, vectors };
 }
 
 const JOBS = { map: errorMap, extract };

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         train as train,
     )
     from carrynet.learn.training import Diverged as Diverged
+    from carrynet.nets.formula import Formula as Formula
     from carrynet.nets.network import Network as Network
     from carrynet.proof.certificate import Rejected as Rejected
     from carrynet.proof.search import prove as prove
@@ -44,11 +45,11 @@ if TYPE_CHECKING:
         Refuted as Refuted,
         Undecided as Undecided,
     )
-    from carrynet.spec import task as _task
+    from carrynet.spec import tasks as _tasks
     from carrynet.spec.machine import Machine as Machine
     from carrynet.spec.recipe import Recipe as Recipe, Stage as Stage
 
-    tasks = _task
+    tasks = _tasks
 
 _HOME = {
     "errors": ("CarrynetError", "InputError", "RunError"),
@@ -56,6 +57,7 @@ _HOME = {
     "judge.extraction": ("extract",),
     "lab": ("Run", "check", "harden", "load", "resume", "train"),
     "learn.training": ("Diverged",),
+    "nets.formula": ("Formula",),
     "nets.network": ("Network",),
     "proof.certificate": ("Rejected",),
     "proof.search": ("prove",),
@@ -68,7 +70,7 @@ __all__ = sorted([name for names in _HOME.values() for name in names] + ["tasks"
 
 def __getattr__(name: str) -> Any:
     if name == "tasks":
-        return import_module("carrynet.spec.task")
+        return import_module("carrynet.spec.tasks")
     for module, names in _HOME.items():
         if name in names:
             return getattr(import_module(f"carrynet.{module}"), name)

@@ -165,6 +165,7 @@ def importing(network: Network, digits: int = 8) -> Recipe:
     return Recipe(
         name="imported",
         task=network.task.text,
+        machine=network.task,
         digits=digits,
         hidden=network.hidden,
         **network.settings,

@@ -21,7 +21,7 @@ from carrynet.bench import tutorial_loop
 from carrynet.data.words import Words, sequences
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Weights
-from carrynet.spec import task as tasks
+from carrynet.spec import tasks
 
 Job = Callable[[], tuple[Array, ...]]
 

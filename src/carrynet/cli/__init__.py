@@ -25,6 +25,7 @@ from carrynet.errors import CarrynetError, shorten
 
 COMMANDS = {
     "add": "Add numbers of any length, in columns: carrynet add 118 8.",
+    "ask": "Let a network work one problem, in columns: carrynet ask 118 8, carrynet ask 0110.",
     "automaton": "Show the machine that a network has learned, found by asking it.",
     "bench": (
         "Measure this machine: carrynet beside the tutorial's loop and what else is installed."

@@ -8,7 +8,7 @@ import click
 from carrynet.cli import options
 from carrynet.cli.output import leave, tell
 from carrynet.errors import InputError
-from carrynet.spec import task as tasks
+from carrynet.spec import tasks
 from carrynet.spec.recipe import Recipe
 
 
@@ -28,7 +28,7 @@ def _solving(command: str, family: str, count: int, about: str) -> click.Command
         from carrynet.runs.folder import newest, read_network
 
         def fits(recipe: Recipe) -> bool:
-            task = tasks.parse(recipe.task)
+            task = recipe.specification
             return task.family == family and task.operands == len(operands)
 
         if family == "add" and not 2 <= len(operands) <= 4:

@@ -9,7 +9,7 @@ from carrynet.cli.output import leave, tell
 
 
 @click.command(context_settings=options.OPERANDS_FOLLOW)
-@click.argument("arguments", nargs=-1, required=True, metavar="[RUN] A B ...")
+@click.argument("arguments", nargs=-1, required=True, metavar="[RUN] PROBLEM ...")
 @options.run_option
 @options.digits
 @options.as_json
@@ -18,28 +18,20 @@ def explain(
 ) -> None:
     """Show a problem digit by digit: state, output, margin and hidden units.
 
-    RUN may come first, unless its name is a number; then use --run.
+    PROBLEM is numbers or, of a task without numbers, a word of its symbols. RUN may come
+    first, unless its name is a number; then use --run.
     """
     from carrynet.cli.runs import load
     from carrynet.judge.evaluation import work
     from carrynet.report import text
 
-    numbers = arguments
-    first = arguments[0]
-    named = not first.lstrip("-").isdecimal() and (len(arguments) > 2 or _is_folder(first))
-    if run is None and named:
-        run, numbers = Path(first), arguments[1:]
+    if run is None:
+        run, arguments = options.run_first(arguments)
     loaded = load(run)
-    worked = work(loaded.network, options.whole_numbers(numbers), digits, hidden=True)
+    asked = options.problem(loaded.network.task, arguments)
+    worked = work(loaded.network, asked, digits, hidden=True)
     if as_json:
         tell({"run": str(loaded.path), **text.explanation_json(worked)})
     else:
         tell(text.explanation(worked, loaded.network))
     leave(worked.right)
-
-
-def _is_folder(text: str) -> bool:
-    try:
-        return Path(text).is_dir()
-    except OSError:
-        return False

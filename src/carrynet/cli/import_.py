@@ -74,7 +74,7 @@ def import_(
     from carrynet.cli.runs import carry_out
     from carrynet.exchange import foreign
     from carrynet.runs.create import making
-    from carrynet.spec import task as tasks
+    from carrynet.spec import tasks
 
     if digits < 1:  # before the file is read
         raise InputError(f"digits must be at least 1, not {digits}")

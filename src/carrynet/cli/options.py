@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import click
 
 from carrynet.errors import InputError, shorten
+from carrynet.spec.codec import Operand
+from carrynet.spec.task import Task
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -77,6 +79,31 @@ def operands(count: int) -> Callable[[Decorated], Decorated]:
 def whole_numbers(texts: Sequence[str]) -> tuple[int, ...]:
     """Numbers >= 0 of any length, in decimal digits.  Raises `InputError` for others."""
     return tuple(map(_whole_number, texts))
+
+
+def problem(task: Task, texts: Sequence[str]) -> tuple[Operand, ...]:
+    """A problem of a task from the arguments of a command: numbers, or a word of symbols."""
+    return whole_numbers(texts) if task.numeric else (" ".join(texts),)
+
+
+def run_first(arguments: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
+    """The run that stands before a problem, if one does: a folder, which no number names.
+
+    What three or more arguments begin with that is no number, before numbers, is one as well,
+    though it is not there.
+    """
+    first, *rest = arguments
+    missing = len(rest) > 1 and all(text.lstrip("-").isdecimal() for text in rest)
+    if not first.lstrip("-").isdecimal() and (missing or _is_folder(first)):
+        return Path(first), tuple(rest)
+    return None, arguments
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _whole_number(text: str) -> int:

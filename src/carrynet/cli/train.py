@@ -7,7 +7,7 @@ import click
 
 from carrynet.cli import options
 from carrynet.errors import InputError, shorten
-from carrynet.spec import recipe as recipes
+from carrynet.spec import recipe as recipes, tasks
 
 RECIPES = ", ".join(sorted(recipes.RECIPES, key=lambda name: name != recipes.DEFAULT))
 
@@ -23,7 +23,7 @@ def _keys() -> str:
 
 @click.command(cls=options.WithKeys, keys=_keys)
 @click.option("--recipe", "-r", help=f"{RECIPES} or FILE.toml.  [default: {recipes.DEFAULT}]")
-@click.option("--task", help="add, add:base=3,operands=3, subtract, compare, multiply_by:k=3, ...")
+@click.option("--task", help=f"{', '.join(tasks.FAMILIES)}; or FILE.toml, FILE.dot.")
 @click.option("--cell", metavar="NAME|FILE", help="How hidden units are computed: see below.")
 @click.option("--digits", type=int, help="Length of the training problems, answer included.")
 @click.option("--hidden", type=int, help="Number of hidden units.")

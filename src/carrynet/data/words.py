@@ -15,6 +15,8 @@ from carrynet.data import rng
 from carrynet.spec.task import Task
 
 Words = NDArray[np.integer]
+OPEN = -1
+"""An output that is left open: every answer is right, there is no loss and no margin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,7 @@ class Tables:
     """A task's machine, its symbol vectors and its target vectors."""
 
     delta: NDArray[np.int32]  #: (Q, S) next state
-    output: NDArray[np.int32]  #: (Q, S) output
+    output: NDArray[np.int32]  #: (Q, S) output; `OPEN` where nothing is asked
     vectors: NDArray[np.float32]  #: (S, X) what the network is fed for each symbol
     targets: NDArray[np.float32]  #: (outputs, Y) what each output asks of the output neurons
 
@@ -31,18 +33,19 @@ class Tables:
 def tables(task: Task) -> Tables:
     """The arrays of a task, made once and read-only."""
     symbols = len(task.machine.symbols)
-    digits = np.array([task.digits_of(a) for a in range(symbols)])  # (S, operands)
-    if task.base == 2:
-        vectors = digits.astype(np.float32)
-    else:
-        vectors = np.eye(task.base, dtype=np.float32)[digits].reshape(symbols, task.inputs)
+    vectors = np.empty((symbols, task.inputs), dtype=np.float32)
+    for a in range(symbols):
+        vectors[a] = task.vector(a)
     outputs = len(task.machine.outputs)
     targets = np.eye(outputs, dtype=np.float32)
     if task.readout == "bits":
         targets = targets[:, 1:].copy()  # one neuron: 0 for output 0, 1 for output 1
     made = Tables(
         delta=np.array(task.machine.delta, dtype=np.int32),
-        output=np.array(task.machine.output, dtype=np.int32),
+        output=np.array(
+            [[OPEN if out is None else out for out in row] for row in task.machine.output],
+            dtype=np.int32,
+        ),
         vectors=vectors,
         targets=targets,
     )
@@ -52,7 +55,10 @@ def tables(task: Task) -> Tables:
 
 
 def answers(task: Task, words: Words) -> NDArray[np.int32]:
-    """The machine's outputs for words of symbols: shape (..., T) to shape (..., T)."""
+    """The machine's outputs for words of symbols: shape (..., T) to shape (..., T).
+
+    `OPEN` where nothing is asked.
+    """
     table = tables(task)
     outputs = np.empty(words.shape, dtype=np.int32)
     state = np.zeros(words.shape[:-1], dtype=np.int32)
@@ -107,13 +113,24 @@ def draws_per_word(task: Task, digits: int) -> int:
 
 
 def _bits_per_digit(base: int) -> int:
-    return base.bit_length() - 1 if base & (base - 1) == 0 else 32
+    return max(1, base.bit_length() - 1) if base & (base - 1) == 0 else 32
 
 
 def training_words(
     task: Task, digits: int, *, seed: int, stream: int, start: int, count: int
 ) -> Words:
-    """Training problems `start .. start + count - 1` of a stream, shape (count, digits)."""
+    """Training problems `start .. start + count - 1` of a stream, shape (count, digits).
+
+    Numbers are uniform.  Of a task without numbers every other word is a `walk`, so that what
+    uniform words hardly ever come to is learned too.
+    """
+    if not task.numeric:
+        bits = rng.raw(seed, stream, start * digits * 2, count * digits * 2)
+        bits = bits.reshape(count, digits, 2)
+        words = rng.below(task.base, bits[:, :, 1])
+        some = np.arange(start, start + count)
+        words[some % 2 == 1] = walk(task, bits[some % 2 == 1], some[some % 2 == 1] // 2)
+        return words.astype(np.min_scalar_type(task.base - 1))
     draws = draws_per_word(task, digits)
     bits = rng.raw(seed, stream, start * draws, count * draws)
     return uniform(task, digits, bits.reshape(count, draws))
@@ -170,3 +187,159 @@ def chains(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:
 
 
 _POSITIONS = 256
+
+
+# Walking the machine -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """Where one can go in a machine: its components, and the way to each transition.
+
+    A component is a set of states that lead to one another.  Transitions are numbers q * S + a.
+    """
+
+    component: NDArray[np.intp]  # (Q,)
+    inner: "_Lists"  # of each component: its transitions that stay in it
+    outer: "_Lists"  # and those that leave it
+    toward: NDArray[np.int32]  # (Q, Q) the symbol that leads from q toward p; -1: no way, or there
+
+
+@dataclass(frozen=True, eq=False)
+class _Lists:
+    """Lists of different lengths, end to end."""
+
+    values: NDArray[np.intp]
+    start: NDArray[np.intp]
+    count: NDArray[np.intp]
+
+
+MOST_MAPPED = 2**21
+"""Q^2 S of the largest machine that words are led through; in larger ones they wander."""
+
+
+def walk(task: Task, bits: NDArray[np.uint64], number: NDArray[np.integer]) -> Words:
+    """Words that lead the machine to all its transitions evenly, rare ones included.
+
+    Uniform words of Tomita's first grammar are rejected at once, and a window of ten ones hardly
+    ever occurs.  Here each word chooses a transition, goes to it by a shortest way, makes it, and
+    chooses the next one: among those that do not leave the component of states where it is, and
+    with a small chance, by turns 0, 1/T, 4/T and 16/T, among those that do.  So words that are
+    accepted stay so for long, and every way of being lost occurs.
+
+    `bits` has the shape (N, T, 2): whether to leave, and which transition.  `number` (N,) says
+    whose turn it is.
+    """
+    table, places = tables(task), _map(task)
+    count, T = bits.shape[:2]
+    symbols = table.delta.shape[1]
+    words = np.empty((count, T), np.int64)
+    state, aim = np.zeros(count, np.intp), np.full(count, -1)
+    chance = np.array([0.0, 1.0, 4.0, 16.0])[number % 4] / max(T, 1)
+    leaves = rng.unit(bits[:, :, 0]) < chance[:, None]
+    for t in range(T):
+        here = places.component[state]
+        inside, outside = places.inner.count[here], places.outer.count[here]
+        leave = (leaves[:, t] & (outside > 0)) | (inside == 0)
+        lists = np.where(leave, outside, inside)
+        first = np.where(leave, places.outer.start[here], places.inner.start[here])
+        place = first + rng.below(lists, bits[:, t, 1])
+        # one array after the other: a place is in that of its list
+        fresh = np.concatenate([places.inner.values, places.outer.values])[
+            place + np.where(leave, len(places.inner.values), 0)
+        ]
+        aim = np.where(aim < 0, fresh, aim)
+        source, symbol = np.divmod(aim, symbols)
+        there = state == source
+        step = places.toward[source, state] if len(places.toward) else np.full(count, -1)
+        lost = ~there & (step < 0)  # in a machine that is too large for a map
+        words[:, t] = np.where(there, symbol, np.where(lost, fresh % symbols, step))
+        aim = np.where(there | lost, -1, aim)
+        state = table.delta[state, words[:, t]].astype(np.intp)
+    return words
+
+
+@cache
+def _map(task: Task) -> _Map:
+    delta = tables(task).delta
+    states, symbols = delta.shape
+    component = _components(delta)
+    source = np.repeat(component, symbols)
+    stays = source == component[delta.ravel()]
+    inner, outer = (
+        _lists(np.flatnonzero(some), source, component.max() + 1) for some in (stays, ~stays)
+    )
+    if states * states * symbols > MOST_MAPPED:
+        return _Map(component, inner, outer, np.empty((0, 0), np.int32))
+    toward = np.full((states, states), -1, np.int32)
+    before: list[list[tuple[int, int]]] = [[] for _ in range(states)]
+    for q in range(states):
+        for a in range(symbols):
+            before[delta[q, a]].append((q, a))
+    for p in range(states):
+        reached, seen = [p], {p}
+        for r in reached:  # grows while it is read
+            for q, a in before[r]:
+                if q not in seen:
+                    seen.add(q)
+                    reached.append(q)
+                    toward[p, q] = a
+    return _Map(component, inner, outer, toward)
+
+
+def _lists(chosen: NDArray[np.intp], source: NDArray[np.intp], groups: int) -> _Lists:
+    """The transitions of each component, end to end; nothing is never drawn from."""
+    order = chosen[np.argsort(source[chosen], kind="stable")]
+    count = np.bincount(source[chosen], minlength=groups)
+    values = order if len(order) else np.zeros(1, np.intp)
+    return _Lists(values, np.minimum(np.cumsum(count) - count, len(values) - 1), count)
+
+
+def _components(delta: NDArray[np.int32]) -> NDArray[np.intp]:
+    """The number of each state's strongly connected component (Tarjan 1972)."""
+    found = np.full(len(delta), -1, np.intp)
+    index: dict[int, int] = {}
+    low: dict[int, int] = {}
+    path: list[int] = []
+    components = 0
+    following = [sorted(set(row)) for row in delta.tolist()]
+    for root in range(len(delta)):
+        stack = [(root, 0)] if root not in index else []
+        while stack:
+            q, place = stack.pop()
+            if not place:
+                index[q] = low[q] = len(index)
+                path.append(q)
+            elif found[following[q][place - 1]] < 0:
+                low[q] = min(low[q], low[following[q][place - 1]])
+            while place < len(following[q]):
+                r = following[q][place]
+                place += 1
+                if r not in index:
+                    stack += [(q, place), (r, 0)]
+                    break
+                if found[r] < 0:
+                    low[q] = min(low[q], index[r])
+            else:
+                if low[q] == index[q]:
+                    while True:
+                        member = path.pop()
+                        found[member] = components
+                        if member == q:
+                            break
+                    components += 1
+    return found
+
+
+def sticky(
+    symbols: int, bits: NDArray[np.uint64], chance: NDArray[np.floating] | float
+) -> NDArray[np.int64]:
+    """Random words whose every symbol is, by some chance, the one before it again.
+
+    `bits` has the shape (2, T, N): whether to stay, and the symbol where not; the result (T, N).
+    """
+    words = rng.below(symbols, bits[1])
+    stay = rng.unit(bits[0]) < chance
+    for t in range(1, len(words)):
+        words[t] = np.where(stay[t], words[t - 1], words[t])
+    return words

@@ -56,6 +56,11 @@ def refuses(subject: Network | Recipe) -> str | None:
         return f"the native engine computes in float32, not {subject.dtype}"
     if subject.hidden > MOST_HIDDEN:
         return f"the native engine takes up to {MOST_HIDDEN} hidden units, not {subject.hidden}"
+    task = subject.task if isinstance(subject, Network) else subject.specification
+    if task.machine.leaves_open:
+        return f"the native engine asks for every output, which task {task.name} does not"
+    if not task.encoding.binary:
+        return f"the native engine feeds 0 and 1 only, not {task.encoding.kind} of task {task.name}"
     try:
         processor()
     except (RuntimeError, OSError) as error:
@@ -153,7 +158,7 @@ def _common(network: Network) -> dict[str, Any]:
         "lanes": processor().lanes,
         "hidden": network.hidden,
         "inputs": task.inputs,
-        "active": task.operands,
+        "active": int(np.count_nonzero(tables(task).vectors, axis=1).max(initial=1)),
         "outputs": task.neurons,
         "activation": network.activation,
         "readout": task.readout,

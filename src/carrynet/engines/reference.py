@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data.words import Words, answers, sequences, tables
+from carrynet.data.words import OPEN, Words, answers, sequences, tables
 from carrynet.nets import certified as bounds
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import LOSSES, Network, Weights, bptt, margins, predict
@@ -26,13 +26,16 @@ def advance(
     task = network.task
     loss, update = LOSSES[stage.loss, task.readout], UPDATES[stage.optimiser]
     x, targets = sequences(task, words, network.dtype)
+    open_ = task.machine.leaves_open
+    asked = answers(task, words).swapaxes(-1, -2) != OPEN if open_ else None
     logits = np.empty_like(targets)
     # A single problem goes without its batch axis: vectors are faster than 1-row matrices.
     alone = np.s_[:, 0] if stage.batch == 1 else np.s_[:]
     # A diverging training may overflow; the caller finds the first logits that are not finite.
     with np.errstate(over="ignore", invalid="ignore"):
         for i in range(len(words)):
-            problem = network, loss, x[i][alone], targets[i][alone]
+            here = loss if asked is None else loss.where(asked[i][alone])
+            problem = network, here, x[i][alone], targets[i][alone]
             gradients, logits[i][alone] = bptt(*problem, biases=recipe.biases)
             if stage.worst:
                 ramp = stage.ramp_at(first + i)
@@ -289,9 +292,11 @@ def judge(logits: Array, expected: NDArray[np.integer]) -> tuple[NDArray[np.bool
     """Which logits (..., Y) give the expected outputs (...), and their margins.
 
     Only ReLU states can overflow; logits that are not numbers are wrong by the most there is.
+    Where nothing is asked every answer is right, by the most there is.
     """
-    margin = margins(logits, expected)
-    return (predict(logits) == expected) & ~np.isnan(margin), numbers(margin)
+    asked = expected != OPEN
+    margin = np.where(asked, margins(logits, expected), np.array(np.inf, logits.dtype))
+    return ~asked | ((predict(logits) == expected) & ~np.isnan(margin)), numbers(margin)
 
 
 def numbers(margin: Array) -> Array:
@@ -315,6 +320,7 @@ def _judge_states(
     size = np.abs(margin)
     # close to overflow, the order of a sum decides whether there is a number
     doubt = (size <= near) | (size > np.finfo(margin.dtype).max * _HUGE)
+    doubt &= expected != OPEN
     if hit.ndim == 1:
         doubt &= right
     else:

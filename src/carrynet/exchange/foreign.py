@@ -35,8 +35,8 @@ from carrynet.files import printable
 from carrynet.nets import cells
 from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network, Weights
-from carrynet.spec import task as tasks
 from carrynet.spec.recipe import Recipe
+from carrynet.spec.tables import from_facts
 from carrynet.spec.task import Task
 
 __all__ = ["Mapping", "Source", "Taken", "guess", "owned", "read", "take"]
@@ -124,7 +124,7 @@ def take(
     the network is to be read.
     """
     facts = _facts(contents, task)
-    task = task or tasks.parse(facts.get("task", "add"))
+    task = task or from_facts({"task": "add", **facts})
     if "cell" in facts:
         said = {"--map": given, "--activation": activation, "--coding": coding, "--delay": delay}
         options = [name for name, value in said.items() if value not in (None, Mapping())]
@@ -180,7 +180,7 @@ def take(
     return Taken(network, source, lines)
 
 
-def _own(contents: Contents, task: Task, facts: dict[str, str], said: list[str]) -> Taken:
+def _own(contents: Contents, task: Task, facts: dict[str, Any], said: list[str]) -> Taken:
     """The network of a file of carrynet's own whose cell is not Elman's: its formulas are there.
 
     Raises `InputError` where anything is `said` of how to read it.
@@ -199,24 +199,25 @@ def _own(contents: Contents, task: Task, facts: dict[str, str], said: list[str])
     return Taken(network, source, lines)
 
 
-def _written(contents: Contents, task: Task, facts: dict[str, str]) -> Network:
+def _written(contents: Contents, task: Task, facts: dict[str, Any]) -> Network:
     """The network that carrynet's own file says.  Raises `InputError` where it is not there."""
     cell, readout = cells.formulas(facts)
     return Network(task, cell, Weights(contents.tensors), readout)
 
 
-def _facts(contents: Contents, said: Task | None) -> dict[str, str]:
+def _facts(contents: Contents, said: Task | None) -> dict[str, Any]:
     """Task and formulas that carrynet wrote into a file; nothing for other files.
 
     Raises `InputError` where the weights are not those that it wrote them for, and for a task
-    that is not known in this process, unless the owner has `said` another.
+    that is unknown, unless the owner has `said` another.
     """
     keys = ("task", "activation", "cell", "readout", "weights_sha256")
-    facts = {k: v for k in keys if isinstance(v := contents.facts.get(k), str)}
+    facts: dict[str, Any] = {k: v for k in keys if isinstance(v := contents.facts.get(k), str)}
     if "task" not in facts or not ("activation" in facts or {"cell", "readout"} <= facts.keys()):
         return {}
+    facts["machine"] = contents.facts.get("machine")
     try:
-        task = tasks.parse(facts["task"])
+        task = from_facts(facts)
     except InputError:
         if said is None:
             raise

@@ -38,7 +38,9 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights, predict
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import Unrolled
-from carrynet.spec.task import DIGITS, Task
+from carrynet.spec.codec import DIGITS
+from carrynet.spec.encoding import usual
+from carrynet.spec.task import Task
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 CODINGS = ("0/1", "-1/+1")
@@ -78,6 +80,7 @@ CODED = {
     "one-hot": "digits as one-hot vectors",
     "numbers": "digits as numbers",
     "joint": "one-hot vectors of all digits together",
+    "own": "symbols as the task says",
 }
 
 
@@ -89,6 +92,9 @@ def codings(task: Task, rows: int) -> dict[str, tuple[Array, Array] | None]:
 
     None for the one that cannot be folded: a one-hot vector of all digits together.
     """
+    if not task.numeric or task.encoding != usual(task.codec):
+        X = task.inputs
+        return {"own": (np.eye(X), np.zeros(X))} if rows == X else {}
     n, base = task.operands, task.base
     each = np.eye(n)
     found: dict[str, tuple[Array, Array] | None] = {}
@@ -400,8 +406,8 @@ def _require_possible(owned: Owned, reading: Reading, so_far: str) -> None:
         raise InputError(
             f"Wxh has {symbols} inputs, one for each of the {symbols} symbols of task "
             f"{owned.task.text}, and the network {so_far or 'is said to be right '}when fed "
-            f"one-hot vectors of them: this task feeds each digit by itself; in Python, a Machine "
-            f"with base={symbols}, operands=1 takes it, docs/howto/machine.md"
+            f"one-hot vectors of them: this task feeds each digit by itself; a task of one's own "
+            f"with base = {symbols}, operands = 1 takes it, docs/howto/task.md"
         )
 
 

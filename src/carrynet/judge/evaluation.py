@@ -23,7 +23,7 @@ import numpy as np
 
 from carrynet import engines
 from carrynet.data import rng, words as problems
-from carrynet.data.words import tables
+from carrynet.data.words import OPEN, tables
 from carrynet.engines import Engine
 from carrynet.engines.reference import (
     Followed,
@@ -38,7 +38,8 @@ from carrynet.engines.reference import (
 from carrynet.errors import InputError
 from carrynet.nets.arrays import Array, sigmoid
 from carrynet.nets.network import HasNetwork, Network, network_of, predict
-from carrynet.spec.task import Task, from_digits
+from carrynet.spec.codec import Answer, Operand
+from carrynet.spec.task import Task
 
 LENGTHS = (16, 64, 256, 1024, 4096)
 KINDS = ("uniform", "chains")
@@ -60,8 +61,8 @@ class Exhaustive:
     pairs: int  #: problems: pairs of numbers where the task has two operands
     right: int
     margin: float  #: the smallest of any digit, in units of the logit; negative if one is wrong
-    wrong: tuple[int, ...] | None = None  #: operands of a problem that is answered wrongly
-    answered: int | None = None  #: the network's answer to it, read as numbers of `digits` digits
+    wrong: tuple[Operand, ...] | None = None  #: operands of a problem that is answered wrongly
+    answered: Answer | None = None  #: the network's answer to it, read with `digits` digits
     #: problems with a digit within rounding of zero, which were judged one by one
     doubtful: int = field(default=0, repr=False)
     #: of which the engine, in its batches, says otherwise; there may be more
@@ -131,7 +132,8 @@ class Evaluation:
             raise ValueError("it has a wrong problem exactly where some are wrong")
         if wrong is not None:
             task.encode(wrong, exhaustive.digits)
-            _check_kinds(exhaustive, ("answered",))
+            if type(exhaustive.answered) is not (int if task.numeric else str):
+                raise TypeError("answered is not what such problems have as an answer")
         for part in sampled:
             if part.kind not in KINDS or (part.first_error is None) != part.all_right:
                 raise ValueError("it has a first error exactly where some are wrong")
@@ -359,8 +361,12 @@ def _drawn(task: Task, digits: int, kind: str, pairs: int, seed: int) -> problem
         draws = problems.draws_per_word(task, length)
         bits = rng.raw(seed, stream, 0, pairs * draws)
         return problems.uniform(task, length, bits.reshape(pairs, draws))
-    bits = rng.raw(seed, stream, 0, pairs * length * 2)
-    return problems.chains(task, length, bits.reshape(pairs, length, 2))
+    bits = rng.raw(seed, stream, 0, pairs * length * 2).reshape(pairs, length, 2)
+    words = problems.chains(task, length, bits)
+    if not task.numeric:  # what is rare among chains too
+        walked = np.arange(pairs // 2, pairs)
+        words[walked] = problems.walk(task, bits[walked], walked)
+    return words
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -388,10 +394,10 @@ class Worked:
     """One problem, worked by the network and, beside it, by the machine."""
 
     task: Task
-    operands: tuple[int, ...]
+    operands: tuple[Operand, ...]
     word: list[int]  #: T symbols
     memory: list[int]  #: T+1 states of the machine
-    expected: list[int]  #: T outputs of the machine
+    expected: list[int | None]  #: T outputs of the machine; None where it leaves them open
     predicted: list[int]  #: T outputs of the network
     margins: Array  #: (T,)
     hits: list[bool]  #: T: whether the output is right, and its logits are numbers
@@ -399,14 +405,17 @@ class Worked:
     hidden: Array | None  #: (T, H), where asked for
 
     @property
-    def answer(self) -> int:
+    def answer(self) -> Answer:
         """The network's answer."""
         return self.task.decode(self.predicted)
 
     @property
-    def right_answer(self) -> int:
-        """The machine's answer."""
-        return self.task.decode(self.expected)
+    def right_answer(self) -> Answer:
+        """The machine's answer; of a number, a digit that is left open is the network's own."""
+        if not self.task.numeric:
+            return self.task.decode(self.expected)
+        pairs = zip(self.expected, self.predicted, strict=True)
+        return self.task.decode([said if wanted is None else wanted for wanted, said in pairs])
 
     @property
     def right(self) -> bool:
@@ -426,7 +435,7 @@ class Worked:
 @np.errstate(over="ignore", invalid="ignore")
 def work(
     network: Network | HasNetwork,
-    operands: Sequence[int],
+    operands: Sequence[Operand],
     digits: int | None = None,
     *,
     hidden: bool = False,
@@ -444,12 +453,12 @@ def work(
     expected = machine.run(word)
     blocks, margin, predicted, hits, error, start = [], [], [], [], 0.0, 0
     for h, logits in network.states(word):
-        wanted = np.array(expected[start : start + len(h)])
+        wanted = np.array([OPEN if y is None else y for y in expected[start : start + len(h)]])
         hit, margin_here = judge(logits, wanted)
         predicted += predict(logits).tolist()
         hits += hit.tolist()
         margin.append(margin_here)
-        gaps = np.abs(tables(task).targets[wanted] - sigmoid(logits))
+        gaps = np.abs(tables(task).targets[wanted] - sigmoid(logits))[wanted != OPEN]
         error += float(np.nan_to_num(gaps, nan=1.0).sum())
         start += len(h)
         if hidden:
@@ -468,7 +477,6 @@ def work(
     )
 
 
-def _operands(task: Task, word: int, digits: int) -> tuple[int, ...]:
+def _operands(task: Task, word: int, digits: int) -> tuple[Operand, ...]:
     symbols = len(task.machine.symbols)
-    columns = [task.digits_of(word // symbols ** (digits - 1 - t) % symbols) for t in range(digits)]
-    return tuple(from_digits(column, task.base) for column in zip(*columns, strict=True))
+    return task.problem([word // symbols ** (digits - 1 - t) % symbols for t in range(digits)])

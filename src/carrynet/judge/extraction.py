@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
+from carrynet.data.words import sticky
 from carrynet.nets.arrays import Array, in_one_thread
 from carrynet.nets.network import HasNetwork, Network, network_of, predict
 from carrynet.spec.machine import Machine, shortest_difference
@@ -166,12 +167,8 @@ def _tests(symbols: int, seed: int) -> list[NDArray[np.int64]]:
         length += 1
     short = np.unravel_index(np.arange(symbols**length), (symbols,) * length)
     draws = rng.raw(seed, rng.EXTRACTION, 0, 2 * _WORDS * _LENGTH).reshape(2, _WORDS, _LENGTH)
-    long = rng.below(symbols, draws[1])
-    chance = np.resize([0.0, 0.5, 0.9, 0.99], _WORDS)[:, None]
-    stay = rng.unit(draws[0]) < chance
-    for t in range(1, _LENGTH):
-        long[:, t] = np.where(stay[:, t], long[:, t - 1], long[:, t])
-    return [np.stack(short, axis=1), long]
+    chance = np.resize([0.0, 0.5, 0.9, 0.99], _WORDS)
+    return [np.stack(short, axis=1), sticky(symbols, draws.swapaxes(1, 2), chance).T]
 
 
 def _answers(network: Network, h: Array, words: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -195,7 +192,7 @@ def _after(network: Network, word: Word) -> Array:
 
 def _run(machine: Machine, words: NDArray[np.int64]) -> NDArray[np.int64]:
     """A machine's outputs along words (N, T)."""
-    delta, output = np.array(machine.delta), np.array(machine.output)
+    delta, output = np.array(machine.delta), np.array(machine.output, dtype=np.int64)
     state, outputs = np.zeros(len(words), np.int64), np.empty_like(words)
     for t in range(words.shape[1]):
         outputs[:, t] = output[state, words[:, t]]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data.words import Words, tables
+from carrynet.data.words import Words, answers, tables
 from carrynet.engines.reference import follow_batch, judge
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import Network
@@ -88,7 +88,7 @@ def exhaustive_length(network: Network) -> int:
 
 def confirm(network: Network, word: Sequence[int]) -> list[int] | None:
     """The word up to its first wrong output, by the network's own evaluation; None if all right."""
-    expected = np.array(network.task.machine.run(word))
+    expected = answers(network.task, np.array(word))
     start = 0
     for _, logits in network.states(list(word)):
         right, _ = judge(logits, expected[start : start + len(logits)])
@@ -233,7 +233,7 @@ def _shortest_wrong(network: Network, tries: list[list[int]]) -> list[int] | Non
 
 def _report(network: Network, word: list[int], length: int) -> Refutation:
     *_, (_, logits) = network.states(word)
-    expected = network.task.machine.run(word)[-1]
+    expected = int(answers(network.task, np.array(word))[-1])
     margin = judge(logits[-1:], np.array([expected]))[1]
     return Refutation(
         word=tuple(word),

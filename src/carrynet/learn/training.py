@@ -24,7 +24,7 @@ from carrynet.nets import cells
 from carrynet.nets.arrays import Array, quiet, sigmoid
 from carrynet.nets.network import LOSSES, Network, Weights, initialise, predict
 from carrynet.nets.optim import Moments, initial_moments
-from carrynet.spec import task as tasks
+from carrynet.spec.codec import Operand
 from carrynet.spec.recipe import HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe, Stage
 
 
@@ -107,7 +107,7 @@ def start(recipe: Recipe, origin: Network | None = None) -> State:
     width = recipe.init_width
     if recipe.init_scaling == "sqrt-hidden":
         width /= recipe.hidden**0.5
-    task = tasks.parse(recipe.task)
+    task = recipe.specification
     cell, readout = cells.of(recipe)
     weights = initialise(
         task,
@@ -255,19 +255,17 @@ def _fit_across(recipes: list[Recipe]) -> list[Network | None]:
     return [alive.get(lane) for lane in range(len(recipes))]
 
 
-def last_problem(recipe: Recipe) -> list[int]:
+def last_problem(recipe: Recipe) -> tuple[Operand, ...]:
     """The operands of the last problem that the recipe, which has stages, shows."""
-    task = tasks.parse(recipe.task)
     word = draw(recipe, len(recipe.stages) - 1, recipe.stages[-1].steps - 1, 1)[0, -1]
-    columns = zip(*(task.digits_of(int(symbol)) for symbol in word), strict=True)
-    return [tasks.from_digits(column, task.base) for column in columns]
+    return recipe.specification.problem(word.tolist())
 
 
 def draw(recipe: Recipe, stage: int, first: int, count: int) -> problems.Words:
     """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T)."""
     batch = recipe.stages[stage].batch
     words = problems.training_words(
-        tasks.parse(recipe.task),
+        recipe.specification,
         recipe.digits,
         seed=recipe.seed,
         stream=rng.STAGES + stage,
@@ -321,7 +319,9 @@ def _measure(
     task = state.network.task
     outputs = problems.answers(task, words).swapaxes(-1, -2)  # (count, T, B)
     targets = problems.tables(task).targets[outputs]
-    loss = LOSSES[stage.loss, task.readout].value(logits, targets)
+    asked = outputs != problems.OPEN
+    loss = LOSSES[stage.loss, task.readout].where(asked).value(logits, targets)
+    gaps = np.abs(sigmoid(logits) - targets).sum(axis=-1, where=asked[..., None])
     return Progress(
         state=state,
         stage=stage.name,
@@ -329,7 +329,7 @@ def _measure(
         steps=stage.steps,
         problem=shown + done * stage.batch,
         problems=recipe.problems,
-        error=float(np.abs(sigmoid(logits) - targets).sum(axis=(1, 3)).mean()),
+        error=float(gaps.sum(axis=1).mean()),
         loss=float(loss.sum(axis=1).mean()),
-        right=float((predict(logits) == outputs).all(axis=1).mean()),
+        right=float(((predict(logits) == outputs) | ~asked).all(axis=1).mean()),
     )

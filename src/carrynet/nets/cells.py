@@ -145,7 +145,7 @@ def _is_own(cell: str) -> bool:
 _parsed = lru_cache(64)(Formula.parse)
 
 
-def units(recipe: Recipe, noun: str = "units") -> str:
+def in_words(recipe: Recipe, noun: str = "units") -> str:
     """How many units of which cell a recipe has: `32 sigmoid units`, `16 gru units`."""
     formula, _ = of(recipe)
     name = elman_activation(formula) or name_of(formula)

@@ -22,6 +22,7 @@ import hashlib
 import math
 import re
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -270,7 +271,9 @@ class _Parser:
                 f"at most {MOST_CHARACTERS:,} in {MOST_LINES:,} are accepted"
             )
         try:
-            body = ast.parse(text).body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of strings, which a formula has none of
+                body = ast.parse(text).body
         except SyntaxError as error:
             self.line = error.lineno or 0
             raise self._wrong(f"is no equation such as {EXAMPLE}") from None

@@ -32,10 +32,12 @@ from carrynet.nets import cells
 from carrynet.nets.arrays import Array, in_one_thread, quiet, sigmoid, sigmoid_slope
 from carrynet.nets.formula import Formula
 from carrynet.nets.readings import Reading, run
+from carrynet.nets.readings.enclosure import Box, Enclosure, ends as ends_of
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
 from carrynet.nets.recurrence import Unrolled, blank, gather, pull
+from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.task import Task, parse
+from carrynet.spec.task import Task
 
 
 class Weights(Mapping[str, Array]):
@@ -149,6 +151,15 @@ class Loss:
 
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], Array]
+
+    def where(self, asked: NDArray[np.bool_]) -> "Loss":
+        """The loss that is 0, and has no gradient, where nothing is asked; `asked` is (...)."""
+        return Loss(
+            lambda logits, targets: np.where(asked, self.value(logits, targets), 0),
+            lambda logits, targets: np.where(
+                asked[..., None], self.gradient(logits, targets), logits.dtype.type(0)
+            ),
+        )
 
 
 @quiet
@@ -493,6 +504,26 @@ class Network:
         values += [out[each.out] for each in self.readout.instructions]
         return float(out[self.readout.results[0]].max()), max(float(v.max()) for v in values)
 
+    def enclose(self, reading: Enclosure, box: Box, symbols: NDArray[np.integer]) -> Box:
+        """All states (N, D) after symbols (N,), from those in boxes (N, D), without rounding."""
+        slots = self._slots.copy()
+        for slot in self.cell.drives:
+            slots[slot] = slots[slot][symbols]
+        ends = zip(self.parts(box.l), self.parts(box.u), strict=True)
+        slots[1 : 1 + len(self.widths)] = [Box(l=low, u=high) for low, high in ends]
+        run(self.cell.of_state, reading, slots)
+        parts = [ends_of(part) for part in self._new(slots)]
+        return Box(l=_joined([low for low, _ in parts]), u=_joined([high for _, high in parts]))
+
+    def enclose_readout(self, reading: Enclosure, box: Box) -> tuple[Array, Array, Array, Array]:
+        """Of boxes (N, D), what the last layer of the readout is fed, c and r; its Why and by."""
+        *layers, product, bias = self.readout.instructions
+        slots = self._read_out_slots.copy()
+        slots[0] = Box(l=self.parts(box.l)[0], u=self.parts(box.u)[0])
+        run(layers, reading, slots)
+        v, Why = (slots[i] for i in product.operands)
+        return v.c, v.r, Why, slots[bias.operands[1]]
+
     def astype(self, dtype: str) -> "Network":
         """The same network with its weights in another type."""
         return replace(self, weights=self.weights.map(lambda a: a.astype(dtype)))
@@ -501,12 +532,15 @@ class Network:
         """The outputs that the network answers to a word of symbols."""
         return [int(out) for _, logits in self.states(word) for out in predict(logits)]
 
-    def compute(self, *operands: int) -> int:
+    def compute(self, *operands: Operand) -> Answer:
         """The network's own answer to a problem, right or wrong; integers of any size.
 
+        Of a task without numbers the problem is a word, as text, and so is the answer.
         Raises `InputError` for operands that the task does not take.
         """
         return self.task.decode(self.run(self.task.encode(operands)))
+
+    __call__ = compute
 
     def add(self, *operands: int) -> int:
         """`compute`, for a network that has learned to add."""
@@ -522,12 +556,12 @@ class Network:
                 f"this network has learned {self.task.text}, not {family}: `compute` works a "
                 "problem of whatever it has learned"
             )
-        return self.compute(*operands)
+        return int(self.compute(*operands))
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with, as 64 hexadecimal digits."""
         formulas = self.activation or f"{self.cell} {self.readout} {' '.join(self.weights)}"
-        text = f"{self.task.text} {formulas} {self.dtype.name} {self.hidden}"
+        text = f"{self.task.identity} {formulas} {self.dtype.name} {self.hidden}"
         digest = hashlib.sha256(text.encode())
         for array in self.weights.values():
             digest.update(np.ascontiguousarray(array, dtype=self.dtype.newbyteorder("<")).tobytes())
@@ -541,7 +575,7 @@ def _joined(parts: list[Array]) -> Array:
 def network_for(recipe: Recipe, weights: Weights) -> Network:
     """The network that a recipe speaks of, with weights that it, or something else, has got."""
     cell, readout = cells.of(recipe)
-    return Network(parse(recipe.task), cell, weights, readout)
+    return Network(recipe.specification, cell, weights, readout)
 
 
 class HasNetwork(Protocol):

@@ -24,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
+from carrynet.data.words import OPEN, sticky
 from carrynet.nets.arrays import ACTIVATIONS, Array, quiet
 from carrynet.nets.network import Network
+from carrynet.nets.readings.enclosure import Box, Enclosure
 from carrynet.proof.certificate import BoxCertificate, Region
 from carrynet.spec.machine import Machine
 
@@ -44,7 +46,7 @@ class Plan:
     names: tuple[str, ...]
     state: Numbers  #: (N,) of the machine
     next: Numbers  #: (N, S) the region that follows
-    output: Numbers  #: (N,) of the symbol by which it is entered; -1 for the start
+    output: Numbers  #: (N,) of the symbol by which it is entered; `OPEN` where nothing is asked
     symbol: Numbers  #: (N,) by which it is entered; -1 for the start
 
 
@@ -68,9 +70,14 @@ def by_history(machine: Machine, length: int) -> Plan:
         names=tuple(_name(machine, *key) for key in order),
         state=np.array([_after(machine, *key) for key in order]),
         next=np.array(next_),
-        output=np.array([-1, *(machine.output[q][a] for q, a in ends[1:])]),
+        output=np.array([OPEN, *(_asked(machine, q, a) for q, a in ends[1:])]),
         symbol=np.array([a for _, a in ends]),
     )
+
+
+def _asked(machine: Machine, state: int, symbol: int) -> int:
+    output = machine.output[state][symbol]
+    return OPEN if output is None else output
 
 
 def _after(machine: Machine, state: int, word: tuple[int, ...]) -> int:
@@ -170,12 +177,8 @@ def _states_seen(network: Network, plan: Plan) -> tuple[Array, Numbers]:
         regions.append(region)
 
     draws = rng.raw(0, rng.PROOF, 0, 2 * _WORDS * _LENGTH).reshape(2, _LENGTH, _WORDS)
-    fresh = rng.below(S, draws[1])
-    stay = rng.unit(draws[0]) < np.resize([0.0, 0.5, 0.8, 0.95], _WORDS)
     h, region = np.repeat(double.start[None], _WORDS, axis=0), np.zeros(_WORDS, np.intp)
-    a = fresh[0]
-    for t in range(_LENGTH):
-        a = np.where(stay[t], a, fresh[t])
+    for a in sticky(S, draws, np.resize([0.0, 0.5, 0.8, 0.95], _WORDS)):
         h, region = double.step(h, a), plan.next[region, a]
         states.append(h)
         regions.append(region)
@@ -229,9 +232,13 @@ class Boxes:
 def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
     """The least boxes that hold all images grown by the slack; None if an output is in doubt.
 
+    Of Elman's cell; of others see `_close_formula`.
+
     All regions that lead to one read the same symbol, so that z is bounded for each region
     before its symbol is read, and f, which is monotone, taken once for each that is entered.
     """
+    if not network.elman:
+        return _close_formula(network, plan, slack)
     double = network.astype("float64")
     W, f = double.weights, ACTIVATIONS[network.activation].f
     S, grid = plan.next.shape[1], 2.0**BITS
@@ -268,17 +275,76 @@ def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
     return None
 
 
+def _close_formula(network: Network, plan: Plan, slack: float) -> Boxes | None:
+    """The same for any formula: the enclosures of one step, from every region on every edge.
+
+    Boxes of gated cells creep, their growth geometric: now and then the limit is guessed from
+    two rounds (Aitken 1926), the jump at most a quarter of the width, and the rounds go on.
+    """
+    double, reading, grid = network.astype("float64"), Enclosure(), 2.0**BITS
+    S, shape = plan.next.shape[1], (len(plan.names), len(network.start))
+    lower, upper = np.full(shape, np.inf), np.full(shape, -np.inf)  # nothing is in them yet
+    lower[0] = upper[0] = double.start
+    older = lower, upper
+    for turn in range(_ROUNDS_OF_GATES):
+        some = np.flatnonzero(lower[:, 0] <= upper[:, 0])
+        box = Box(l=np.repeat(lower[some], S, axis=0), u=np.repeat(upper[some], S, axis=0))
+        image = double.enclose(reading, box, np.tile(np.arange(S), len(some)))
+        into = plan.next[some].ravel()
+        low = np.floor((image.l - slack - _GUARD) * grid) / grid
+        high = np.ceil((image.u + slack + _GUARD) * grid) / grid
+        new_lower, new_upper = lower.copy(), upper.copy()
+        np.minimum.at(new_lower, into, low)
+        np.maximum.at(new_upper, into, high)
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            return None
+        at = np.unique(into)
+        margin = smallest_margin(network, new_lower[at], new_upper[at], plan.output[at])
+        if not margin > 0:
+            return None
+        if (new_lower == lower).all() and (new_upper == upper).all():
+            return Boxes(plan, lower, upper, slack, margin)
+        if turn % _LEAP == _LEAP - 1:
+            full = new_lower <= new_upper
+            quarter = np.where(full, new_upper, 0) / 4 - np.where(full, new_lower, 0) / 4
+            guess = new_lower - _ahead(older[0], lower, new_lower, quarter)
+            new_lower = np.floor(guess * grid) / grid
+            guess = new_upper + _ahead(older[1], upper, new_upper, quarter)
+            new_upper = np.ceil(guess * grid) / grid
+        older, lower, upper = (lower, upper), new_lower, new_upper
+    return None
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def _ahead(older: Array, old: Array, new: Array, most: Array) -> Array:
+    """How much further ends will move that moved geometrically from `older` to `old` to `new`."""
+    ratio = (new - old) / (old - older)
+    left = np.abs(new - old) * ratio / (1 - ratio)
+    sound = np.isfinite(left) & (ratio > 0) & (ratio < 1)
+    return np.where(sound, np.minimum(left, most), 0.0)
+
+
+_LEAP = 8  # rounds after which the limit is guessed
+_ROUNDS_OF_GATES = 150
+
+
 def smallest_margin(network: Network, lower: Array, upper: Array, outputs: Numbers) -> float:
-    """The smallest margin of the readout over boxes (N, H) that are to answer `outputs` (N,)."""
-    W = network.astype("float64").weights
-    c, r = (lower + upper) / 2, (upper - lower) / 2
-    if W.by.size == 1:
+    """The smallest margin of the readout over boxes (N, H) that are to answer `outputs` (N,).
+
+    Infinity where none of them is asked anything.
+    """
+    asked = outputs != OPEN
+    lower, upper, outputs = lower[asked], upper[asked], outputs[asked]
+    if not len(outputs):
+        return np.inf
+    c, r, Why, by = network.astype("float64").enclose_readout(Enclosure(), Box(l=lower, u=upper))
+    if by.size == 1:
         sign = np.where(outputs == 1, 1.0, -1.0)
-        return float((sign * (c @ W.Why + W.by)[:, 0] - (r @ np.abs(W.Why))[:, 0]).min())
+        return float((sign * (c @ Why + by)[:, 0] - (r @ np.abs(Why))[:, 0]).min())
     smallest: list[float] = []
     for y in np.unique(outputs):
-        others = np.arange(W.by.size) != y
-        pairs, bias = W.Why[:, [y]] - W.Why[:, others], W.by[y] - W.by[others]
+        others = np.arange(by.size) != y
+        pairs, bias = Why[:, [y]] - Why[:, others], by[y] - by[others]
         some = outputs == y
         smallest.append(float((c[some] @ pairs + bias - r[some] @ np.abs(pairs)).min()))
     return float(np.min(smallest))  # which, unlike Python's, passes on what is not a number
@@ -292,11 +358,13 @@ def certificate(network: Network, boxes: Boxes) -> BoxCertificate:
     lower, upper = ((side[kept] * grid).astype(int).tolist() for side in (boxes.lower, boxes.upper))
     next_ = number[plan.next[kept]].tolist()
     return BoxCertificate(
-        task=network.task.text,
+        task=network.task.identity,
         activation=network.activation,
+        cell="" if network.elman else network.cell.text,
+        readout="" if network.elman else network.readout.text,
         weights_sha256=network.digest(),
         bits=BITS,
-        slack=int(boxes.slack * grid),
+        slack=int(boxes.slack * grid / (1 if network.elman else 2)),
         regions=tuple(
             Region(plan.names[i], int(plan.state[i]), tuple(low), tuple(high), tuple(row))
             for i, low, high, row in zip(kept, lower, upper, next_, strict=True)

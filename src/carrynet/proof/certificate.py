@@ -18,7 +18,8 @@ Plain Python, because the checker trusts this module; what finds certificates is
     format, version   "carrynet-certificate", 1
     claim             the theorem in words
     method            "boxes" or "trees"
-    task, activation  of the network
+    task, activation  of the network; of a task of one's own, its name and whole digest;
+                      cell, readout in place of activation where it is not Elman's: the equations
     weights_sha256    of the network, by `Model.digest`
 
 of boxes, numbers being whole multiples of 2^-bits:
@@ -40,12 +41,16 @@ import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from math import isfinite, prod
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from carrynet import files
 from carrynet.errors import CarrynetError, InputError, shorten
+from carrynet.nets.formula import Formula
+from carrynet.spec.tables import from_facts
+from carrynet.spec.task import Task
 
 FORMAT, VERSION = "carrynet-certificate", 1
 MOST_BITS = 64
@@ -85,53 +90,121 @@ class Model:
     bh: Sequence[float]
     Why: Matrix
     by: Sequence[float]
+    machine: Any = None  #: the tables of a task of one's own; see `spec.tables`
+
+    @cached_property
+    def specification(self) -> Task:
+        """What is right.  Raises `InputError` for a task that is unknown, or not its machine."""
+        return from_facts({"task": self.task, "machine": self.machine})
 
     @classmethod
     def read(cls, data: bytes) -> "Model":
-        """A model from the bytes of a run's `model.safetensors`: a header in JSON, then numbers.
-
-        Raises `InputError` for anything else.
-        """
-        try:
-            header, facts, start = files.tensor_header(data)
-            if not all(type(facts[key]) is str for key in ("task", "activation")):
-                raise ValueError("its task or activation is not text")
-            if header.keys() != {"Wxh", "Whh", "bh", "Why", "by"}:
-                raise ValueError("its tensors are not Wxh, Whh, bh, Why and by")
-            (kind,) = {entry["dtype"] for entry in header.values()}
-            code, dtype = {"F32": ("f", "float32"), "F64": ("d", "float64")}[kind]
-            arrays: dict[str, Any] = {}
-            for name, entry in header.items():
-                first, end = entry["data_offsets"]
-                content = data[start + first : start + end]
-                numbers = [x for (x,) in struct.iter_unpack(f"<{code}", content)]
-                *rows, width = entry["shape"]
-                fits = len(rows) == (name not in ("bh", "by"))
-                if not fits or not numbers or len(numbers) != prod(entry["shape"]):
-                    raise ValueError(f"{name} has the wrong shape")
-                if not all(map(isfinite, numbers)):
-                    raise ValueError(f"{name} is not finite")
-                arrays[name] = (
-                    [numbers[i : i + width] for i in range(0, len(numbers), width)]
-                    if rows
-                    else numbers
-                )
-            return cls(facts["task"], facts["activation"], dtype, **arrays)
-        except (
-            *(ValueError, KeyError, TypeError, AttributeError, IndexError),
-            *(RecursionError, struct.error),
-        ) as error:
-            raise InputError(f"not a model of carrynet's: {shorten(str(error))}") from None
+        """A model of Elman's cell; see `read_model`.  Raises `InputError` for anything else."""
+        model = read_model(data)
+        if not isinstance(model, Model):
+            raise InputError("not a model of Elman's cell")
+        return model
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with; `Network.digest` agrees."""
-        head = f"{self.task} {self.activation} {self.dtype} {len(self.bh)}"
+        head = f"{self.specification.identity} {self.activation} {self.dtype} {len(self.bh)}"
         digest = hashlib.sha256(head.encode())
         code = {"float32": "f", "float64": "d"}[self.dtype]
         for rows in (self.Wxh, self.Whh, [self.bh], self.Why, [self.by]):
             for row in rows:
                 digest.update(struct.pack(f"<{len(row)}{code}", *row))
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class FormulaModel:
+    """A network as its equations and plain numbers, which is all that a claim is about."""
+
+    task: str
+    cell: str
+    readout: str
+    dtype: str
+    weights: Mapping[str, Any]  #: rows of matrices, vectors as they are; by name
+    machine: Any = None  #: the tables of a task of one's own; see `spec.tables`
+
+    @cached_property
+    def specification(self) -> Task:
+        """What is right.  Raises `InputError` for a task that is unknown, or not its machine."""
+        return from_facts({"task": self.task, "machine": self.machine})
+
+    @cached_property
+    def formulas(self) -> tuple[Formula, Formula]:
+        """Of the cell, and of the readout, from `h` to `logits`."""
+        return Formula.parse(self.cell), Formula.parse(self.readout, ("h",), "logits")
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each of the weights."""
+        return {
+            name: (len(value), len(value[0])) if name[0].isupper() else (len(value),)
+            for name, value in self.weights.items()
+        }
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """How many units each part of the state has."""
+        cell, _ = self.formulas
+        sizes = cell.sizes(self.shapes)
+        return tuple(sizes[dim] for dim in cell.state_dims)
+
+    def digest(self) -> str:
+        """SHA-256 over everything that the network computes with; `Network.digest` agrees."""
+        cell, readout = self.formulas
+        starts = [f"{part}_start" for part in cell.state]
+        names = [*cell.parameters, *readout.parameters, *starts]
+        names = [name for name in names if name in self.weights]
+        head = f"{self.specification.identity} {cell} {readout} {' '.join(names)}"
+        digest = hashlib.sha256(f"{head} {self.dtype} {self.widths[0]}".encode())
+        code = {"float32": "f", "float64": "d"}[self.dtype]
+        for name in names:
+            value = self.weights[name]
+            for row in value if name[0].isupper() else [value]:
+                digest.update(struct.pack(f"<{len(row)}{code}", *row))
+        return digest.hexdigest()
+
+
+def read_model(data: bytes) -> Model | FormulaModel:
+    """A model from the bytes of a run's `model.safetensors`: a header in JSON, then numbers.
+
+    Raises `InputError` for anything else.
+    """
+    try:
+        header, facts, start = files.tensor_header(data)
+        said = ("task", "activation") if "activation" in facts else ("task", "cell", "readout")
+        if not all(type(facts[key]) is str for key in said):
+            raise ValueError(f"its {' or '.join(said)} is not text")
+        if "activation" in facts and header.keys() != {"Wxh", "Whh", "bh", "Why", "by"}:
+            raise ValueError("its tensors are not Wxh, Whh, bh, Why and by")
+        (kind,) = {entry["dtype"] for entry in header.values()}
+        code, dtype = {"F32": ("f", "float32"), "F64": ("d", "float64")}[kind]
+        arrays: dict[str, Any] = {}
+        for name, entry in header.items():
+            first, end = entry["data_offsets"]
+            content = data[start + first : start + end]
+            numbers = [x for (x,) in struct.iter_unpack(f"<{code}", content)]
+            *rows, width = entry["shape"]
+            fits = len(rows) == name[0].isupper()
+            if not fits or not numbers or len(numbers) != prod(entry["shape"]):
+                raise ValueError(f"{name} has the wrong shape")
+            if not all(map(isfinite, numbers)):
+                raise ValueError(f"{name} is not finite")
+            arrays[name] = (
+                [numbers[i : i + width] for i in range(0, len(numbers), width)] if rows else numbers
+            )
+        machine = facts.get("machine")
+        if "activation" in facts:
+            return Model(facts["task"], facts["activation"], dtype, **arrays, machine=machine)
+        return FormulaModel(facts["task"], facts["cell"], facts["readout"], dtype, arrays, machine)
+    except (
+        *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+        *(RecursionError, struct.error),
+    ) as error:
+        raise InputError(f"not a model of carrynet's: {shorten(str(error))}") from None
 
 
 @dataclass(frozen=True)
@@ -156,6 +229,11 @@ class _Claim:
     method: ClassVar[str]
 
     @property
+    def _own(self) -> bool:
+        """Whether it is about a network that is its equations, and not Elman's."""
+        return False
+
+    @property
     def tolerance(self) -> float:
         """The slack, as a number."""
         raise NotImplementedError
@@ -169,7 +247,8 @@ class _Claim:
     def claim(self) -> str:
         """The theorem in words."""
         return (
-            f"For the task {self.task}, the network with these weights, begun at h = 0, answers "
+            f"For the task {self.task}, the network with these weights, begun at "
+            f"{'its start' if self._own else 'h = 0'}, answers "
             "every word of symbols of every length as the task's machine does: in exact "
             "arithmetic, in that of the weights' own type, and in any other whose error in each "
             f"hidden unit at each step is at most {self.tolerance!r} and whose readout is exact."
@@ -178,7 +257,10 @@ class _Claim:
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON; see the module."""
         head = {"format": FORMAT, "version": VERSION, "claim": self.claim, "method": self.method}
-        return {**head, **{f.name: getattr(self, f.name) for f in fields(self)}}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        for key in ("activation",) if self._own else ("cell", "readout"):
+            values.pop(key, None)
+        return {**head, **values}
 
 
 @dataclass(frozen=True)
@@ -230,7 +312,14 @@ class BoxCertificate(_Claim):
     slack: int
     regions: tuple[Region, ...]
 
+    cell: str = ""  #: of a network that is not Elman's, of which `activation` is '': its equations
+    readout: str = ""
+
     method: ClassVar[str] = "boxes"
+
+    @property
+    def _own(self) -> bool:
+        return bool(self.cell)
 
     @property
     def tolerance(self) -> float:
@@ -300,13 +389,22 @@ def from_json(document: Any) -> Certificate:
         raise InputError(f"not a certificate: its method is not one of {', '.join(KINDS)}")
     head = ("format", "version", "claim", "method")
     values = {key: value for key, value in document.items() if key not in head}
+    if kind is BoxCertificate and "cell" in values:
+        values = {"activation": "", **values}
+        _require(bool(values["cell"]), "its cell is empty")
+    elif kind is BoxCertificate:
+        values |= {"cell": "", "readout": ""}
     _keys(values, kind)
-    for key in ("task", "activation", "weights_sha256"):
+    for key in ("task", "activation", "weights_sha256", *_formulas(kind)):
         _require(isinstance(values[key], str), f"{key} must be text")
     certificate: Certificate = kind._from_values(values)
     claimed = document.get("claim")
     _require(claimed == certificate.claim, "its claim is not what its numbers say")
     return certificate
+
+
+def _formulas(kind: type) -> tuple[str, ...]:
+    return ("cell", "readout") if kind is BoxCertificate else ()
 
 
 def _keys(given: Mapping[str, Any], kind: type, of: str = "") -> None:

@@ -4,9 +4,10 @@ It redoes every inclusion and every output of boxes in ball arithmetic (Arb; Joh
 whose results are intervals certain to hold the true value: a comparison is true only if it
 holds all over them.  It believes nothing that a search has computed, shares no code with one,
 and needs no NumPy.  What must be trusted: this module, `certificate` (with what it reads JSON
-by in `files`), `task` and `machine` (which say what a right answer is), Python, and Arb with its
-binding python-flint; for trees of words, which are too many for Arb, also `check_trees`, which
-bounds the rounding of doubles.
+by in `files`), the specification (`machine`, `codec`, `encoding`, `task`, `builtin` and `tables`
+of `spec`, which say what is read and what a right answer is), Python, and Arb with its binding
+python-flint; for trees of words, which are too many for Arb, also `check_trees`, which bounds
+the rounding of doubles.
 
 For boxes [l, u], with f monotone and W+ and W- the positive and negative parts of Whh:
 
@@ -47,10 +48,10 @@ from carrynet.proof.certificate import (
     MOST_INCLUSIONS,
     BoxCertificate,
     Certificate,
+    FormulaModel,
     Model,
     require,
 )
-from carrynet.spec import task as tasks
 from carrynet.spec.task import Task
 
 PRECISION = 80  # bits of the balls
@@ -71,7 +72,9 @@ class Checked:
     margin: float  #: every logit of every word is at least this far on the right side
 
 
-def check(model: Model, certificate: Certificate, watch: Watch | None = None) -> Checked:
+def check(
+    model: Model | FormulaModel, certificate: Certificate, watch: Watch | None = None
+) -> Checked:
     """Check that a certificate proves its claim about a model.
 
     Raises `Rejected` with the first thing that does not hold.
@@ -79,9 +82,11 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
     before = flint.ctx.prec
     flint.ctx.prec = PRECISION
     try:
-        task = tasks.parse(model.task)
+        task = model.specification
+        if isinstance(model, FormulaModel):
+            return _check_formula(model, task, certificate, watch)
         _check_model(model, task)
-        require(certificate.task == model.task, "it is about another task")
+        require(certificate.task == task.identity, "it is about another task")
         require(certificate.activation == model.activation, "it is about another activation")
         require(certificate.weights_sha256 == model.digest(), "it is about other weights")
         drives = _drives(model, task)
@@ -100,27 +105,51 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
         flint.ctx.prec = before
 
 
+def _check_formula(
+    model: FormulaModel, task: Task, certificate: Certificate, watch: Watch | None
+) -> Checked:
+    """Check a certificate of boxes about a network that is its equations."""
+    from carrynet.proof import check_formula
+
+    require(isinstance(certificate, BoxCertificate), "it is about a network of Elman's")
+    assert isinstance(certificate, BoxCertificate)
+    check_formula.check_model(model, task)
+    require(certificate.task == task.identity, "it is about another task")
+    about = certificate.cell == model.cell and certificate.readout == model.readout
+    require(about, "it is about other equations")
+    require(certificate.weights_sha256 == model.digest(), "it is about other weights")
+    require(certificate.slack >= 0, "its slack is negative")
+    _check_regions(certificate, task, sum(model.widths))
+    margin = check_formula.check(model, task, certificate, watch)
+    return Checked(len(certificate.regions), certificate.tolerance, float(margin.lower()))
+
+
+def _check_regions(certificate: BoxCertificate, task: Task, units: int) -> None:
+    """Make sure that regions are boxes of that many units, and lead to regions."""
+    regions, symbols = certificate.regions, len(task.machine.symbols)
+    size = certificate.inclusions
+    require(size <= MOST_INCLUSIONS, f"it has {size:,} inclusions, of at most {MOST_INCLUSIONS:,}")
+    require(bool(regions), "it has no regions")
+    for i, region in enumerate(regions):
+        require(
+            len(region.lower) == len(region.upper) == units, f"region {i} has not {units} units"
+        )
+        ordered = all(low <= high for low, high in zip(region.lower, region.upper, strict=True))
+        require(ordered, f"region {i} is empty")
+        require(0 <= region.state < len(task.machine.states), f"region {i} has no such state")
+        require(len(region.next) == symbols, f"region {i} has not {symbols} successors")
+        require(all(0 <= j < len(regions) for j in region.next), f"region {i} leads nowhere")
+    require(regions[0].state == 0, "region 0 is not labelled with the start state")
+
+
 def _check_boxes(
     model: Model, task: Task, drives: list[list[arb]], certificate: BoxCertificate
 ) -> tuple[list[arb], arb]:
     """Check an inductive invariant of boxes: what |h| can reach, and the smallest margin."""
     H = len(model.bh)
     unit, regions = -certificate.bits, certificate.regions
-    symbols = len(task.machine.symbols)
-    size = certificate.inclusions
-    require(size <= MOST_INCLUSIONS, f"it has {size:,} inclusions, of at most {MOST_INCLUSIONS:,}")
-    require(bool(regions), "it has no regions")
-    for i, region in enumerate(regions):
-        require(len(region.lower) == len(region.upper) == H, f"region {i} has not {H} units")
-        ordered = all(low <= high for low, high in zip(region.lower, region.upper, strict=True))
-        require(ordered, f"region {i} is empty")
-        require(0 <= region.state < len(task.machine.states), f"region {i} has no such state")
-        require(len(region.next) == symbols, f"region {i} has not {symbols} successors")
-        require(all(0 <= j < len(regions) for j in region.next), f"region {i} leads nowhere")
-
-    # start
+    _check_regions(certificate, task, H)
     start = regions[0]
-    require(start.state == 0, "region 0 is not labelled with the start state")
     holds_zero = all(low <= 0 <= high for low, high in zip(start.lower, start.upper, strict=True))
     require(holds_zero, "region 0 does not hold the start, h = 0")
 
@@ -158,7 +187,8 @@ def _check_boxes(
                 where = f"from region {i} under {task.machine.symbols[a]}"
                 require(regions[j].state == state, f"{where}: region {j} has the wrong state")
                 require(False, f"{where}: unit {inside.index(False)} leaves region {j}")
-            needed.setdefault(j, set()).add(output)
+            if output is not None:  # where it is open, the machine asks nothing
+                needed.setdefault(j, set()).add(output)
 
     # output
     margin = arb("inf")
@@ -193,14 +223,13 @@ def _check_model(model: Model, task: Task) -> None:
 
 
 def _drives(model: Model, task: Task) -> list[list[arb]]:
-    """x Wxh + bh for every symbol: digits as they are in base 2, else one-hot."""
+    """x Wxh + bh for every symbol; most entries of x are 0."""
     drives = []
     for a in range(len(task.machine.symbols)):
         d = [arb(b) for b in model.bh]
-        for operand, digit in enumerate(task.digits_of(a)):
-            weight = digit if task.base == 2 else 1
-            row = operand if task.base == 2 else operand * task.base + digit
-            d = [x + weight * w for x, w in zip(d, model.Wxh[row], strict=True)]
+        for fed, row in zip(task.vector(a), model.Wxh, strict=True):
+            if fed:
+                d = [x + arb(fed) * arb(w) for x, w in zip(d, row, strict=True)]
         drives.append(d)
     return drives
 
@@ -241,9 +270,12 @@ def _check_rounding(
     """That slack and margin cover the model's own arithmetic; |h| <= reach."""
     H, X, eps = len(reach), task.inputs, arb((1, EPSILON[model.dtype]))
     slope = arb(0.25) if model.activation == "sigmoid" else arb(1)
+    # the most that each input is, either way; a vector's own sum of products is no larger
+    vectors = [task.vector(a) for a in range(len(task.machine.symbols))]
+    fed = [arb(max(abs(x) for x in column)) for column in zip(*vectors, strict=True)]
     for k in range(H):
         size = sum((reach[i] * abs(arb(model.Whh[i][k])) for i in range(H)), abs(arb(model.bh[k])))
-        size += sum((abs(arb(row[k])) for row in model.Wxh), arb(0))
+        size += sum((x * abs(arb(row[k])) for x, row in zip(fed, model.Wxh, strict=True)), arb(0))
         error = _rounding(model.dtype, H + X + 4, size) * slope + 8 * eps * reach[k].max(arb(1))
         require(
             slack >= error,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from carrynet import files
+from carrynet.data.words import tables
 from carrynet.errors import CarrynetError, RunError
 from carrynet.judge import refutation as refute
 from carrynet.judge.evaluation import Evaluation, examine, first_wrong, work
@@ -26,9 +27,16 @@ from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
-from carrynet.proof.certificate import Certificate, Model, Rejected, from_json, require
+from carrynet.proof.certificate import (
+    Certificate,
+    FormulaModel,
+    Model,
+    Rejected,
+    from_json,
+    require,
+)
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
-from carrynet.spec.task import from_digits
+from carrynet.spec.tables import to_facts
 
 if TYPE_CHECKING:
     from carrynet.proof.check import Checked
@@ -50,12 +58,21 @@ Watch = Callable[[str], None]
 
 
 def model(network: Network) -> Model:
-    """A network as the plain numbers that certificates speak of."""
+    """Elman's network as the plain numbers that certificates speak of."""
     return Model(
-        task=network.task.text,
+        **to_facts(network.task),
         activation=network.activation,
         dtype=network.dtype.name,
         **{name: array.tolist() for name, array in network.weights.items()},
+    )
+
+
+def formula_model(network: Network) -> FormulaModel:
+    """A network as its equations and plain numbers."""
+    weights = {name: array.tolist() for name, array in network.weights.items()}
+    texts = {"cell": network.cell.text, "readout": network.readout.text}
+    return FormulaModel(
+        **to_facts(network.task), **texts, dtype=network.dtype.name, weights=weights
     )
 
 
@@ -97,10 +114,8 @@ def prove(
             "evaluate' tests the network anew"
         )
     tell("boxes")
-    found = _by_boxes(network) if network.elman else None
-    if not network.elman:
-        tried.append(f"boxes and trees: of Elman's cell only so far, not of {network.kind}")
-    elif found is None:
+    found = _by_boxes(network)
+    if found is None:
         tried.append("boxes: none closed, for histories of 1 to 4 symbols")
     elif proof := proved("boxes", boxes.certificate(network, found)):
         return proof
@@ -110,6 +125,7 @@ def prove(
         return replace(_refuted(network, refutation), seconds=monotonic() - started)
     tried.append("long words: those that come nearest to an error, and long chains, are right")
     if not network.elman:
+        tried.append(f"trees: of Elman's cell only so far, not of {network.kind}")
         return Undecided(tuple(tried), monotonic() - started)
     if budget == 0:
         tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
@@ -189,14 +205,16 @@ def _largest_slack(network: Network, plan: Plan, found: Boxes) -> Boxes:
 def _close(network: Network, plan: Plan, slack: float) -> Boxes | None:
     """`boxes.close`, if slack and margin also cover the rounding of the network's own type."""
     found = boxes.close(network, plan, slack)
-    if found is None:
-        return None
+    if found is None or not network.elman:
+        return found  # of other cells than Elman's half of the slack is left for rounding
     step, readout = rounding(network, np.maximum(np.abs(found.lower), np.abs(found.upper)).max(0))
     return found if slack >= step and found.margin >= readout else None
 
 
 def _smallest_slack(network: Network) -> float:
     """A slack that covers rounding, should states stay within 1 (or, for ReLU, 100)."""
+    if not network.elman:
+        return {"float32": 1e-4, "float64": 1e-10}[network.dtype.name]
     reach = np.full(network.hidden, 100.0 if network.activation == "relu" else 1.0)
     return 1.1 * rounding(network, reach)[0]
 
@@ -211,7 +229,8 @@ def rounding(network: Network, reach: Array) -> tuple[float, float]:
         return count * eps / (1 - count * eps) * size + 2 * count * float(kind.tiny)
 
     count = network.hidden + network.task.inputs + 4
-    step = of_sums(count, reach @ Whh + Wxh.sum(0) + bh) * slope + 8 * eps * np.maximum(reach, 1)
+    fed = np.abs(tables(network.task).vectors).max(axis=0).astype(np.float64)
+    step = of_sums(count, reach @ Whh + fed @ Wxh + bh) * slope + 8 * eps * np.maximum(reach, 1)
     readout = 2 * of_sums(network.hidden + 4, reach @ Why + by)
     return 1.000001 * float(step.max()), 1.000001 * float(readout.max())
 
@@ -270,7 +289,8 @@ def _check(network: Network, certificate: Certificate, tell: Watch) -> "Checked"
     def watch(done: int, regions: int) -> None:
         tell(f"checking, {done} of {regions} regions")
 
-    return check.check(model(network), certificate, watch)
+    subject = model(network) if network.elman else formula_model(network)
+    return check.check(subject, certificate, watch)
 
 
 def _checked(
@@ -290,8 +310,7 @@ def _checked(
 def _refuted(network: Network, found: refute.Refutation) -> Refuted:
     """A wrong word as numbers: its symbols hold the digits of the operands."""
     task = network.task
-    columns = zip(*(task.digits_of(symbol) for symbol in found.word), strict=True)
-    operands = tuple(from_digits(column, task.base) for column in columns)
+    operands = task.problem(found.word)
     worked = work(network, operands, len(found.word))
     return Refuted(
         operands=operands,

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data.words import tables
+from carrynet.data.words import OPEN, tables
 from carrynet.nets.arrays import ACTIVATIONS, Array, in_one_thread, quiet, sigmoid
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import TreeCertificate
@@ -147,6 +147,7 @@ class _Model(NamedTuple):
     drives: Array  # (S, H)
     rows: Array  # (Q, S, R, H) what must stay positive of an answer: rows . h + offsets
     offsets: Array  # (Q, S, R)
+    asked: NDArray[np.bool_]  # (Q, S) whether anything is asked
     delta: NDArray[np.int32]  # (Q, S)
 
 
@@ -171,6 +172,7 @@ def _model(network: Network, slack: float) -> _Model:
         network.drives.astype(single),
         np.array(rows, single)[table.output],
         np.array(offsets, single)[table.output],
+        table.output != OPEN,
         table.delta,
     )
 
@@ -313,6 +315,7 @@ class _Attempt:
             + offsets
             - np.sqrt(np.maximum(spread, 0))
         ).min(axis=2)
+        margin[~model.asked[words.state]] = np.inf
 
         image = np.maximum((k @ (Z * self.P) * k).sum(axis=2), 1e-20)  # trace of k Z k
         box = rho @ self.columns
@@ -425,7 +428,7 @@ class _Attempt:
             trees.append(self._tree(self.roots[ball], number, order))
         network = self.model.network
         return TreeCertificate(
-            task=network.task.text,
+            task=network.task.identity,
             activation=network.activation,
             weights_sha256=network.digest(),
             metric=self.T.tolist(),

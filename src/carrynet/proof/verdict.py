@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from carrynet.proof.certificate import Certificate
+from carrynet.spec.codec import Answer, Operand
 
 MOST_SYMBOLS = 100_000
 """Of a counterexample; none that is searched for is longer than some thousands."""
@@ -33,11 +34,11 @@ class Proved:
 class Refuted:
     """Wrong for at least one problem, which the network itself was seen to answer wrongly."""
 
-    operands: tuple[int, ...]  #: read as numbers of `digits` digits
+    operands: tuple[Operand, ...]  #: read as numbers of `digits` digits; or a word of so many
     digits: int
     position: int  #: of the wrong output, from 0
-    answered: int
-    expected: int
+    answered: Answer
+    expected: Answer
     shortest: bool  #: whether every shorter word is known to be right
     seconds: float
 
@@ -103,11 +104,13 @@ def from_json(document: Mapping[str, Any], certificate: Certificate | None) -> V
         values = dict(document["counterexample"])
         if values.keys() != {f.name for f in fields(Refuted)} - {"seconds"}:
             raise ValueError("its counterexample is not one")
-        numbers = [values[key] for key in ("digits", "position", "answered", "expected")]
+        numbers = [values[key] for key in ("digits", "position")]
+        said = [values["answered"], values["expected"], *values["operands"]]
         if type(values["operands"]) is not list or type(values["shortest"]) is not bool:
             raise TypeError("its counterexample is not one")
-        if any(type(number) is not int for number in (*numbers, *values["operands"])):
-            raise TypeError("its counterexample is not made of whole numbers")
+        whole = all(type(number) is int for number in numbers)
+        if not whole or {type(each) for each in said} not in ({int}, {str}):
+            raise TypeError("its counterexample is not made of whole numbers, or of words")
         if not 0 <= values["position"] < values["digits"] <= MOST_SYMBOLS:
             raise ValueError("its counterexample is nowhere, or too long")
         return Refuted(**{**values, "operands": tuple(values["operands"])}, seconds=seconds)

@@ -30,7 +30,9 @@ from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
 from carrynet.runs.format import facts
 from carrynet.runs.record import Record
-from carrynet.spec.task import BUILT_IN, Task
+from carrynet.spec.codec import Digits
+from carrynet.spec.encoding import usual
+from carrynet.spec.task import Task
 
 FORMAT, VERSION = "carrynet-page", 2
 NAME = "report.html"
@@ -85,7 +87,10 @@ def model(run: Record) -> dict[str, Any]:
         "name": run.path.resolve().name if run.path else f"{run.recipe.name} {task.text}",
         "task": {
             **{key: getattr(task, key) for key in ("text", "family", "base", "operands")},
-            **{key: getattr(task, key) for key in ("headroom", "memory", "readout")},
+            **{key: getattr(task, key) for key in ("headroom", "memory", "readout", "numeric")},
+            "first": task.codec.first if isinstance(task.codec, Digits) else None,
+            "answer": task.codec.answer if isinstance(task.codec, Digits) else None,
+            "vectors": _vectors(task),
             "equation": _pieces(task),
             **asdict(task.machine),
         },
@@ -115,9 +120,15 @@ def model(run: Record) -> dict[str, Any]:
             "carrynet": __version__,
             "numpy": np.__version__,
             "command": _command(run),
-            "registered": task.family not in BUILT_IN,
         },
     }
+
+
+def _vectors(task: Task) -> list[tuple[float, ...]] | None:
+    """What the network is fed for each symbol; None where its digits say it, as is usual."""
+    if task.numeric and task.encoding == usual(task.codec):
+        return None
+    return [task.vector(a) for a in range(len(task.machine.symbols))]
 
 
 def _exact(document: dict[str, Any]) -> dict[str, Any]:
@@ -148,14 +159,10 @@ def _pieces(task: Task) -> list[str | int]:
 
 
 def _command(run: Record) -> str | None:
-    """What makes the run again: on the command line, or of a task of one's own in Python."""
-    origin = bool(run.recipe.origin)
+    """What makes the run again."""
     if not run.recipe.stages:
         return None
-    if run.network.task.family not in BUILT_IN:
-        begin = ', origin=carrynet.runs.folder.read_network(Path("origin.safetensors"))' * origin
-        return f'carrynet.train("recipe.toml"{begin}, engine="{run.engine}")'
-    begin = " --origin origin.safetensors" * origin
+    begin = " --origin origin.safetensors" * bool(run.recipe.origin)
     return f"carrynet train --recipe recipe.toml{begin} --engine {run.engine}"
 
 

@@ -41,7 +41,8 @@ from carrynet.nets.network import Network, unroll
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.runs.record import Record
-from carrynet.spec.task import DIGITS, Task
+from carrynet.spec.codec import DIGITS
+from carrynet.spec.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -516,15 +517,16 @@ def zonotope(centre: Array, generators: Array) -> Array:
 def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
     """The polygon (V, 2) of each region's projection to a plane.
 
-    Of a box it is exact, a zonotope.  The projection of a ball |T (h - c)| <= r is an
-    ellipse, {A u : |u| <= r} about the projected c with A = axes T^-1 of shape (2, H),
+    Of a box it is exact, a zonotope; of the state's parts a plane is in the first.  The
+    projection of a ball |T (h - c)| <= r is an ellipse, {A u : |u| <= r} about the projected c
+    with A = axes T^-1 of shape (2, H),
     drawn with 60 corners.
     """
     if isinstance(certificate, BoxCertificate):
         polygons = []
         for region in certificate.regions:
             lower, upper = (
-                np.array(ends, np.float64) / 2**certificate.bits
+                np.array(ends[: len(plane.centre)], np.float64) / 2**certificate.bits
                 for ends in (region.lower, region.upper)
             )
             half = (upper - lower) / 2

@@ -18,7 +18,6 @@ from carrynet import __version__, files
 from carrynet.errors import RunError
 from carrynet.judge.evaluation import wilson
 from carrynet.report.page import NAME, document
-from carrynet.spec import task as tasks
 from carrynet.sweep import census as censuses
 from carrynet.sweep.census import EDGES, LENGTHS, MOST_GROUPS, Census
 from carrynet.sweep.plan import Axis, Plan
@@ -170,8 +169,9 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 def _problem(plan: Plan, cell: int, operands: Sequence[str]) -> str:
     """`118 + 8 = ?`."""
-    task = tasks.parse(plan.recipe(cell).task)
-    return task.equation.format(*map(_brief, operands), answer="?")
+    task = plan.recipe(cell).specification
+    given = operands if task.numeric else (" ".join(operands),)
+    return task.equation.format(*map(_brief, given), answer="?")
 
 
 def _brief(number: str) -> str:

@@ -14,16 +14,17 @@ from carrynet.errors import InputError, RunError
 from carrynet.files import printable
 from carrynet.judge.evaluation import Evaluation, Exhaustive, Sampled, Worked, affordable_digits
 from carrynet.judge.extraction import Comparison, Extraction
+from carrynet.nets import cells
 from carrynet.nets.arrays import Array
-from carrynet.nets.cells import units
 from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page
 from carrynet.runs.folder import argument, load, newest, program
 from carrynet.runs.record import Record
+from carrynet.spec.codec import DIGITS, Digits
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.task import BUILT_IN, DIGITS, Task, parse
+from carrynet.spec.task import Task
 from carrynet.sweep import Summary
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -32,7 +33,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 def summary(run: Record) -> str:
     """A finished training: the tutorial's closing lines, and what was tested."""
     recipe, last = run.recipe, run.last_problem
-    kind = f"{units(recipe)}, seed {recipe.seed}, {run.engine} engine"
+    kind = f"{cells.in_words(recipe)}, seed {recipe.seed}, {run.engine} engine"
     lines = [
         f"recipe      {recipe.name}: {recipe.task}, {kind}",
         f"trained     {recipe.problems:,} problems of {_length(recipe)}, in {run.seconds:.2f} s"
@@ -43,7 +44,7 @@ def summary(run: Record) -> str:
     ]
     if last is not None:
         lines += [
-            f"error       {last.error:.4f}, summed over the digits of the last problem",
+            f"error       {last.error:.4f}, summed over the {units(last.task)} of the last problem",
             f"predicted   {_digits(last.predicted, last)}",
             f"true        {_digits(last.expected, last)}",
             f"            {equation(last)}",
@@ -123,11 +124,21 @@ def sweep(summary: Summary, page: str | None) -> str:
     return "\n".join([*lines, f"next        {next_}"])
 
 
+def units(task: Task) -> str:
+    """What the length of a problem is counted in."""
+    return "digits" if task.numeric else "symbols"
+
+
+def subjects(task: Task) -> str:
+    """What a verdict speaks of."""
+    return "numbers" if task.numeric else "words"
+
+
 def _length(recipe: Recipe) -> str:
     """How long the training problems are, and what of that is left for their operands."""
-    digits, headroom = recipe.digits, parse(recipe.task).headroom
+    digits, headroom = recipe.digits, recipe.specification.headroom
     if not headroom:
-        return f"{digits} digits"
+        return f"{digits} {units(recipe.specification)}"
     return f"{digits} digits (operands of up to {digits - headroom}, answers of up to {digits})"
 
 
@@ -135,14 +146,11 @@ def _advice(run: Record) -> str:
     """A command that works as it stands, and leads on."""
     assert run.path is not None
     task, folder = run.network.task, argument(run.path)
-    if task.family not in BUILT_IN:  # which the commands do not know
-        return f"in Python, run.network.compute({', '.join(['1'] * task.operands)})"
     if run.worse_than is not None:
         return f"{program()} prove {argument(run.worse_than)}"
     if run.right and not isinstance(run.proof, Undecided):
-        operands = " ".join(("118", "8", "3", "2")[: task.operands])
         where = "" if _is_newest(run) else f" --run {folder}"
-        return f"{program()} {task.family.removesuffix('_by')} {operands}{where}"
+        return f"{program()} {_command(task)} {_example(task)}{where}"
     tested = run.evaluation.exhaustive
     if tested.right < tested.pairs and run.source is not None and run.source.assumed:
         return f"{program()} import --help   (is it read as its owner reads it?)"
@@ -152,6 +160,23 @@ def _advice(run: Record) -> str:
     return f"{program()} harden {folder}   (trains on until it is easy to prove)"
 
 
+COMMANDS = {"add": "add", "subtract": "subtract", "compare": "compare", "multiply_by": "multiply"}
+"""Families with a command of their own, beside `ask`."""
+
+
+def _command(task: Task) -> str:
+    return COMMANDS.get(task.family, "ask")
+
+
+def _example(task: Task) -> str:
+    """A problem of a task, as arguments of a command."""
+    if task.numeric:
+        return " ".join(("118", "8", "3", "2")[: task.operands])
+    symbols = len(task.machine.symbols)
+    (word,) = task.problem([a % symbols for a in (0, 1, 1, 0)])
+    return shlex.quote(str(word))
+
+
 def _is_newest(run: Record) -> bool:
     """Whether it is this run that answers where none is named."""
     task = run.network.task
@@ -159,7 +184,7 @@ def _is_newest(run: Record) -> bool:
 
     def fits(recipe: Recipe) -> bool:
         with suppress(InputError):  # a task of another process's
-            theirs = parse(recipe.task)
+            theirs = recipe.specification
             return (theirs.family, theirs.operands) == asked
         return False
 
@@ -178,19 +203,20 @@ def _is_exact(network: Network) -> bool:
 
 
 def proof(verdict: Verdict, task: Task, run: Path | None = None) -> str:
-    """A verdict, on the network of a run: what is known of numbers of any length."""
+    """A verdict, on the network of a run: what is known of numbers, or words, of any length."""
+    what = subjects(task)
     if isinstance(verdict, Proved):
         if not verdict.checked:
             check = f"{program()} check {argument(run)}" if run else f"{program()} check"
             return (
-                f"proved      as recorded, right for numbers of any length: {verdict.regions} "
+                f"proved      as recorded, right for {what} of any length: {verdict.regions} "
                 f"regions, with errors of up to {verdict.slack:.2g}\n"
                 f"            in every unit at every step; '{check}' checks it anew"
             )
         # of trees, the slack is what was asked for; they may hold with more
         more = "" if verdict.method == "boxes" else ", perhaps more,"
         return (
-            f"proved      right for numbers of any length: {verdict.regions} regions, "
+            f"proved      right for {what} of any length: {verdict.regions} regions, "
             f"smallest margin {verdict.margin:.2f},\n"
             f"            with errors of up to {verdict.slack:.2g}{more} in every unit at every "
             f"step; checked, {verdict.seconds:.2f} s"
@@ -199,20 +225,20 @@ def proof(verdict: Verdict, task: Task, run: Path | None = None) -> str:
         operands = [_brief(str(operand)) for operand in verdict.operands]
         answer, right = (_brief(task.write_answer(a)) for a in (verdict.answered, verdict.expected))
         wrong = task.equation.format(*operands, answer=answer)
-        where = f"wrong at digit {verdict.position:,} of {verdict.digits:,}"
+        where = f"wrong at {units(task)[:-1]} {verdict.position:,} of {verdict.digits:,}"
         shortest = "a shortest counterexample" if verdict.shortest else "it may not be the shortest"
         if verdict.answered == verdict.expected:  # by chance: there the logit is not a number
-            wrong = f"{wrong}, but with a digit that is not a number"
+            wrong = f"{wrong}, but with an output that is not a number"
         else:
             wrong = f"{wrong}, right is {right}"
         return f"REFUTED     {wrong}\n            ({where}; {shortest})"
     tried = "\n            ".join(verdict.tried)
-    return f"undecided   neither proved nor refuted for numbers of any length:\n            {tried}"
+    return f"undecided   neither proved nor refuted for {what} of any length:\n            {tried}"
 
 
 def evaluation(evaluation: Evaluation, task: Task) -> str:
     """What was tested, and how it came out."""
-    return "\n".join([exhaustive(evaluation.exhaustive, task), sampled(evaluation.sampled)])
+    return "\n".join([exhaustive(evaluation.exhaustive, task), sampled(evaluation.sampled, task)])
 
 
 def exhaustive(result: Exhaustive, task: Task) -> str:
@@ -221,6 +247,8 @@ def exhaustive(result: Exhaustive, task: Task) -> str:
         task.operands, f"{task.operands}-tuples of numbers"
     )
     scope = f"all {result.pairs:,} {noun} with up to {result.digits} digits"
+    if not task.numeric:
+        scope = f"all {result.pairs:,} words of {result.digits} symbols"
     if result.wrong is None or result.answered is None:
         lines = [f"exhaustive  right on {scope}, smallest margin {margin(result.margin)}"]
     else:
@@ -252,16 +280,17 @@ def bounded(result: Exhaustive, task: Task) -> str:
     if result.right < result.pairs:
         return exhaustive(result, task)
     return (
-        f"bounded     right for all numbers of up to {result.digits} digits, and nothing is known "
+        f"bounded     right for all {subjects(task)} of up to {result.digits} {units(task)}, and "
+        "nothing is known "
         f"of longer ones:\n            by exhaustion, all {result.pairs:,} problems were tried, "
         f"smallest margin {margin(result.margin)}"
         + "".join(f"\n{line}" for line in _doubts([result]))
     )
 
 
-def sampled(results: Iterable[Sampled]) -> str:
+def sampled(results: Iterable[Sampled], task: Task) -> str:
     """Longer problems: a row for each length, a column for each kind of sample."""
-    lines = ["sampled     digits     uniform       long chains   smallest margin"]
+    lines = [f"sampled     {units(task):<11}uniform       long chains   smallest margin"]
     by_digits: dict[int, dict[str, Sampled]] = {}
     for result in results:
         by_digits.setdefault(result.digits, {})[result.kind] = result
@@ -273,7 +302,9 @@ def sampled(results: Iterable[Sampled]) -> str:
         columns = "".join(f"{count:<14}" for count in counts)
         lines.append(f"            {digits:<11,}{columns}{margin(smallest)}{first}")
     lines += _doubts([part for row in by_digits.values() for part in row.values()])
-    lines.append("            (tests of the problems counted; not a proof for other numbers)")
+    lines.append(
+        f"            (tests of the problems counted; not a proof for other {subjects(task)})"
+    )
     return "\n".join(lines)
 
 
@@ -323,6 +354,7 @@ def automaton(extraction: Extraction, comparison: Comparison, task: Task) -> str
         )
     word = " ".join(machine.symbols[a] for a in comparison.word)
     length = f"{len(comparison.word):,}"
+    order = "least significant first; " if _falling(["0", "1"], task) == ["1", "0"] else ""
     asked = "wrong" if comparison.confirmed else "right, unlike its machine"
     return "\n".join(
         [
@@ -330,7 +362,7 @@ def automaton(extraction: Extraction, comparison: Comparison, task: Task) -> str
             "",
             f"compared    NOT the task's machine: they differ after {length} symbols",
             f"            {word if len(word) < 200 else word[:200] + ' ...'}",
-            f"            (least significant first; asked, the network is {asked} there)",
+            f"            ({order}asked, the network is {asked} there)",
         ]
     )
 
@@ -349,36 +381,41 @@ def equation(worked: Worked) -> str:
     if worked.right:
         return text
     if worked.answer == worked.right_answer:
-        return f"{text}   WRONG in a digit below the answer"
+        return f"{text}   WRONG in a {units(worked.task)[:-1]} below the answer"
+    if not worked.task.numeric:
+        return f"{text}   WRONG, right is {worked.right_answer}"
     return f"{text}   WRONG, right is {worked.task.write(worked.operands, worked.right_answer)}"
 
 
 def columns(worked: Worked, width: int = 100) -> str:
     """A problem worked in columns, most significant digit on the left, then the equation.
 
+    A word stands in the order in which it is read.
     Where the columns are wider than `width` characters, only the equation.
     """
     task = worked.task
-    names = [str(operand) for operand in worked.operands]
-    label = max(map(len, [*names, task.write_answer(worked.answer), task.memory])) + 2
+    names = [str(operand) for operand in worked.operands] if task.numeric else ["word"]
+    answer = task.write_answer(worked.answer) if task.numeric else "answer"
+    label = max(map(len, [*names, answer, task.memory])) + 2
     outputs, states = task.machine.outputs, task.machine.states
     held = [states[q] for q in worked.memory[:-1]]
-    wide = max(map(len, [*held, *(outputs[o] for o in worked.predicted)]))
+    read = [] if task.numeric else [task.machine.symbols[a] for a in worked.word]
+    wide = max(map(len, [*held, *read, *(outputs[o] for o in worked.predicted)]))
     if label + (wide + 1) * len(worked.word) + 2 > width:
         return _verdict(worked)
 
     def row(name: str, marks: Iterable[str]) -> str:
-        shown = " ".join(f"{mark:>{wide}}" for mark in reversed(list(marks)))
+        shown = " ".join(f"{mark:>{wide}}" for mark in _falling(list(marks), task))
         return f"{name:>{label}}  {shown}".rstrip()
 
-    operand_digits = zip(*(task.digits_of(symbol) for symbol in worked.word), strict=True)
+    columns = zip(*(task.digits_of(symbol) for symbol in worked.word), strict=True)
+    operand_digits = [[DIGITS[d] for d in column] for column in columns] if task.numeric else [read]
     rows = [row(task.memory, held)]
     sign = _sign(task)
     for i, (name, digits) in enumerate(zip(names, operand_digits, strict=True)):
         lead = f"{sign} {name:>{label - 2}}" if i and sign else name
-        rows.append(row(lead, (DIGITS[digit] for digit in digits)))
+        rows.append(row(lead, digits))
     rule = max(map(len, rows))
-    answer = task.write_answer(worked.answer)
     rows += ["  " + "-" * (rule - 2), row(answer, (outputs[o] for o in worked.predicted))]
     if not worked.right:
         rows.append(row("wrong", (" " if hit else "^" for hit in worked.hits)))
@@ -399,28 +436,29 @@ def explanation(worked: Worked, network: Network) -> str:
     """
     assert worked.hidden is not None
     task, machine = worked.task, worked.task.machine
-    wide = max(6, *map(len, [task.memory, *machine.states])) + 2
+    wide, unit = max(6, *map(len, [task.memory, *machine.states])) + 2, units(task)[:-1]
     header = (
-        f"{'digit':>7}  {'reads':<8}{task.memory:<{wide}}{'answers':<10}{'margin':>8}  hidden units"
+        f"{unit:>7}  {'reads':<8}{task.memory:<{wide}}{'answers':<10}{'margin':>8}  hidden units"
     )
     lines = [equation(worked), "", header]
     low, high = _range(worked.hidden, network.activation)
     for t, symbol in enumerate(worked.word):
         said, wanted = worked.predicted[t], worked.expected[t]
-        units_now = " | ".join(bars(part, low, high) for part in network.parts(worked.hidden[t]))
+        state = " | ".join(bars(part, low, high) for part in network.parts(worked.hidden[t]))
         verdict = machine.outputs[said]
         if not worked.hits[t]:  # right by chance where the logit is not a number
-            verdict = f"{verdict if said != wanted else 'none'} not {machine.outputs[wanted]}"
+            verdict = f"{verdict if said != wanted else 'none'} not {machine.output_name(wanted)}"
+        how_far = "open" if wanted is None else margin(worked.margins[t])
         lines.append(
             f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<{wide}}"
-            f"{verdict:<10}{margin(worked.margins[t]):>8}  {units_now}"
+            f"{verdict:<10}{how_far:>8}  {state}"
         )
     parts = network.cell.state
-    unit = "hidden unit" if len(parts) == 1 else f"unit of {' | '.join(parts)}"
+    part_of = "hidden unit" if len(parts) == 1 else f"unit of {' | '.join(parts)}"
     lines += [
         "",
-        f"{task.memory} is what the machine, not the network, holds before the digit; margin is",
-        f"how far the logit is on the right side; a bar is a {unit}, {low:g} to {high:g}.",
+        f"{task.memory} is what the machine, not the network, holds before the {unit}; margin is",
+        f"how far the logit is on the right side; a bar is a {part_of}, {low:g} to {high:g}.",
     ]
     return "\n".join(lines)
 
@@ -436,13 +474,18 @@ def explanation_json(worked: Worked) -> dict[str, Any]:
                 "symbol": machine.symbols[symbol],
                 "state": machine.states[worked.memory[t]],
                 "predicted": machine.outputs[worked.predicted[t]],
-                "expected": machine.outputs[worked.expected[t]],
-                "margin": float(worked.margins[t]),
+                "expected": _expected(worked, t),
+                "margin": None if worked.expected[t] is None else float(worked.margins[t]),
                 "hidden": [h if isfinite(h) else None for h in worked.hidden[t].tolist()],
             }
             for t, symbol in enumerate(worked.word)
         ],
     }
+
+
+def _expected(worked: Worked, t: int) -> str | None:
+    wanted = worked.expected[t]
+    return None if wanted is None else worked.task.machine.outputs[wanted]
 
 
 def bars(values: Array, low: float, high: float) -> str:
@@ -454,7 +497,9 @@ def bars(values: Array, low: float, high: float) -> str:
 
 def _verdict(worked: Worked) -> str:
     wrong = worked.hits.count(False)
-    count = f"{len(worked.word):,} digits in base {worked.task.base}"
+    count = f"{len(worked.word):,} {units(worked.task)}"
+    if worked.task.numeric:
+        count = f"{count} in base {worked.task.base}"
     outcome = f"{wrong:,} of {count} WRONG" if wrong else f"{count}, all right"
     return f"{equation(worked)}\n({outcome}; smallest margin {margin(worked.margins.min())})"
 
@@ -477,5 +522,11 @@ def _brief(number: str) -> str:
     return f"{number[:12]}...{number[-12:]} ({len(number):,} digits)"
 
 
-def _digits(outputs: list[int], worked: Worked) -> str:
-    return " ".join(worked.task.machine.outputs[o] for o in reversed(outputs))
+def _digits(outputs: Sequence[int | None], worked: Worked) -> str:
+    names = [worked.task.machine.output_name(out) for out in outputs]
+    return " ".join(_falling(names, worked.task))
+
+
+def _falling(marks: list[str], task: Task) -> list[str]:
+    """Marks of a word in the order in which it is written: numbers from their largest digit."""
+    return marks[::-1] if isinstance(task.codec, Digits) and task.codec.first == "least" else marks

@@ -6,10 +6,10 @@ from typing import Any
 
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
-from carrynet.nets.cells import units
+from carrynet.nets.cells import in_words
 from carrynet.proof.verdict import Proved, Refuted, Verdict
+from carrynet.spec.codec import Digits
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.task import BUILT_IN, parse
 
 
 def model_card(
@@ -22,17 +22,18 @@ def model_card(
         for part in evaluation.sampled
     )
     made = f"trained on {recipe.problems:,} examples of the task `{recipe.task}`"
-    own = parse(recipe.task).family not in BUILT_IN
+    task = recipe.specification
+    what, units = ("numbers", "digits") if task.numeric else ("words", "symbols")
+    order = ""
+    if isinstance(task.codec, Digits):
+        order = f",\n{task.codec.first} significant digit first"
+    scope = f"problems with operands of up to {tested.digits} digits"
+    if not task.numeric:
+        scope = f"words of {tested.digits} symbols"
     again = f"""Made by carrynet {config["carrynet"]}, {config["engine"]} engine. To make it again:
 
     carrynet train --recipe recipe.toml{" --origin origin.safetensors" * bool(recipe.origin)} \\
         --engine {config["engine"]} --out again"""
-    if own:
-        begin = ', origin=carrynet.load(".").origin' * bool(recipe.origin)
-        again = f"""Made by carrynet {config["carrynet"]}, {config["engine"]} engine. To make it
-again, in Python, where the task has been registered:
-
-    carrynet.train("recipe.toml"{begin}, engine="{config["engine"]}", out="again")"""
     if recipe.origin:
         made += ", beginning with the weights in `origin.safetensors`"
     if not recipe.stages:
@@ -47,26 +48,25 @@ model-index:
 - name: {json.dumps(name)}
   results:
   - task: {{type: arithmetic, name: {json.dumps(recipe.task)}}}
-    dataset: {{type: exhaustive, name: "all problems of up to {tested.digits} digits"}}
+    dataset: {{type: exhaustive, name: "all problems of up to {tested.digits} {units}"}}
     metrics: [{{type: accuracy, value: {tested.right / tested.pairs}}}]
 ---
-# {recipe.task}, learned digit by digit
+# {recipe.task}, learned {units[:-1]} by {units[:-1]}
 
-A recurrent network with {units(recipe, "hidden units")} that was {made},
-least significant digit first.
+A recurrent network with {in_words(recipe, "hidden units")} that was {made}{order}.
 
-{_verdict_card(proof, own)}
+{_verdict_card(proof, what, units)}
 
-**Exhaustive**: {tested.right:,} of all {tested.pairs:,} problems with operands of up to
-{tested.digits} digits are right (smallest margin {tested.margin:.2f}).
+**Exhaustive**: {tested.right:,} of all {tested.pairs:,} {scope} are right
+(smallest margin {tested.margin:.2f}).
 
 **Sampled**: problems drawn at random, evenly (uniform) or with long carries (chains).
 
-| digits | drawn | right | smallest margin |
+| {units} | drawn | right | smallest margin |
 |---:|---|---|---:|
 {rows}
 
-These are tests of the problems counted above, and say nothing of other numbers.
+These are tests of the problems counted above, and say nothing of other {what}.
 
 {again}
 
@@ -74,20 +74,20 @@ Weights: `model.safetensors`, SHA-256 of the network `{config["weights_sha256"]}
 """
 
 
-def _verdict_card(proof: Verdict, own: bool) -> str:
-    """The verdict, in the card of a run of a task of one's `own` or a built-in one."""
+def _verdict_card(proof: Verdict, what: str, units: str) -> str:
+    """The verdict, in a run's card, on numbers or words of any length."""
     if isinstance(proof, Proved):
         margin = "" if proof.margin is None else f", smallest margin {proof.margin:.2f}"
         recorded = "" if proof.checked else ", as recorded,"
-        how = '`carrynet.prove(carrynet.load("."))`, in Python' if own else "`carrynet check .`"
         return (
-            f"**Proved**{recorded} right for numbers of any length: {proof.certificate.claim} The "
-            f"proof is `certificate.json` ({proof.regions} regions{margin}); {how} checks it."
+            f"**Proved**{recorded} right for {what} of any length: {proof.certificate.claim} The "
+            f"proof is `certificate.json` ({proof.regions} regions{margin}); `carrynet check .` "
+            "checks it."
         )
     if isinstance(proof, Refuted):
         operands = ", ".join(map(str, proof.operands))
         return (
-            f"**Refuted**: it is wrong for {operands}, read as numbers of {proof.digits} digits, "
+            f"**Refuted**: it is wrong for {operands}, read as {what} of {proof.digits} {units}, "
             f"where it answers {proof.answered} and not {proof.expected}."
         )
     return "**Undecided**: neither proved nor refuted for all lengths."

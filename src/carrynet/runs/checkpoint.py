@@ -24,7 +24,6 @@ from carrynet.nets.network import Weights, network_for
 from carrynet.nets.optim import BUFFERS
 from carrynet.runs.format import read_config, weights_from
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.task import parse
 
 CHECKPOINT_SECONDS = 2.0
 """Between two checkpoints."""
@@ -228,7 +227,7 @@ def read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
 
 def most_snapshots(recipe: Recipe) -> int:
     """The most bytes that the snapshots of a training take: weights, and a header."""
-    task, H = parse(recipe.task), recipe.hidden
+    task, H = recipe.specification, recipe.hidden
     numbers = (task.inputs + H + 1) * H + (H + 1) * task.neurons
     moments = 1 + len(recipe.stages) * len(training.SHARES)
     return moments * (numbers * np.dtype(recipe.dtype).itemsize + 1000) + files.MOST_TEXT

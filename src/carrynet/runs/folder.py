@@ -3,7 +3,6 @@
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,11 @@ from carrynet.proof import search, verdict
 from carrynet.proof.certificate import (
     MOST_BYTES as MOST_CERTIFICATE,
     Certificate,
+    FormulaModel,
     Model,
     Rejected,
     from_json,
+    read_model as read_model_of,
 )
 from carrynet.proof.verdict import Proved, Undecided, Verdict
 from carrynet.runs.card import model_card
@@ -38,7 +39,7 @@ from carrynet.runs.format import (
 from carrynet.runs.record import Record, has_lost
 from carrynet.runs.replace import meant_for, recover
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.task import BUILT_IN, parse
+from carrynet.spec.tables import from_facts
 
 
 def load(path: str | Path) -> Record:
@@ -106,8 +107,8 @@ def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Ve
         values = read_result(folder, config, "certificate")
         with files.reading(folder / "certificate.json"):
             certificate = from_json(values)
-            about = certificate.task, certificate.activation, certificate.weights_sha256
-            ours = network.task.text, network.activation, network.digest()
+            about = certificate.task, certificate.weights_sha256
+            ours = network.task.identity, network.digest()
             files.require(about == ours, "it is about another network")
     with files.reading(folder / "proof.json"):
         recorded = verdict.from_json(document, certificate)
@@ -122,12 +123,12 @@ def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Ve
             return Undecided((f"{error}",), recorded.seconds)
 
 
-def read_model(folder: Path) -> Model:
+def read_model(folder: Path) -> Model | FormulaModel:
     """A run's weights, as plain numbers and by the checker's own reader."""
     path = folder / "model.safetensors"
     data = files.read_bytes(path)
     with files.reading(path):
-        return Model.read(data)
+        return read_model_of(data)
 
 
 def read_network(path: Path) -> Network:
@@ -140,7 +141,7 @@ def read_network(path: Path) -> Network:
     tensors, facts = files.read_tensors(path)
     with files.reading(path):
         cell, readout = cells.formulas(facts)
-        return Network(parse(facts["task"]), cell, Weights(tensors), readout)
+        return Network(from_facts(facts), cell, Weights(tensors), readout)
 
 
 def read_certificate(folder: Path) -> Certificate:
@@ -252,9 +253,6 @@ def program() -> str:
 
 def resume_hint(folder: Path) -> str:
     """How to go on with an unfinished run."""
-    with suppress(RunError):
-        if parse(read_recipe(folder, read_config(folder)).task).family not in BUILT_IN:
-            return f"go on in Python: carrynet.resume({str(folder)!r})"
     return f"go on with: {program()} train --resume {argument(folder)}"
 
 

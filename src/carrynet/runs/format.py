@@ -38,6 +38,7 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights, network_for
 from carrynet.proof.certificate import MOST_BYTES as MOST_CERTIFICATE
 from carrynet.runs.replace import recover
+from carrynet.spec import tables
 from carrynet.spec.recipe import Recipe
 
 RUNS = Path("runs")
@@ -200,9 +201,10 @@ def write_network(path: Path, network: Network) -> None:
     files.write_tensors(path, network.weights, facts(network))
 
 
-def facts(network: Network) -> dict[str, str]:
+def facts(network: Network) -> dict[str, Any]:
     """What a file of weights says of the network that they are of."""
-    return {"task": network.task.text, **network.formulas, "weights_sha256": network.digest()}
+    what = {**tables.to_facts(network.task), **network.formulas}
+    return {**what, "weights_sha256": network.digest()}
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:

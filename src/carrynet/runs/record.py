@@ -6,7 +6,7 @@ with the verbs that people use.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Record:
         last = self.last_problem
         return {
             "run": None if self.path is None else str(self.path),
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.to_table(),
             "training": {
                 "engine": self.engine,
                 "seconds": self.seconds,

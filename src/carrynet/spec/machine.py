@@ -3,15 +3,30 @@
 A task *is* its machine: training targets, exhaustive evaluation, proofs and
 drawings are all derived from the two tables `delta` and `output`.  Everything
 here is plain Python over those tables, because the proof checker trusts this
-module; arrays live in `words.py`.
+module; arrays live in `data.words`.
+
+An entry of `output` may be None, *don't care*: there nothing is asked, so that whatever
+is answered is right.
 """
 
+import hashlib
+import json
+import operator
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from carrynet.errors import InputError
+from carrynet.errors import InputError, shorten
+
+OPEN = "-"
+"""How an output that is left open is written, as in the KISS format of logic synthesis."""
+MOST_STATES = MOST_SYMBOLS = 2**16
+MOST_ENTRIES = 2**20
+"""Of a table, states times symbols: what every part of carrynet can still work with."""
+MOST_NAME = 64
+"""Characters in the name of a state, a symbol or an output."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +49,51 @@ class Machine:
     >>> adder.run([3, 0])  # 1 + 1 = binary 10
     [0, 1]
 
-    Raises `InputError` when the tables are ragged or point outside.
+    An output may be None: don't care.  Lists pass for tuples, and whole numbers of any type
+    for Python's.
+
+    Raises `InputError` when the tables are ragged, too large or point outside, for two
+    symbols or two outputs of one name, and for a name that cannot be printed.
     """
 
     states: tuple[str, ...]
     symbols: tuple[str, ...]
     outputs: tuple[str, ...]
     delta: tuple[tuple[int, ...], ...]
-    output: tuple[tuple[int, ...], ...]
+    output: tuple[tuple[int | None, ...], ...]
 
     def __post_init__(self) -> None:
-        for table, name, bound in (
-            (self.delta, "delta", len(self.states)),
-            (self.output, "output", len(self.outputs)),
-        ):
-            if not self.states or len(table) != len(self.states):
-                raise InputError(f"{name} needs one row for each of {len(self.states)} states")
-            for row in table:
-                if len(row) != len(self.symbols):
-                    raise InputError(f"{name} needs one column for each symbol")
-                if not all(0 <= entry < bound for entry in row):
-                    raise InputError(f"{name} has an entry outside 0..{bound - 1}")
+        for key in ("states", "symbols", "outputs"):
+            object.__setattr__(self, key, _names(key, getattr(self, key)))
+        if len(self.states) > MOST_STATES or len(self.symbols) > MOST_SYMBOLS:
+            raise InputError(
+                f"a machine of {len(self.states):,} states and {len(self.symbols):,} symbols is "
+                f"too large: at most {MOST_STATES:,} of each are accepted"
+            )
+        if len(self.states) * len(self.symbols) > MOST_ENTRIES:
+            raise InputError(
+                f"a machine of {len(self.states):,} states and {len(self.symbols):,} symbols is "
+                f"too large: at most {MOST_ENTRIES:,} transitions are accepted"
+            )
+        bounds = {"delta": len(self.states), "output": len(self.outputs)}
+        for key, bound in bounds.items():
+            object.__setattr__(self, key, self._table(key, getattr(self, key), bound))
+        if OPEN in self.outputs and any(None in row for row in self.output):
+            raise InputError(f"an output cannot be called {OPEN} where others are left open")
+
+    def _table(self, key: str, given: Any, bound: int) -> tuple[tuple[int | None, ...], ...]:
+        try:
+            rows = [list(row) for row in given]
+        except TypeError:
+            raise InputError(f"{key} must be rows of numbers, not {shorten(given)}") from None
+        if len(rows) != len(self.states):
+            raise InputError(f"{key} needs one row for each of {len(self.states)} states")
+        table: list[tuple[int | None, ...]] = []
+        for row in rows:
+            if len(row) != len(self.symbols):
+                raise InputError(f"{key} needs one column for each symbol")
+            table.append(tuple(_entry(key, entry, bound) for entry in row))
+        return tuple(table)
 
     def __hash__(self) -> int:
         return self._hash
@@ -68,8 +107,36 @@ class Machine:
         # hashes of text differ between processes
         return {name: value for name, value in vars(self).items() if name != "_hash"}
 
-    def run(self, word: Iterable[int]) -> list[int]:
-        """The outputs for a word of symbols, from the start state."""
+    def digest(self) -> str:
+        """SHA-256 over the tables and all names, as 64 hexadecimal digits.
+
+        Of the JSON of [states, symbols, outputs, delta, output], in ASCII and without spaces.
+        """
+        parts = [self.states, self.symbols, self.outputs, self.delta, self.output]
+        return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+
+    @cached_property
+    def leaves_open(self) -> bool:
+        """Whether some output is left open."""
+        return any(None in row for row in self.output)
+
+    @property
+    def asks(self) -> bool:
+        """Whether some word has an output that is not left open."""
+        return any(out is not None for q in self._reachable() for out in self.output[q])
+
+    @property
+    def unreachable(self) -> tuple[str, ...]:
+        """The states that no word leads to."""
+        reached = set(self._reachable())
+        return tuple(name for q, name in enumerate(self.states) if q not in reached)
+
+    def output_name(self, output: int | None) -> str:
+        """What an output is called; `OPEN` for one that is left open."""
+        return OPEN if output is None else self.outputs[output]
+
+    def run(self, word: Iterable[int]) -> list[int | None]:
+        """The outputs for a word of symbols, from the start state; None where any is right."""
         outputs, state = [], 0
         for symbol in word:
             outputs.append(self.output[state][symbol])
@@ -88,7 +155,8 @@ class Machine:
 
         Partition refinement (Moore 1956) over the reachable states.  Because of
         the numbering, two machines over the same alphabet answer alike exactly
-        when their minimised tables are equal.
+        when their minimised tables are equal.  An open output counts as one of its own:
+        of a machine that has some, there may be a smaller one that does as well.
         """
         reachable = self._reachable()
         # block[q] is the class of q; it starts as what q answers and is refined by where q goes.
@@ -105,7 +173,7 @@ class Machine:
             members.setdefault(block[q], []).append(q)
         # `reachable` is in breadth-first order, so classes are met, and numbered, in it too.
         return Machine(
-            states=tuple("/".join(self.states[q] for q in qs) for qs in members.values()),
+            states=_joined([[self.states[q] for q in qs] for qs in members.values()]),
             symbols=self.symbols,
             outputs=self.outputs,
             delta=tuple(tuple(block[r] for r in self.delta[qs[0]]) for qs in members.values()),
@@ -138,7 +206,7 @@ class Machine:
         lines += [f"    s{q} [label={_dot(name)}];" for q, name in enumerate(self.states)]
         for q, (row, out) in enumerate(zip(self.delta, self.output, strict=True)):
             for a, symbol in enumerate(self.symbols):
-                label = _dot(f"{symbol}/{self.outputs[out[a]]}")
+                label = _dot(f"{symbol}/{self.output_name(out[a])}")
                 lines.append(f"    s{q} -> s{row[a]} [label={label}];")
         return "\n".join([*lines, "    __start0 -> s0;", "}"]) + "\n"
 
@@ -151,7 +219,7 @@ class Machine:
         for q, row in enumerate(self.delta):
             for r in sorted(set(row)):
                 labels = [
-                    f"{self.symbols[a]} / {self.outputs[self.output[q][a]]}"
+                    f"{self.symbols[a]} / {self.output_name(self.output[q][a])}"
                     for a in range(len(self.symbols))
                     if row[a] == r
                 ]
@@ -166,7 +234,7 @@ class Machine:
         cells = [["", *self.symbols]] + [
             [name]
             + [
-                f"{self.states[r]} / {self.outputs[o]}"
+                f"{self.states[r]} / {self.output_name(o)}"
                 for r, o in zip(self.delta[q], self.output[q], strict=True)
             ]
             for q, name in enumerate(self.states)
@@ -183,7 +251,8 @@ def shortest_difference(one: Machine, other: Machine) -> list[int] | None:
 
     Breadth-first search of the product machine; among shortest words the first
     in the order of the symbols.  Outputs are compared by name, so that machines
-    with differently numbered outputs can be compared.
+    with differently numbered outputs can be compared.  Where one of them leaves its output
+    open, they do not differ.
 
     Raises `InputError` when the machines do not read the same symbols.
     """
@@ -194,7 +263,9 @@ def shortest_difference(one: Machine, other: Machine) -> list[int] | None:
     while queue:
         here = p, q = queue.popleft()
         for a in range(len(one.symbols)):
-            if one.outputs[one.output[p][a]] != other.outputs[other.output[q][a]]:
+            mine, theirs = one.output[p][a], other.output[q][a]
+            asked = mine is not None and theirs is not None
+            if asked and one.output_name(mine) != other.output_name(theirs):
                 word, back = [a], came_from[here]
                 while back is not None:
                     word.append(back[1])
@@ -205,6 +276,46 @@ def shortest_difference(one: Machine, other: Machine) -> list[int] | None:
                 came_from[there] = here, a
                 queue.append(there)
     return None
+
+
+def _names(key: str, given: Any) -> tuple[str, ...]:
+    """Names of states, symbols or outputs, checked."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise InputError(f"{key} must be a list of names, not {shorten(given)}")
+    if not given:
+        raise InputError(f"a machine needs at least one of its {key}")
+    for name in given:
+        if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= MOST_NAME:
+            raise InputError(
+                f"{key} must be called by printable text of 1 to {MOST_NAME} characters, "
+                f"not {shorten(name)}"
+            )
+    seen: set[str] = set()
+    for name in given:
+        if name in seen:
+            raise InputError(f"two of the {key} are called {shorten(name)}")
+        seen.add(name)
+    return tuple(given)
+
+
+def _entry(key: str, entry: Any, bound: int) -> int | None:
+    if entry is None and key == "output":
+        return None
+    try:
+        number = -1 if isinstance(entry, bool) else operator.index(entry)
+    except TypeError:
+        number = -1
+    if not 0 <= number < bound:
+        raise InputError(f"{key} has an entry outside 0..{bound - 1}: {shorten(entry)}")
+    return number
+
+
+def _joined(groups: list[list[str]]) -> tuple[str, ...]:
+    """What states are called that stand for several: all their names, or the first of them."""
+    joined = tuple("/".join(names) for names in groups)
+    if max(map(len, joined)) <= MOST_NAME and len(set(joined)) == len(joined):
+        return joined
+    return tuple(names[0] for names in groups)
 
 
 def _number(keys: Sequence[object], states: Sequence[int]) -> dict[int, int]:

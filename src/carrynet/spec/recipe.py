@@ -16,7 +16,8 @@ from typing import Any
 
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.spec import task as tasks
+from carrynet.spec import tables, tasks
+from carrynet.spec.task import Task
 
 
 def setting(
@@ -144,7 +145,7 @@ class Recipe:
     """What is learned, by which network, from which problems, how."""
 
     name: str = setting("custom", "what the recipe is called")
-    task: str = setting("add", "what to learn, as text: add, add:base=3, subtract, ...")
+    task: str = setting("add", "what to learn: add, add:base=3, tomita:4, ..., or FILE.toml, .dot")
     digits: int = setting(8, "length of the training problems, answer included", within=(1, 4096))
     hidden: int = setting(32, "number of hidden units", within=(1, 1024))
     cell: str = setting("elman", "elman, gru, lstm, ..., a stack such as gru,gru, or equations")
@@ -162,15 +163,17 @@ class Recipe:
     dtype: str = setting("float32", "of the weights", choices=("float32", "float64"))
     origin: str = setting("", "SHA-256 of the network that training begins with; '': random")
     stages: tuple[Stage, ...] = (Stage(),)
+    machine: Task | None = None  #: the task, where it is one's own: `task` is its text
 
     def __post_init__(self) -> None:
+        task = self._task()
+        object.__setattr__(self, "task", task.text)  # one spelling for one task
+        object.__setattr__(self, "machine", task if task.own else None)
         check_fields(self)
         stages: Any = self.stages
         if not isinstance(stages, tuple | list) or {type(s) for s in stages} - {Stage}:
             raise InputError("stages must be a tuple of Stage")
         object.__setattr__(self, "stages", tuple(stages))
-        task = tasks.parse(self.task)
-        object.__setattr__(self, "task", task.text)  # one spelling for one task
         if self.digits <= task.headroom:
             raise InputError(
                 f"digits must be at least {task.headroom + 1} for task {task.text}, "
@@ -195,6 +198,30 @@ class Recipe:
                     "are accepted"
                 )
 
+    def _task(self) -> Task:
+        """The task that is meant: a text, a file, a machine; or the one that came along."""
+        said: Any = self.task
+        mine = self.machine
+        if isinstance(mine, Task) and said in (mine.text, mine.name):
+            said = mine
+        if isinstance(said, str) and "@" in said:
+            raise InputError(
+                f"task {shorten(said)} is one's own: the recipe needs its machine, in a table "
+                "[machine]"
+            )
+        task = tasks.parse(said)
+        if task.own and len(tables.to_toml(task)) > files.MOST_TEXT // 2:
+            raise InputError(
+                f"task {task.name} is too large for a recipe: written out, it has more than "
+                f"{files.MOST_TEXT // 2:,} characters"
+            )
+        return task
+
+    @property
+    def specification(self) -> Task:
+        """The task itself: what is right."""
+        return self.machine or tasks.parse(self.task)
+
     @property
     def elman(self) -> bool:
         """Whether the network is Elman's: his cell, linear, begun at zero."""
@@ -209,7 +236,20 @@ class Recipe:
         """The recipe as TOML, which `from_toml` reads back to an equal recipe."""
         import tomli_w
 
-        return tomli_w.dumps(asdict(self))
+        table = self.to_table()
+        own = tables.to_toml(self.machine, "machine") if self.machine else ""
+        table.pop("machine", None)
+        return tomli_w.dumps(table) + (f"\n{own}" if own else "")
+
+    def to_table(self) -> dict[str, Any]:
+        """The recipe as plain values, with the machine only where it is one's own."""
+        table = {f.name: getattr(self, f.name) for f in fields(self)}
+        table["stages"] = tuple(asdict(stage) for stage in self.stages)
+        if self.machine is None:
+            del table["machine"]
+        else:
+            table["machine"] = tables.to_table(self.machine)
+        return table
 
     @classmethod
     def from_toml(cls, text: str) -> "Recipe":
@@ -218,6 +258,12 @@ class Recipe:
             table = files.from_toml(text)
         except (ValueError, RecursionError) as error:
             raise InputError(f"not a recipe in TOML: {error}") from None
+        return cls.from_table(table)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> "Recipe":
+        """The inverse of `to_table`; keys that are left out have their default values."""
+        table = dict(table)
         stages = table.pop("stages", [{}])
         if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
             raise InputError("stages must be tables, each headed [[stages]]")
@@ -226,6 +272,15 @@ class Recipe:
             raise unknown("recipe key", key, _keys(cls))
         for key in {key for stage in stages for key in stage} - {f.name for f in fields(Stage)}:
             raise unknown("stage key", key, _keys(Stage))
+        if "machine" in table:
+            machine = tables.from_table(table["machine"])
+            said = table.setdefault("task", machine.name)
+            if said not in (machine.text, machine.name):
+                raise InputError(
+                    f"task {shorten(said)} is not the machine in the recipe, which is "
+                    f"{machine.text}: it was changed, or belongs to another recipe"
+                )
+            table["machine"] = machine
         return cls(**table, stages=tuple(Stage(**stage) for stage in stages))
 
     def places(self) -> dict[str, tuple[str, str]]:
@@ -259,6 +314,8 @@ class Recipe:
                 raise unknown("key", key, self.keys())
             stage_name, name = places[key]
             (stages[stage_name] if stage_name else changes)[name] = value
+        if "task" in changes:
+            changes["machine"] = None  # which belongs to the task that there was
         changed = tuple(replace(stage, **stages[stage.name]) for stage in self.stages)
         return replace(self, **changes, stages=changed)
 

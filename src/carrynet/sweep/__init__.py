@@ -18,8 +18,7 @@ call, and ends with every row once.
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -212,15 +211,15 @@ def _give_up(plan: Plan, store: Store, number: int, reasons: list[str]) -> None:
 
 def _check_engines(plan: Plan) -> None:
     """Refuse an engine that does not take some cell, before anything starts."""
-    keys = ("cell", "readout", "start", "hidden", "dtype")
-    for base in plan.bases.values():
-        axes = [
-            next((a.values for a in plan.outer if a.key == k), (getattr(base, k),)) for k in keys
-        ]
-        for values in product(*axes):
-            recipe = replace(base, **dict(zip(keys, values, strict=True)))
-            try:
-                cells.of(recipe)
-                engines.get(plan.settings.engine, recipe)
-            except InputError as error:
-                raise InputError(f"[sweep]: {error}") from None
+    seen = set()
+    for kind in range(plan.kinds):
+        recipe = plan.recipe(kind * plan.alike)
+        needed = recipe.elman, recipe.hidden, recipe.dtype, recipe.specification
+        if needed in seen and recipe.elman:
+            continue
+        seen.add(needed)
+        try:
+            cells.of(recipe)
+            engines.get(plan.settings.engine, recipe)
+        except InputError as error:
+            raise InputError(f"[sweep]: {error}") from None

@@ -29,8 +29,9 @@ from typing import Any
 
 from carrynet import __version__, files
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.spec import recipe as recipes, task as tasks
+from carrynet.spec import recipe as recipes, tables, tasks
 from carrynet.spec.recipe import Recipe, Stage, accepted, check_fields, check_value, setting
+from carrynet.spec.task import Task
 
 FORMAT, FORMAT_VERSION = "carrynet-sweep", 1
 MOST_KINDS = 100_000
@@ -139,7 +140,7 @@ class Cost:
 
     def seconds(self, recipe: Recipe, settings: Settings) -> float:
         """About how long a cell takes: training, evaluation and proof."""
-        task, H = tasks.parse(recipe.task), recipe.hidden
+        task, H = recipe.specification, recipe.hidden
         symbols, Y = len(task.machine.symbols), task.neurons
         operations = 2.0 * H * (H + Y + task.operands)  # of a digit, forward
         native = settings.engine != "numpy" and recipe.dtype == "float32" and H <= 256
@@ -187,10 +188,11 @@ class Plan:
     inner: tuple[Axis, ...]  #: what cells of a kind differ in
     settings: Settings
     cost: Cost = field(default_factory=Cost)
+    machines: Mapping[str, Task] = field(default_factory=dict)  #: tasks of one's own, by their text
 
     @classmethod
     def parse(cls, text: str, folder: Path, **settings: Any) -> "Plan":
-        """Read a plan; recipes that are files are found from `folder`.
+        """Read a plan; recipes and tasks that are files are found from `folder`.
 
         `settings` replace those of [sweep].  Raises `InputError` for an unknown key, naming
         the nearest known one, and for the first cell that is no valid recipe.
@@ -202,7 +204,13 @@ class Plan:
         chosen = replace(Settings.from_table(table.pop("sweep", {})), **settings)
         names = _values("recipe", table.pop("recipe", recipes.DEFAULT))
         bases = {name: _base(name, folder) for name in names}
-        axes = tuple(_read_cells(axis, folder) for axis in _axes(table))
+        axes, machines = tuple(_read_cells(axis, folder) for axis in _axes(table)), {}
+        for i, axis in enumerate(axes):
+            if axis.key == "task":
+                given = [_task(value, folder) for value in axis.values]
+                texts = tuple(task.text for task in given)
+                axes = (*axes[:i], Axis("task", _values("task", list(texts))), *axes[i + 1 :])
+                machines = {task.text: task for task in given if task.own}
         for axis in axes:
             for base in bases.values():
                 _check_key(axis.key, base)
@@ -216,7 +224,7 @@ class Plan:
         # the seed last: neighbours are then repetitions of one and the same
         inner.sort(key=lambda axis: axis.key == "seed")
         outer = tuple(axis for axis in axes if axis not in inner)
-        plan = cls(bases, outer, tuple(inner), chosen)
+        plan = cls(bases, outer, tuple(inner), chosen, machines=machines)
         plan.check()
         return plan
 
@@ -256,7 +264,10 @@ class Plan:
     def recipe(self, cell: int) -> Recipe:
         """What a cell trains by."""
         values = self.values(cell)
-        return self.bases[values.pop("recipe")].with_settings(values)
+        base = self.bases[values.pop("recipe")]
+        if values.get("task") in self.machines:
+            values["task"] = self.machines[values["task"]]
+        return base.with_settings(values)
 
     def check(self) -> None:
         """Raise `InputError` for a plan that is too large, or the first cell that is no recipe."""
@@ -367,7 +378,8 @@ class Plan:
                 "cost": asdict(self.cost),
                 "outer": [axis.to_table() for axis in self.outer],
                 "inner": [axis.to_table() for axis in self.inner],
-                "recipes": [{"key": key, **asdict(base)} for key, base in self.bases.items()],
+                "recipes": [{"key": key, **base.to_table()} for key, base in self.bases.items()],
+                "machines": [tables.to_table(task) for task in self.machines.values()],
             }
         )
 
@@ -384,17 +396,17 @@ class Plan:
         def axes(name: str) -> tuple[Axis, ...]:
             return tuple(Axis(a["key"], _values(a["key"], a["values"])) for a in table[name])
 
-        bases = {}
-        for base in table["recipes"]:
-            key, stages = base.pop("key"), tuple(Stage(**stage) for stage in base.pop("stages"))
-            bases[key] = Recipe(**base, stages=stages)
+        bases = {base.pop("key"): Recipe.from_table(base) for base in table["recipes"]}
         settings = Settings.from_table(table["sweep"])
-        return cls(bases, axes("outer"), axes("inner"), settings, Cost(**table["cost"]))
+        given = [tables.from_table(each) for each in table["machines"]]
+        machines = {task.text: task for task in given}
+        cost = Cost(**table["cost"])
+        return cls(bases, axes("outer"), axes("inner"), settings, cost, machines)
 
     def same(self, other: "Plan") -> bool:
         """Whether two plans have the same rows; what blocks are said to cost may differ."""
         mine, theirs = (
-            (list(plan.bases.items()), plan.outer, plan.inner, plan.settings)
+            (list(plan.bases.items()), plan.outer, plan.inner, plan.settings, plan.machines)
             for plan in (self, other)
         )
         return mine == theirs
@@ -453,6 +465,13 @@ def _base(name: Any, folder: Path) -> Recipe:
     if base.origin or not base.stages:
         raise InputError(f"recipe {name} begins with a network of its own: a sweep cannot")
     return base
+
+
+def _task(value: Any, folder: Path) -> Task:
+    """What a plan names as a task: what is built in, or a file."""
+    if isinstance(value, str) and value.endswith(tasks.ENDINGS):
+        return tasks.parse(folder / value)
+    return tasks.parse(value)
 
 
 def _axes(table: Mapping[str, Any], stage: str = "") -> Iterator[Axis]:

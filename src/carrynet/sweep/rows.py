@@ -34,7 +34,7 @@ class Column:
 
 
 _WHERE = (
-    Column("number", "int64", "the cell's number in the plan, from 0"),
+    Column("number", "int64", "the network's number in the plan, from 0"),
     Column("block", "int32", "the block that it was worked in"),
     Column("recipe", "string", "the recipe, as the plan names it"),
 )

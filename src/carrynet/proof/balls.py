@@ -1,0 +1,180 @@
+"""The reading of formulas by balls: what a network can compute, with every rounding of its type.
+
+Each value is a vector of balls (Arb) that hold whatever the network's own arithmetic could come
+to.  Sums may be made in any order, over several additions and products: so a sum carries its
+exact enclosure, the sum s of the sizes of what is added, and the number n of roundings on any
+way through it; when something else than another sum needs it, it is widened by (Higham 2002,
+sections 2.1 and 3.1)
+
+    g(n) s + 2 n eta,    g(n) = n eps / (1 - n eps)
+
+with eps = 2^-24 or 2^-53 and eta the smallest normal number, which covers underflow, gradual or
+to zero.  That holds where nothing overflows: so 2 s must be a number of the type.  A product of
+two values is a sum of one term; `mix` is affine in each operand, so its extremes are at corners,
+and its s covers (1 - z) n + z h as well as n + z (h - n).  Of sigmoid and tanh, as they are
+computed, an absolute error of 8 eps is assumed; ReLU is exact.
+
+It needs no NumPy, and shares no rule with the readings that networks are trained and searched by.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from flint import arb, arb_mat
+
+from carrynet.nets.formula import Formula, Instruction
+from carrynet.proof.certificate import require
+
+EPSILON = {"float32": -24, "float64": -53}  # as powers of two
+SMALLEST = {"float32": -126, "float64": -1022}
+LARGEST = {"float32": 127, "float64": 1023}
+
+Balls = Sequence[arb]
+
+
+class Value(NamedTuple):
+    """A vector: its balls in exact arithmetic, what they were added up from, and how often."""
+
+    balls: Balls
+    size: Balls
+    roundings: int  #: 0 where the balls hold all there is to know
+
+
+class Reading:
+    """The operations in the arithmetic of a type."""
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype, self.largest = dtype, arb((1, LARGEST[dtype]))
+        self.eps, self.eta = arb((1, EPSILON[dtype])), arb((1, SMALLEST[dtype]))
+
+    def settled(self, value: Value) -> Balls:
+        """Balls that hold what is computed, in whatever order sums are made."""
+        n = value.roundings
+        if not n:
+            return value.balls
+        share, least = n * self.eps / (1 - n * self.eps), 2 * n * self.eta
+        for size in value.size:
+            require(2 * size < self.largest, f"sums may overflow {self.dtype}")
+        pairs = zip(value.balls, value.size, strict=True)
+        return [_widened(ball, share * size + least) for ball, size in pairs]
+
+    def run(
+        self, instructions: Sequence[Instruction], slots: list[Value | arb_mat | arb | None]
+    ) -> None:
+        """Carry out instructions, filling their slots."""
+        for operation, operands, out in instructions:
+            slots[out] = getattr(self, f"_{operation}")(*[slots[i] for i in operands])
+
+    def errors(self, v: Value, W: arb_mat, b: Value) -> Balls:
+        """What each of v W + b can be off by."""
+        found = self._add(self._matmul(v, W), b)
+        zeros = Value([arb(0)] * len(found.size), found.size, found.roundings)
+        return [_most(ball) for ball in self.settled(zeros)]
+
+    def _matmul(self, v: Value, W: arb_mat) -> Value:
+        row = arb_mat([self.settled(v)])
+        size = arb_mat([[_most(ball) for ball in row.entries()]]) * _absolute(W)
+        return Value((row * W).entries(), size.entries(), W.nrows())
+
+    def _add(self, a: Value | arb, b: Value | arb) -> Value:
+        return self._sum(a, b, 1)
+
+    def _subtract(self, a: Value | arb, b: Value | arb) -> Value:
+        return self._sum(a, b, -1)
+
+    def _sum(self, a: Value | arb, b: Value | arb, sign: int) -> Value:
+        a, b = _vectors(a, b)
+        return Value(
+            [p + sign * q for p, q in zip(a.balls, b.balls, strict=True)],
+            [p + q for p, q in zip(_sizes(a), _sizes(b), strict=True)],
+            a.roundings + b.roundings + 1,
+        )
+
+    def _multiply(self, a: Value | arb, b: Value | arb) -> Value:
+        a, b = _vectors(a, b)
+        pairs = zip(self.settled(a), self.settled(b), strict=True)
+        balls = [_hull([p * q for p, q in product(_ends(x), _ends(y))]) for x, y in pairs]
+        return Value(balls, [_most(ball) for ball in balls], 1)
+
+    def _mix(self, z: Value | arb, n: Value | arb, h: Value | arb) -> Value:
+        z, n, h = _vectors(z, n, h)
+        triples = list(zip(*(self.settled(v) for v in (z, n, h)), strict=True))
+        balls = [
+            _hull([(1 - x) * y + x * w for x, y, w in product(*map(_ends, triple))])
+            for triple in triples
+        ]
+        # of (1 - z) n + z h, and of n + z (h - n): at most three roundings of what adds up to this
+        sizes = [(_most(y) + (1 + _most(x)) * (_most(y) + _most(w))).upper() for x, y, w in triples]
+        return Value(balls, sizes, 4)
+
+    def _sigmoid(self, z: Value) -> Value:
+        return self._activate(z, lambda x: 1 / (1 + (-x).exp()))
+
+    def _tanh(self, z: Value) -> Value:
+        return self._activate(z, arb.tanh)
+
+    def _activate(self, z: Value, f: Callable[[arb], arb]) -> Value:
+        balls = [_hull([f(end) for end in _ends(ball)]) for ball in self.settled(z)]
+        return Value([_widened(ball, 8 * self.eps) for ball in balls], (), 0)
+
+    def _relu(self, z: Value) -> Value:
+        zero = arb(0)
+        return Value(
+            [_hull([end.max(zero) for end in _ends(ball)]) for ball in self.settled(z)], (), 0
+        )
+
+
+def exact(balls: Balls) -> Value:
+    """A value of which the balls hold all there is to know."""
+    return Value(balls, (), 0)
+
+
+def slots_of(formula: Formula, weights: Mapping[str, Any], reading: Reading) -> list[Any]:
+    """The slots of a formula with its parameters and constants in, all else empty.
+
+    A constant that is no number of the type is rounded to one.
+    """
+    slots: list[Any] = [None] * formula.size
+    for slot, name in formula.parameter_slots.items():
+        matrix = name[0].isupper()
+        slots[slot] = arb_mat(weights[name]) if matrix else exact([arb(w) for w in weights[name]])
+    for slot, constant in formula.constant_slots.items():
+        slots[slot] = _widened(arb(constant), abs(constant) * reading.eps + reading.eta)
+        if constant in (0.0, 0.25, 0.5, 1.0, 2.0, -1.0):  # numbers of every type
+            slots[slot] = arb(constant)
+    return slots
+
+
+def _vectors(*values: Value | arb) -> list[Value]:
+    """The same, with numbers as vectors that are as wide as the others."""
+    (width,) = {len(value.balls) for value in values if isinstance(value, Value)}
+    return [v if isinstance(v, Value) else exact([v] * width) for v in values]
+
+
+def _sizes(value: Value) -> Balls:
+    return value.size if value.roundings else [_most(ball) for ball in value.balls]
+
+
+def _most(ball: arb) -> arb:
+    """The largest size in a ball, or more."""
+    return abs(ball).upper()
+
+
+def _ends(ball: arb) -> tuple[arb, arb]:
+    return ball.lower(), ball.upper()
+
+
+def _hull(balls: Sequence[arb]) -> arb:
+    hull = balls[0]
+    for ball in balls[1:]:
+        hull = hull.union(ball)
+    return hull
+
+
+def _widened(ball: arb, by: arb) -> arb:
+    return ball + arb(0, by.upper())
+
+
+def _absolute(matrix: arb_mat) -> arb_mat:
+    return arb_mat([[abs(x) for x in row] for row in matrix.tolist()])

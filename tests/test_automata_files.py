@@ -1,0 +1,351 @@
+"""Machines in files: read, written and read again; and what is refused, in one line."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from carrynet import tasks
+from carrynet.errors import InputError
+from carrynet.spec import automata, tables
+from carrynet.spec.machine import OPEN, Machine, shortest_difference
+from carrynet.spec.task import Task
+
+PARITY = """\
+name = "odd"
+[transitions.even]
+0 = ["even", "0"]
+1 = ["odd", "1"]
+[transitions.odd]
+0 = ["odd", "1"]
+1 = ["even"]
+"""
+AALPY = """\
+digraph learnedModel {
+s0 [label="q0"];
+s1 [label="q1"];
+s0 -> s0  [label="a/x"];
+s0 -> s1  [label="b/y"];
+s1 -> s1  [label="a/y"];
+s1 -> s0  [label="b/x"];
+__start0 [shape=none, label=""];
+__start0 -> s0  [label=""];
+}
+"""
+DFA = AALPY.replace("/x", "").replace("/y", "").replace('"q1"', '"q1", shape=doublecircle')
+MOORE = AALPY.replace("/x", "").replace("/y", "").replace('"q0"', '"q0|x"').replace("q1", "q1|y")
+AUTOMATALIB = """\
+digraph g {
+
+\ts0 [shape="circle" label="0"];
+\ts1 [shape="circle" label="1"];
+\ts0 -> s0 [label="a / x"];
+\ts0 -> s1 [label="b / y"];
+\ts1 -> s1 [label="a / y"];
+\ts1 -> s0 [label="b / x"];
+
+__start0 [label="" shape="none" width="0" height="0"];
+__start0 -> s0;
+
+}
+"""
+FST = "0 0 a x\n0 1 b y\n1 1 a y\n1 0 b x\n0\n1\n"
+
+names = st.text(
+    st.characters(exclude_categories=("C", "Z"), exclude_characters="/|"), min_size=1, max_size=8
+).filter(lambda name: name != OPEN)
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Machine:
+    """Machines with names of any script, and with outputs left open."""
+    states, symbols, outputs = (
+        tuple(draw(st.lists(names, min_size=low, max_size=4, unique=True))) for low in (1, 1, 2)
+    )
+    delta = tuple(tuple(draw(st.integers(0, len(states) - 1)) for _ in symbols) for _ in states)
+    some = st.none() | st.integers(0, len(outputs) - 1)
+    output = [[draw(some) for _ in symbols] for _ in states]
+    output[0][0] = 0
+    return Machine(states, symbols, outputs, delta, tuple(map(tuple, output)))
+
+
+def as_words(machine: Machine) -> Task | None:
+    try:
+        return tasks.own("mine", machine)
+    except InputError:  # a comma in a name
+        return None
+
+
+@given(machines())
+def test_toml_and_back(machine: Machine) -> None:
+    task = as_words(machine)
+    if task is not None:
+        again = tables.from_toml(tables.to_toml(task))
+        assert (again, again.text, again.machine) == (task, task.text, machine)
+        assert tables.from_facts(tables.to_facts(task)) == task
+
+
+@given(machines())
+def test_dot_and_back(machine: Machine) -> None:
+    again = automata.from_dot(machine.to_dot())
+    assert again.states == machine.states
+    assert set(again.outputs) <= set(machine.outputs)
+    assert shortest_difference(again, machine) is None
+    assert [[again.output_name(y) for y in row] for row in again.output] == [
+        [machine.output_name(y) for y in row] for row in machine.output
+    ]
+
+
+@given(machines())
+def test_openfst_and_back(machine: Machine) -> None:
+    text, inputs, outputs = automata.to_openfst(machine)
+    symbols = [automata.symbol_table(table) for table in (inputs, outputs)]
+    again = automata.from_openfst(text, *symbols)
+    small, theirs = machine.minimise(), again.minimise()
+    assert small.delta == theirs.delta
+    assert [[small.output_name(y) for y in row] for row in small.output] == [
+        [theirs.output_name(y) for y in row] for row in theirs.output
+    ]
+
+
+@pytest.mark.parametrize("text", ["add", "add:base=3", "divide_by:k=3", "tomita:7", "modular:5"])
+def test_what_is_built_in_is_known_when_it_comes_from_a_file(text: str, tmp_path: Path) -> None:
+    task = tasks.parse(text)
+    (tmp_path / "task.toml").write_text(tables.to_toml(task))
+    assert tasks.parse(tmp_path / "task.toml") is task
+    assert tasks.parse(str(tmp_path / "task.toml")) is task
+
+
+def test_a_hand_written_machine() -> None:
+    task = tables.from_toml(PARITY)
+    machine = task.machine
+    assert (task.name, machine.states, machine.symbols) == ("odd", ("even", "odd"), ("0", "1"))
+    assert machine.delta == ((0, 1), (1, 0))
+    assert machine.output == ((0, 1), (1, None))
+    assert task.answer("1101") == "1-01"
+    turned = tables.from_toml(PARITY.replace("[", 'start = "odd"\noutputs = ["1", "0"]\n[', 1))
+    assert turned.machine.states == ("odd", "even")
+    assert turned.answer("101") == "-01"
+    assert turned.machine.outputs == ("1", "0")
+
+
+def test_an_acceptor_by_hand() -> None:
+    task = tables.from_toml(
+        """
+        accepting = ["even"]
+        [transitions.even]
+        a = "even"
+        b = "odd"
+        [transitions.odd]
+        a = "odd"
+        b = ["even"]
+        """
+    )
+    assert task.answer("abba") == "1011"
+
+
+def test_numbers_and_vectors_by_hand() -> None:
+    adder = tables.to_toml(tasks.add())
+    assert 'equation = "{} + {} = {answer}"' in adder
+    fed = PARITY + "[encoding]\n0 = [0.1, -1]\n1 = [2.5, 0]\n"
+    task = tables.from_toml(fed)
+    # the nearest numbers of float32, so that networks of both types are fed the same
+    assert [task.vector(a) for a in (0, 1)] == [(0.10000000149011612, -1.0), (2.5, 0.0)]
+    assert tables.from_toml(tables.to_toml(task)) == task
+    assert task != tables.from_toml(PARITY)
+
+
+@pytest.mark.parametrize("kind", ["bits", "one-hot", "plus-minus-one", "number"])
+def test_what_is_fed_for_three_symbols(kind: str) -> None:
+    machine = Machine(("q",), tuple("abc"), ("0", "1"), ((0, 0, 0),), ((0, 1, 1),))
+    task = tasks.own("three", machine, encoding=tasks.Encoding(kind))
+    assert [task.vector(a) for a in range(3)] == {
+        "bits": [(0, 0), (0, 1), (1, 0)],
+        "one-hot": [(1, 0, 0), (0, 1, 0), (0, 0, 1)],
+        "plus-minus-one": [(-1, -1), (-1, 1), (1, -1)],
+        "number": [(0,), (1,), (2,)],
+    }[kind]
+
+
+@pytest.mark.parametrize("text", [AALPY, DFA, MOORE, AUTOMATALIB])
+def test_dot_of_others(text: str) -> None:
+    machine = automata.from_dot(text)
+    assert machine.delta == ((0, 1), (1, 0))
+    assert [[machine.outputs[y or 0] for y in row] for row in machine.output] in (
+        [["x", "y"], ["y", "x"]],
+        [["0", "1"], ["1", "0"]],
+    )
+    assert automata.from_openfst(FST).delta == machine.delta
+
+
+def test_the_start_of_a_graph_need_not_come_first() -> None:
+    machine = automata.from_dot(AALPY.replace("__start0 -> s0", "__start0 -> s1"))
+    assert machine.states == ("q1", "q0")
+    assert machine.run([0, 1, 0]) == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "a machine needs transitions"),
+        ("transitions = 3", "a machine needs transitions"),
+        ("[transitions]", "at least one state"),
+        ("[transitions.q]", "at least one of its symbols"),
+        ("symbols = []\n[transitions.q]\n0 = ['q', '0']", "at least one of its symbols"),
+        ("[transitions.q]\n0 = ['q']", "at least one of its outputs"),
+        ("[transitions.q]\n0 = ['q', '0']", "at least 2 outputs"),
+        (PARITY.replace('0 = ["odd", "1"]\n', ""), "state odd, symbol 0: the transition is miss"),
+        (PARITY.replace('1 = ["even"]', '2 = ["even"]'), "state odd, symbol 2: there is no such"),
+        (PARITY.replace('["even"]', '["evn"]'), "state odd, symbol 1: there is no state 'evn'"),
+        (PARITY + '1 = ["odd", "1"]\n', r"not a machine in TOML: .*line 8"),
+        (PARITY.replace('["even"]', "3"), 'an entry is \\["next state", "output"\\]'),
+        (PARITY.replace('["even"]', '["even", "0", "1"]'), "an entry is"),
+        (PARITY.replace("name", "nam"), "did you mean 'name'"),
+        (PARITY.replace('"odd"', '"o d"', 1), "a task's name must be a word"),
+        ('start = "x"\n' + PARITY, "the start 'x' is no state: there are even, odd"),
+        ('outputs = ["0", "2"]\n' + PARITY, "state even, symbol 1: there is no output '1'"),
+        ('symbols = "01"\n' + PARITY, "symbols must be a list of names"),
+        ('encoding = "two-hot"\n' + PARITY, "did you mean 'one-hot'"),
+        (PARITY + "[encoding]\n0 = [1]", "the encoding has no vector for the symbol '1'"),
+        (PARITY + "[encoding]\n0 = [1]\n1 = [1, 2]", "vectors of one length"),
+        (PARITY + "[encoding]\n0 = [1]\n1 = [nan]", "a vector must be of numbers"),
+        (PARITY + "[encoding]\n0 = [1]\n1 = [1]\n2 = [1]", "for '2', which is no symbol"),
+        (PARITY + "[numbers]\nbas = 2", "unknown key 'bas' of .numbers."),
+        (PARITY + "[numbers]\noperands = 2", "make 4 symbols, the machine has 2"),
+        (PARITY.replace('"1"', '"\\u001b[31m"'), "printable text of 1 to 64 characters"),
+        (PARITY.replace("odd", "o" * 65), "a word of up to 64|printable text of 1 to 64"),
+        ("accepting = ['odd', 'x']\n" + PARITY, "accepting names 'x', which is no state"),
+        ("accepting = ['odd']\n" + PARITY, "an entry of an acceptor is its next state"),
+    ],
+)
+def test_toml_that_is_no_machine(text: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "task.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=complaint) as caught:
+        tasks.parse(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "line 1: a digraph is needed"),
+        ("graph {", "line 1: a digraph is needed"),
+        ("digraph g { a -> ", "line 1: a node is needed, not 'its end'"),
+        ("digraph g { a [label=<b>] }", "'<b>. }' is not read"),
+        ("digraph g {}", "one edge must lead from __start0 to the start, not 0"),
+        (AALPY.replace("b/y", "a/y"), "line 5: state q0, symbol a: there are two transitions"),
+        (AALPY.replace('s1 -> s1  [label="a/y"];', ""), "state q1, symbol a: the transition is m"),
+        (AALPY.replace("a/y", "a/y/z"), "line 6: an edge is labelled symbol/output"),
+        (AALPY.replace("a/y", ""), "line 6: an edge is labelled symbol/output, not ''"),
+        (AALPY + "__start0 -> s1", None),
+    ],
+)
+def test_graphs_that_are_no_machine(text: str, complaint: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "machine.dot"
+    path.write_text(text)
+    if complaint is None:  # what comes after the graph is not looked at
+        assert tasks.parse(path).machine.states == ("q0", "q1")
+        return
+    with pytest.raises(InputError, match=complaint) as caught:
+        tasks.parse(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "there are no transitions"),
+        (FST + "0 1\n", "weights are not read"),
+        (FST.replace("a x", "a x 0.5"), "line 1: weights are not read"),
+        (FST.replace("a x", "a x b c"), "source destination input output are needed"),
+        (FST.replace("a x", "a"), "line 1: source destination input output"),
+        (FST.replace("a x", "0 x"), "line 1: input '0' is the empty word"),
+        (FST.replace("a x", "a <eps>"), "line 1: output '<eps>' is the empty word"),
+        (FST.replace("b y", "a y"), "line 2: state 0, symbol a: there are two transitions"),
+        (FST.replace("1 1 a y\n", ""), "state 1, symbol a: the transition is missing"),
+    ],
+)
+def test_transducers_that_are_no_machine(text: str, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "machine.fst"
+    path.write_text(text)
+    with pytest.raises(InputError, match=complaint) as caught:
+        tasks.parse(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_symbol_tables_beside_a_transducer_are_read(tmp_path: Path) -> None:
+    text, inputs, outputs = automata.to_openfst(tasks.parse("parity").machine)
+    (tmp_path / "machine.fst").write_text(text)
+    with pytest.raises(InputError, match="input '0' is the empty word"):
+        tasks.parse(tmp_path / "machine.fst")
+    (tmp_path / "machine.isyms").write_text(inputs)
+    (tmp_path / "machine.osyms").write_text(outputs)
+    task = tasks.parse(tmp_path / "machine.fst")
+    assert (task.name, task.answer("1101")) == ("machine", "1001")
+
+
+def test_files_that_are_none_are_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    os.mkfifo(tmp_path / "pipe.toml")
+    with (tmp_path / "large.toml").open("wb") as file:
+        file.truncate(2**30)
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    complaints = {
+        "folder.toml": "[Dd]irectory",
+        "pipe.toml": "not a regular file",
+        "large.toml": "larger than 1 MB",
+        "bytes.toml": "not text in UTF-8",
+        "none.toml": "No such file",
+        "n\0ne.toml": "null",
+    }
+    for name, complaint in complaints.items():
+        with pytest.raises(InputError, match=complaint) as caught:
+            tasks.parse(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_machine_of_a_million_states_is_refused() -> None:
+    count = 10**6
+    with pytest.raises(InputError, match="1,000,000 states and 1 symbols is too large"):
+        Machine(tuple(map(str, range(count))), ("a",), ("0", "1"), ((0,),) * count, ((0,),) * count)
+    names = tuple(map(str, range(1100)))
+    with pytest.raises(InputError, match="at most 1,048,576 transitions"):
+        Machine(names, names, ("0", "1"), ((0,) * 1100,) * 1100, ((0,) * 1100,) * 1100)
+
+
+def test_unreachable_states_are_told_and_not_refused() -> None:
+    machine = Machine(("a", "b", "c"), ("0",), ("0", "1"), ((0,), (0,), (1,)), ((0,), (1,), (1,)))
+    assert machine.unreachable == ("b", "c")
+    assert tasks.own("mine", machine).machine is machine
+
+
+def test_digests_tell_machines_apart() -> None:
+    machine = tasks.parse("parity").machine
+    assert (
+        machine.digest()
+        == Machine(
+            *(vars(machine)[k] for k in ("states", "symbols", "outputs", "delta", "output"))
+        ).digest()
+    )
+    changed = [
+        replace(machine, states=("evn", "odd")),
+        replace(machine, symbols=("0", "2")),
+        replace(machine, outputs=("1", "0")),
+        replace(machine, delta=((0, 1), (1, 1))),
+        replace(machine, output=((0, 1), (1, None))),
+    ]
+    assert len({machine.digest(), *(each.digest() for each in changed)}) == 6
+
+
+def test_facts_of_another_machine_are_refused() -> None:
+    facts = tables.to_facts(tables.from_toml(PARITY))
+    facts["machine"]["transitions"]["odd"]["1"] = ["odd", "1"]
+    with pytest.raises(InputError, match="is not its machine, which is odd@"):
+        tables.from_facts(facts)
+    with pytest.raises(InputError, match="its machine is not there"):
+        tables.from_facts({"task": facts["task"]})

@@ -1,0 +1,282 @@
+"""Machines of one's own from a file to a proof: recipes, runs, sweeps in other processes."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pytest
+
+import carrynet as cn
+from carrynet import lab, tasks
+from carrynet.data import words as problems
+from carrynet.engines import ENGINES, get, native, reference
+from carrynet.errors import InputError
+from carrynet.learn import training
+from carrynet.nets.network import LOSSES, Network, Weights, bptt, initialise
+from carrynet.proof import check, search, trees
+from carrynet.proof.certificate import Rejected
+from carrynet.spec.machine import Machine
+from carrynet.spec.recipe import Recipe
+from carrynet.sweep.plan import Plan
+from carrynet.sweep.store import Store
+from tests.test_cli import carrynet
+
+# Whether the b's so far are odd, asked after a "?" only: most outputs are left open.
+ASKED = """
+name = "asked"
+outputs = ["even", "odd"]
+[transitions.even]
+a = ["even"]
+b = ["odd"]
+"?" = ["even", "even"]
+[transitions.odd]
+a = ["odd"]
+b = ["even"]
+"?" = ["odd", "odd"]
+"""
+SHORT: dict[str, Any] = {"hidden": 6, "digits": 6, "learn.steps": 300, "harden.steps": 40}
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    path = tmp_path / "asked.toml"
+    path.write_text(ASKED)
+    return path
+
+
+def test_a_recipe_carries_its_machine(asked: Path) -> None:
+    recipe = Recipe(task=str(asked))
+    task = tasks.parse(asked)
+    assert recipe.task == task.text
+    assert recipe.specification == task
+    again = Recipe.from_toml(recipe.to_toml())
+    assert again == recipe
+    assert again.to_toml() == recipe.to_toml()
+    asked.unlink()  # which it needs no more
+    assert again.with_settings({"hidden": 7}).specification == task
+    assert again.with_settings({"task": "add"}).specification == tasks.add()
+    assert again.with_settings({"task": "add"}) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('a = ["even"]', 'a = ["odd"]', "is not the machine in the recipe, which is asked@"),
+        ("[machine.transitions.even]", "[machine.transitions.evn]", "no state 'even'"),
+        ('name = "asked"\nsymbols', 'name = "add"\nsymbols', "which is add@"),
+    ],
+)
+def test_a_recipe_whose_machine_was_edited_is_refused(
+    asked: Path, old: str, new: str, complaint: str
+) -> None:
+    text = Recipe(task=str(asked)).to_toml()
+    assert old in text
+    with pytest.raises(InputError, match=complaint) as caught:
+        Recipe.from_toml(text.replace(old, new, 1))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="needs its machine"):
+        Recipe(task="asked@0123456789ab")
+
+
+def test_a_run_whose_machine_was_edited_is_refused(asked: Path, tmp_path: Path) -> None:
+    run = cn.train("certified", task=asked, out=tmp_path / "run", progress=False, **SHORT)
+    assert lab.load(tmp_path / "run").network.task == run.network.task
+    recipe = tmp_path / "run" / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('a = ["even"]', 'a = ["odd"]'))
+    with pytest.raises(cn.RunError, match="not the recipe that the run was started with") as caught:
+        lab.load(tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_two_machines_of_one_name_are_told_apart(asked: Path, tmp_path: Path) -> None:
+    other = tasks.parse(asked)
+    asked.write_text(ASKED.replace('"?" = ["even", "even"]', '"?" = ["odd", "even"]'))
+    task = tasks.parse(asked)
+    assert (task.name, other.name) == ("asked", "asked")
+    assert task.text != other.text
+    networks = [Network(each, "tanh", initialise(each, 4)) for each in (task, other)]
+    assert networks[0].digest() != networks[1].digest()
+
+
+def test_a_proof_is_of_one_machine(asked: Path) -> None:
+    task = tasks.parse(asked)
+    settings: dict[str, Any] = {**SHORT, "hidden": 12, "learn.steps": 4000, "harden.steps": 1500}
+    run = cn.train("certified", task=task, progress=False, engine="numpy", **settings)
+    assert isinstance(run.proof, cn.Proved)
+    certificate = run.proof.certificate
+    assert f"For the task asked@{task.digest()}, the network" in certificate.claim
+    model = search.model(run.network)
+    assert check.check(model, certificate).margin > 0
+    # beside another machine of that name the certificate says nothing
+    turned = Machine(
+        task.machine.states,
+        task.machine.symbols,
+        task.machine.outputs,
+        task.machine.delta,
+        ((None, None, 1), (None, None, 0)),
+    )
+    other = Network(tasks.own("asked", turned), "sigmoid", run.network.weights)
+    with pytest.raises(Rejected, match="about another task"):
+        check.check(search.model(other), certificate)
+    # and a certificate that is made to name it does not hold
+    forged = replace(certificate, task=other.task.identity, weights_sha256=other.digest())
+    with pytest.raises(Rejected, match="the output is not always"):
+        check.check(search.model(other), forged)
+    # the same by trees of words
+    grown = trees.search(run.network, slack=1e-4, deadline=monotonic() + 60)
+    assert grown is not None
+    assert check.check(model, grown).margin > 0
+    forged_trees = replace(grown, task=other.task.identity, weights_sha256=other.digest())
+    with pytest.raises(Rejected, match="an output is not shown to be right"):
+        check.check(search.model(other), forged_trees)
+
+
+def test_from_the_command_line_alone(asked: Path, tmp_path: Path) -> None:
+    settings = [f"--set={key}={value}" for key, value in SHORT.items()]
+    done = carrynet("train", "--task", asked, *settings, cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    asked.unlink()
+    for command in (
+        ("ask", "ab?"),
+        ("ask", "a", "b", "?"),
+        ("explain", "ab?b"),
+        ("evaluate", "--digits", "4"),
+        ("automaton",),
+        ("report",),
+        ("harden", "--set", "harden.steps=5", "--set", "again.steps=5"),
+        ("prove", "--budget", "0"),
+    ):
+        done = carrynet(*command, cwd=tmp_path)
+        assert done.returncode in (0, 1, 3), (command, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert done.stdout.strip()
+    said = json.loads(carrynet("ask", "ab?", "--json", cwd=tmp_path).stdout)
+    assert said["operands"] == ["ab?"]
+    assert said["expected"] == "- - odd"
+    done = carrynet("ask", "abc", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_asked_for_numbers_as_well(tmp_path: Path) -> None:
+    carrynet("train", "--set=learn.steps=5", "--set=harden.steps=5", cwd=tmp_path)
+    done = carrynet("ask", "118", "8", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    assert "118 + 8 = " in done.stdout
+
+
+def test_a_task_file_that_is_none_is_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    for name in ("pipe.toml", "folder.toml", "none.toml"):
+        done = carrynet("train", "--task", name, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+        assert name in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_sweep_over_files_in_other_processes(asked: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(
+        'recipe = "tutorial"\ntask = ["asked.toml", "add", "tomita:4"]\nhidden = 4\nsteps = 50\n'
+        'seed = "0..3"\n[sweep]\nexhaustive = 3\nlengths = [8]\nblock = 3\nproof = "none"\n'
+        'keep = "all"\n'
+    )
+    done = carrynet("sweep", "plan.toml", "--out", "out", "--jobs", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    asked.unlink()
+    plan = Store(tmp_path / "out").plan()
+    text = next(text for text in plan.axes[1].values if text.startswith("asked@"))
+    assert plan.machines[text].name == "asked"
+    again = Plan.from_toml(plan.to_toml())
+    assert again.same(plan)
+    done = carrynet("table", "out", "--by", "task", cwd=tmp_path)
+    assert text in done.stdout, done.stderr
+
+
+def test_there_is_no_loss_where_nothing_is_asked(asked: Path) -> None:
+    """The gradient is that of central differences of a loss over the asked positions alone."""
+    task = tasks.parse(asked)
+    network = Network(task, "tanh", initialise(task, 3, seed=2, dtype="float64"))
+    word = [1, 0, 2, 1, 2]
+    x, targets = problems.sequences(task, np.array([word]), np.dtype(np.float64))
+    asked_at = problems.answers(task, np.array(word)) != problems.OPEN
+    assert asked_at.tolist() == [False, False, True, False, True]
+    loss = LOSSES["cross-entropy", task.readout]
+    gradient, _ = bptt(network, loss.where(asked_at), x[:, 0], targets[:, 0])
+
+    def value(weights: Weights) -> float:
+        logits = np.concatenate([z for _, z in Network(task, "tanh", weights).states(word)])
+        return float(loss.value(logits, targets[:, 0])[asked_at].sum())
+
+    for name, array in network.weights.items():
+        for place in np.ndindex(array.shape):
+            sides = []
+            for step in (1e-6, -1e-6):
+                moved = array.copy()
+                moved[place] += step
+                sides.append(value(network.weights.replace(**{name: moved})))
+            slope = (sides[0] - sides[1]) / 2e-6
+            assert getattr(gradient, name)[place] == pytest.approx(slope, abs=1e-7)
+
+
+def test_every_answer_is_right_where_nothing_is_asked(asked: Path) -> None:
+    task = tasks.parse(asked)
+    network = Network(task, "tanh", initialise(task, 3, seed=2))
+    words = np.array([[0, 1, 0, 1], [1, 1, 1, 0]])  # no "?"
+    assert (reference.follow(network, words).first_error == -1).all()
+    worked = cn.evaluate(network, 3, engine="numpy")
+    by_hand = 0
+    for n in range(27):
+        word = [n // 9, n // 3 % 3, n % 3]
+        wanted = task.machine.run(word)
+        said = network.run(word)
+        by_hand += all(y is None or y == s for y, s in zip(wanted, said, strict=True))
+    assert worked.right == by_hand
+
+
+def test_the_native_engine_says_what_it_does_not_take(
+    asked: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = tasks.parse(asked)
+    recipe = Recipe(task=task, hidden=8)  # type: ignore[arg-type]
+    if native.refuses(Recipe(hidden=8)) is None:
+        with pytest.raises(native.Unavailable, match="which task asked does not"):
+            get("native", recipe)
+        fed = tasks.own("asked", task.machine, encoding=tasks.Encoding("plus-minus-one"))
+        assert "which task asked does not" in str(native.refuses(Recipe(task=fed)))  # type: ignore[arg-type]
+        machine = tasks.parse("parity").machine
+        fed = tasks.own("fed", machine, encoding=tasks.Encoding("plus-minus-one"))
+        reason = native.refuses(Recipe(task=fed, hidden=8))  # type: ignore[arg-type]
+        assert "feeds 0 and 1 only, not plus-minus-one" in str(reason)
+    assert get("auto", recipe) is ENGINES["numpy"]
+
+
+@pytest.mark.parametrize("kind", ["bits", "one-hot", "plus-minus-one", "number"])
+def test_every_encoding_is_trained_and_judged_alike(kind: str) -> None:
+    """By both engines where both take it; the checker's bounds are those of what is fed."""
+    machine = tasks.parse("add_mod:k=3").machine
+    task = tasks.own("sum", machine, encoding=tasks.Encoding(kind))
+    recipe = Recipe(task=task, hidden=5, digits=5).with_settings({"steps": 60})  # type: ignore[arg-type]
+    networks = [
+        training.fit(recipe, engine=engine)
+        for engine in ("numpy", "native")
+        if ENGINES[engine].refuses(recipe) is None
+    ]
+    assert networks
+    for network in networks:
+        assert np.allclose(network.weights.Whh, networks[0].weights.Whh, atol=1e-4)
+    model = search.model(networks[0])
+    drives = check._drives(model, task)
+    ours = networks[0].drives
+    assert np.allclose([[float(x) for x in row] for row in drives], ours, atol=1e-6)
+
+
+def test_a_training_that_goes_on_ends_in_the_same_weights(asked: Path) -> None:
+    recipe = Recipe(task=str(asked), hidden=6, digits=6).with_settings({"steps": 300})
+    states: list[training.State] = []
+    whole = training.fit(recipe, callbacks=[lambda progress: states.append(progress.state)])
+    assert 0 < states[len(states) // 2].step < 300
+    assert training.fit(recipe, state=states[len(states) // 2]).digest() == whole.digest()
