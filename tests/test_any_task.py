@@ -80,7 +80,7 @@ def test_problems_of_ones_own_task_are_shown(run: cn.Run) -> None:
     worked = evaluation.work(run, numbers(run), hidden=True)
     assert worked.right_answer == run.network.task.answer(*numbers(run))
     assert text.columns(worked, width=200)
-    assert text.explanation(worked, run.network.activation)
+    assert text.explanation(worked, run.network)
     with pytest.raises(cn.InputError, match="not add: `compute` works"):
         run.network.add(1, 2)
     assert run.network.compute(*numbers(run)) == worked.answer

@@ -70,9 +70,8 @@ def test_the_page_is_one_file_that_asks_for_nothing(proved: cn.Run) -> None:
 def test_the_model_holds_the_runs_own_files(proved: cn.Run) -> None:
     model = model_in(page.html(proved))
     tensors = safetensors.numpy.load(base64.b64decode(model["model"]))
-    again = Network(
-        proved.network.task, model["activation"], type(proved.network.weights)(**tensors)
-    )
+    activation = model["formulas"]["activation"]
+    again = Network(proved.network.task, activation, type(proved.network.weights)(**tensors))
     assert again.digest() == proved.network.digest() == model["about"]["weights_sha256"]
     assert model["proof"]["verdict"] == "proved"
     assert isinstance(proved.proof, cn.Proved)

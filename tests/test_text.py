@@ -7,7 +7,7 @@ import numpy as np
 import carrynet as cn
 from carrynet import tasks
 from carrynet.judge.evaluation import Exhaustive, Sampled, work
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network, Weights, initialise
 from carrynet.report import text
 
 
@@ -49,9 +49,10 @@ def test_explanations_of_relu_units_that_overflow() -> None:
         Why=np.array([[1], [-1]], np.float32),
         by=np.zeros(1, np.float32),
     )
-    worked = work(Network(task, "relu", weights), (2**40 - 1, 1), hidden=True)
+    network = Network(task, "relu", weights)
+    worked = work(network, (2**40 - 1, 1), hidden=True)
     assert not worked.right
-    assert "WRONG" in text.explanation(worked, "relu")
+    assert "WRONG" in text.explanation(worked, network)
     wrong = worked.hits.count(False)
     assert f"({wrong} of {len(worked.word)} digits in base 2 WRONG" in text.columns(worked)
     json.dumps(text.explanation_json(worked), allow_nan=False)
@@ -61,6 +62,27 @@ def test_bars_of_relu_units_reach_their_largest() -> None:
     assert text._range(np.array([[0.0, 7.0], [3.5, 1.0]]), "relu") == (0, 7)
     assert text._range(np.zeros((2, 2)), "relu") == (0, 1)
     assert text._range(np.zeros((2, 2)), "tanh") == (-1, 1)
+
+
+def test_bars_of_other_cells_reach_as_far_as_their_values() -> None:
+    assert text._range(np.array([[0.5, -0.9]]), "") == (-1, 1)
+    assert text._range(np.array([[0.5, -1.21], [np.inf, 2.0]]), "") == (-1.3, 2)
+
+
+def test_parts_of_a_state_stand_apart() -> None:
+    """In the order of the formula: of an LSTM h, then c, whose bars are those of its numbers."""
+    task = tasks.add()
+    network = Network(task, "lstm", initialise(task, 3, "lstm", width=4.0))
+    worked = work(network, (118, 45), hidden=True)
+    assert worked.hidden is not None
+    low, high = text._range(worked.hidden, "")
+    lines = text.explanation(worked, network).splitlines()
+    rows = [line.split("  ")[-1] for line in lines[3 : 3 + len(worked.word)]]
+    assert rows == [
+        f"{text.bars(both[:3], low, high)} | {text.bars(both[3:], low, high)}"
+        for both in worked.hidden
+    ]
+    assert f"a bar is a unit of h | c, {low:g} to {high:g}." in lines[-1]
 
 
 def test_signs_of_the_operations(trained: cn.Run) -> None:

@@ -19,12 +19,13 @@ import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.data.words import tables
 from carrynet.judge.evaluation import evaluate, work
-from carrynet.nets.network import LOSSES, Network, bptt, margins
+from carrynet.nets import cells
+from carrynet.nets.network import LOSSES, Network, bptt, initialise, margins
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.report import page, text
 from carrynet.spec.machine import Machine
 from docs import page as picture
-from tests.conftest import ELMAN, briefly, elman
+from tests.conftest import briefly, elman
 
 CHROMIUM = os.environ.get("CARRYNET_BROWSER") or shutil.which("chromium")
 OPTIONS = (
@@ -184,7 +185,37 @@ def test_its_arithmetic_is_the_networks(show: Open, task: str, activation: str, 
     """The same digits and margins, on thousands of words."""
     settings: dict[str, Any] = {"task": task, "activation": activation, "dtype": dtype}
     settings |= {"hidden": 12, "init_width": 0.4, "steps": 300}
-    run = briefly("tutorial", **settings)
+    check_arithmetic(show, briefly("tutorial", **settings))
+
+
+OWN = (
+    "state = h, s; w = sigmoid(x @ Wxw + bw + wp * s); u = relu(h @ Whu - 0.5 * (x @ Wxu)) + bu; "
+    "s = w * s - (1 - w) * u * 0.25; h = tanh(s @ Wsh + 2 * s) - 0.125 * (h @ Whu)"
+)
+LAYERS = "u = relu(h @ Whu_ + bu_); v = tanh(u @ Wuv); logits = (u + v) @ Why + by"
+CELLS: dict[str, dict[str, str]] = {
+    **{name: {"cell": name} for name in (*cells.CELLS, "gru,lstm", "elman,elman")},
+    "own": {"cell": OWN},
+    "layers": {"cell": "gru", "readout": LAYERS},
+    "learned": {"cell": "lstm", "start": "learned"},
+}
+"""Settings of networks of every cell, of a stack, of equations of one's own, and of the rest."""
+
+
+def of_cell(kind: str, task: str = "add", **settings: Any) -> cn.Run:
+    """A short training of a network of some cell."""
+    chosen = {"task": task, "hidden": 5, "steps": 20, "batch": 8, **CELLS[kind], **settings}
+    return briefly("plain-adam", **chosen)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_its_arithmetic_is_the_networks_of_every_cell(show: Open, kind: str) -> None:
+    dtype, task = ("float64", "compare:base=3") if kind == "own" else ("float32", "add")
+    check_arithmetic(show, of_cell(kind, task, dtype=dtype))
+
+
+def check_arithmetic(show: Open, run: cn.Run) -> None:
+    """That the page follows thousands of words as the network does."""
     network, S = run.network, len(run.network.task.machine.symbols)
     words = np.random.default_rng(0).integers(0, S, (2000, 12))
     opened = show(run)
@@ -194,14 +225,14 @@ def test_its_arithmetic_is_the_networks(show: Open, task: str, activation: str, 
         words.tolist(),
     )
     outputs, theirs, expected = np.moveaxis(np.array(found), -1, 0)
-    weights, h = network.weights, np.zeros((len(words), 12), network.dtype)
+    weights, h = network.weights, np.tile(network.start, (len(words), 1))
     table = np.array([network.task.machine.run(word) for word in words.tolist()])
     assert (expected == table).all()
     for t in range(12):
         h = network.step(h, words[:, t])
         margin = margins(network.read(h), table[:, t])
         scale = 1 + np.abs(h).max() * np.abs(weights.Why).sum()
-        rounding = 1e-4 if dtype == "float32" else 1e-9
+        rounding = 1e-4 if network.dtype == np.float32 else 1e-9
         assert np.allclose(theirs[:, t], margin, rtol=0, atol=rounding * scale)
         sure = np.abs(margin) > rounding * scale
         assert ((outputs[:, t] == table[:, t]) == (margin > 0))[sure].all()
@@ -840,23 +871,37 @@ def test_its_gradients_are_those_of_backpropagation_through_time(
     network = run.network
     rng, symbols = np.random.default_rng(3), len(network.task.machine.symbols)
     word = rng.integers(0, symbols, 8 + network.task.headroom).tolist()
-    weights = elman(*(rng.normal(size=w.shape) for w in network.weights.values()))
+    check_gradients(show(proved), run, rng, word)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_its_gradients_are_those_of_every_cell(show: Open, proved: cn.Run, kind: str) -> None:
+    run = of_cell(kind, "compare:base=3" if kind in ("own", "mgu") else "add")
+    rng, symbols = np.random.default_rng(3), len(run.network.task.machine.symbols)
+    word = rng.integers(0, symbols, 8 + run.network.task.headroom).tolist()
+    check_gradients(show(proved), run, rng, word)
+
+
+def check_gradients(opened: Page, run: cn.Run, rng: np.random.Generator, word: list[int]) -> None:
+    """That the page's gradients are those of `bptt`, and its training is decided by the seed."""
+    network, model = run.network, page.model(run)
+    weights = network.weights.map(lambda w: rng.normal(size=w.shape))
     given = {name: w.ravel().tolist() for name, w in weights.items()}
-    model = page.model(run)
-    found = show(proved).evaluate(
-        """([facts, activation, weights, word]) => {
-            const {Task, Trainer, Network} = carrynet, task = new Task(facts);
-            const settings = {activation, hidden: 5, step: 0.1, seed: 7, digits: 8};
+    found = opened.evaluate(
+        """([facts, formulas, weights, word]) => {
+            const {Task, Trainer} = carrynet, task = new Task(facts);
+            const settings = {formulas, hidden: 5, step: 0.1, seed: 7, digits: 8};
             const one = new Trainer(task, settings), other = new Trainer(task, settings);
             for (let i = 0; i < 20; i++) { one.update(); other.update(); }
             const alike = JSON.stringify(one.weights) === JSON.stringify(other.weights);
             const trainer = new Trainer(task, settings);
             for (const key in weights) trainer.weights[key].set(weights[key]);
-            trainer.forward(new Network(task, activation, trainer.weights), word);
-            trainer.backward(word);
-            return [alike, Object.values(trainer.gradient).map(g => Array.from(g))];
+            trainer.forward(word);
+            trainer.backward();
+            const gradient = Object.entries(trainer.gradient).map(([k, g]) => [k, Array.from(g)]);
+            return [alike, gradient];
         }""",
-        [model["task"], activation, given, word],
+        [model["task"], model["formulas"], given, word],
     )
     task_, table = network.task, tables(network.task)
     targets = table.targets[[out or 0 for out in task_.machine.run(word)]]
@@ -864,8 +909,99 @@ def test_its_gradients_are_those_of_backpropagation_through_time(
     moved = replace(network, weights=weights)
     gradients, _ = bptt(moved, loss, table.vectors[word].astype(float), targets)
     assert found[0]  # the seed decides
-    for name, theirs, ours in zip(ELMAN, found[1], gradients.values(), strict=True):
-        assert np.allclose(theirs, ours.ravel(), rtol=1e-9, atol=1e-10), name
+    assert [name for name, _ in found[1]] == list(gradients)
+    for name, theirs in found[1]:
+        assert np.allclose(theirs, gradients[name].ravel(), rtol=1e-9, atol=1e-10), name
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_the_page_of_every_cell(show: Open, kind: str) -> None:
+    """It shows the state's parts, the gates, all weights, and trains another of its kind."""
+    run = of_cell(kind)
+    network = run.network
+    opened = show(run)
+    assert opened.locator("section").count() == 10
+    tested = evaluate(network, 8, engine="numpy")
+    count = f"{tested.right:,} of {tested.pairs:,} right"
+    expect(opened.locator("#errors .big")).to_have_text(count, timeout=20_000)
+    type_numbers(opened, 118, 45)
+    answer = work(network, (118, 45)).answer
+    expect(opened.locator("#calculator .equation")).to_have_text(f"118 + 45 = {answer}")
+
+    units = opened.locator("#calculator .units-of-column")
+    names = [*network.cell.state, *network.cell.gates]
+    if len(names) > 1:
+        assert units.locator("figcaption b").all_inner_texts() == names
+    bars = units.locator("svg").evaluate_all(
+        "all => all.map(svg => svg.querySelectorAll('rect').length / 2)"
+    )
+    assert bars == [*network.widths, *[5] * len(network.cell.gates)]
+    shown = opened.locator("#weights figcaption b").all_inner_texts()
+    assert shown == list(network.weights)
+    sizes = opened.locator("#weights canvas").evaluate_all(
+        "all => all.map(c => [c.height, c.width])"
+    )
+    assert sizes == [list(np.atleast_2d(w).shape) for w in network.weights.values()]
+    about = opened.locator("#about .made").inner_text()
+    assert network.cell.text in about
+
+    section = opened.locator("#train")
+    section.get_by_label("Hidden units").fill("7")
+    section.get_by_role("button", name="Start", exact=True).click()
+    expect(section.locator(".hint")).to_contain_text("updates", timeout=20_000)
+    section.get_by_role("button", name="Look inside this network").click()
+    expect(opened.get_by_role("status")).to_contain_text("trained in this page", timeout=20_000)
+    assert opened.evaluate("carrynet.scene.network.cell.widths") == [7] * len(network.widths)
+    expect(opened.locator("#weights canvas")).to_have_count(len(network.weights))
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "own"])
+def test_gates_are_those_of_the_network(show: Open, kind: str) -> None:
+    """Each by its own equation, worked out here, in the last step of a word."""
+    run = of_cell(kind)
+    opened, word = show(run), [1, 2, 3, 0]
+    found = opened.evaluate(
+        """word => {
+            const {network} = carrynet.scene, {before, symbol} = network.work(word).steps[3];
+            return network.gates(before, symbol).map(gate => [gate.name, [...gate.values]]);
+        }""",
+        word,
+    )
+    network = run.network
+    *_, (states, _) = network.states(word[:3])
+    before = dict(zip(network.cell.state, network.parts(states[-1].astype(float)), strict=True))
+    w = {name: array.astype(float) for name, array in network.weights.items()}
+    x, h = tables(network.task).vectors[word[3]].astype(float), before["h"]
+
+    def gate(z: Any) -> list[float]:
+        return list(1 / (1 + np.exp(-z)))
+
+    if kind == "own":
+        expected = {"w": gate(x @ w["Wxw"] + w["bw"] + w["wp"] * before["s"])}
+    else:
+        gates = {"gru": "rz", "lstm": "ifo"}[kind]
+        expected = {k: gate(x @ w[f"Wx{k}"] + w[f"b{k}"] + h @ w[f"Wh{k}"]) for k in gates}
+    assert [name for name, _ in found] == list(expected)
+    for name, values in found:
+        assert np.allclose(values, expected[name], atol=1e-5), name
+
+
+def test_a_network_trained_in_the_page_begins_as_pythons(show: Open) -> None:
+    """Matrices, and vectors that multiply, are random; biases and the start are zero."""
+    run = of_cell("own", start="learned")
+    model = page.model(run)
+    zero = show(run).evaluate(
+        """([facts, formulas]) => {
+            const {Task, Trainer} = carrynet, settings = {formulas, hidden: 5, step: 0.1, seed: 7};
+            return Object.entries(new Trainer(new Task(facts), settings).weights)
+                .filter(([, w]) => w.every(value => value === 0)).map(([name]) => name);
+        }""",
+        [model["task"], model["formulas"]],
+    )
+    begun = initialise(
+        run.network.task, 5, run.network.cell, readout=run.network.readout, learned_start=True
+    )
+    assert zero == [name for name, w in begun.items() if not w.any()]
 
 
 # Answers about one network, of 12 units, are kept back, and say that all of it is right

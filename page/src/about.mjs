@@ -9,9 +9,11 @@ export function about(scene, say) {
     const { settings, updates } = subject;
     return [h("p", { class: "prose" }, say("about.here", { ...settings, step: String(settings.step), updates }))];
   }
+  const { kind, activation, cell, readout } = network.formulas;
   const { page, trained } = subject, made = page.about, { source = null } = page, rows = [
     ["about.task", task.text],
-    ["about.cell", say("about.units", { hidden: network.hidden, activation: page.activation })],
+    ["about.cell", say(kind === "own" ? "about.own" : "about.units", { hidden: network.hidden, kind })],
+    ...(activation ? [] : [["about.equations", `${cell.text}\n${readout.text}`]]),
     ...(trained ? [
       ["about.recipe", made.recipe],
       ["about.seed", String(made.seed)],

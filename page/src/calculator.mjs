@@ -64,7 +64,7 @@ export function calculator(scene, say, signal) {
   const draw = () => {
     drawColumns(sum, scene, say);
     facts.replaceChildren(...columnFacts(scene, say));
-    units.replaceChildren(h("h3", {}, say("column.units")), unitsDrawing(scene.network, unitsNow(scene), say));
+    units.replaceChildren(h("h3", {}, say("column.units")), unitsNow(scene, say));
   };
   scene.follow(["problem", "position", "machine"], draw, signal);
   watchWidth(sum, draw, signal);
@@ -126,12 +126,28 @@ function readLength(field, say) {
   return { problem: say("input.digits", { most: MOST_COLUMNS }) };
 }
 
-const unitsNow = ({ network, work, position }) => (position < 0 ? new Float64Array(network.hidden) : work.steps[position].h);
+/** The hidden units as they are; of a cell of several parts each, and the gates of its last step. */
+function unitsNow({ network, work, position }, say) {
+  const step = work.steps[position], parts = network.parts(step?.state ?? network.start), { activation } = network.formulas;
+  const gates = step ? network.gates(step.before, step.symbol) : [];
+  if (parts.length + gates.length === 1) return unitsDrawing(parts[0].values, rangeOf(activation, parts[0].values), say("column.units"));
+  const figure = (name, text, drawing) => h("figure", {}, h("figcaption", {}, h("b", {}, name), ` ${text}`), drawing);
+  return h("div", { class: "parts" },
+    parts.map(({ name, values }) => figure(name, say("column.part"), unitsDrawing(values, rangeOf(activation, values), name))),
+    gates.map(({ name, values }) => figure(name, say("column.gate"), unitsDrawing(values, [0, 1], name))));
+}
+
+/** What bars reach from and to: as far as an activation goes; where that is not known, 1, or as far as values go. */
+function rangeOf(activation, values) {
+  if (activation === "sigmoid") return [0, 1];
+  if (activation === "relu") return [0, Math.max(1, ...values)];
+  return [Math.min(-1, ...values), Math.max(1, ...values)];
+}
 
 /** The column that is read: what goes in, what the network holds, what it says and how surely. */
 function columnFacts(scene, say) {
-  const { task, work, position } = scene;
-  if (position < 0) return [h("p", { class: "prose" }, say("column.none"))];
+  const { task, network, work, position } = scene;
+  if (position < 0) return [h("p", { class: "prose" }, say(network.start.every((value) => value === 0) ? "column.none" : "column.none.learned"))];
   const step = work.steps[position];
   // what the network holds is a state of the machine that it became, if one was found
   const learned = scene.machine?.complete ? scene.machine : null;
@@ -165,11 +181,10 @@ function place(base, t) {
 }
 
 /** Hidden units as bars from their rest. */
-function unitsDrawing(network, units, say) {
-  const H = units.length, width = 640, height = 120, [low, high] = network.range;
-  const top = network.activation === "relu" ? Math.max(1, ...units) : high;
-  const y = scaleLinear([low, top], [height - 4, 4]), step = width / H, rest = y(0);
-  return s("svg", { class: "units", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${say("column.units")}: ${Array.from(units.slice(0, 40), (u) => u.toFixed(2)).join(" ")}` },
+function unitsDrawing(units, range, name) {
+  const H = units.length, width = 640, height = 120;
+  const y = scaleLinear(range, [height - 4, 4]), step = width / H, rest = y(0);
+  return s("svg", { class: "units", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${name}: ${Array.from(units.slice(0, 40), (u) => u.toFixed(2)).join(" ")}` },
     Array.from(units, (_, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: 4, height: height - 8, fill: "var(--faint)" })),
     Array.from(units, (unit, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: Math.min(rest, y(unit)), height: Math.max(1, Math.abs(rest - y(unit))), fill: "var(--accent)" })),
     s("line", { x1: 0, x2: width, y1: rest, y2: rest, stroke: "var(--soft)" }));

@@ -1,6 +1,6 @@
 // Every problem of some length at once: a tree of prefixes, each followed once.
 
-import { isRight, marginOf } from "./network.mjs";
+import { Steps, isRight, marginOf } from "./network.mjs";
 
 /** The digits for which all problems fit in a picture of at most 256 by 256. */
 export function digitsOfMap(task) {
@@ -18,12 +18,12 @@ export function digitsOfMap(task) {
  * @returns {{size, wrong: Uint8Array, right, margin}} wrong[y * size + x]
  */
 export function errorMap(network, digits) {
-  const { task, hidden: H } = network, { base, operands, headroom } = task, T = digits + headroom;
+  const { task } = network, { base, operands, headroom } = task, T = digits + headroom;
   const size = operands === 1 ? base ** (digits / 2) : base ** digits;
-  const wrong = new Uint8Array(size * size), states = Array.from({ length: T + 1 }, () => new Float64Array(H));
-  const received = Array.from({ length: T }, () => new Float64Array(H));
+  const wrong = new Uint8Array(size * size), steps = Array.from({ length: T }, () => new Steps(network));
   const rest = base ** Math.max(0, operands - 2);
   const symbols = Array.from({ length: base ** Math.min(operands, 2) }, (_, i) => i * rest);
+  const states = steps.map(() => new Float64Array(network.start.length)); // after each symbol
   let margin = Infinity;
 
   function follow(t, state, errors, x, y, power) {
@@ -31,11 +31,9 @@ export function errorMap(network, digits) {
       wrong[y * size + x] = errors;
       return;
     }
-    const z = network.recur(states[t], received[t]), next = states[t + 1];
+    const from = steps[t].from(t ? states[t - 1] : network.start);
     for (const symbol of t < digits ? symbols : [0]) {
-      const drive = network.drives[symbol];
-      for (let j = 0; j < H; j++) next[j] = network.f(z[j] + drive[j]);
-      const logits = network.logits(next), expected = task.output[state][symbol];
+      const logits = network.logits(from.to(symbol, states[t])), expected = task.output[state][symbol];
       const found = marginOf(logits, expected);
       if (!(found >= margin)) margin = found;
       const digit = task.digitsOf(symbol), upper = operands === 1 && t >= digits / 2;

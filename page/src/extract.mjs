@@ -11,15 +11,15 @@ export const mostStates = (task) => Math.max(LEAST_LIMIT, task.states.length + 1
 
 /** @returns {{delta, output, agreed, tested, complete, same, names}} tables, and what is known of them */
 export function extract(network) {
-  const symbols = network.task.symbols.map((_, a) => a), most = mostStates(network.task), zero = new Float64Array(network.hidden);
+  const symbols = network.task.symbols.map((_, a) => a), most = mostStates(network.task), { start } = network;
   const tests = testWords(symbols.length), access = [[]], experiments = symbols.map((a) => [a]);
   const outputsFrom = (h, word) =>
     word.map((a) => {
       h = network.step(h, a);
       return answer(network.logits(h));
     });
-  const after = (word) => word.reduce((h, a) => network.step(h, a), zero);
-  const truth = tests.map((word) => outputsFrom(zero, word));
+  const after = (word) => word.reduce((h, a) => network.step(h, a), start);
+  const truth = tests.map((word) => outputsFrom(start, word));
 
   for (;;) {
     const machine = close();

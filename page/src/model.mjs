@@ -5,9 +5,9 @@ import { Task } from "./task.mjs";
 
 /** Everything that the views show of a finished run. */
 export function decode(page) {
-  if (page.format !== "carrynet-page" || page.version !== 1) throw new Error("not a page of carrynet's");
+  if (page.format !== "carrynet-page" || page.version !== 2) throw new Error("not a page of carrynet's");
   const task = new Task(page.task);
-  const network = (tensors) => new Network(task, page.activation, tensors);
+  const network = (tensors) => new Network(task, page.formulas, tensors);
   const final = network(tensorsOf(bytesOf(page.model)));
   const groups = new Map();
   for (const [name, tensor] of Object.entries(page.snapshots ? tensorsOf(bytesOf(page.snapshots)) : {})) {

@@ -1,71 +1,96 @@
-// A network, followed symbol by symbol: h' = f(x Wxh + h Whh + bh), logits = h' Why + by.
+// A network, followed symbol by symbol: its cell from state to state, its readout to logits.
 // In double precision, with the run's own weights; see network.py.
 
-const ACTIVATIONS = {
-  sigmoid: (z) => 1 / (1 + Math.exp(-z)),
-  tanh: Math.tanh,
-  relu: (z) => Math.max(z, 0),
-};
+import { Formula, Tape } from "./formula.mjs";
 
 export class Network {
-  /** @param weights Wxh (X, H), Whh (H, H), bh (H), Why (H, Y), by (Y), each in rows, one after another */
-  constructor(task, activation, weights) {
-    this.task = task;
-    this.activation = activation;
-    this.weights = weights;
-    this.f = ACTIVATIONS[activation];
-    this.hidden = weights.bh.length;
-    const H = this.hidden;
+  /**
+   * @param {object} formulas `cell` and `readout` as a page's model has them
+   * @param {object} weights by name, each in rows, one after another
+   */
+  constructor(task, formulas, weights) {
+    Object.assign(this, { task, formulas, weights });
+    this.cell = new Formula(formulas.cell);
+    this.hidden = this.cell.widths[0];
+    /** The state before the first symbol: all its parts, side by side. */
+    this.start = joined(this.cell.state.map((part, i) => weights[`${part}_start`] ?? new Float64Array(this.cell.widths[i])));
+    const tape = new Tape(this.cell, weights), { drives } = this.cell;
     this.drives = task.symbols.map((_, symbol) => {
-      const x = task.vectorOf(symbol), drive = Float64Array.from(weights.bh);
-      for (let i = 0; i < x.length; i++) {
-        if (x[i]) for (let j = 0; j < H; j++) drive[j] += x[i] * weights.Wxh[i * H + j];
-      }
-      return drive;
+      tape.slots[0].set(task.vectorOf(symbol));
+      tape.run(tape.ofInput);
+      return drives.map((slot) => tape.slots[slot].slice());
     });
+    this.steps = new Steps(this);
+    this.reading = new Tape(new Formula(formulas.readout), weights);
   }
 
-  /** The range of a hidden unit, for drawing; of ReLU none is known. */
-  get range() {
-    return { sigmoid: [0, 1], tanh: [-1, 1], relu: [0, 2] }[this.activation];
+  /** The parts of a state by name: the first is what the readout reads. */
+  parts(state) {
+    let end = 0;
+    return this.cell.widths.map((width, i) => ({ name: this.cell.state[i], values: state.subarray(end, (end += width)) }));
   }
 
-  /** h Whh, into `z`. */
-  recur(h, z) {
-    const H = this.hidden, W = this.weights.Whh;
-    z.fill(0);
-    for (let i = 0; i < H; i++) {
-      const value = h[i];
-      if (value) for (let j = 0, at = i * H; j < H; j++) z[j] += value * W[at + j];
-    }
-    return z;
+  step(state, symbol) {
+    return this.steps.from(state).to(symbol);
   }
 
-  step(h, symbol) {
-    const next = this.recur(h, new Float64Array(this.hidden)), drive = this.drives[symbol];
-    for (let j = 0; j < next.length; j++) next[j] = this.f(next[j] + drive[j]);
-    return next;
+  /** The gates of a step, from 0 to 1: values that an equation calls by a name. */
+  gates(state, symbol) {
+    this.step(state, symbol);
+    return Object.entries(this.cell.gates).map(([name, slot]) => ({ name, values: this.steps.tape.slots[slot].slice() }));
   }
 
-  logits(h) {
-    const { Why, by } = this.weights, Y = by.length, logits = Float64Array.from(by);
-    for (let i = 0; i < h.length; i++) for (let y = 0; y < Y; y++) logits[y] += h[i] * Why[i * Y + y];
-    return logits;
+  logits(state) {
+    const { reading } = this, [h] = reading.slots;
+    for (let i = 0; i < h.length; i++) h[i] = state[i];
+    reading.run(reading.all);
+    return reading.results[0].slice();
   }
 
   /** Follow a word from the start, beside the task's machine. */
   work(word) {
-    let h = new Float64Array(this.hidden);
+    let state = this.start;
     const machine = this.task.run(word), steps = [];
     word.forEach((symbol, t) => {
-      h = this.step(h, symbol);
-      const logits = this.logits(h), expected = machine.outputs[t];
+      const before = state;
+      state = this.step(before, symbol);
+      const logits = this.logits(state), expected = machine.outputs[t];
       const output = answer(logits), margin = marginOf(logits, expected);
-      steps.push({ symbol, h, logits, output, expected, margin, right: isRight(logits, expected) });
+      const h = state.subarray(0, this.hidden);
+      steps.push({ symbol, before, state, h, logits, output, expected, margin, right: isRight(logits, expected) });
     });
     return { word, steps, states: machine.states, expected: machine.outputs };
   }
 }
+
+/** Steps of a network from one state at a time: what needs the state only is done once for all symbols. */
+export class Steps {
+  constructor(network) {
+    this.network = network;
+    this.tape = new Tape(network.cell, network.weights);
+    this.drives = network.cell.drives.map((slot) => this.tape.slots[slot]);
+  }
+
+  from(state) {
+    const { tape } = this;
+    let at = 0;
+    for (const part of tape.state) for (let i = 0; i < part.length; i++) part[i] = state[at++];
+    tape.run(tape.ofState);
+    return this;
+  }
+
+  /** The state after a symbol, written into `next`. */
+  to(symbol, next = new Float64Array(this.network.start.length)) {
+    const { tape, drives, network } = this, shares = network.drives[symbol];
+    for (let i = 0; i < drives.length; i++) drives[i].set(shares[i]);
+    tape.run(tape.ofBoth);
+    let at = 0;
+    for (const part of tape.results) for (let i = 0; i < part.length; i++) next[at++] = part[i];
+    return next;
+  }
+}
+
+const joined = (parts) => Float64Array.from(parts.flatMap((part) => [...part]));
 
 /** The output that logits stand for: rounded where there is one, else the largest. */
 export function answer(logits) {

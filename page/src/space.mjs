@@ -12,17 +12,17 @@ import { random } from "./trainer.mjs";
 
 const WORDS = 60, LENGTH = 24;
 
-/** Hidden states along random words, and what the machine holds there. */
+/** Hidden states along random words, of each the part that is read out, and what the machine holds there. */
 function sample({ network, task }) {
   const next = random(1), points = [], held = [];
   for (let i = 0; i < WORDS; i++) {
     const stay = [0, 0.5, 0.8][i % 3];
-    let h = new Float64Array(network.hidden), state = 0, symbol = 0;
+    let own = network.start, state = 0, symbol = 0;
     for (let t = 0; t < LENGTH; t++) {
       if (!t || next() >= stay) symbol = Math.floor(next() * task.symbols.length);
-      h = network.step(h, symbol);
+      own = network.step(own, symbol);
       state = task.delta[state][symbol];
-      points.push(h);
+      points.push(own.subarray(0, network.hidden));
       held.push(state);
     }
   }
@@ -40,10 +40,10 @@ export function space(scene, say, signal) {
   const frame = principal(points), flat = points.map((p) => project(frame, p));
   const outlines = !regions ? [] : regions.state.map((state, i) => ({
     state,
-    outline: regions.kind === "boxes" ? outlineOfBox(frame, regions.lower[i], regions.upper[i])
+    outline: regions.kind === "boxes" ? outlineOfBox(frame, regions.lower[i].slice(0, network.hidden), regions.upper[i].slice(0, network.hidden))
       : regions.radius[i] === 0 ? [] : outlineOfEllipsoid(frame, regions.centre[i], regions.shape.map((x) => x * regions.radius[i] ** 2)),
   }));
-  const start = project(frame, new Float64Array(network.hidden));
+  const first = network.start.subarray(0, network.hidden), start = project(frame, first), zero = first.every((value) => value === 0);
   const everything = [...flat, start, ...outlines.flatMap(({ outline }) => outline)];
   const extent = [0, 1].map((k) => everything.reduce(([low, high], p) => [Math.min(low, p[k]), Math.max(high, p[k])], [Infinity, -Infinity]));
   const element = h("div", { class: "wide" });
@@ -89,10 +89,10 @@ export function space(scene, say, signal) {
   scene.follow(["problem", "position"], way, signal);
   const share = `${Math.round(100 * (frame.share[0] + frame.share[1]))} %`;
   const about = regions && (regions.begins_outside ? "space.entered" : `space.${regions.kind}`);
-  const text = say.all(["space.text", about, regions && !subject.proof.checked && "space.recorded", "space.path"], { share });
+  const text = say.all(["space.text", about, regions && !subject.proof.checked && "space.recorded", zero ? "space.path" : "space.path.learned"], { share });
   // of many states, some have one colour
   const names = task.states.slice(0, COLOURS).map((_, q) => task.states.filter((_, r) => r % COLOURS === q).join(", "));
   const legend = names.map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), holding(task, name, say)));
-  legend.push(h("li", {}, s("svg", { class: "key", width: 14, height: 14, "aria-hidden": "true" }, s("path", { d: "M0 7h14M7 0v14", stroke: "var(--ink)", "stroke-width": 2.2 })), say("space.start")));
+  legend.push(h("li", {}, s("svg", { class: "key", width: 14, height: 14, "aria-hidden": "true" }, s("path", { d: "M0 7h14M7 0v14", stroke: "var(--ink)", "stroke-width": 2.2 })), say(zero ? "space.start" : "space.start.learned")));
   return [h("p", { class: "prose" }, text), h("div", { class: "card" }, element, h("ul", { class: "legend" }, legend))];
 }

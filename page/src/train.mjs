@@ -1,6 +1,7 @@
 // A fresh network learns before the viewer's eyes, and can then be looked into like any other.
 
 import { digitsOfMap } from "./errors.mjs";
+import { sized } from "./formula.mjs";
 import { h, paint, pixels, typed } from "./dom.mjs";
 import { paintMap } from "./maps.mjs";
 import { Network } from "./network.mjs";
@@ -84,9 +85,9 @@ export function train(scene, say, signal, look) {
 
   /** A fresh training: its worker, and all that is known of it. */
   function start() {
-    const worker = begin(), { activation } = network, metrics = { problem: [], error: [], right: [], stage: [] };
-    const mine = { worker, metrics, settings: { ...settings }, snapshots: [], latest: null, running: false, mapping: false, done: false };
-    const keep = () => mine.snapshots.push({ problem: mine.latest.updates * BATCH, network: networkOf(mine.latest) });
+    const worker = begin(), formulas = sized(network.formulas, settings.hidden), metrics = { problem: [], error: [], right: [], stage: [] };
+    const mine = { worker, formulas, metrics, settings: { ...settings }, snapshots: [], latest: null, running: false, mapping: false, done: false };
+    const keep = () => mine.snapshots.push({ problem: mine.latest.updates * BATCH, network: networkOf(mine) });
     worker.onmessage = ({ data }) => {
       if (mine !== training) return;
       mine.latest = data;
@@ -103,11 +104,11 @@ export function train(scene, say, signal, look) {
       drawTrace(metrics);
       drawMap(mine);
     };
-    worker.postMessage({ kind: "begin", task: plain(task), speed: SPEEDS[+speed.value], settings: { ...settings, activation, batch: BATCH, digits } });
+    worker.postMessage({ kind: "begin", task: plain(task), speed: SPEEDS[+speed.value], settings: { ...settings, formulas, batch: BATCH, digits } });
     return mine;
   }
 
-  const networkOf = ({ weights }) => new Network(task, network.activation, weights);
+  const networkOf = ({ formulas, latest }) => new Network(task, formulas, latest.weights);
 
   /** Draw the errors of a training's latest network, and again if there is a later one by then. */
   async function drawMap(mine) {
@@ -115,7 +116,7 @@ export function train(scene, say, signal, look) {
     mine.mapping = true;
     for (let now = null; now !== mine.latest; ) {
       now = mine.latest;
-      const map = await ask("map", networkOf(now), digits);
+      const map = await ask("map", networkOf(mine), digits);
       if (signal.aborted || mine !== training) return;
       paintMap(canvas, map);
       const pairs = map.size ** 2, all = map.right === pairs;
@@ -157,7 +158,7 @@ export function train(scene, say, signal, look) {
   /** Hand the network to the views. */
   async function show() {
     if (training.running) toggle();
-    const mine = training, { latest } = mine, final = networkOf(latest), problem = latest.updates * BATCH;
+    const mine = training, { latest } = mine, final = networkOf(mine), problem = latest.updates * BATCH;
     const snapshots = [...mine.snapshots.filter((each) => each.problem < problem), { problem, network: final }];
     const metrics = Object.fromEntries(Object.entries(mine.metrics).map(([key, values]) => [key, [...values]]));
     const map = await ask("map", final, digits);

@@ -1,7 +1,7 @@
 // Training in the page: mini-batches, cross-entropy, backpropagation through time, Adam.
-// Shapes: B batch, T time, H hidden, Y output.
 
-import { Network, isRight } from "./network.mjs";
+import { Adjoint, Formula, Tape } from "./formula.mjs";
+import { isRight } from "./network.mjs";
 
 /** Numbers in [0, 1), decided by a seed: sfc32. */
 export function random(seed) {
@@ -18,56 +18,61 @@ export function random(seed) {
   return next;
 }
 
-const SHAPES = ["Wxh", "Whh", "bh", "Why", "by"];
-
 export class Trainer {
-  /** @param settings {activation, hidden, step, seed, batch, digits} */
-  constructor(task, { activation, hidden, step, seed, batch = 32, digits = 8 }) {
-    Object.assign(this, { task, activation, step, batch, digits, updates: 0 });
-    this.H = hidden;
-    this.T = digits + task.headroom;
+  /** @param settings {formulas, hidden, step, seed, batch, digits}; the formulas for so many hidden units */
+  constructor(task, { formulas, hidden, step, seed, batch = 32, digits = 8 }) {
+    Object.assign(this, { task, step, batch, digits, updates: 0 });
     this.next = random(seed);
-    const Y = task.neurons, width = activation === "sigmoid" ? 1 : 1 / Math.sqrt(hidden);
-    const uniform = (n, w) => Float64Array.from({ length: n }, () => w * (2 * this.next() - 1));
-    this.weights = {
-      Wxh: uniform(task.inputs * hidden, 1), Whh: uniform(hidden * hidden, width),
-      bh: new Float64Array(hidden), Why: uniform(hidden * Y, width), by: new Float64Array(Y),
-    };
-    const zeros = () => Object.fromEntries(SHAPES.map((k) => [k, new Float64Array(this.weights[k].length)]));
+    const cell = new Formula(formulas.cell), readout = new Formula(formulas.readout);
+    const width = formulas.activation === "sigmoid" ? 1 : 1 / Math.sqrt(hidden);
+    this.weights = { ...this.initial(cell, width), ...this.initial(readout, width) };
+    this.learned = formulas.learned_start ? cell.state.map((part) => `${part}_start`) : [];
+    this.learned.forEach((name, i) => (this.weights[name] = new Float64Array(cell.widths[i])));
+    const zeros = () => Object.fromEntries(Object.entries(this.weights).map(([name, w]) => [name, new Float64Array(w.length)]));
     Object.assign(this, { gradient: zeros(), mean: zeros(), square: zeros() });
-    this.h = Array.from({ length: this.T + 1 }, () => new Float64Array(hidden));
-    this.dlogits = Array.from({ length: this.T }, () => new Float64Array(Y));
+    this.tapes = Array.from({ length: digits + task.headroom }, () => ({ cell: new Tape(cell, this.weights), readout: new Tape(readout, this.weights) }));
+    this.start = cell.state.map((part, i) => this.weights[`${part}_start`] ?? new Float64Array(cell.widths[i]));
+    this.dlogits = this.tapes.map(() => new Float64Array(task.neurons));
+    this.adjoint = { cell: new Adjoint(this.tapes[0].cell, this.gradient), readout: new Adjoint(this.tapes[0].readout, this.gradient) };
   }
 
-  network() {
-    const copy = Object.fromEntries(SHAPES.map((k) => [k, this.weights[k].slice()]));
-    return new Network(this.task, this.activation, copy);
+  /** Matrices, and vectors that multiply, at random, those of inputs the widest; biases zero. */
+  initial(formula, width) {
+    return Object.fromEntries(formula.parameters.map((name) => {
+      const w = formula.dims[name][0] === "X" ? 1 : width, size = formula.shape(name).reduce((a, b) => a * b);
+      const draw = formula.biases.includes(name) ? () => 0 : () => w * (2 * this.next() - 1);
+      return [name, Float64Array.from({ length: size }, draw)];
+    }));
   }
 
   /** One update; the mean error of a problem, as the tutorial measures it, and the part right. */
   update() {
-    for (const key of SHAPES) this.gradient[key].fill(0);
-    const network = new Network(this.task, this.activation, this.weights);
+    for (const gradient of Object.values(this.gradient)) gradient.fill(0);
     let error = 0, right = 0;
     for (let b = 0; b < this.batch; b++) {
-      const word = Array.from({ length: this.T }, (_, t) =>
+      const word = this.tapes.map((_, t) =>
         t < this.digits ? Math.floor(this.next() * this.task.symbols.length) : 0);
-      const found = this.forward(network, word);
+      const found = this.forward(word);
       error += found.error / this.batch;
       right += found.right / this.batch;
-      this.backward(word);
+      this.backward();
     }
     this.adam();
     return { error, right };
   }
 
-  forward(network, word) {
+  forward(word) {
     const expected = this.task.run(word).outputs;
-    let error = 0, right = 1;
+    let error = 0, right = 1, state = this.start;
     word.forEach((symbol, t) => {
-      const h = network.recur(this.h[t], this.h[t + 1]), drive = network.drives[symbol];
-      for (let j = 0; j < this.H; j++) h[j] = network.f(h[j] + drive[j]);
-      const logits = network.logits(h), d = this.dlogits[t];
+      const { cell, readout } = this.tapes[t], d = this.dlogits[t];
+      cell.slots[0].set(this.task.vectorOf(symbol));
+      state.forEach((part, i) => cell.state[i].set(part));
+      cell.run(cell.all);
+      state = cell.results;
+      readout.slots[0].set(state[0]);
+      readout.run(readout.all);
+      const [logits] = readout.results;
       const largest = Math.max(...logits), single = logits.length === 1;
       let total = 0;
       for (let y = 0; y < d.length; y++) total += d[y] = Math.exp(logits[y] - largest);
@@ -82,38 +87,25 @@ export class Trainer {
   }
 
   /** Backpropagation through time; gradients are added to what is there. */
-  backward(word) {
-    const { H, task, weights: W, gradient: g } = this, Y = task.neurons;
-    let dz = new Float64Array(H), dh = new Float64Array(H);
-    for (let t = this.T - 1; t >= 0; t--) {
-      const h = this.h[t + 1], before = this.h[t], d = this.dlogits[t], x = task.vectorOf(word[t]);
-      // dL/dh_t = dL/dlogits Why^T + dL/dz_{t+1} Whh^T
-      for (let i = 0; i < H; i++) {
-        let sum = 0;
-        for (let y = 0; y < Y; y++) {
-          sum += d[y] * W.Why[i * Y + y];
-          g.Why[i * Y + y] += h[i] * d[y];
-        }
-        for (let j = 0, at = i * H; j < H; j++) sum += dz[j] * W.Whh[at + j];
-        dh[i] = sum;
-      }
-      for (let y = 0; y < Y; y++) g.by[y] += d[y];
-      const after = dz;
-      dz = dh;
-      dh = after;
-      for (let i = 0; i < H; i++) dz[i] *= slope(this.activation, h[i]);
-      for (let i = 0; i < H; i++) {
-        g.bh[i] += dz[i];
-        const value = before[i];
-        if (value) for (let j = 0, at = i * H; j < H; j++) g.Whh[at + j] += value * dz[j];
-      }
-      for (let i = 0; i < x.length; i++) if (x[i]) for (let j = 0; j < H; j++) g.Wxh[i * H + j] += x[i] * dz[j];
+  backward() {
+    const { cell, readout } = this.adjoint;
+    cell.clear();
+    for (let t = this.tapes.length - 1; t >= 0; t--) {
+      const carried = cell.state.map((part) => part.slice()); // dL/d state, from the steps after
+      cell.clear();
+      readout.clear();
+      add(readout.results[0], this.dlogits[t]);
+      readout.pull(this.tapes[t].readout);
+      add(cell.results[0], readout.inputs[0]);
+      carried.forEach((part, i) => add(cell.results[i], part));
+      cell.pull(this.tapes[t].cell);
     }
+    this.learned.forEach((name, i) => add(this.gradient[name], cell.state[i]));
   }
 
   adam() {
     const t = ++this.updates, rate = (this.step * Math.sqrt(1 - 0.999 ** t)) / (1 - 0.9 ** t);
-    for (const key of SHAPES) {
+    for (const key in this.weights) {
       const w = this.weights[key], g = this.gradient[key], m = this.mean[key], v = this.square[key];
       for (let i = 0; i < w.length; i++) {
         const d = g[i] / this.batch;
@@ -125,8 +117,6 @@ export class Trainer {
   }
 }
 
-/** f'(z) from h = f(z). */
-function slope(activation, h) {
-  if (activation === "sigmoid") return h * (1 - h);
-  return activation === "tanh" ? 1 - h * h : +(h > 0);
+function add(sum, values) {
+  for (let i = 0; i < sum.length; i++) sum[i] += values[i];
 }

@@ -3,7 +3,8 @@
 import { h, paint, pixels } from "./dom.mjs";
 import { nameOf } from "./maps.mjs";
 
-const NAMES = ["Wxh", "Whh", "bh", "Why", "by"];
+/** Where the weights of the simplest cell stand, beside each other: what units hear, and what they say. */
+const SIMPLE = [["Wxh", "bh", "Whh"], ["by", "Why"]];
 
 /** From orange (-1) through white to blue (1). */
 function diverging(value) {
@@ -13,10 +14,10 @@ function diverging(value) {
 }
 
 export function weights(scene, say, signal) {
-  const { task, network } = scene, H = network.hidden, Y = task.neurons;
-  const shapes = { Wxh: [task.inputs, H], Whh: [H, H], bh: [1, H], Why: [H, Y], by: [1, Y] };
-  const hint = h("p", { class: "hint" }), when = h("p", { class: "prose" }), size = Math.max(3, Math.min(26, Math.floor(660 / H)));
-  const canvases = Object.fromEntries(NAMES.map((name) => {
+  const { network } = scene, { activation } = network.formulas, names = namesOf(network);
+  const shapes = Object.fromEntries(names.map((name) => [name, shapeOf(network, name)]));
+  const hint = h("p", { class: "hint" }), when = h("p", { class: "prose" }), size = Math.max(3, Math.min(26, Math.floor((activation ? 660 : 300) / network.hidden)));
+  const canvases = Object.fromEntries(names.map((name) => {
     const [rows, columns] = shapes[name];
     const canvas = pixels(columns, rows, () => [250, 250, 250], { role: "img", style: `width:${columns * size}px;max-width:100%` });
     canvas.addEventListener("pointermove", (event) => {
@@ -28,18 +29,33 @@ export function weights(scene, say, signal) {
     return [name, canvas];
   }));
   const chosen = () => scene.subject.snapshots[scene.moment].network;
+  const about = (name) => say.or(`weights.${name}`, say(name.endsWith("_start") ? "weights.start" : "weights.other"));
   scene.follow(["moment"], () => {
-    const shown = chosen().weights, most = Math.max(...NAMES.map((name) => shown[name].reduce((m, w) => Math.max(m, Math.abs(w)), 0)), 1e-9);
-    for (const name of NAMES) {
+    const shown = chosen().weights, most = Math.max(...names.map((name) => shown[name].reduce((m, w) => Math.max(m, Math.abs(w)), 0)), 1e-9);
+    for (const name of names) {
       const columns = shapes[name][1];
       paint(canvases[name], (x, y) => diverging(shown[name][y * columns + x] / most));
-      canvases[name].setAttribute("aria-label", `${say(`weights.${name}`)}, ${shapes[name].join(" × ")}`);
+      canvases[name].setAttribute("aria-label", `${activation ? "" : `${name}: `}${about(name)}, ${shapes[name].join(" × ")}`);
     }
     when.textContent = `${nameOf(scene.subject.snapshots[scene.moment], say)} · ${say("weights.largest", { value: most.toPrecision(2) })}`;
   }, signal);
-  const figure = (name) => h("figure", {}, h("figcaption", {}, h("b", {}, name), ` ${say(`weights.${name}`)}`), canvases[name]);
+  const figure = (name) => h("figure", {}, h("figcaption", {}, h("b", {}, name), ` ${activation ? about(name) : shapes[name].join(" × ")}`), canvases[name]);
+  const panels = activation ? SIMPLE.map((column) => h("div", { style: "display:grid;gap:16px;min-width:0" }, column.map(figure))) : names.map(figure);
   return [
     h("p", { class: "prose" }, say("weights.text")), 
-    h("div", { class: "card" }, when, h("div", { class: "grid" }, h("div", { style: "display:grid;gap:16px;min-width:0" }, figure("Wxh"), figure("bh"), figure("Whh")), h("div", { style: "display:grid;gap:16px;min-width:0" }, figure("by"), figure("Why"))), hint),
+    h("div", { class: "card" }, when, h("div", { class: "grid" }, panels), hint),
   ];
+}
+
+/** All weights: the cell's, the readout's, and the start's where that is learned. */
+function namesOf({ cell, reading, weights }) {
+  const starts = cell.state.map((part) => `${part}_start`).filter((name) => name in weights);
+  return [...cell.parameters, ...reading.formula.parameters, ...starts];
+}
+
+/** Rows and columns: a vector is a row. */
+function shapeOf({ cell, reading, weights }, name) {
+  const formula = [cell, reading.formula].find(({ parameters }) => parameters.includes(name));
+  const shape = formula ? formula.shape(name) : [weights[name].length];
+  return shape.length === 1 ? [1, ...shape] : shape;
 }

@@ -13,7 +13,7 @@ let trainer = null, running = false, speed = Infinity, last = null, from = { tim
 
 onmessage = ({ data }) => {
   if (data.kind in JOBS) {
-    const network = new Network(new Task(data.task), data.activation, data.weights);
+    const network = new Network(new Task(data.task), data.formulas, data.weights);
     postMessage({ id: data.id, found: JOBS[data.kind](network, data.digits) });
   } else if (data.kind === "begin") {
     trainer = new Trainer(new Task(data.task), data.settings);
@@ -46,6 +46,6 @@ function go() {
 }
 
 function show() {
-  const { weights } = trainer.network();
-  postMessage({ kind: "progress", updates: trainer.updates, ...last, weights });
+  const { updates, weights } = trainer;
+  postMessage({ kind: "progress", updates, ...last, weights }); // which copies them
 }

@@ -33,8 +33,8 @@ export function ask(kind, network, digits) {
   } catch {
     return new Promise((resolve) => setTimeout(() => resolve(JOBS[kind](network, digits))));
   }
-  const id = next++, { task, activation, weights } = network;
-  workers[kind].postMessage({ kind, id, task: plain(task), activation, weights, digits });
+  const id = next++, { task, formulas, weights } = network;
+  workers[kind].postMessage({ kind, id, task: plain(task), formulas, weights, digits });
   return new Promise((resolve) => waiting.set(id, resolve));
 }
 

@@ -33,5 +33,5 @@ def explain(
     if as_json:
         tell({"run": str(loaded.path), **text.explanation_json(worked)})
     else:
-        tell(text.explanation(worked, loaded.network.activation))
+        tell(text.explanation(worked, loaded.network))
     leave(worked.right)

@@ -12,9 +12,19 @@ from carrynet.spec import recipe as recipes, tasks
 RECIPES = ", ".join(sorted(recipes.RECIPES, key=lambda name: name != recipes.DEFAULT))
 
 
-@click.command(cls=options.WithKeys, keys=recipes.help_text)
+def _keys() -> str:
+    from carrynet.nets.cells import CELLS
+
+    names = ", ".join(("elman", *CELLS))
+    return f"Cells:\n  {names}; a stack, as in gru,lstm; FILE.cell with equations\n" + (
+        recipes.help_text()
+    )
+
+
+@click.command(cls=options.WithKeys, keys=_keys)
 @click.option("--recipe", "-r", help=f"{RECIPES} or FILE.toml.  [default: {recipes.DEFAULT}]")
 @click.option("--task", help=f"{', '.join(tasks.FAMILIES)}; or FILE.toml, FILE.dot.")
+@click.option("--cell", metavar="NAME|FILE", help="How hidden units are computed: see below.")
 @click.option("--digits", type=int, help="Length of the training problems, answer included.")
 @click.option("--hidden", type=int, help="Number of hidden units.")
 @click.option("--seed", type=int, help="The only source of randomness.")
@@ -46,6 +56,10 @@ def train(
     given = {key: value for key, value in named.items() if value is not None}
     if resume is not None and (recipe or settings or engine or out or force or origin or given):
         raise click.UsageError("--resume goes on with the run's own recipe: give it alone")
+    if "cell" in given:
+        from carrynet.nets import cells
+
+        given["cell"] = cells.given(given["cell"])
     chosen = recipes.get(recipe or recipes.DEFAULT).with_settings(
         {**recipes.parse_settings(settings), **given}
     )

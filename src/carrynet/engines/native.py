@@ -51,9 +51,7 @@ def refuses(subject: Network | Recipe) -> str | None:
     if _missing:
         return _missing
     if not subject.elman:
-        return (
-            "the native engine has code for Elman's cell only, begun at zero and read out linearly"
-        )
+        return "the native engine takes Elman's cell only, begun at zero, read out linearly"
     if subject.dtype != "float32":
         return f"the native engine computes in float32, not {subject.dtype}"
     if subject.hidden > MOST_HIDDEN:

@@ -11,8 +11,10 @@ so; `reading.choose` finds what weights do not say.  The run keeps it all as its
 so that Wxh = W_ih^T (X, H), Whh = W_hh^T (H, H), bh = b_ih + b_hh (H,), Why = W^T (H, Y)
 and by = b (Y,).
 
-Left out: inputs in another order than carrynet's (`words.tables`), initial states other
-than zero, LSTM, GRU, several layers, both directions, answers that come late.
+A file of carrynet's own, of whatever cell, is read by the formulas that it holds.
+
+Left out of others: inputs in another order than carrynet's (`words.tables`), initial states
+other than zero, LSTM, GRU, several layers, both directions, answers that come late.
 """
 
 import re
@@ -30,6 +32,7 @@ from carrynet.exchange.reading import Owned, Stated
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.exchange.tensors import CODE, Contents, read
 from carrynet.files import printable
+from carrynet.nets import cells
 from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network, Weights
 from carrynet.spec.recipe import Recipe
@@ -122,6 +125,10 @@ def take(
     """
     facts = _facts(contents, task)
     task = task or from_facts({"task": "add", **facts})
+    if "cell" in facts:
+        said = {"--map": given, "--activation": activation, "--coding": coding, "--delay": delay}
+        options = [name for name, value in said.items() if value not in (None, Mapping())]
+        return _own(contents, task, facts, [*options, *(["--leave-out"] if leave_out else [])])
     for name in (activation, facts.get("activation")):
         if name is not None and name not in ACTIVATIONS:
             raise unknown("activation", name, ACTIVATIONS)
@@ -173,15 +180,40 @@ def take(
     return Taken(network, source, lines)
 
 
+def _own(contents: Contents, task: Task, facts: dict[str, Any], said: list[str]) -> Taken:
+    """The network of a file of carrynet's own whose cell is not Elman's: its formulas are there.
+
+    Raises `InputError` where anything is `said` of how to read it.
+    """
+    network = _written(contents, task, facts)
+    if said:
+        raise InputError(
+            f"{printable(contents.name)} is carrynet's own, of cell {network.kind}, and says how "
+            f"it is read: leave out {', '.join(said)}"
+        )
+    mapping = ", ".join(f"{name}={name}" for name in network.weights)
+    passed = tuple(printable(name) for name in contents.passed_over)
+    source = Source(printable(contents.name), contents.sha256, mapping, passed, ())
+    notes = {"read as": f"{task.text}, {network.kind}", "passed over": ", ".join(passed)}
+    lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
+    return Taken(network, source, lines)
+
+
+def _written(contents: Contents, task: Task, facts: dict[str, Any]) -> Network:
+    """The network that carrynet's own file says.  Raises `InputError` where it is not there."""
+    cell, readout = cells.formulas(facts)
+    return Network(task, cell, Weights(contents.tensors), readout)
+
+
 def _facts(contents: Contents, said: Task | None) -> dict[str, Any]:
-    """Task and activation that carrynet wrote into a file; nothing for other files.
+    """Task and formulas that carrynet wrote into a file; nothing for other files.
 
     Raises `InputError` where the weights are not those that it wrote them for, and for a task
     that is unknown, unless the owner has `said` another.
     """
-    keys = ("task", "activation", "weights_sha256")
+    keys = ("task", "activation", "cell", "readout", "weights_sha256")
     facts: dict[str, Any] = {k: v for k in keys if isinstance(v := contents.facts.get(k), str)}
-    if not {"task", "activation"} <= facts.keys():
+    if "task" not in facts or not ("activation" in facts or {"cell", "readout"} <= facts.keys()):
         return {}
     facts["machine"] = contents.facts.get("machine")
     try:
@@ -192,8 +224,7 @@ def _facts(contents: Contents, said: Task | None) -> dict[str, Any]:
         return {}
     if "weights_sha256" in facts:
         try:
-            network = Network(task, facts["activation"], Weights(**contents.tensors))
-            same = network.digest() == facts["weights_sha256"]
+            same = _written(contents, task, facts).digest() == facts["weights_sha256"]
         except (InputError, TypeError):  # other tensors, or of other shapes
             same = False
         if not same:

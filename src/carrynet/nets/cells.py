@@ -4,13 +4,16 @@ To add one, write its lines here: it can then be trained, evaluated, drawn and s
 `tests/test_cells.py` tries it like all others.
 """
 
+import os
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
+from pathlib import Path
 from types import MappingProxyType
 
+from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.nets.arrays import ACTIVATIONS
-from carrynet.nets.formula import Formula, layers, stack
+from carrynet.nets.formula import MOST_CHARACTERS, Formula, layers, stack
 from carrynet.spec.recipe import Recipe
 
 ELMAN = "h = {activation}(x @ Wxh + bh + h @ Whh)"
@@ -61,18 +64,25 @@ def cell(names: str, activation: str = "sigmoid") -> Formula:
 
     `activation` is that of Elman's cells.  Raises `InputError` for an unknown name.
     """
-    layers = [name.strip() for name in names.split(",")]
-    if len(layers) > MOST_LAYERS:
-        raise InputError(f"a stack of {len(layers)} cells: at most {MOST_LAYERS} are accepted")
-    for name in layers:
+    stacked = names_in(names)
+    if len(stacked) > MOST_LAYERS:
+        raise InputError(f"a stack of {len(stacked)} cells: at most {MOST_LAYERS} are accepted")
+    for name in stacked:
+        if name.endswith(".cell"):
+            raise InputError(f"cell {shorten(name)} is a file, which is given as --cell FILE.cell")
         if name != "elman" and name not in CELLS:
             raise unknown("cell", name, ("elman", *CELLS, "FILE.cell"))
     return stack(
         [
             Formula.parse(ELMAN.format(activation=activation) if name == "elman" else CELLS[name])
-            for name in layers
+            for name in stacked
         ]
     )
+
+
+def names_in(stacked: str) -> list[str]:
+    """The names of the layers of a stack, from below."""
+    return [name.strip() for name in stacked.split(",")]
 
 
 @cache
@@ -92,9 +102,56 @@ def name_of(formula: Formula) -> str:
 
 def of(recipe: Recipe) -> tuple[Formula, Formula]:
     """The formulas of cell and readout that a recipe names or spells out."""
-    own = "=" in recipe.cell
-    formula = Formula.parse(recipe.cell) if own else cell(recipe.cell, recipe.activation)
+    own = _is_own(recipe.cell)
+    usual = Recipe.__dataclass_fields__["activation"].default
+    if recipe.activation != usual and (own or "elman" not in names_in(recipe.cell)):
+        raise InputError(
+            f"activation {recipe.activation} is accepted for elman only: leave it out with cell "
+            f"{shorten(recipe.cell)}, whose equations say what is computed"
+        )
+    formula = _parsed(recipe.cell) if own else cell(recipe.cell, recipe.activation)
     return formula, readout(recipe.readout) if recipe.readout else readout()
+
+
+def given(text: str, folder: Path = Path()) -> str:
+    """A cell as `Recipe.cell` holds it: a name, equations, or those that are in a file.
+
+    A file is what ends in `.cell`, and what there is of that name in `folder`.  Raises
+    `InputError`, which names the file and shows the line, for what cannot be read or understood.
+    """
+    named = all(name == "elman" or name in CELLS for name in names_in(text))
+    file = folder / text
+    # a name that is too long, or holds a null, is no file's, and no error
+    is_file = not _is_own(text) and os.path.isfile(file)  # noqa: PTH113
+    if named or not (is_file or text.endswith(".cell")):
+        return text
+    name = files.printable(text)
+    try:
+        equations = files.contents(file, MOST_CHARACTERS).decode()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot read cell {name}: {reason}") from None
+    try:
+        return Formula.parse(equations).text.replace("\n", "; ")
+    except InputError as error:
+        raise InputError(f"cell {name}: {error}") from None
+
+
+def _is_own(cell: str) -> bool:
+    """Whether a cell is spelled out."""
+    return "=" in cell
+
+
+_parsed = lru_cache(64)(Formula.parse)
+
+
+def in_words(recipe: Recipe, noun: str = "units") -> str:
+    """How many units of which cell a recipe has: `32 sigmoid units`, `16 gru units`."""
+    formula, _ = of(recipe)
+    name = elman_activation(formula) or name_of(formula)
+    if name == "own":
+        return f"{recipe.hidden} {noun} of a cell of one's own"
+    return f"{recipe.hidden} {name} {noun}"
 
 
 def formulas(facts: Mapping[str, str]) -> tuple[Formula, Formula]:

@@ -64,6 +64,7 @@ class Formula:
     constants: tuple[float, ...] = field(compare=False)
     instructions: tuple[Instruction, ...] = field(compare=False)
     results: tuple[int, ...] = field(compare=False)  #: slots of the new state, or of the logits
+    named: Mapping[str, int] = field(compare=False)  #: the slot of what the last line of a name set
     dims: Mapping[str, tuple[str, ...]] = field(compare=False, repr=False)  #: of each parameter
     state_dims: tuple[str, ...] = field(compare=False, repr=False)  #: of each part of the state
 
@@ -100,6 +101,13 @@ class Formula:
         """The constant that a slot holds."""
         first = len(self.inputs) + len(self.state) + len(self.parameters)
         return dict(enumerate(self.constants, first))
+
+    @property
+    def gates(self) -> dict[str, int]:
+        """The slots of values from 0 to 1 that a line gives a name to, other than the state's."""
+        sigmoids = {each.out for each in self.instructions if each.operation == "sigmoid"}
+        gates = sigmoids.difference(self.results)
+        return {name: slot for name, slot in self.named.items() if slot in gates}
 
     @cached_property
     def biases(self) -> frozenset[str]:
@@ -292,6 +300,7 @@ class _Parser:
         order: list[Key] = [*self.inputs, *self.state, *matrices, *self.constants]
         slots: dict[Key, int] = {key: i for i, key in enumerate(order)}
         slots |= {i: len(order) + i for i in range(len(self.instructions))}
+        named = {name: slots[key] for name, key in self.values.items() if isinstance(key, int)}
         state = [] if self.state in ((), ("h",)) else [f"state = {', '.join(self.state)}"]
         return Formula(
             text="\n".join([*state, *self.equations]),
@@ -304,6 +313,7 @@ class _Parser:
                 for i, (operation, operands) in enumerate(self.instructions)
             ),
             results=tuple(slots[self.values[name]] for name in self._results()),
+            named=named,
             dims={name: self._dims(widths) for name, widths in self.parameters.items()},
             state_dims=self._dims(tuple(self._width(name) for name in self.state)),
         )

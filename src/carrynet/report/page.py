@@ -23,17 +23,18 @@ from typing import Any
 import numpy as np
 
 from carrynet import __version__, files
+from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
 from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
+from carrynet.runs.format import facts
 from carrynet.runs.record import Record
-from carrynet.spec import tables
 from carrynet.spec.codec import Digits
 from carrynet.spec.encoding import usual
 from carrynet.spec.task import Task
 
-FORMAT, VERSION = "carrynet-page", 1
+FORMAT, VERSION = "carrynet-page", 2
 NAME = "report.html"
 """What the page is called in a run's folder."""
 MOST_REGIONS = 600
@@ -93,14 +94,14 @@ def model(run: Record) -> dict[str, Any]:
             "equation": _pieces(task),
             **asdict(task.machine),
         },
-        "activation": network.activation,
+        "formulas": _formulas(network),
         "model": _base64(_safetensors(network.weights, network)),
         "snapshots": _snapshots(run),
         "metrics": _columns(run.metrics),
         "evaluation": run.evaluation.to_json(),
         "proof": _exact(verdict.to_json(proof)),
         "claim": certificate and certificate.claim,
-        "regions": certificate and _regions(certificate),
+        "regions": certificate and _regions(certificate, network),
         "certificate": certificate and _compressed(certificate),
         "source": run.source and run.source.to_json(),
         "recipe": run.recipe.to_toml(),
@@ -181,12 +182,31 @@ def _snapshots(run: Record) -> str | None:
 
 
 def _safetensors(tensors: Mapping[str, Any], network: Network) -> bytes:
-    facts = {
-        **tables.to_facts(network.task),
+    return files.tensor_bytes(tensors, facts(network))
+
+
+def _formulas(network: Network) -> dict[str, Any]:
+    """What the network computes, for the page's own reading of formulas, `page/src/formula.mjs`."""
+    shapes = {name: array.shape for name, array in network.weights.items()}
+    known = {"X": network.task.inputs, "H": network.hidden, "Y": network.task.neurons}
+    listed = ("text", "inputs", "state", "parameters", "constants", "instructions", "results")
+
+    def written(formula: Formula) -> dict[str, Any]:
+        return {
+            **{name: getattr(formula, name) for name in (*listed, "state_dims")},
+            "dims": dict(formula.dims),
+            "biases": sorted(formula.biases),
+            "gates": formula.gates,
+            "sizes": {**formula.sizes(shapes), **known},
+        }
+
+    return {
+        "kind": network.kind,
         "activation": network.activation,
-        "weights_sha256": network.digest(),
+        "learned_start": len(shapes) > len(network.cell.parameters + network.readout.parameters),
+        "cell": written(network.cell),
+        "readout": written(network.readout),
     }
-    return files.tensor_bytes(tensors, facts)
 
 
 def _columns(lines: tuple[Mapping[str, Any], ...]) -> dict[str, list[Any]]:
@@ -197,7 +217,7 @@ def _columns(lines: tuple[Mapping[str, Any], ...]) -> dict[str, list[Any]]:
     }
 
 
-def _regions(certificate: Certificate) -> dict[str, Any] | None:
+def _regions(certificate: Certificate, network: Network) -> dict[str, Any] | None:
     """A certificate's regions, to be drawn."""
     if isinstance(certificate, BoxCertificate):
         unit, regions = 2.0**-certificate.bits, certificate.regions
@@ -206,7 +226,7 @@ def _regions(certificate: Certificate) -> dict[str, Any] | None:
         return {
             "kind": "boxes",
             "state": [region.state for region in regions],
-            "begins_outside": _begins_outside(certificate),
+            "begins_outside": _begins_outside(certificate, network),
             "lower": [[round(x * unit, 4) for x in region.lower] for region in regions],
             "upper": [[round(x * unit, 4) for x in region.upper] for region in regions],
         }
@@ -222,12 +242,13 @@ def _regions(certificate: Certificate) -> dict[str, Any] | None:
     }
 
 
-def _begins_outside(certificate: BoxCertificate) -> bool:
+def _begins_outside(certificate: BoxCertificate, network: Network) -> bool:
     """Whether the start lies in no box but its own, a point, which has no outline."""
     first, *others = certificate.regions
+    start = (network.start.astype(np.float64) * 2.0**certificate.bits).tolist()
     return first.lower == first.upper and not any(
-        all(low <= 0 <= high for low, high in zip(region.lower, region.upper, strict=True))
-        for region in others
+        all(low <= at <= high for low, at, high in zip(*ends, strict=True))
+        for ends in ((region.lower, start, region.upper) for region in others)
     )
 
 

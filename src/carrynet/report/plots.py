@@ -19,7 +19,7 @@ Shapes: N points, H hidden, X input, Y output, V vertices, J generators.
 """
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -478,8 +478,8 @@ def principal_plane(h: Array) -> Plane:
 def visited(network: Network) -> tuple[Array, NDArray[np.int32]]:
     """Hidden states (N, H) after symbols of random words, and the machine's state (N,) at each.
 
-    Half of the words are uniform, half have long carries.  The start, h = 0, is left out: it
-    is often far from where the network ever is again.
+    Of a state of several parts, the first.  Half of the words are uniform, half have long
+    carries.  The start is left out: it is often far from where the network ever is again.
     """
     task, table, length = network.task, tables(network.task), _LENGTH + network.task.headroom
     draws = problems.draws_per_word(task, length)
@@ -517,15 +517,16 @@ def zonotope(centre: Array, generators: Array) -> Array:
 def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
     """The polygon (V, 2) of each region's projection to a plane.
 
-    Of a box it is exact, a zonotope.  The projection of a ball |T (h - c)| <= r is an
-    ellipse, {A u : |u| <= r} about the projected c with A = axes T^-1 of shape (2, H),
+    Of a box it is exact, a zonotope; of the state's parts a plane is in the first.  The
+    projection of a ball |T (h - c)| <= r is an ellipse, {A u : |u| <= r} about the projected c
+    with A = axes T^-1 of shape (2, H),
     drawn with 60 corners.
     """
     if isinstance(certificate, BoxCertificate):
         polygons = []
         for region in certificate.regions:
             lower, upper = (
-                np.array(ends, np.float64) / 2**certificate.bits
+                np.array(ends[: len(plane.centre)], np.float64) / 2**certificate.bits
                 for ends in (region.lower, region.upper)
             )
             half = (upper - lower) / 2
@@ -579,8 +580,9 @@ def hidden_space(run: Record, figure: "FigureBase") -> float:
         axes.plot(
             *points[state == q].T, marker, color=colours[q], ms=2, mew=0, alpha=0.6, label=label
         )
-    start = plane(np.zeros((1, run.network.hidden)))
-    axes.plot(*start.T, "+", color=BLACK, ms=5, mew=0.8, label="start, h = 0")
+    begin = run.network.start[None, : run.network.hidden].astype(np.float64)
+    learned = "start, learned" if begin.any() else "start, h = 0"
+    axes.plot(*plane(begin).T, "+", color=BLACK, ms=5, mew=0.8, label=learned)
     axes.set_aspect("equal", adjustable="datalim")
     axes.autoscale_view()
     axes.set_xlabel(f"principal component 1 ({plane.shares[0]:.0%} of variance)")
@@ -591,7 +593,7 @@ def hidden_space(run: Record, figure: "FigureBase") -> float:
         scale = ScalarMappable(Normalize(-0.5, len(names) - 0.5), ListedColormap(colours))
         bar = figure.colorbar(scale, ax=axes, label=task.memory)
         bar.ax.tick_params(length=0)
-        axes.legend([axes.lines[-1]], ["start, h = 0"], loc="best", handletextpad=0.2)
+        axes.legend([axes.lines[-1]], [learned], loc="best", handletextpad=0.2)
     return 3.1
 
 
@@ -626,12 +628,15 @@ def unit_order(network: Network) -> Numbers:
 def weights(run: Record, figure: "FigureBase") -> float:
     """All weights and biases, on one scale of colours that is centred at zero.
 
-    A column is a hidden unit, in the order of `unit_order`: what it hears from the inputs
-    (Wxh), its bias (bh), what it hears from the units (Whh, from the row's unit, in the same
-    order) and what it says to the outputs (Why, transposed), whose biases stand beside (by).
+    Of Elman's cell, a column is a hidden unit, in the order of `unit_order`: what it hears from
+    the inputs (Wxh), its bias (bh), what it hears from the units (Whh, from the row's unit, in
+    the same order) and what it says to the outputs (Why, transposed), whose biases stand beside
+    (by).  Of other cells each array has a panel, its units in the order of the file.
     """
-    from matplotlib.colors import LinearSegmentedColormap
+    return (_elman_weights if run.network.elman else _all_weights)(run, figure)
 
+
+def _elman_weights(run: Record, figure: "FigureBase") -> float:
     network, order = run.network, unit_order(run.network)
     w = network.weights
     parts = {
@@ -641,20 +646,14 @@ def weights(run: Record, figure: "FigureBase") -> float:
         "Why": w.Why[order].T,
         "by": w.by[:, None],
     }
-    most = max(float(np.abs(part).max()) for part in parts.values()) or 1.0
-    # Okabe and Ito's blue and vermillion, darker towards the ends
-    ends = ["#00344f", BLUE, "#ffffff", VERMILLION, "#5e2900"]
-    colours = LinearSegmentedColormap.from_list("weights", ends)
     heights = _row_heights(network)
     grid = figure.add_gridspec(4, 2, height_ratios=heights, width_ratios=[_MATRIX, _BESIDE])
     places = {"Wxh": (0, 0), "bh": (1, 0), "Whh": (2, 0), "Why": (3, 0), "by": (3, 1)}
     panels = {name: figure.add_subplot(grid[place]) for name, place in places.items()}
+    scale = _scale(parts.values())
     for name, axes in panels.items():
-        image = axes.imshow(parts[name], cmap=colours, vmin=-most, vmax=most, aspect="auto")
-        axes.spines[:].set_visible(True)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.tick_params(length=0, pad=2)
+        image = axes.imshow(parts[name], **scale)
+        _bare(axes)
         if name != "by":
             axes.set_ylabel(name, rotation=0, ha="right", va="center")
     panels["by"].set_title("by", fontsize=panels["Why"].yaxis.label.get_fontsize(), pad=3)
@@ -671,6 +670,44 @@ def weights(run: Record, figure: "FigureBase") -> float:
     figure.align_ylabels([panels[name] for name in ("Wxh", "bh", "Whh", "Why")])
     figure.colorbar(image, ax=list(panels.values()), aspect=40, pad=0.02)
     return 0.8 + sum(heights)
+
+
+def _all_weights(run: Record, figure: "FigureBase") -> float:
+    """A panel for each array, three in a row, those of as many rows beside each other."""
+    parts = {name: np.atleast_2d(array) for name, array in run.network.weights.items()}
+    by_rows: dict[int, list[str]] = {}
+    for name in sorted(parts, key=lambda name: run.network.weights[name].ndim == 1):
+        by_rows.setdefault(len(parts[name]), []).append(name)
+    rows = [names[i : i + 3] for names in by_rows.values() for i in range(0, len(names), 3)]
+    heights = [min(max(0.12 * len(parts[names[0]]), 0.12), 0.9) for names in rows]
+    grid = figure.add_gridspec(len(rows), 3, height_ratios=heights)
+    panels, scale = [], _scale(parts.values())
+    for row, names in enumerate(rows):
+        for column, name in enumerate(names):
+            panels.append(figure.add_subplot(grid[row, column]))
+            image = panels[-1].imshow(parts[name], **scale)
+            panels[-1].set_title(name, pad=2)
+            _bare(panels[-1])
+    figure.colorbar(image, ax=panels, aspect=40, pad=0.02)
+    return 0.3 + sum(heights) + 0.2 * len(rows)
+
+
+def _scale(parts: Iterable[Array]) -> dict[str, Any]:
+    """How weights become colours: Okabe and Ito's blue and vermillion, darker to the ends."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    most = max(float(np.abs(part).max()) for part in parts) or 1.0
+    ends = ["#00344f", BLUE, "#ffffff", VERMILLION, "#5e2900"]
+    colours = LinearSegmentedColormap.from_list("weights", ends)
+    return {"cmap": colours, "vmin": -most, "vmax": most, "aspect": "auto"}
+
+
+def _bare(axes: "Axes") -> None:
+    """A frame without ticks."""
+    axes.spines[:].set_visible(True)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.tick_params(length=0, pad=2)
 
 
 _MATRIX, _BESIDE = 2.2, 0.12  # inches that a row of H cells, and the column of by, have

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from math import isfinite
+from math import ceil, floor, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from carrynet.errors import InputError, RunError
 from carrynet.files import printable
 from carrynet.judge.evaluation import Evaluation, Exhaustive, Sampled, Worked, affordable_digits
 from carrynet.judge.extraction import Comparison, Extraction
+from carrynet.nets import cells
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
@@ -32,7 +33,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 def summary(run: Record) -> str:
     """A finished training: the tutorial's closing lines, and what was tested."""
     recipe, last = run.recipe, run.last_problem
-    kind = f"{recipe.hidden} {recipe.activation} units, seed {recipe.seed}, {run.engine} engine"
+    kind = f"{cells.in_words(recipe)}, seed {recipe.seed}, {run.engine} engine"
     lines = [
         f"recipe      {recipe.name}: {recipe.task}, {kind}",
         f"trained     {recipe.problems:,} problems of {_length(recipe)}, in {run.seconds:.2f} s"
@@ -428,8 +429,11 @@ def _sign(task: Task) -> str:
     return sign.strip() if len(sign) == 3 and sign == f" {sign.strip()} " else ""
 
 
-def explanation(worked: Worked, activation: str) -> str:
-    """A problem digit by digit: symbol, machine state, output, margin and the hidden units."""
+def explanation(worked: Worked, network: Network) -> str:
+    """A problem digit by digit: symbol, machine state, output, margin and the hidden units.
+
+    Parts of the network's state, where there are several, stand apart.
+    """
     assert worked.hidden is not None
     task, machine = worked.task, worked.task.machine
     wide, unit = max(6, *map(len, [task.memory, *machine.states])) + 2, units(task)[:-1]
@@ -437,21 +441,24 @@ def explanation(worked: Worked, activation: str) -> str:
         f"{unit:>7}  {'reads':<8}{task.memory:<{wide}}{'answers':<10}{'margin':>8}  hidden units"
     )
     lines = [equation(worked), "", header]
-    low, high = _range(worked.hidden, activation)
+    low, high = _range(worked.hidden, network.activation)
     for t, symbol in enumerate(worked.word):
         said, wanted = worked.predicted[t], worked.expected[t]
+        state = " | ".join(bars(part, low, high) for part in network.parts(worked.hidden[t]))
         verdict = machine.outputs[said]
         if not worked.hits[t]:  # right by chance where the logit is not a number
             verdict = f"{verdict if said != wanted else 'none'} not {machine.output_name(wanted)}"
         how_far = "open" if wanted is None else margin(worked.margins[t])
         lines.append(
             f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<{wide}}"
-            f"{verdict:<10}{how_far:>8}  {bars(worked.hidden[t], low, high)}"
+            f"{verdict:<10}{how_far:>8}  {state}"
         )
+    parts = network.cell.state
+    part_of = "hidden unit" if len(parts) == 1 else f"unit of {' | '.join(parts)}"
     lines += [
         "",
         f"{task.memory} is what the machine, not the network, holds before the {unit}; margin is",
-        f"how far the logit is on the right side; a bar is a hidden unit, {low:g} to {high:g}.",
+        f"how far the logit is on the right side; a bar is a {part_of}, {low:g} to {high:g}.",
     ]
     return "\n".join(lines)
 
@@ -498,9 +505,13 @@ def _verdict(worked: Worked) -> str:
 
 
 def _range(hidden: Array, activation: str) -> tuple[float, float]:
+    """What bars reach from and to: as far as the activation does, other units as they are."""
+    finite = hidden[np.isfinite(hidden)]
     if activation == "relu":
-        finite = hidden[np.isfinite(hidden)]
         return 0.0, float(finite.max(initial=0)) or 1.0
+    if not activation:
+        low, high = float(finite.min(initial=-1)), float(finite.max(initial=1))
+        return floor(10 * low) / 10, ceil(10 * high) / 10
     return (-1.0 if activation == "tanh" else 0.0), 1.0
 
 

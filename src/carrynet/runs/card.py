@@ -6,6 +6,7 @@ from typing import Any
 
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
+from carrynet.nets.cells import in_words
 from carrynet.proof.verdict import Proved, Refuted, Verdict
 from carrynet.spec.codec import Digits
 from carrynet.spec.recipe import Recipe
@@ -52,7 +53,7 @@ model-index:
 ---
 # {recipe.task}, learned {units[:-1]} by {units[:-1]}
 
-A recurrent network with {recipe.hidden} {recipe.activation} hidden units that was {made}{order}.
+A recurrent network with {in_words(recipe, "hidden units")} that was {made}{order}.
 
 {_verdict_card(proof, what, units)}
 

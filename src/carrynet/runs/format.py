@@ -198,9 +198,13 @@ def write_trained(folder: Path, network: Network, seconds: float) -> None:
 
 def write_network(path: Path, network: Network) -> None:
     """Write a network as safetensors that say what it is."""
-    facts = {**tables.to_facts(network.task), **network.formulas}
-    facts["weights_sha256"] = network.digest()
-    files.write_tensors(path, network.weights, facts)
+    files.write_tensors(path, network.weights, facts(network))
+
+
+def facts(network: Network) -> dict[str, Any]:
+    """What a file of weights says of the network that they are of."""
+    what = {**tables.to_facts(network.task), **network.formulas}
+    return {**what, "weights_sha256": network.digest()}
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:

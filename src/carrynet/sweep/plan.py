@@ -204,7 +204,7 @@ class Plan:
         chosen = replace(Settings.from_table(table.pop("sweep", {})), **settings)
         names = _values("recipe", table.pop("recipe", recipes.DEFAULT))
         bases = {name: _base(name, folder) for name in names}
-        axes, machines = tuple(_axes(table)), {}
+        axes, machines = tuple(_read_cells(axis, folder) for axis in _axes(table)), {}
         for i, axis in enumerate(axes):
             if axis.key == "task":
                 given = [_task(value, folder) for value in axis.values]
@@ -300,8 +300,10 @@ class Plan:
             )
 
     def _check_cell(self, cell: int) -> None:
+        from carrynet.nets import cells  # and with it NumPy, which help does without
+
         try:
-            self.recipe(cell)
+            cells.of(self.recipe(cell))
         except InputError as error:
             values = ", ".join(f"{key} {value}" for key, value in self.values(cell).items())
             raise InputError(f"cell {cell} ({shorten_text(values)}): {error}") from None
@@ -478,6 +480,16 @@ def _axes(table: Mapping[str, Any], stage: str = "") -> Iterator[Axis]:
             yield from _axes(value, f"{key}.")
         else:
             yield Axis(f"{stage}{key}", _values(f"{stage}{key}", value))
+
+
+def _read_cells(axis: Axis, folder: Path) -> Axis:
+    """An axis, whose cells that are files are read."""
+    if axis.key != "cell":
+        return axis
+    from carrynet.nets import cells
+
+    read = [cells.given(v, folder) if isinstance(v, str) else v for v in axis.values]
+    return Axis(axis.key, _values(axis.key, read))
 
 
 def _check_key(key: str, base: Recipe) -> None:

@@ -128,10 +128,11 @@ def _subtract_vjp(g: Gradient, value: Value, a: Value, b: Value) -> tuple[Gradie
 def _multiply(a: Value, b: Value) -> Value:
     if not isinstance(a, Box) and not isinstance(b, Box):
         return a * b
+    # abs and not np.abs, which would make of a constant a float64, and so of all that it meets
     if not isinstance(a, Box):
-        return Box(a * b.c, np.abs(a) * b.r)
+        return Box(a * b.c, abs(a) * b.r)
     if not isinstance(b, Box):
-        return Box(a.c * b, a.r * np.abs(b))
+        return Box(a.c * b, a.r * abs(b))
     corners = np.array([a.l * b.l, a.l * b.u, a.u * b.l, a.u * b.u])
     return Box(l=corners.min(axis=0), u=corners.max(axis=0))
 
@@ -140,9 +141,9 @@ def _multiply_vjp(g: Gradient, value: Value, a: Value, b: Value) -> tuple[Gradie
     if not isinstance(value, Box):
         return g * b, g * a
     if not isinstance(a, Box):
-        return g[0] * b.c + np.sign(a) * g[1] * b.r, (g[0] * a, g[1] * np.abs(a))
+        return g[0] * b.c + np.sign(a) * g[1] * b.r, (g[0] * a, g[1] * abs(a))
     if not isinstance(b, Box):
-        return (g[0] * b, g[1] * np.abs(b)), g[0] * a.c + np.sign(b) * g[1] * a.r
+        return (g[0] * b, g[1] * abs(b)), g[0] * a.c + np.sign(b) * g[1] * a.r
     corners = np.array([a.l * b.l, a.l * b.u, a.u * b.l, a.u * b.u])
     lowest, highest = corners.argmin(axis=0), corners.argmax(axis=0)
     from_l, from_u = _of_ends(g)
