@@ -40,6 +40,19 @@ def test_the_parts_of_a_formula() -> None:
     assert len(lstm.of_input) + len(lstm.of_state) == len(lstm.instructions)
 
 
+def test_gates_are_the_sigmoids_that_have_a_name() -> None:
+    """But not those within an expression, nor the state; of a name that is set twice, the last."""
+    text = "g = tanh(x @ W)\ng = sigmoid(g)\nu = g * sigmoid(h @ V)\nh = sigmoid(u)"
+    formula = Formula.parse(text)
+    (slot,) = formula.gates.values()
+    assert list(formula.gates) == ["g"]
+    after_tanh = next(each for each in formula.instructions if each.operation == "tanh").out
+    assert formula.instructions[slot - formula.instructions[0].out].operands == (after_tanh,)
+    assert list(cells.cell("lstm").gates) == ["i", "f", "o"]
+    assert list(cells.cell("gru,mgu").gates) == ["r_1", "z_1", "f_2"]
+    assert cells.cell("elman").gates == {}
+
+
 def test_equal_formulas_are_equal_however_they_are_written() -> None:
     one = Formula.parse(ELMAN)
     other = Formula.parse("# Elman 1990\n\nh=sigmoid( (x@Wxh+bh) + (h @ Whh) )  # as ever\n")

@@ -18,7 +18,7 @@ from carrynet.errors import InputError
 from carrynet.learn.training import Snapshot
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, initialise
-from carrynet.proof.certificate import BoxCertificate, TreeCertificate
+from carrynet.proof.certificate import BoxCertificate, Region, TreeCertificate
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.report import plots
 from carrynet.spec.machine import Machine
@@ -46,12 +46,12 @@ def imported(network: Network) -> cn.Run:
     return cn.train(lab.importing(network, digits=4), origin=network, progress=False)
 
 
-def shortly(task: str | tasks.Task, activation: str) -> cn.Run:
+def shortly(task: str | tasks.Task, activation: str = "sigmoid", **settings: str) -> cn.Run:
     """A run of a few updates, in memory."""
     stages = (Stage(steps=20), Stage(name="more", steps=20, batch=2))
     what: Any = task
     recipe = Recipe("short", what, digits=5, hidden=4, activation=activation, stages=stages)
-    return briefly(recipe, engine="numpy")
+    return briefly(recipe, engine="numpy", **settings)
 
 
 # Files -------------------------------------------------------------------------------
@@ -361,6 +361,49 @@ def test_units_are_in_the_order_of_what_they_say(adder: Network) -> None:
     network = Network(task, "tanh", initialise(task, 4, dtype="float64").replace(Why=three))
     assert plots.unit_order(network).tolist() == [3, 1, 2, 0]
     assert plots.unit_order(adder).tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "gru,elman"])
+def test_of_every_cell_all_weights_are_shown(cell: str) -> None:
+    from matplotlib.figure import Figure
+
+    figure, run = Figure(), shortly("add:base=3", cell=cell, start="learned")
+    plots.weights(run, figure)
+    panels = {axes.get_title(): axes.images[0] for axes in figure.axes if axes.get_title()}
+    weights = run.network.weights
+    assert panels.keys() == weights.keys()
+    most = max(float(np.abs(array).max()) for array in weights.values())
+    for name, image in panels.items():
+        assert (np.asarray(image.get_array()) == np.atleast_2d(weights[name])).all()
+        assert image.get_clim() == (-most, most)
+
+
+def test_of_a_state_of_several_parts_the_first_is_drawn() -> None:
+    """Its projection of a box is that of the box of the whole state, less what is not seen."""
+    run = shortly("add", cell="lstm")
+    h, _ = plots.visited(run.network)
+    assert h.shape[1] == run.network.hidden
+    plane = plots.principal_plane(h)
+    cube = Region("all", 0, (-4,) * 4 + (-64,) * 4, (4,) * 4 + (64,) * 4, (0,) * 4)
+    claim = BoxCertificate("add", "", run.network.digest(), 2, 0, (cube,), cell="mine")
+    (outline,) = plots.outlines(claim, plane)
+    corners = plane(np.array(list(product((-1.0, 1.0), repeat=4))))
+    for side in (plots.principal_plane(corners).axes, np.eye(2)):
+        assert np.allclose((outline @ side.T).max(0), (corners @ side.T).max(0))
+        assert np.allclose((outline @ side.T).min(0), (corners @ side.T).min(0))
+
+
+def test_a_learned_start_is_where_the_network_begins() -> None:
+    from matplotlib.figure import Figure
+
+    run = shortly("add", cell="gru", start="learned")
+    begin = np.array([0.5, -0.25, 0.125, 0.75], np.float32)
+    moved = replace(run.network, weights=run.network.weights.replace(h_start=begin))
+    figure = Figure()
+    plots.hidden_space(replace(run, network=moved), figure)
+    (mark,) = (line for line in figure.axes[0].lines if line.get_label() == "start, learned")
+    plane = plots.principal_plane(plots.visited(moved)[0])
+    assert np.allclose(mark.get_xydata(), plane(begin[None]))
 
 
 def test_all_weights_are_on_one_scale_centred_at_zero(trained: cn.Run, adder: Network) -> None:

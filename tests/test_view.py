@@ -986,6 +986,31 @@ def test_gates_are_those_of_the_network(show: Open, kind: str) -> None:
         assert np.allclose(values, expected[name], atol=1e-5), name
 
 
+def test_regions_of_a_state_of_several_parts_are_seen_by_the_first(show: Open) -> None:
+    """Where there is a proof of an LSTM, its boxes have ends for h and for c."""
+    run = of_cell("lstm")
+    whole = {"lower": [[-1.0] * 5 + [-9.0] * 5], "upper": [[1.0] * 5 + [9.0] * 5]}
+    part = {"lower": [[-1.0] * 5], "upper": [[1.0] * 5]}
+    drawn = []
+    for ends in (whole, part):
+        regions = {"kind": "boxes", "state": [0], "begins_outside": False, **ends}
+        opened = show(run, change=lambda model, regions=regions: model.update(regions=regions))
+        drawn.append(opened.locator("#space path[fill-opacity]").get_attribute("d"))
+    assert drawn[0] == drawn[1]
+    assert drawn[0] is not None
+    assert "NaN" not in drawn[0]
+
+
+def test_a_network_that_learned_its_start_says_so(show: Open) -> None:
+    opened = show(of_cell("learned"))
+    opened.locator("#calculator").get_by_label("To the start").click()
+    said = opened.locator(".page").inner_text()
+    assert "the hidden units are as the network begins" in said
+    assert "which the network has learned" in said
+    assert "every hidden unit is 0" not in said
+    assert "h = 0" not in said
+
+
 def test_a_network_trained_in_the_page_begins_as_pythons(show: Open) -> None:
     """Matrices, and vectors that multiply, are random; biases and the start are zero."""
     run = of_cell("own", start="learned")
