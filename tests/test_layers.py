@@ -81,7 +81,7 @@ LAYERS = [
 PLAIN = {
     *("errors", "files", "spec.machine", "spec.codec", "spec.encoding", "spec.task"),
     *("spec.builtin", "spec.tables", "spec.automata", "spec.tasks", "spec.recipe", "sweep.plan"),
-    *("exchange.pickles", "nets.formula", "nets.readings"),
+    *("exchange.pickles", "nets.cells", "nets.formula", "nets.readings"),
     *(name for name in " ".join(LAYERS).split() if name.startswith("cli") and name != "cli.runs"),
 }  # no NumPy when they are imported
 

@@ -7,15 +7,14 @@ import click
 
 from carrynet.cli import options
 from carrynet.errors import InputError, shorten
+from carrynet.nets import cells
 from carrynet.spec import recipe as recipes, tasks
 
 RECIPES = ", ".join(sorted(recipes.RECIPES, key=lambda name: name != recipes.DEFAULT))
 
 
 def _keys() -> str:
-    from carrynet.nets.cells import CELLS
-
-    names = ", ".join(("elman", *CELLS))
+    names = ", ".join(("elman", *cells.CELLS))
     return f"Cells:\n  {names}; a stack, as in gru,lstm; FILE.cell with equations\n" + (
         recipes.help_text()
     )
@@ -57,8 +56,6 @@ def train(
     if resume is not None and (recipe or settings or engine or out or force or origin or given):
         raise click.UsageError("--resume goes on with the run's own recipe: give it alone")
     if "cell" in given:
-        from carrynet.nets import cells
-
         given["cell"] = cells.given(given["cell"])
     chosen = recipes.get(recipe or recipes.DEFAULT).with_settings(
         {**recipes.parse_settings(settings), **given}

@@ -1,7 +1,7 @@
 """The cells: each is its equations, and nothing else says what it computes.
 
 To add one, write its lines here: it can then be trained, evaluated, drawn and swept over, and
-`tests/test_cells.py` tries it like all others.
+`tests/test_cells.py` tries it like all others.  Plain Python, so that help can list them at once.
 """
 
 import os
@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.formula import MOST_CHARACTERS, Formula, layers, stack
 from carrynet.spec.recipe import Recipe
+
+ACTIVATIONS: tuple[str, ...] = Recipe.__dataclass_fields__["activation"].metadata["choices"]
 
 ELMAN = "h = {activation}(x @ Wxh + bh + h @ Whh)"
 """Elman 1990, "Finding structure in time", for each of its activations."""

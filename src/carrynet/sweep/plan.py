@@ -29,6 +29,7 @@ from typing import Any
 
 from carrynet import __version__, files
 from carrynet.errors import InputError, shorten, unknown
+from carrynet.nets import cells
 from carrynet.spec import recipe as recipes, tables, tasks
 from carrynet.spec.recipe import Recipe, Stage, accepted, check_fields, check_value, setting
 from carrynet.spec.task import Task
@@ -300,8 +301,6 @@ class Plan:
             )
 
     def _check_cell(self, cell: int) -> None:
-        from carrynet.nets import cells  # and with it NumPy, which help does without
-
         try:
             cells.of(self.recipe(cell))
         except InputError as error:
@@ -486,8 +485,6 @@ def _read_cells(axis: Axis, folder: Path) -> Axis:
     """An axis, whose cells that are files are read."""
     if axis.key != "cell":
         return axis
-    from carrynet.nets import cells
-
     read = [cells.given(v, folder) if isinstance(v, str) else v for v in axis.values]
     return Axis(axis.key, _values(axis.key, read))
 
