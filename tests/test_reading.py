@@ -299,7 +299,7 @@ def test_one_hot_vectors_of_all_digits_together_are_recognised_and_refused() -> 
     with pytest.raises(InputError) as caught:
         choose(owned, Stated(), None)
     assert "right on 384 of 384 sample problems when fed one-hot vectors" in str(caught.value)
-    assert "base=4, operands=1" in str(caught.value)
+    assert "base = 4, operands = 1" in str(caught.value)
 
 
 def test_tasks_of_more_outputs_are_not_cut() -> None:
