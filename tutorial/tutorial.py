@@ -673,7 +673,7 @@ mine = Network(adding, "sigmoid", Weights(Wxh=Wxh, Whh=Whh, Why=Why, **none))
 
 worked = evaluation.work(mine, (118, 8), hidden=True)
 print(text.columns(worked), "\n")
-print(text.explanation(worked, "sigmoid").rpartition("\n\n")[0])
+print(text.explanation(worked, mine).rpartition("\n\n")[0])
 assert all(answer(weights, a, b) == mine.add(a, b) == a + b for a, b in problems[-200:])
 
 # %% [markdown] lang="en"
