@@ -293,6 +293,10 @@ class _Parser:
                 kind = "logits" if result else f"the state's part {name}"
                 raise InputError(f"a formula in which no line sets {kind}")
             self._equal(self._width(self.values[name]), "Y" if result else self._width(name))
+        said = {dim for widths in self.parameters.values() for dim in self._dims(widths)}
+        for name in self.state:
+            if not said.issuperset(self._dims((self._width(name),))):
+                raise InputError(f"a formula in which no weights say how wide {name} is")
 
     def formula(self) -> Formula:
         """What was read, its slots in the order of `Formula`."""
