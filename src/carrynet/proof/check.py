@@ -7,7 +7,8 @@ and needs no NumPy.  What must be trusted: this module, `certificate` (with what
 by in `files`), the specification (`machine`, `codec`, `encoding`, `task`, `builtin` and `tables`
 of `spec`, which say what is read and what a right answer is), Python, and Arb with its binding
 python-flint; for trees of words, which are too many for Arb, also `check_trees`, which bounds
-the rounding of doubles.
+the rounding of doubles; for other cells than Elman's also `check_formula`, `balls`, and `formula`
+of `nets`, which reads the equations.
 
 For boxes [l, u], with f monotone and W+ and W- the positive and negative parts of Whh:
 
