@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -149,9 +150,9 @@ def test_an_interrupt_leaves_the_cluster_idle(address: str, tmp_path: Path) -> N
 
 @needs_ray
 def test_a_node_that_goes_and_one_that_comes(simulation: Any, tmp_path: Path) -> None:
-    # blocks of some tenths of a second, so that the node goes in the middle of one
+    # blocks of some seconds, so that the node goes in the middle of one
     plan = parse(
-        'recipe = "tutorial"\nhidden = 16\nsteps = 100_000\nseed = "0..127"\n'
+        'recipe = "tutorial"\nhidden = 16\nsteps = 500_000\nseed = "0..127"\n'
         '[sweep]\nblock = 16\nexhaustive = 0\nlengths = []\nproof = "none"\n'
     )
     outcomes: list[Outcome] = []
@@ -162,9 +163,10 @@ def test_a_node_that_goes_and_one_that_comes(simulation: Any, tmp_path: Path) ->
             outcomes.append(super().result())
             if len(outcomes) == 2:
                 assert self.slots == 2
-                simulation.remove_node(node)
-                until(lambda: self.slots == 1)
+                # a moment later, when both nodes have got another block
+                Timer(0.5, lambda: simulation.remove_node(node)).start()
             elif len(outcomes) == 4:
+                until(lambda: self.slots == 1)
                 simulation.add_node(**OTHER)
                 until(lambda: self.slots == 2)
             return outcomes[-1]
