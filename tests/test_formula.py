@@ -148,6 +148,8 @@ def test_a_stack_and_its_layers() -> None:
         ("h = mix(h, h)", "gives mix 2 values, not 3"),
         ("state = h, s\ns = s * 0.5\nh = tanh(x @ W + h @ U)", "no weights say how wide s is"),
         ("h = tanh(h * 0.5)", "no weights say how wide h is"),
+        ("u = x @ Wu\nh = tanh(x @ W + h @ U)", "line 1: 'u = x @ Wu' sets what nothing reads"),
+        ("h = tanh(x @ W)\nh = tanh(x @ V)", "line 1: 'h = tanh(x @ W)' sets what nothing reads"),
         ("h = tanh(b1 + b2)", "computes with weights or numbers alone"),
         ("h = 1 + 2", "computes with weights or numbers alone"),
         ("h = bh", "computes nothing"),

@@ -259,6 +259,7 @@ class _Parser:
         self.inputs, self.result = inputs, result
         self.state: tuple[str, ...] = () if result else ("h",)
         self.equations: list[str] = []
+        self.set_at: list[tuple[int, int]] = []  # the line of each equation, and its value
         self.parameters: dict[str, tuple[str, ...]] = {}  # with the variables of their widths
         self.constants: dict[tuple[str, float], None] = {}
         self.instructions: list[tuple[str, tuple[Key, ...]]] = []
@@ -293,6 +294,12 @@ class _Parser:
                 kind = "logits" if result else f"the state's part {name}"
                 raise InputError(f"a formula in which no line sets {kind}")
             self._equal(self._width(self.values[name]), "Y" if result else self._width(name))
+        read = {key for _, operands in self.instructions for key in operands}
+        read |= {self.values[name] for name in self._results()}
+        for line, key in self.set_at:
+            if key not in read:
+                self.line = line
+                raise self._wrong("sets what nothing reads")
         said = {dim for widths in self.parameters.values() for dim in self._dims(widths)}
         for name in self.state:
             if not said.issuperset(self._dims((self._width(name),))):
@@ -358,6 +365,7 @@ class _Parser:
         if not isinstance(key, int):
             raise self._wrong("computes nothing")
         self.values[name] = key
+        self.set_at.append((self.line, key))
         self.equations.append(f"{name} = {_write(statement.value)}")
 
     # Expressions -------------------------------------------------------------------------

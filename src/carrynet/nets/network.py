@@ -352,7 +352,7 @@ class Network:
     @property
     def activation(self) -> str:
         """That of Elman's cell, where the network is one, linear and begun at zero; else ''."""
-        if self.readout != cells.readout() or self.start.any():
+        if self.readout != cells.readout() or f"{self.cell.state[0]}_start" in self.weights:
             return ""
         return cells.elman_activation(self.cell)
 

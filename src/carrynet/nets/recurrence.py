@@ -68,9 +68,9 @@ class Unrolled:
         readout reads.
         """
         formula, reading, step = self.formula, self.reading, self.step
-        back = step.backward(reading.backward, reading.plus, self.base)
+        carried = zeros = tuple(reading.zeros(each) for each in self.start)
+        back = step.backward(reading.backward, reading.plus, zeros, self.base)
         met: list[tuple[Any, ...]] = []  # gradients of drives, and of what has weights
-        carried = tuple(reading.zeros(each) for each in self.start)
         for kept, own in zip(reversed(self.tape), reversed(reading.unstack(gradient)), strict=True):
             carried, gs = back(kept, own, carried)
             met.append(gs)
@@ -157,9 +157,9 @@ class Step(NamedTuple):
     """One step as Python functions, made from the instructions: a loop over them costs more.
 
     `forward(operations, slots)` gives (shares of the drives, state) -> (state, kept), and
-    `backward(operations, plus, slots)` gives (kept, gradient of the first part from elsewhere,
-    gradients of the state from the next step) -> (those of the state before, those of the drives
-    and of what `weighted` instructions yield).
+    `backward(operations, plus, zeros, slots)` gives (kept, gradient of the first part from
+    elsewhere, gradients of the state from the next step) -> (those of the state before, those of
+    the drives and of what `weighted` instructions yield).
     """
 
     forward: Callable[..., Callable[..., tuple[Any, ...]]]
@@ -171,7 +171,7 @@ class Step(NamedTuple):
 
 @cache
 def _step(formula: Formula) -> Step:
-    """Write, for example for Elman's cell,.
+    """The functions of a formula; of Elman's cell, for example, they read as follows.
 
     def forward(shares, state):        def backward(kept, own, carried):
         s6, = shares                       s6, s1, s7, s8, s9, = kept
@@ -223,7 +223,10 @@ def _step(formula: Formula) -> Step:
     weighted = tuple(
         each for each in formula.of_state if each.out in known and each.out in formula.weights_of
     )
-    before = "".join(f"g{i}, " if i in known else f"0 * s{i}, " for i in state)
+    # a part that no line reads hands no gradient on
+    before = "".join(
+        f"g{i}, " if i in known else f"zeros[{part}], " for part, i in enumerate(state)
+    )
     met = _names("g", [*drives, *(each.out for each in weighted)])
     lines.append(f"return ({before}), ({met})")
     backward = _function("backward", "kept, own, carried", lines)
@@ -236,7 +239,7 @@ def _step(formula: Formula) -> Step:
         "def make_forward(operations, slots):",
         *(f"    f_{name} = operations['{name}']" for name in operations),
         *(f"    {line}" for line in (*prologue, *forward, "return forward")),
-        "def make_backward(operations, plus, slots):",
+        "def make_backward(operations, plus, zeros, slots):",
         *(f"    b_{name} = operations['{name}']" for name in operations),
         *(f"    {line}" for line in (*prologue, *backward, "return backward")),
     ]
