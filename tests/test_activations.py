@@ -12,7 +12,7 @@ import pytest
 from flint import arb
 
 from carrynet.nets.arrays import ACTIVATIONS, quiet
-from carrynet.proof import check
+from carrynet.proof.certificate import EPSILON
 
 
 def native_activation(name: str) -> Callable[[Any], Any]:
@@ -67,7 +67,7 @@ def test_activations_are_as_good_as_is_assumed(activation: str, engine: str, dty
     z = arguments(dtype)
     values = quiet(f)(z)
     assert values.dtype == dtype
-    unit, worst = arb((1, check.EPSILON[dtype])), 0.0
+    unit, worst = arb((1, EPSILON[dtype])), 0.0
     with flint.ctx.workprec(120):
         for argument, value in zip(z.tolist(), values.tolist(), strict=True):
             h = exact[activation](arb(argument))

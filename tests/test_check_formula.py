@@ -202,7 +202,7 @@ def test_numbers_that_are_not_of_the_type_are_rejected() -> None:
     network, certificate = certificate_of("gru")
     model = search.formula_model(network)
     weights = {**model.weights, "by": [0.1]}
-    with pytest.raises(Rejected, match="not of float32"):
+    with pytest.raises(Rejected, match="not numbers of float32"):
         check(replace(model, weights=weights), certificate)
     with pytest.raises(Rejected, match="not all finite"):
         check(replace(model, weights={**weights, "by": [float("nan")]}), certificate)

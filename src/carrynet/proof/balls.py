@@ -24,11 +24,7 @@ from typing import Any, NamedTuple
 from flint import arb, arb_mat
 
 from carrynet.nets.formula import Formula, Instruction
-from carrynet.proof.certificate import require
-
-EPSILON = {"float32": -24, "float64": -53}  # as powers of two
-SMALLEST = {"float32": -126, "float64": -1022}
-LARGEST = {"float32": 127, "float64": 1023}
+from carrynet.proof.certificate import EPSILON, LARGEST, SMALLEST, of_type, require
 
 Balls = Sequence[arb]
 
@@ -140,9 +136,9 @@ def slots_of(formula: Formula, weights: Mapping[str, Any], reading: Reading) -> 
         matrix = name[0].isupper()
         slots[slot] = arb_mat(weights[name]) if matrix else exact([arb(w) for w in weights[name]])
     for slot, constant in formula.constant_slots.items():
-        slots[slot] = _widened(arb(constant), abs(constant) * reading.eps + reading.eta)
-        if constant in (0.0, 0.25, 0.5, 1.0, 2.0, -1.0):  # numbers of every type
-            slots[slot] = arb(constant)
+        rounding = abs(constant) * reading.eps + reading.eta
+        held = of_type([constant], reading.dtype)
+        slots[slot] = arb(constant) if held else _widened(arb(constant), rounding)
     return slots
 
 

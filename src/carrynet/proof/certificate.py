@@ -75,6 +75,29 @@ def require(condition: bool, what: str) -> None:
         raise Rejected(f"the certificate is rejected: {what}")
 
 
+EPSILON = {"float32": -24, "float64": -53}  # as powers of two
+SMALLEST = {"float32": -126, "float64": -1022}
+LARGEST = {"float32": 127, "float64": 1023}
+
+
+def of_type(numbers: Sequence[float], dtype: str) -> bool:
+    """Whether all numbers are numbers of a type, to the last bit."""
+    form = str(len(numbers)) + {"float32": "f", "float64": "d"}[dtype]
+    try:
+        return struct.unpack(form, struct.pack(form, *numbers)) == tuple(numbers)
+    except (struct.error, OverflowError):
+        return False
+
+
+def require_numbers(rows: Sequence[Sequence[float]], dtype: str) -> None:
+    """Reject a model unless all of its numbers are finite, and of its type."""
+    require(dtype in EPSILON, "the model's type is unknown")
+    finite = all(isfinite(number) for row in rows for number in row)
+    require(finite, "the model's weights are not all finite")
+    same = all(of_type(row, dtype) for row in rows)
+    require(same, f"the model's weights are not numbers of {dtype}")
+
+
 @dataclass(frozen=True)
 class Model:
     """A network as plain numbers, which is all that a claim is about.

@@ -37,28 +37,27 @@ Where |h| <= 1, as of sigmoid and tanh, that is an *absolute* error of 8 eps for
 tanh(0) = 0 it asks for less than a relative error would, or one in units in the last place.
 """
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 import flint
 from flint import arb, arb_mat
 
 from carrynet.proof.certificate import (
+    EPSILON,
+    LARGEST,
     MOST_INCLUSIONS,
+    SMALLEST,
     BoxCertificate,
     Certificate,
     FormulaModel,
     Model,
     require,
+    require_numbers,
 )
 from carrynet.spec.task import Task
 
 PRECISION = 80  # bits of the balls
-EPSILON = {"float32": -24, "float64": -53}  # as powers of two
-SMALLEST = {"float32": -126, "float64": -1022}
-LARGEST = {"float32": 127, "float64": 1023}
 
 Watch = Callable[[int, int], None]
 """Told how many regions are checked, out of how many."""
@@ -209,18 +208,9 @@ def _check_model(model: Model, task: Task) -> None:
         fits = len(matrix) == height and all(len(row) == width for row in matrix)
         require(fits, "the model's weights do not fit together")
     require(len(model.by) == Y and H > 0, "the model's weights do not fit together")
-    require(model.dtype in EPSILON, "the model's type is unknown")
     require(model.activation in INVERSES, "the model's activation is unknown")
     rows = (*model.Wxh, *model.Whh, model.bh, *model.Why, model.by)
-    finite = all(isfinite(w) for row in rows for w in row)
-    require(finite, "the model's weights are not all finite")
-    code = {"float32": "f", "float64": "d"}[model.dtype]
-    for row in rows:
-        try:
-            kept = struct.unpack(f"{len(row)}{code}", struct.pack(f"{len(row)}{code}", *row))
-        except (struct.error, OverflowError):
-            kept = ()
-        require(kept == tuple(row), f"the model's weights are not numbers of {model.dtype}")
+    require_numbers(rows, model.dtype)
 
 
 def _drives(model: Model, task: Task) -> list[list[arb]]:
