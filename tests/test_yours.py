@@ -1,9 +1,10 @@
 """A machine of one's own and a cell of one's own, from the command line alone, to a proof."""
 
 import json
+from functools import partial
 from pathlib import Path
 
-from tests.test_cli import carrynet
+from tests.test_every_cell import ask
 
 DOORS = """
 memory = "door"
@@ -43,11 +44,7 @@ def test_a_machine_and_a_cell_of_ones_own_end_in_a_proof(tmp_path: Path) -> None
     for name, text in files.items():
         (tmp_path / name).write_text(text)
 
-    def run(*arguments: object) -> str:
-        done = carrynet(*arguments, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
+    run = partial(ask, cwd=tmp_path, codes=(0,))
     said = run("train", "--task", "doors.toml", "--cell", "mine.cell", "--hidden", 6, "--out", "r")
     assert "proved      right for words of any length" in said
     for name in ("doors.toml", "mine.cell"):
