@@ -116,6 +116,15 @@ def test_gated_networks_are_proved_and_cross_examined(cell: str, task: str) -> N
             assert (predict(typed.read(state)) == expected).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_start_that_is_no_multiple_of_the_grid_is_proved(dtype: str) -> None:
+    """As one that was learned: the first box is as narrow as the certificate's numbers allow."""
+    right = by_hand(tasks.add(), "gru", dtype, sharpness=40)  # so that boxes close in few rounds
+    moved = right.weights.h_start * np.asarray(2.99 / 3, dtype)
+    network = Network(right.task, right.cell, right.weights.replace(h_start=moved), right.readout)
+    assert isinstance(cn.prove(network, budget=0), Proved)
+
+
 def certificate_of(cell: str) -> tuple[Network, BoxCertificate]:
     network, verdict = proved(cell)
     assert isinstance(verdict.certificate, BoxCertificate)

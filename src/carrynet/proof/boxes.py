@@ -284,7 +284,8 @@ def _close_formula(network: Network, plan: Plan, slack: float) -> Boxes | None:
     double, reading, grid = network.astype("float64"), Enclosure(), 2.0**BITS
     S, shape = plan.next.shape[1], (len(plan.names), len(network.start))
     lower, upper = np.full(shape, np.inf), np.full(shape, -np.inf)  # nothing is in them yet
-    lower[0] = upper[0] = double.start
+    lower[0] = np.floor(double.start * grid) / grid
+    upper[0] = np.ceil(double.start * grid) / grid
     older = lower, upper
     for turn in range(_ROUNDS_OF_GATES):
         some = np.flatnonzero(lower[:, 0] <= upper[:, 0])

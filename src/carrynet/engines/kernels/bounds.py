@@ -87,7 +87,7 @@ class Bounds:
         k.loop(self.rows, row)
 
     def backward(self) -> None:
-        """dL/dz and dL/drho, from dL/dworst; see `Elman.step_bounds_vjp`."""
+        """dL/dz and dL/drho, from dL/dworst; see `nets.readings.enclosure`."""
         k, P, L, Y = self.k, self.k.layout.width, self.k.lanes, self.k.shape.outputs
         half = k.constant(0.5)
 
