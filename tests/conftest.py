@@ -11,7 +11,8 @@ import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.judge.evaluation import Evaluation, by_length, evaluate
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe
 
 collect_ignore = ["data"]  # its script needs PyTorch

@@ -15,7 +15,8 @@ import pytest
 from flint import arb
 
 from carrynet import tasks
-from carrynet.nets.network import Network, Weights, initialise
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check as checker, check_trees
 from carrynet.proof.certificate import Rejected
 from carrynet.proof.search import model

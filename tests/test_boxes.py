@@ -6,7 +6,8 @@ import pytest
 import carrynet as cn
 from carrynet import tasks
 from carrynet.nets.arrays import in_one_thread
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.proof import boxes
 from carrynet.proof.boxes import Plan
 from tests.conftest import elman

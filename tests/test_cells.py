@@ -18,19 +18,12 @@ from carrynet.data.words import tables
 from carrynet.nets import cells, certified
 from carrynet.nets.arrays import Array
 from carrynet.nets.formula import Formula
-from carrynet.nets.network import (
-    LOSSES,
-    Loss,
-    Network,
-    Weights,
-    bptt,
-    initialise,
-    margins,
-    unroll,
-)
+from carrynet.nets.losses import LOSSES, Loss, margins
+from carrynet.nets.network import Network, bptt, unroll
 from carrynet.nets.readings import run
 from carrynet.nets.readings.enclosure import Box, Enclosure
 from carrynet.nets.recurrence import Unrolled, blank
+from carrynet.nets.weights import Weights, initialise
 
 TASKS = {"bits": tasks.add(), "argmax": tasks.compare(base=3)}
 ALONE = ["sigmoid", "tanh", "relu", *cells.CELLS]

@@ -12,7 +12,8 @@ import safetensors.numpy
 import carrynet as cn
 from carrynet import files, tasks
 from carrynet.errors import InputError
-from carrynet.nets.network import Network, initialise
+from carrynet.nets.network import Network
+from carrynet.nets.weights import initialise
 from carrynet.proof import boxes, check
 from carrynet.proof.certificate import (
     MOST_INCLUSIONS,

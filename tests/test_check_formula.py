@@ -20,10 +20,12 @@ from carrynet.data.words import answers, tables
 from carrynet.judge.evaluation import evaluate
 from carrynet.nets import cells
 from carrynet.nets.formula import Formula
-from carrynet.nets.network import Network, Weights, initialise, predict
+from carrynet.nets.losses import predict
+from carrynet.nets.network import Network
 from carrynet.nets.readings import run
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import blank
+from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import balls, search
 from carrynet.proof.certificate import BoxCertificate, Rejected, from_json, read_model
 from carrynet.proof.check import check

@@ -16,7 +16,7 @@ from carrynet.engines.native import Unavailable
 from carrynet.errors import InputError
 from carrynet.learn import training
 from carrynet.nets.arrays import ACTIVATIONS
-from carrynet.nets.network import Weights
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
 from tests.conftest import elman
 from tests.test_problems import numbers

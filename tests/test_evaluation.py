@@ -15,7 +15,8 @@ from carrynet.errors import InputError
 from carrynet.judge import evaluation
 from carrynet.judge.evaluation import Evaluation, by_length, evaluate, sample, wilson, work
 from carrynet.learn import training
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import RECIPES
 from tests.conftest import hand_built_adder
 

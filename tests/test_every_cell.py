@@ -8,7 +8,7 @@ import pytest
 import carrynet as cn
 from carrynet.judge.evaluation import work
 from carrynet.nets import cells
-from carrynet.nets.network import initialise
+from carrynet.nets.weights import initialise
 from tests.test_cli import carrynet
 
 OWN = """\

@@ -25,7 +25,8 @@ from carrynet.exchange.foreign import Mapping, Source, owned, take
 from carrynet.exchange.reading import Reading
 from carrynet.exchange.recognise import complete, guess, settle
 from carrynet.exchange.tensors import Contents, Tensors
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.spec.task import Task
 
 DATA = Path(__file__).parent / "data"

@@ -28,6 +28,7 @@ LAYERS = [
     "nets.readings",
     "nets.readings.numbers nets.readings.enclosure",
     "nets.recurrence",
+    "nets.weights nets.losses",
     "nets.network",
     "nets.certified nets.optim",
     "exchange exchange.pickles",

@@ -9,9 +9,11 @@ from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import LOSSES, Network, Weights, bptt, initialise, margins, predict
+from carrynet.nets.losses import LOSSES, margins, predict
+from carrynet.nets.network import Network, bptt
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import Unrolled
+from carrynet.nets.weights import Weights, initialise
 from carrynet.spec.task import Task
 from tests.test_cells import example
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from carrynet.nets.network import Weights
 from carrynet.nets.optim import BUFFERS, UPDATES, initial_moments
+from carrynet.nets.weights import Weights
 from carrynet.spec import recipe
 from tests.conftest import elman
 

@@ -17,7 +17,8 @@ from carrynet import lab, tasks
 from carrynet.errors import InputError
 from carrynet.learn.training import Snapshot
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Network, initialise
+from carrynet.nets.network import Network
+from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import BoxCertificate, Region, TreeCertificate
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.report import plots

@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 from carrynet import files, tasks
 from carrynet.errors import InputError, RunError
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.proof import check
 from carrynet.proof.certificate import Model, Rejected
 from carrynet.proof.search import model

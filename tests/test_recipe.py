@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from carrynet.errors import InputError
 from carrynet.nets.arrays import ACTIVATIONS
-from carrynet.nets.network import LOSSES
+from carrynet.nets.losses import LOSSES
 from carrynet.spec import recipe as recipes
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
 from tests.test_cli import carrynet

@@ -7,7 +7,8 @@ import numpy as np
 from carrynet import tasks
 from carrynet.judge.refutation import confirm, exhaustive_length, refute, shorten
 from carrynet.learn import training
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import RECIPES
 from tests.conftest import elman
 

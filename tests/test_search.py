@@ -13,7 +13,8 @@ import carrynet as cn
 from carrynet import tasks
 from carrynet.judge.evaluation import evaluate, work
 from carrynet.learn import training
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.proof import check
 from carrynet.proof.search import model, prove, rounding
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict

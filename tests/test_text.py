@@ -7,7 +7,8 @@ import numpy as np
 import carrynet as cn
 from carrynet import tasks
 from carrynet.judge.evaluation import Exhaustive, Sampled, work
-from carrynet.nets.network import Network, Weights, initialise
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights, initialise
 from carrynet.report import text
 
 

@@ -7,7 +7,8 @@ from carrynet.data.words import Words
 from carrynet.judge.evaluation import evaluate
 from carrynet.learn import training
 from carrynet.learn.training import Diverged, Progress
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
 
 TWO_STAGES = Recipe(

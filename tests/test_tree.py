@@ -15,7 +15,8 @@ from hypothesis import given, settings, strategies as st
 
 from carrynet import tasks
 from carrynet.learn import training
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.proof import check as check_boxes, check_trees, trees as tree
 from carrynet.proof.certificate import Rejected, TreeCertificate, from_json
 from carrynet.proof.check import check

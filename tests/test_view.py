@@ -20,7 +20,9 @@ from carrynet import lab, tasks
 from carrynet.data.words import tables
 from carrynet.judge.evaluation import evaluate, work
 from carrynet.nets import cells
-from carrynet.nets.network import LOSSES, Network, bptt, initialise, margins
+from carrynet.nets.losses import LOSSES, margins
+from carrynet.nets.network import Network, bptt
+from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.report import page, text
 from carrynet.spec.machine import Machine

@@ -50,8 +50,9 @@ import carrynet as cn
 from carrynet import tasks
 from carrynet.judge import evaluation, extraction as extract
 from carrynet.learn import training
-from carrynet.nets import arrays, network, optim
-from carrynet.nets.network import Network, Weights
+from carrynet.nets import arrays, losses, network, optim
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check, search
 from carrynet.report import drawing, plots, text
 
@@ -177,18 +178,18 @@ for axis, W, name in zip(axes, (Wxh, Whh, Why), ("W_{xh}", "W_{hh}", "W_{hy}")):
 fig.colorbar(image)
 plt.show()
 # %% [markdown] lang="en"
-# In the package: `network.initialise`. Its random numbers are others, but they have the same shapes
+# In the package: `weights.initialise`. Its random numbers are others, but they have the same shapes
 # and the same distribution, uniform with mean 0 and standard deviation $1/\sqrt 3$. We go on with
 # those of the package, so that in chapter 9 your network and the package's, which begin alike, can be
 # compared after 20,000 sums.
 
 # %% [markdown] lang="zh"
-# 包里对应的函数是 `network.initialise`。它用的是另一批随机数，但形状相同，分布也相同：均匀分布，均值为 0，标准差为 $1/\sqrt 3$。
+# 包里对应的函数是 `weights.initialise`。它用的是另一批随机数，但形状相同，分布也相同：均匀分布，均值为 0，标准差为 $1/\sqrt 3$。
 # 下面改用包里生成的初始权重。这样，到了第 9 章，你的网络和包里的网络从同一起点出发，学完 20,000 道题之后还可以逐个权重地比较。
 
 # %%
 adding = tasks.add()
-initial = network.initialise(adding, H, seed=0, dtype="float64")
+initial = initialise(adding, H, seed=0, dtype="float64")
 for mine, theirs in zip((Wxh, Whh, Why), (initial.Wxh, initial.Whh, initial.Why)):
     assert mine.shape == theirs.shape
     assert theirs.min() >= -1 and theirs.max() < 1
@@ -360,7 +361,7 @@ states = network.unroll(fresh, x).along(0)
 logits = fresh.read(states)
 print(f"max |Δ| = {np.abs(h[1:] - states).max():.0e}, {np.abs(y - sigmoid(logits)).max():.0e}")
 assert np.allclose(h[1:], states, atol=1e-14) and np.allclose(y, sigmoid(logits), atol=1e-14)
-assert (network.predict(logits) == np.round(y[:, 0])).all()
+assert (losses.predict(logits) == np.round(y[:, 0])).all()
 
 # %% [markdown] lang="en"
 # ## 6. The error
@@ -388,7 +389,7 @@ for t, (c_t, y_t) in enumerate(zip(c[:, 0], y[:, 0]), start=1):
     print(f"{t:3}   {c_t:.0f}    {y_t:5.2f}  {c_t - y_t:5.2f}")
 print(f"Σ|e_t| = {np.abs(c - y).sum():.2f}    E = {error(weights, x, c):.2f}")
 
-assert np.isclose(error(weights, x, c), network.SQUARED.value(logits, c).sum(), rtol=1e-12)
+assert np.isclose(error(weights, x, c), losses.SQUARED.value(logits, c).sum(), rtol=1e-12)
 assert np.isclose(np.abs(c - y).sum(), evaluation.work(fresh, (118, 8), 7).error, rtol=1e-6)
 
 # %% [markdown] lang="en"
@@ -494,7 +495,7 @@ def central_differences(weights, x, c, eps=1e-5):
 
 
 differences = central_differences(weights, x, c)
-gradients, _ = network.bptt(fresh, network.SQUARED, x, c, biases=False)
+gradients, _ = network.bptt(fresh, losses.SQUARED, x, c, biases=False)
 
 flat = np.concatenate([move.ravel() for move in moves])
 numeric = -np.concatenate([difference.ravel() for difference in differences])
@@ -821,7 +822,7 @@ assert min(outputs[4]) > 0.9999999
 # 导数用旧的或用对的，输出用两个或用一个。（有两个输出时，NumPy 的广播机制会把同一个 $c_t$ 给两个输出，而读答案时只读第一个。）
 
 # %%
-second = network.initialise(adding, H, seed=1, dtype="float64").Why
+second = initialise(adding, H, seed=1, dtype="float64").Why
 trained, curves = {}, {}
 for outputs in (2, 1):
     for delta in (printed_delta, true_delta):

@@ -28,8 +28,9 @@ from carrynet.errors import CarrynetError, unknown
 from carrynet.judge import evaluation
 from carrynet.learn import training
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
 from carrynet.nets.optim import initial_moments
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from carrynet.bench import tutorial_loop
 from carrynet.data.words import Words, sequences
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Weights
+from carrynet.nets.weights import Weights
 from carrynet.spec import tasks
 
 Job = Callable[[], tuple[Array, ...]]

@@ -14,8 +14,9 @@ from carrynet.engines import native, reference
 from carrynet.engines.reference import Followed, Prefixes, Tally
 from carrynet.errors import unknown
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
 from carrynet.nets.optim import Moments
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe, Stage
 
 Subject = Network | Recipe

@@ -24,8 +24,9 @@ from carrynet.engines.reference import Followed, Prefixes, Tally, numbers
 from carrynet.errors import CarrynetError
 from carrynet.nets import optim
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
 from carrynet.nets.optim import BETA1, BETA2, Moments
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe, Stage
 
 try:

@@ -34,7 +34,8 @@ from carrynet.exchange.tensors import CODE, Contents, read
 from carrynet.files import printable
 from carrynet.nets import cells
 from carrynet.nets.arrays import ACTIVATIONS, Array
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.tables import from_facts
 from carrynet.spec.task import Task

@@ -35,9 +35,11 @@ from carrynet.data.words import tables
 from carrynet.errors import InputError
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Network, Weights, predict
+from carrynet.nets.losses import predict
+from carrynet.nets.network import Network
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import Unrolled
+from carrynet.nets.weights import Weights
 from carrynet.spec.codec import DIGITS
 from carrynet.spec.encoding import usual
 from carrynet.spec.task import Task

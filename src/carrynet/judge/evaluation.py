@@ -37,7 +37,8 @@ from carrynet.engines.reference import (
 )
 from carrynet.errors import InputError
 from carrynet.nets.arrays import Array, sigmoid
-from carrynet.nets.network import HasNetwork, Network, network_of, predict
+from carrynet.nets.losses import predict
+from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.task import Task
 

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from carrynet.data import rng
 from carrynet.data.words import sticky
 from carrynet.nets.arrays import Array, in_one_thread
-from carrynet.nets.network import HasNetwork, Network, network_of, predict
+from carrynet.nets.losses import predict
+from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.spec.machine import Machine, shortest_difference
 
 Word = tuple[int, ...]

@@ -22,8 +22,10 @@ from carrynet.engines import native
 from carrynet.errors import CarrynetError, InputError
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array, quiet, sigmoid
-from carrynet.nets.network import LOSSES, Network, Weights, initialise, predict
+from carrynet.nets.losses import LOSSES, predict
+from carrynet.nets.network import Network
 from carrynet.nets.optim import Moments, initial_moments
+from carrynet.nets.weights import Weights, initialise
 from carrynet.spec.codec import Operand
 from carrynet.spec.recipe import HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe, Stage
 

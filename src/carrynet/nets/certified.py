@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from carrynet.nets.arrays import Array, quiet, rows_of
-from carrynet.nets.network import Loss, Network, Weights, gradients_of, unroll
+from carrynet.nets.losses import Loss
+from carrynet.nets.network import Network, gradients_of, unroll
 from carrynet.nets.readings import run
 from carrynet.nets.readings.enclosure import Enclosure
 from carrynet.nets.recurrence import blank, gather, pull
+from carrynet.nets.weights import Weights
 
 
 def worst_logits(Why: Array, by: Array, c: Array, r: Array, targets: Array) -> Array:

@@ -11,204 +11,34 @@ Vectors are rows.  Shapes: B batch, T time, N states side by side, S symbols, X 
 H hidden, D the whole state, all its parts side by side, Y output; time is the first axis
 of an unrolled sequence, and the batch axis may be left out.
 
-The parts, in the order of a lesson: weights, losses, `bptt` (backward through time, by
-`recurrence`), and the `Network` that computes with numbers of any size.
+Before it come its weights (`weights.py`) and what is asked of its logits (`losses.py`).
+Here are `bptt` (backward through time, by `recurrence`), and the `Network` that computes with
+numbers of any size.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data import rng
 from carrynet.data.words import tables
 from carrynet.errors import InputError, shorten
 from carrynet.nets import cells
-from carrynet.nets.arrays import Array, in_one_thread, quiet, sigmoid, sigmoid_slope
+from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.formula import Formula
+from carrynet.nets.losses import Loss, predict
 from carrynet.nets.readings import Reading, run
 from carrynet.nets.readings.enclosure import Box, Enclosure, ends as ends_of
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
 from carrynet.nets.recurrence import Unrolled, blank, gather, pull
+from carrynet.nets.weights import Weights
 from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import Task
-
-
-class Weights(Mapping[str, Array]):
-    """The parameters of a network by name, or anything else with their shapes, such as gradients.
-
-    First the cell's, then the readout's, of each its matrices before its vectors, at last
-    the start state where that is learned: `h_start` for the part `h`.  Each is an attribute, too.
-    """
-
-    __slots__ = ("_arrays",)
-
-    def __init__(self, arrays: Mapping[str, Array] | None = None, /, **named: Array) -> None:
-        self._arrays = {**(arrays or {}), **named}
-
-    def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
-
-    def __getattr__(self, name: str) -> Array:
-        if name in Weights.__slots__ or name not in self._arrays:
-            raise AttributeError(f"there are no weights {name}")
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __reduce__(self) -> Any:
-        return Weights, (self._arrays,)
-
-    def __repr__(self) -> str:
-        shapes = (f"{name} {array.shape}" for name, array in self.items())
-        return f"Weights({', '.join(shapes)})"
-
-    def map(self, function: Callable[..., Array], *others: "Weights") -> "Weights":
-        """`function` of each array, and of those of the same name of others."""
-        return Weights({n: function(a, *[w[n] for w in others]) for n, a in self.items()})
-
-    def replace(self, **changed: Array) -> "Weights":
-        """The same with other arrays for some names."""
-        return Weights(self._arrays, **changed)
-
-
-def initialise(
-    task: Task,
-    hidden: int,
-    cell: Formula | str = "sigmoid",
-    *,
-    readout: Formula | None = None,
-    learned_start: bool = False,
-    width: float = 1.0,
-    seed: int = 0,
-    dtype: str = "float32",
-) -> Weights:
-    """Matrices, and vectors that multiply, uniform in [-width, width); biases and start zero.
-
-    `cell` and `readout` as a `Network` takes them.
-    """
-    cell, readout = cells.formula(cell), readout or cells.readout()
-    sizes = {"X": task.inputs, "H": hidden, "Y": task.neurons}
-    made, drawn = {}, 0
-    for formula in (cell, readout):
-        for name, shape in formula.shapes(sizes).items():
-            if name in formula.biases:
-                made[name] = np.zeros(shape, dtype)
-                continue
-            count = int(np.prod(shape))
-            draws = rng.uniform(seed, rng.WEIGHTS, drawn, count)
-            made[name] = (width * (2 * draws - 1)).astype(dtype).reshape(shape)
-            drawn += count
-    if learned_start:
-        made |= {f"{part}_start": np.zeros(hidden, dtype) for part in cell.state}
-    return Weights(made)
-
-
-def predict(logits: Array) -> NDArray[np.intp]:
-    """The outputs that logits stand for: shape (..., Y) to (...).
-
-    One neuron is a binary digit, rounded: 1 where sigmoid(logit) > 1/2.  Several
-    neurons are one-hot: the largest wins.
-    """
-    if logits.shape[-1] == 1:
-        return (logits[..., 0] > 0).astype(np.intp)
-    return logits.argmax(axis=-1)
-
-
-def margins(logits: Array, outputs: NDArray[np.integer]) -> Array:
-    """How far logits (..., Y) are on the right side of outputs (...): negative means wrong.
-
-    One neuron: the logit, with the sign that the output asks for.  Several: the
-    logit of the output less the largest of the others.
-    """
-    if logits.shape[-1] == 1:
-        return np.where(outputs == 1, logits[..., 0], -logits[..., 0])
-    chosen = np.take_along_axis(logits, outputs[..., None], axis=-1)[..., 0]
-    others = logits.copy()
-    np.put_along_axis(others, outputs[..., None], -np.inf, axis=-1)
-    return chosen - others.max(axis=-1)
-
-
-# Losses ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss of logits against targets, both (..., Y), and its gradient with respect to the logits.
-
-    `value` sums over the output neurons only: (..., Y) to (...).
-    """
-
-    value: Callable[[Array, Array], Array]
-    gradient: Callable[[Array, Array], Array]
-
-    def where(self, asked: NDArray[np.bool_]) -> "Loss":
-        """The loss that is 0, and has no gradient, where nothing is asked; `asked` is (...)."""
-        return Loss(
-            lambda logits, targets: np.where(asked, self.value(logits, targets), 0),
-            lambda logits, targets: np.where(
-                asked[..., None], self.gradient(logits, targets), logits.dtype.type(0)
-            ),
-        )
-
-
-@quiet
-def _squared(logits: Array, targets: Array) -> Array:
-    return ((sigmoid(logits) - targets) ** 2).sum(axis=-1) / 2
-
-
-@quiet
-def _squared_gradient(logits: Array, targets: Array) -> Array:
-    # The derivative of the sigmoid comes from its *output*, y (1 - y).  The tutorial took it
-    # of the error e = target - y: its step e * e (1 - e) is never negative, so it pushed
-    # every output up, whatever the target, and ended with ones everywhere: 255.
-    y = sigmoid(logits)
-    return (y - targets) * sigmoid_slope(y)
-
-
-def _logistic(logits: Array, targets: Array) -> Array:
-    return (np.logaddexp(0, logits) - targets * logits).sum(axis=-1)
-
-
-@quiet
-def _logistic_gradient(logits: Array, targets: Array) -> Array:
-    return sigmoid(logits) - targets
-
-
-def _softmax(logits: Array, targets: Array) -> Array:
-    largest = logits.max(axis=-1, keepdims=True)
-    log_sum = largest[..., 0] + np.log(np.exp(logits - largest).sum(axis=-1))
-    return log_sum - (targets * logits).sum(axis=-1)
-
-
-def _softmax_gradient(logits: Array, targets: Array) -> Array:
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True) - targets
-
-
-SQUARED = Loss(_squared, _squared_gradient)
-"""1/2 sum (sigmoid(logit) - target)^2, the tutorial's."""
-
-LOSSES: MappingProxyType[tuple[str, str], Loss] = MappingProxyType(
-    {
-        ("squared", "bits"): SQUARED,
-        ("squared", "argmax"): SQUARED,
-        ("cross-entropy", "bits"): Loss(_logistic, _logistic_gradient),
-        ("cross-entropy", "argmax"): Loss(_softmax, _softmax_gradient),
-    }
-)
-"""By name and by the task's readout."""
-
 
 # Backward through time ---------------------------------------------------------------
 

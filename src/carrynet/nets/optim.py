@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from carrynet.nets.network import Weights
+from carrynet.nets.weights import Weights
 
 Moments = tuple[Weights, ...]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # of Adam

@@ -20,8 +20,9 @@ from carrynet import files
 from carrynet.learn import training
 from carrynet.learn.training import Album, Diverged, Progress, Snapshot, State
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Weights, network_for
+from carrynet.nets.network import network_for
 from carrynet.nets.optim import BUFFERS
+from carrynet.nets.weights import Weights
 from carrynet.runs.format import read_config, weights_from
 from carrynet.spec.recipe import Recipe
 

@@ -12,7 +12,8 @@ from carrynet.errors import RunError
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
 from carrynet.nets import cells
-from carrynet.nets.network import Network, Weights
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
 from carrynet.proof import search, verdict
 from carrynet.proof.certificate import (
     MOST_BYTES as MOST_CERTIFICATE,

@@ -35,7 +35,8 @@ from typing import Any
 from carrynet import files
 from carrynet.errors import RunError, shorten, unknown
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Network, Weights, network_for
+from carrynet.nets.network import Network, network_for
+from carrynet.nets.weights import Weights
 from carrynet.proof.certificate import MOST_BYTES as MOST_CERTIFICATE
 from carrynet.runs.replace import recover
 from carrynet.spec import tables

@@ -15,7 +15,8 @@ from carrynet.judge import evaluation
 from carrynet.judge.evaluation import Evaluation
 from carrynet.learn import training
 from carrynet.learn.training import Diverged
-from carrynet.nets.network import Network, Weights, network_for
+from carrynet.nets.network import Network, network_for
+from carrynet.nets.weights import Weights
 from carrynet.proof import search
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import rows, table

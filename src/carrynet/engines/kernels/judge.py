@@ -37,8 +37,8 @@ class Judge(Cell):
         """Whether the answer to a hidden state is that of a machine's edge.
 
         Returns that, and what has been `seen` of margins: the smallest, and, where the word was
-        `right` so far (a bit), the one nearest to zero.  As `network.predict` and
-        `network.margins`; what is not a number is wrong by the most there is, and, like what is
+        `right` so far (a bit), the one nearest to zero.  As `losses.predict` and
+        `losses.margins`; what is not a number is wrong by the most there is, and, like what is
         about to overflow, as near to zero as can be.
         """
         b, Y = self.builder, self.shape.outputs
