@@ -21,10 +21,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.exchange import tensors as tensor_files
+from carrynet.exchange.archive import Archive
 from carrynet.exchange.foreign import Mapping, Source, owned, take
+from carrynet.exchange.found import MAX_BYTES, Tensors
 from carrynet.exchange.reading import Reading
 from carrynet.exchange.recognise import complete, guess, settle
-from carrynet.exchange.tensors import Contents, Tensors
+from carrynet.exchange.tensors import Contents
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
 from carrynet.spec.task import Task
@@ -237,7 +239,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     refusal(lambda: read(tmp_path))
     path = tmp_path / "large.pt"
     with path.open("wb") as file:
-        file.truncate(tensor_files.MAX_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     assert "larger than 64 MB" in refusal(lambda: read(path))
 
 
@@ -551,7 +553,7 @@ def test_several_dictionaries_keep_their_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
 def test_zip_bombs(tmp_path: Path, compression: int) -> None:
     path = tmp_path / "bomb.npz"
-    zip_file(path, {"x.npy": bytes(tensor_files.MAX_BYTES + 1)}, compression)
+    zip_file(path, {"x.npy": bytes(MAX_BYTES + 1)}, compression)
     assert path.stat().st_size < 100_000
     refusal(lambda: read(path))
     torch_bomb = {"a/data.pkl": b"\x80\x02}.", "a/byteorder": bytes(2**26)}
@@ -572,7 +574,7 @@ def test_a_zip_bomb_that_lies_about_its_size(tmp_path: Path) -> None:
     zip_file(path, {"x.npy": bytes(size)}, zipfile.ZIP_DEFLATED)
     path.write_bytes(path.read_bytes().replace(struct.pack("<I", size), struct.pack("<I", 128)))
     refusal(lambda: read(path))
-    archive = tensor_files._Archive(path.read_bytes())
+    archive = Archive(path.read_bytes())
     tracemalloc.start()
     with pytest.raises(zipfile.BadZipFile):
         archive.read("x.npy")

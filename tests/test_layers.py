@@ -31,7 +31,10 @@ LAYERS = [
     "nets.weights nets.losses",
     "nets.network",
     "nets.certified nets.optim",
-    "exchange exchange.pickles",
+    "exchange exchange.pickles exchange.names",
+    "exchange.found",
+    "exchange.archive exchange.state_dicts",
+    "exchange.pytorch",
     "exchange.tensors",
     "exchange.mapping exchange.reading",
     "exchange.recognise",
@@ -82,7 +85,7 @@ LAYERS = [
 PLAIN = {
     *("errors", "files", "spec.machine", "spec.codec", "spec.encoding", "spec.task"),
     *("spec.builtin", "spec.tables", "spec.automata", "spec.tasks", "spec.recipe", "sweep.plan"),
-    *("exchange.pickles", "nets.cells", "nets.formula", "nets.readings"),
+    *("exchange.pickles", "exchange.names", "nets.cells", "nets.formula", "nets.readings"),
     *(name for name in " ".join(LAYERS).split() if name.startswith("cli") and name != "cli.runs"),
 }  # no NumPy when they are imported
 

@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from carrynet import files
 from carrynet.errors import InputError
-from carrynet.exchange.tensors import Tensors, read
+from carrynet.exchange.found import Tensors
+from carrynet.exchange.tensors import read
 from carrynet.nets.network import Network
 from tests.test_foreign import (
     dictionary,

@@ -28,9 +28,10 @@ import numpy as np
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.exchange import reading as readings
 from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, in_part, listing
+from carrynet.exchange.pytorch import CODE
 from carrynet.exchange.reading import Owned, Stated
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
-from carrynet.exchange.tensors import CODE, Contents, read
+from carrynet.exchange.tensors import Contents, read
 from carrynet.files import printable
 from carrynet.nets import cells
 from carrynet.nets.arrays import ACTIVATIONS, Array

@@ -26,8 +26,8 @@ from carrynet.exchange.mapping import (
     listing,
     names,
 )
+from carrynet.exchange.names import is_bias, is_count, is_counter, is_of_generator, states
 from carrynet.exchange.reading import input_counts, output_counts
-from carrynet.exchange.tensors import is_bias, is_count, is_counter, is_of_generator, states
 from carrynet.spec.task import Task
 
 USAGE = "say it with --map, as in --map Wxh=weight_ih_l0.T --map bh=bias_ih_l0+bias_hh_l0"
