@@ -21,7 +21,7 @@ from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import BoxCertificate, Region, TreeCertificate
 from carrynet.proof.verdict import Proved, Refuted
-from carrynet.report import plots
+from carrynet.report import error_maps, figures, hidden_space, plots
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe, Stage
 from tests.conftest import briefly
@@ -131,7 +131,8 @@ def test_without_matplotlib_one_line_says_what_to_install(
 def test_matplotlib_is_loaded_only_when_it_is_needed_and_pyplot_never() -> None:
     code = "import sys; from carrynet.report import plots; print('matplotlib' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
-    assert "pyplot" not in Path(plots.__file__).read_text().replace("touches pyplot", "")
+    for module in (plots, figures, error_maps, hidden_space):
+        assert "pyplot" not in Path(str(module.__file__)).read_text().replace("touches pyplot", "")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def right_outputs(task: tasks.Task, operands: tuple[int, ...], length: int) -> l
 def test_wrong_digits_are_those_of_plain_arithmetic(text: str, digits: int) -> None:
     task = tasks.parse(text)
     network = Network(task, "tanh", initialise(task, 5, seed=1, dtype="float64"))
-    found = plots.wrong_digits(network, digits)
+    found = error_maps.wrong_digits(network, digits)
     side = task.base**digits
     zeros = (0,) * (task.operands - 2)
     for operands in product(range(side), repeat=min(2, task.operands)):
@@ -228,14 +229,14 @@ def test_one_that_never_carries_is_wrong_where_sum_and_exclusive_or_differ(
     adder: Network, forgetful: Network
 ) -> None:
     a, b = np.ogrid[:256, :256]
-    assert (plots.wrong_digits(forgetful, 8) == np.bitwise_count((a + b) ^ (a ^ b))).all()
-    assert not plots.wrong_digits(adder, 8).any()
+    assert (error_maps.wrong_digits(forgetful, 8) == np.bitwise_count((a + b) ^ (a ^ b))).all()
+    assert not error_maps.wrong_digits(adder, 8).any()
 
 
 def test_maps_are_as_large_as_can_be_afforded() -> None:
     def digits(task: str, most: int = 99, hidden: int = 4) -> int:
         parsed = tasks.parse(task)
-        return plots.map_digits(Network(parsed, "relu", initialise(parsed, hidden)), most)
+        return error_maps.map_digits(Network(parsed, "relu", initialise(parsed, hidden)), most)
 
     assert [digits("add"), digits("add", 3), digits("add", hidden=1024)] == [8, 3, 7]
     assert [digits(f"add:base={base}") for base in (3, 10, 16)] == [5, 2, 2]
@@ -248,7 +249,7 @@ def test_maps_are_of_moments_that_tell_something(
     def titles(*networks: Network) -> list[str]:
         snapshots = [Snapshot(i, network) for i, network in enumerate(networks)]
         run = replace(trained, network=networks[-1], snapshots=tuple(snapshots))
-        return [title.split()[0] for title, _ in plots._moments(run)]
+        return [title.split()[0] for title, _ in error_maps._moments(run)]
 
     bad, good = forgetful, adder
     assert titles(bad, bad, good, good, bad, good, good) == ["0", "1", "2", "4", "20,000"]
@@ -294,7 +295,7 @@ def test_a_zonotope_is_the_hull_of_the_projected_corners(hidden: int) -> None:
     random = np.random.default_rng(hidden)
     centre, generators = random.normal(size=2), random.normal(size=(hidden, 2))
     corners = centre + np.array(list(product([-1, 1], repeat=hidden))) @ generators
-    polygon = plots.zonotope(centre, generators)
+    polygon = hidden_space.zonotope(centre, generators)
     assert len(polygon) == 2 * hidden
     assert inside(polygon, corners)
     nearest = np.abs(polygon[:, None] - corners).max(axis=-1).min(axis=1)
@@ -302,16 +303,16 @@ def test_a_zonotope_is_the_hull_of_the_projected_corners(hidden: int) -> None:
 
 
 def test_of_boxes_without_width_a_point_is_left() -> None:
-    assert plots.zonotope(np.ones(2), np.zeros((3, 2))).tolist() == [[1, 1]]
-    flat = plots.zonotope(np.zeros(2), np.array([[1.0, 0], [0, 0], [-2, 0]]))
+    assert hidden_space.zonotope(np.ones(2), np.zeros((3, 2))).tolist() == [[1, 1]]
+    flat = hidden_space.zonotope(np.zeros(2), np.array([[1.0, 0], [0, 0], [-2, 0]]))
     assert (flat.min(), flat.max()) == (-3, 3)
 
 
 def test_outlines_of_boxes_hold_all_their_corners(adder: Network) -> None:
-    plane = plots.principal_plane(plots.visited(adder)[0])
+    plane = hidden_space.principal_plane(hidden_space.visited(adder)[0])
     proof = cn.prove(adder)
     assert isinstance(proof, Proved)
-    polygons = plots.outlines(proof.certificate, plane)
+    polygons = hidden_space.outlines(proof.certificate, plane)
     for polygon, ends in zip(polygons, boxes(adder), strict=True):
         corners = np.array(list(product(*zip(*ends, strict=True))))
         assert inside(polygon, plane(corners))
@@ -321,12 +322,12 @@ def test_outlines_of_boxes_hold_all_their_corners(adder: Network) -> None:
 def test_outlines_of_balls_reach_as_far_as_the_balls(hidden: int) -> None:
     random = np.random.default_rng(hidden)
     T, c = random.normal(size=(hidden, hidden)), random.normal(size=(2, hidden))
-    plane = plots.principal_plane(random.normal(size=(50, hidden)))
+    plane = hidden_space.principal_plane(random.normal(size=(50, hidden)))
     certificate = TreeCertificate(
         *("add", "sigmoid", "", 0.0, T.tolist(), c.tolist()),
         *([0.0, 0.5], [0, 1], [[], []]),
     )
-    point, ellipse = plots.outlines(certificate, plane)
+    point, ellipse = hidden_space.outlines(certificate, plane)
     assert np.ptp(point, axis=0).max() == 0
     for angle in np.linspace(0, np.pi, 7):
         d = np.array([np.cos(angle), np.sin(angle)])
@@ -338,7 +339,7 @@ def test_outlines_of_balls_reach_as_far_as_the_balls(hidden: int) -> None:
 def test_the_plane_is_that_of_the_largest_variance() -> None:
     random = np.random.default_rng(0)
     h = random.normal(size=(500, 3)) * [1, 5, 0.1] + 7
-    plane = plots.principal_plane(h)
+    plane = hidden_space.principal_plane(h)
     assert np.abs(plane.axes[0]).argmax() == 1
     assert plane.axes[0, 1] > 0
     assert plane.axes @ plane.axes.T == pytest.approx(np.eye(2))
@@ -347,7 +348,7 @@ def test_the_plane_is_that_of_the_largest_variance() -> None:
 
 
 def test_states_are_those_of_the_machine(adder: Network) -> None:
-    h, state = plots.visited(adder)
+    h, state = hidden_space.visited(adder)
     assert set(state) == {0, 1}
     assert ((h[:, 1] > 0.5) == (state == 1)).all()  # the unit that is the carry
 
@@ -382,14 +383,14 @@ def test_of_every_cell_all_weights_are_shown(cell: str) -> None:
 def test_of_a_state_of_several_parts_the_first_is_drawn() -> None:
     """Its projection of a box is that of the box of the whole state, less what is not seen."""
     run = shortly("add", cell="lstm")
-    h, _ = plots.visited(run.network)
+    h, _ = hidden_space.visited(run.network)
     assert h.shape[1] == run.network.hidden
-    plane = plots.principal_plane(h)
+    plane = hidden_space.principal_plane(h)
     cube = Region("all", 0, (-4,) * 4 + (-64,) * 4, (4,) * 4 + (64,) * 4, (0,) * 4)
     claim = BoxCertificate("add", "", run.network.digest(), 2, 0, (cube,), cell="mine")
-    (outline,) = plots.outlines(claim, plane)
+    (outline,) = hidden_space.outlines(claim, plane)
     corners = plane(np.array(list(product((-1.0, 1.0), repeat=4))))
-    for side in (plots.principal_plane(corners).axes, np.eye(2)):
+    for side in (hidden_space.principal_plane(corners).axes, np.eye(2)):
         assert np.allclose((outline @ side.T).max(0), (corners @ side.T).max(0))
         assert np.allclose((outline @ side.T).min(0), (corners @ side.T).min(0))
 
@@ -403,7 +404,7 @@ def test_a_learned_start_is_where_the_network_begins() -> None:
     figure = Figure()
     plots.hidden_space(replace(run, network=moved), figure)
     (mark,) = (line for line in figure.axes[0].lines if line.get_label() == "start, learned")
-    plane = plots.principal_plane(plots.visited(moved)[0])
+    plane = hidden_space.principal_plane(hidden_space.visited(moved)[0])
     assert np.allclose(mark.get_xydata(), plane(begin[None]))
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from carrynet.report import plots, sweep_plots
-from carrynet.report.sweep_plots import Words
+from carrynet.report import plots, sweep_distributions, sweep_plots
+from carrynet.report.sweep_labels import Caption
 from carrynet.sweep import Store, census, table
 from carrynet.sweep.census import EDGES, Census
+from carrynet.sweep.outcomes import OUTCOMES
 from carrynet.sweep.plan import Axis
 from tests.test_census import explored
 from tests.test_cli import carrynet
@@ -61,7 +62,7 @@ def test_figures_are_written_and_say_what_is_on_them(tmp_path: Path, swept: Path
     }
     for name in MAPS:
         said = texts(folder / f"{name}.svg").splitlines()
-        assert {sweep_plots.TITLES[name], "hidden units", "updates (learn)"} <= set(said)
+        assert {OUTCOMES[name].title, "hidden units", "updates (learn)"} <= set(said)
         assert {"4", "8", "300", "9,000", "0%", "100%"} <= set(said)
         under = "12 networks in each cell, over all values of recipe and seed"
         assert under in said
@@ -92,7 +93,7 @@ def test_equal_sweeps_have_equal_figures(tmp_path: Path, swept: Path) -> None:
 
 def test_a_map_has_the_rates_where_their_values_are(swept: Path) -> None:
     one = taken(swept, "hidden", "learn.steps")
-    figure = drawn(sweep_plots.rate_map, one, "right", Words())
+    figure = drawn(sweep_plots.rate_map, one, "right", Caption())
     (mesh,) = figure.axes[0].collections
     rows = rows_of(swept)
     shown = np.asarray(mesh.get_array()).reshape(2, 2)
@@ -108,11 +109,11 @@ def test_a_map_has_the_rates_where_their_values_are(swept: Path) -> None:
 def test_over_one_key_there_are_curves_with_their_bands(swept: Path) -> None:
     one = taken(swept, "hidden", where=["recipe=tutorial"])
     assert list(sweep_plots.figures(one)) == ["rates", *REST]
-    figure = drawn(sweep_plots.rate_curves, one, Words(["recipe=tutorial"]))
+    figure = drawn(sweep_plots.rate_curves, one, Caption(["recipe=tutorial"]))
     groups = [group for _, group in one.groups()]
     lines = {str(line.get_label()): line for line in figure.axes[0].lines}
     for outcome in MAPS:
-        line = lines[sweep_plots.TITLES[outcome]]
+        line = lines[OUTCOMES[outcome].title]
         assert np.asarray(line.get_xdata()).tolist() == [4, 8]
         rates = [group.rate(outcome) for group in groups]
         assert np.asarray(line.get_ydata()).tolist() == [rate and rate[0] for rate in rates]
@@ -128,14 +129,14 @@ def test_over_one_key_there_are_curves_with_their_bands(swept: Path) -> None:
 
 
 def test_over_what_is_no_number_there_are_points(swept: Path) -> None:
-    figure = drawn(sweep_plots.rate_curves, taken(swept, "recipe"), Words())
+    figure = drawn(sweep_plots.rate_curves, taken(swept, "recipe"), Caption())
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["tutorial", "certified"]
     assert not figure.axes[0].collections or len(figure.axes[0].containers) == 4
 
 
 def test_over_nothing_there_is_a_point_for_each_outcome(swept: Path) -> None:
     whole = taken(swept)
-    figure = drawn(sweep_plots.rate_points, whole, Words())
+    figure = drawn(sweep_plots.rate_points, whole, Caption())
     group = whole.group()
     assert group is not None
     said = "\n".join(text.get_text() for text in figure.axes[0].texts)
@@ -145,7 +146,7 @@ def test_over_nothing_there_is_a_point_for_each_outcome(swept: Path) -> None:
 
 
 def test_lines_of_margins_are_shares_of_the_networks(swept: Path) -> None:
-    figure = drawn(sweep_plots.margins, taken(swept, "hidden"), Words())
+    figure = drawn(sweep_distributions.margins, taken(swept, "hidden"), Caption())
     rows = rows_of(swept)
     _, *lines = figure.axes[0].lines  # the first stands at 0
     for hidden, line in zip((4, 8), lines, strict=True):
@@ -162,7 +163,7 @@ def test_what_is_not_done_is_said_and_left_blank(tmp_path: Path) -> None:
     plan = parse(f"{text}[sweep]\nexhaustive = 2\nlengths = []\nblock = 2\n")
     run(plan, tmp_path / "out", lambda number: "no" if number in (1, 4, 5) else "")
     one = taken(tmp_path / "out", "hidden", "steps")
-    figure = drawn(sweep_plots.rate_map, one, "right", Words())
+    figure = drawn(sweep_plots.rate_map, one, "right", Caption())
     assert len([t for t in figure.axes[0].texts if "%" in t.get_text()]) == 3
     assert "(6 of 12 are done)" in figure.axes[0].get_title(loc="left").replace("\n", " ")
 
@@ -175,7 +176,7 @@ def test_divergence_is_drawn_where_there_is_any(tmp_path: Path) -> None:
     )
     run(parse(text), tmp_path / "out")
     one = taken(tmp_path / "out", "step")
-    figure = drawn(sweep_plots.rate_curves, one, Words())
+    figure = drawn(sweep_plots.rate_curves, one, Caption())
     lines = {str(line.get_label()): line for line in figure.axes[0].lines}
     assert np.asarray(lines["diverged in training"].get_ydata()).tolist() == [0, 1]
     assert "diverged in training" not in sweep_plots.figures(taken(tmp_path / "out", "seed"))
@@ -191,8 +192,8 @@ def test_many_values_and_long_names_are_drawn_as_there_is_room() -> None:
         (Axis("hidden", range(1, 41)), Axis("recipe", long)),
         8,
         np.full(shape, 8),
-        {name: random.integers(0, 9, shape) for name in table.OUTCOMES},
-        {name: np.zeros(shape, np.int64) for name in table.OUTCOMES},
+        {name: random.integers(0, 9, shape) for name in OUTCOMES},
+        {name: np.zeros(shape, np.int64) for name in OUTCOMES},
         {},
         {name: random.integers(0, 3, bins).astype(np.int32) for name in census.VALUES},
         random.integers(0, 3, (*shape, 2, len(census.LENGTHS))).astype(np.int32),
@@ -207,9 +208,9 @@ def test_many_values_and_long_names_are_drawn_as_there_is_room() -> None:
             assert box.x1 <= width + 1, name
             assert box.y1 <= height + 1, name
             assert axes.get_window_extent().width > 20, name
-    figure = drawn(sweep_plots.rate_map, made, "right", Words())
+    figure = drawn(sweep_plots.rate_map, made, "right", Caption())
     assert 5 < len(figure.axes[0].get_xticklabels()) < 30
-    figure = drawn(sweep_plots.margins, made, Words())
+    figure = drawn(sweep_distributions.margins, made, Caption())
     assert "6 of 40 values of hidden are shown" in figure.get_suptitle().replace("\n", " ")
 
 

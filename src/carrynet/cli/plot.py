@@ -43,7 +43,7 @@ def plot(
     lengths of counterexamples; whatever else the plan varies is counted together.  The page is
     of the whole sweep, and begins with x and y.
     """
-    from carrynet.report import page, plots, sweep_page, sweep_plots
+    from carrynet.report import figures, page, sweep_page, sweep_plots
     from carrynet.sweep import Store, census
 
     if only_page and where:
@@ -54,7 +54,7 @@ def plot(
     keys = census.choose(store.plan(), x, y, where)
     if not only_page:
         try:
-            plots.require_library()
+            figures.require_library()
         except InputError as error:
             raise InputError(f"{error}; --page writes the page alone, without") from None
         taken = census.take(store, keys, where)

@@ -40,6 +40,7 @@ def sweep(
     from carrynet.learn.progress import Bar
     from carrynet.report import sweep_page, text
     from carrynet.runs.folder import program
+    from carrynet.sweep.outcomes import VERDICTS
 
     chosen = sweeps.read(plan, **({} if keep is None else {"keep": keep}))
 
@@ -54,7 +55,7 @@ def sweep(
 
         def watch(progress: sweeps.Progress) -> None:
             counts, blocks = progress.counts, f"{progress.blocks_done}/{progress.blocks}"
-            known = {name: getattr(counts, name) for name in ("proved", "refuted", "undecided")}
+            known = {name: getattr(counts, name) for name in VERDICTS}
             failed = {"failed": progress.failed} if progress.failed else {}
             bar.sweep(progress.done, progress.cells, blocks=blocks, **known, **failed)
 

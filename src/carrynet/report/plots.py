@@ -13,14 +13,10 @@
         figure.savefig("inside.svg")
 
 Nothing here touches pyplot, and matplotlib, an optional dependency, is imported where it is
-needed.  What is drawn is computed by functions of their own, which need only NumPy.
-
-Shapes: N points, H hidden, X input, Y output, V vertices, J generators.
+needed.
 """
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -28,74 +24,44 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from carrynet import files
-from carrynet.data import rng, words as problems
-from carrynet.data.words import Words, tables
-from carrynet.engines.reference import judge
-from carrynet.errors import InputError, unknown
 from carrynet.judge.evaluation import wilson
-from carrynet.nets.arrays import Array, in_one_thread, rows_of
-from carrynet.nets.network import Network, unroll
-from carrynet.proof.certificate import BoxCertificate, Certificate
+from carrynet.nets.arrays import Array
+from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted
+from carrynet.report.error_maps import Numbers, error_maps
+from carrynet.report.figures import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    legend_above,
+    save,
+    style,
+)
+from carrynet.report.hidden_space import hidden_space
 from carrynet.runs.record import Record
 from carrynet.spec.codec import DIGITS
 from carrynet.spec.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, FigureBase
-
-Numbers = NDArray[np.int64]
-
-WIDTH = 3.4
-"""Inches: one column of a paper."""
-
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-"""The colours of Okabe and Ito (2008), which colour-blind readers can tell apart."""
-
-_GREY = "#666666"
-_STATES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # yellow is too faint on white
-_MARKERS = "osD^vPX"
-_METADATA: Mapping[str, Mapping[str, None]] = MappingProxyType(
-    {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-)
-"""By format; without dates, so that equal figures have equal files."""
+    from matplotlib.figure import FigureBase
 
 
-def style() -> dict[Any, Any]:
-    """Settings of matplotlib's for a figure of one column."""
-    return {
-        "figure.dpi": 200,
-        "savefig.dpi": 200,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],  # the first comes with matplotlib
-        "font.size": 8,
-        "text.parse_math": False,  # a $ in a name is a $
-        "axes.titlesize": 7,
-        "axes.labelsize": 8,
-        "figure.titlesize": 8,
-        "figure.labelsize": 8,
-        "legend.fontsize": 7,
-        "legend.title_fontsize": 7,
-        "xtick.labelsize": 7,
-        "ytick.labelsize": 7,
-        "axes.linewidth": 0.6,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "xtick.major.width": 0.6,
-        "ytick.major.width": 0.6,
-        "xtick.minor.width": 0.4,
-        "ytick.minor.width": 0.4,
-        "lines.linewidth": 1.0,
-        "legend.frameon": False,
-        "svg.fonttype": "none",  # text stays text
-        "pdf.fonttype": 42,
-        "svg.hashsalt": "carrynet",  # equal figures have equal files
-    }
+__all__ = [
+    "FIGURES",
+    "accuracy_by_length",
+    "error_maps",
+    "hidden_space",
+    "learning_curve",
+    "style",
+    "unit_order",
+    "weights",
+    "write",
+]
 
 
 def write(run: Record, folder: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
@@ -105,53 +71,6 @@ def write(run: Record, folder: Path, formats: Sequence[str] = ("png", "svg")) ->
     installed, `RunError` where the folder cannot be written.
     """
     return save({name: partial(draw, run) for name, draw in FIGURES.items()}, folder, formats)
-
-
-def require_library() -> None:
-    """Raise `InputError` where matplotlib is not installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise InputError(
-            "figures need matplotlib, which is not installed: pip install 'carrynet[plots]'"
-        ) from None
-
-
-def save(
-    figures: Mapping[str, Callable[["Figure"], float | None]],
-    folder: Path,
-    formats: Sequence[str],
-) -> list[Path]:
-    """Draw figures, by the names of their files, and write them; see `write`.
-
-    Each draws into what it is given and returns its height, or None to be left out.
-    """
-    for form in formats:
-        if form not in _METADATA:
-            raise unknown("format", form, _METADATA)
-    require_library()
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    files.guard(folder, folder.mkdir, parents=True, exist_ok=True)
-    written = []
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user's own settings are
-        matplotlib.rcParams.update(style())
-        for name, draw in figures.items():
-            figure = Figure(layout="constrained")
-            height = draw(figure)
-            if height is None:
-                continue
-            figure.set_size_inches(WIDTH, height)
-            figure.draw_without_rendering()  # which lays it out, once and alike for all formats
-            figure.set_layout_engine("none")
-            for form in formats:
-                data = io.BytesIO()
-                figure.savefig(data, format=form, metadata=dict(_METADATA[form]))
-                written.append(folder / f"{name}.{form}")
-                files.write(written[-1], data.getvalue())
-    return written
 
 
 # Learning ----------------------------------------------------------------------------
@@ -192,7 +111,7 @@ def learning_curve(run: Record, figure: "FigureBase") -> float | None:
         end = list(lines)[-1]["problem"]
         if start:
             for axes in (error, right):
-                axes.axvline(start, color=_GREY, linewidth=0.6, linestyle="--")
+                axes.axvline(start, color=GREY, linewidth=0.6, linestyle="--")
         error.text(
             (start + end) / 2,
             1.02,
@@ -200,160 +119,12 @@ def learning_curve(run: Record, figure: "FigureBase") -> float | None:
             transform=error.get_xaxis_transform(),
             ha="center",
             va="bottom",
-            color=_GREY,
+            color=GREY,
             size="small",
         )
         start = end
     figure.align_ylabels()
     return 2.8
-
-
-# Errors ------------------------------------------------------------------------------
-
-_MOST_NUMBERS = 256  # on a side of a map
-_MOST_FLOATS = 2**24  # in the hidden states of a map's words
-_MOST_MAPS = 6
-_FEW = 16  # wrong problems, which are ringed
-_SEEN = 64  # numbers on a side up to which they are seen without
-
-
-def map_digits(network: Network, digits: int) -> int:
-    """Digits of the numbers on a map: up to `digits`, as far as 256 numbers to a side allow.
-
-    Fewer for networks so large that so many of their hidden states need much memory.
-    """
-    base, shown = network.task.base, min(2, network.task.operands)
-    longest = 1
-    while (
-        base ** (shown * (longest + 1)) <= _MOST_NUMBERS**2
-        and base ** (shown * (longest + 1)) * network.hidden <= _MOST_FLOATS
-    ):
-        longest += 1
-    return min(digits, longest)
-
-
-@in_one_thread
-@np.errstate(over="ignore", invalid="ignore")
-def wrong_digits(network: Network, digits: int) -> Numbers:
-    """How many digits of the network's answer are wrong, for each problem of some length.
-
-    Two operands: entry [a, b] is of the problem (a, b), shape (base^digits, base^digits).
-    More operands: the same with all but the first two 0.  One: entry [i, j] is of the number
-    whose upper digits are i and lower digits are j, the lower half of its digits.
-
-    As in exhaustive evaluation, words that share their low digits share hidden states: the
-    words of a length are the leaves of a tree, and each level is computed at once.
-    """
-    task, table = network.task, tables(network.task)
-    others = task.base ** max(0, task.operands - 2)  # symbols with further digits 0
-    symbols = np.arange(0, len(table.vectors), others)
-    h = network.start[None]
-    state, wrong = np.zeros(1, np.int32), np.zeros(1, np.int64)
-    for read in [symbols] * digits + [symbols[:1]] * task.headroom:
-        h = rows_of(network.children(h)[:, read])
-        hit, _ = judge(network.read(h), table.output[state][:, read].ravel())
-        wrong = np.repeat(wrong, len(read)) + ~hit
-        state = table.delta[state][:, read].ravel()
-    # Now there is an axis for each digit of each operand, a_0 b_0 a_1 b_1 ..., the least
-    # significant first; as numbers they are read from the most significant.
-    axes = wrong.reshape((task.base,) * (digits * min(2, task.operands)))
-    if task.operands == 1:
-        return axes.transpose().reshape(task.base ** (digits - digits // 2), -1)
-    order = [2 * t + operand for operand in (0, 1) for t in reversed(range(digits))]
-    return axes.transpose(order).reshape(task.base**digits, -1)
-
-
-def error_maps(run: Record, figure: "FigureBase", columns: int = 2) -> float:
-    """Wrong digits of every problem of some length, at up to six moments of the training.
-
-    Two operands, a point for each pair; one, its numbers row by row; of more, all but two
-    are 0.  Where few are wrong, they are ringed.  `columns` is how many maps stand in a row.
-    """
-    from matplotlib.colors import LinearSegmentedColormap, ListedColormap
-
-    task = run.network.task
-    maps = _moments(run)
-    columns = min(columns, len(maps))
-    rows = -(-len(maps) // columns)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    worst = max(1, *(int(wrong.max()) for _, wrong in maps))
-    # from light to dark, so that it can be read without colours too; right is white
-    ramp = LinearSegmentedColormap.from_list("wrong", [SKY, BLUE, "#001c33"])
-    colours = ["#ffffff", *ramp(np.linspace(0, 1, worst))]
-    for axes, (title, wrong) in zip(panels, maps, strict=False):
-        image = axes.imshow(
-            wrong if task.operands == 1 else wrong.T,
-            cmap=ListedColormap(colours),
-            vmin=-0.5,
-            vmax=worst + 0.5,
-            origin="lower",
-            interpolation_stage="rgba",
-        )
-        axes.spines[:].set_visible(True)
-        axes.set_xticks(_ends(wrong.shape[task.operands == 1]))
-        axes.set_yticks(_ends(wrong.shape[task.operands != 1]))
-        count = int(np.count_nonzero(wrong))
-        between = ": " if columns < 3 else "\n"  # one line where it fits
-        axes.set_title(f"{title}{between}{_share(count, wrong.size)}")
-        if 0 < count <= _FEW and len(wrong) > _SEEN:
-            y, x = np.nonzero(wrong if task.operands == 1 else wrong.T)
-            axes.scatter(x, y, s=25, facecolors="none", edgecolors=VERMILLION, linewidths=0.8)
-    for axes in panels[len(maps) :]:
-        axes.set_axis_off()
-    bar = figure.colorbar(
-        image, ax=list(panels), location="bottom", shrink=0.8, aspect=30, pad=0.03
-    )
-    outputs = task.machine.outputs
-    bar.set_label("wrong digits" if "".join(outputs) == DIGITS[: len(outputs)] else "wrong outputs")
-    bar.set_ticks(range(0, worst + 1, -(-worst // 9)))
-    bar.ax.tick_params(length=0)
-    side = maps[0][1].shape[1]
-    names = ("first number", "second number")
-    if task.operands == 1:
-        names = (f"number mod {side:,}", f"number div {side:,}")
-    for axes in panels[max(0, len(maps) - columns) : len(maps)]:
-        axes.set_xlabel(names[0])
-        axes.tick_params(labelbottom=True)
-    for axes in panels[::columns]:
-        axes.set_ylabel(names[1])
-    if task.operands > 2:
-        others = ("third number", "third and fourth number")[task.operands - 3]
-        figure.suptitle(f"the {others} {'is' if task.operands == 3 else 'are'} 0")
-    return 0.95 + rows * ((WIDTH - 0.8) / columns + (0.22 if columns < 3 else 0.36))
-
-
-def _moments(run: Record) -> list[tuple[str, Numbers]]:
-    """Titles and maps: the finished network last, before it some of the snapshots, spread evenly.
-
-    Of snapshots in a row in which nothing is wrong only the first is shown.
-    """
-    digits = map_digits(run.network, run.recipe.digits)
-    last = wrong_digits(run.network, digits)
-    if not run.recipe.stages:
-        return [("as imported", last)]
-    earlier: list[tuple[int, Numbers]] = []
-    for each in run.snapshots[:-1]:
-        wrong = wrong_digits(each.network, digits)
-        if wrong.any() or not earlier or earlier[-1][1].any():
-            earlier.append((each.problem, wrong))
-    if earlier and not (last.any() or earlier[-1][1].any()):
-        earlier.pop()
-    count = min(len(earlier), _MOST_MAPS - 1)
-    chosen = np.linspace(0, max(0, len(earlier) - 1), count).round().astype(int)
-    maps = [*(earlier[i] for i in chosen), (run.recipe.problems, last)]
-    return [(f"{problem:,} shown", wrong) for problem, wrong in maps]
-
-
-def _ends(count: int) -> list[int]:
-    return [0, count // 2, count - 1] if count > 4 else list(range(count))
-
-
-def _share(wrong: int, count: int) -> str:
-    if wrong in (0, count):
-        return "all wrong" if wrong else "none wrong"
-    if wrong < count / 1000:
-        return f"{wrong:,} wrong"
-    return f"{min(wrong / count, 0.999):.1%} wrong"  # not 100.0 % where some are right
 
 
 # Accuracy ----------------------------------------------------------------------------
@@ -427,188 +198,8 @@ def accuracy_by_length(run: Record, figure: "FigureBase") -> float:
             transform=axes.get_xaxis_transform(),
             label=f"wrong at {run.proof.digits:,} digit{'s' * (run.proof.digits > 1)}",
         )
-    _legend_above(axes, 2)
+    legend_above(axes, 2)
     return 2.4
-
-
-def _legend_above(axes: "Axes", columns: int, **options: Any) -> None:
-    """A legend that hides nothing."""
-    axes.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=columns,
-        handletextpad=0.3,
-        columnspacing=1.2,
-        **options,
-    )
-
-
-# Hidden space ------------------------------------------------------------------------
-
-_WORDS, _LENGTH = 48, 16  # of each kind of word along which hidden states are shown
-_MOST_BALLS = 400
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """The plane in which points of hidden space vary most: (h - centre) axes^T."""
-
-    centre: Array  #: (H,)
-    axes: Array  #: (2, H) orthonormal rows; the second is 0 where H = 1
-    shares: Array  #: (2,) of the variance
-
-    def __call__(self, h: Array) -> Array:
-        """Project points (..., H) to (..., 2)."""
-        return (h - self.centre) @ self.axes.T
-
-
-def principal_plane(h: Array) -> Plane:
-    """The first two principal components of points (N, H)."""
-    centre = h.mean(axis=0)
-    _, sizes, rows = np.linalg.svd(h - centre, full_matrices=False)
-    axes, variance = np.zeros((2, h.shape[1])), np.zeros(2)
-    count = min(2, len(rows))
-    axes[:count], variance[:count] = rows[:count], sizes[:count] ** 2
-    # the sign of a component means nothing: the largest part is positive, on every machine
-    signs = np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1))
-    axes *= np.where(signs == 0, 1, signs)
-    return Plane(centre, axes, variance / max(float((sizes**2).sum()), 1e-300))
-
-
-def visited(network: Network) -> tuple[Array, NDArray[np.int32]]:
-    """Hidden states (N, H) after symbols of random words, and the machine's state (N,) at each.
-
-    Of a state of several parts, the first.  Half of the words are uniform, half have long
-    carries.  The start is left out: it is often far from where the network ever is again.
-    """
-    task, table, length = network.task, tables(network.task), _LENGTH + network.task.headroom
-    draws = problems.draws_per_word(task, length)
-    bits = rng.raw(0, rng.EVALUATION, 0, _WORDS * draws).reshape(_WORDS, draws)
-    more = rng.raw(0, rng.EVALUATION + 1, 0, _WORDS * length * 2).reshape(_WORDS, length, 2)
-    words: Words = np.concatenate(
-        [problems.uniform(task, length, bits), problems.chains(task, length, more)]
-    )
-    state = np.zeros((length + 1, len(words)), np.int32)
-    for t in range(length):
-        state[t + 1] = table.delta[state[t], words[:, t]]
-    with np.errstate(over="ignore", invalid="ignore"):
-        after = unroll(network, table.vectors.astype(network.dtype)[words.T]).along(0)
-    h = after.reshape(-1, network.hidden).astype(np.float64)
-    # ReLU units of a network that is no good can overflow, even when they are squared
-    finite = (np.abs(h) < 1e100).all(axis=1)
-    return h[finite], state[1:].ravel()[finite]
-
-
-def zonotope(centre: Array, generators: Array) -> Array:
-    """The vertices (V, 2), anticlockwise, of {centre + sum_j s_j g_j : |s_j| <= 1}.
-
-    `generators` (J, 2) are the projected half edges of a box.  Turned into the upper
-    half-plane and sorted by angle, they and then their opposites are half the sides of
-    the polygon, which begins at the vertex centre - sum_j g_j.
-    """
-    g = generators[(generators != 0).any(axis=1)]
-    downwards = (g[:, 1] < 0) | ((g[:, 1] == 0) & (g[:, 0] < 0))
-    g = np.where(downwards[:, None], -g, g)
-    g = g[np.argsort(np.arctan2(g[:, 1], g[:, 0]), kind="stable")]
-    sides = 2 * np.concatenate([np.zeros((1, 2)), g, -g])
-    return centre - g.sum(axis=0) + sides.cumsum(axis=0)[: max(1, 2 * len(g))]
-
-
-def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
-    """The polygon (V, 2) of each region's projection to a plane.
-
-    Of a box it is exact, a zonotope; of the state's parts a plane is in the first.  The
-    projection of a ball |T (h - c)| <= r is an ellipse, {A u : |u| <= r} about the projected c
-    with A = axes T^-1 of shape (2, H),
-    drawn with 60 corners.
-    """
-    if isinstance(certificate, BoxCertificate):
-        polygons = []
-        for region in certificate.regions:
-            lower, upper = (
-                np.array(ends[: len(plane.centre)], np.float64) / 2**certificate.bits
-                for ends in (region.lower, region.upper)
-            )
-            half = (upper - lower) / 2
-            polygons.append(zonotope(plane(lower + half), (plane.axes * half).T))
-        return polygons
-    A = np.linalg.solve(np.array(certificate.metric).T, plane.axes.T).T
-    squares, turn = np.linalg.eigh(A @ A.T)
-    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    ellipse = circle * np.sqrt(squares.clip(0)) @ turn.T
-    centres = plane(np.array(certificate.centres))
-    return [c + r * ellipse for c, r in zip(centres, certificate.radii, strict=True)]
-
-
-def hidden_space(run: Record, figure: "FigureBase") -> float:
-    """Hidden states along random words in the plane of their two principal components.
-
-    Coloured by the state of the task's machine, which the network is not told.  Where there
-    is a proof, the outlines are the projected regions of its certificate: boxes, which after its
-    first symbol no word of any length makes the network leave, or balls, to which it always comes
-    back.  The start has a region of its own, most often a point.
-    """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.collections import PolyCollection
-    from matplotlib.colors import ListedColormap, Normalize
-
-    task, axes = run.network.task, figure.subplots()
-    h, state = visited(run.network)
-    plane = principal_plane(h)
-    names = task.machine.states
-    colours = _state_colours(len(names))
-    if isinstance(run.proof, Proved):
-        certificate = run.proof.certificate
-        if isinstance(certificate, BoxCertificate):
-            states = [region.state for region in certificate.regions]
-        else:
-            states = list(certificate.states)
-        if has_outlines(certificate):
-            edges = [colours[q] for q in states]
-            # fainter where they are many, since they overlap
-            faces = [(edge, 0.12 * min(1, 20 / len(states))) for edge in edges]
-            shapes = outlines(certificate, plane)
-            axes.add_collection(PolyCollection(shapes, facecolors=faces, edgecolors=edges, lw=0.5))
-        else:
-            how = "proved" if run.proof.checked else "as recorded, proved"
-            axes.set_title(f"{how} by {len(states):,} regions, which are too many to draw")
-    points = plane(h)
-    for q, name in enumerate(names):
-        marker = _MARKERS[q] if len(names) <= len(_MARKERS) else "o"
-        label = f"{task.memory} {name}"
-        axes.plot(
-            *points[state == q].T, marker, color=colours[q], ms=2, mew=0, alpha=0.6, label=label
-        )
-    begin = run.network.start[None, : run.network.hidden].astype(np.float64)
-    learned = "start, learned" if begin.any() else "start, h = 0"
-    axes.plot(*plane(begin).T, "+", color=BLACK, ms=5, mew=0.8, label=learned)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.autoscale_view()
-    axes.set_xlabel(f"principal component 1 ({plane.shares[0]:.0%} of variance)")
-    axes.set_ylabel(f"principal component 2 ({plane.shares[1]:.0%})")
-    if len(names) <= len(_STATES):
-        _legend_above(axes, min(4, len(names) + 1), markerscale=1.8)
-    else:
-        scale = ScalarMappable(Normalize(-0.5, len(names) - 0.5), ListedColormap(colours))
-        bar = figure.colorbar(scale, ax=axes, label=task.memory)
-        bar.ax.tick_params(length=0)
-        axes.legend([axes.lines[-1]], [learned], loc="best", handletextpad=0.2)
-    return 3.1
-
-
-def has_outlines(certificate: Certificate) -> bool:
-    """Whether the regions are few enough to be told apart: boxes are, balls may be thousands."""
-    return isinstance(certificate, BoxCertificate) or len(certificate.radii) <= _MOST_BALLS
-
-
-def _state_colours(count: int) -> list[Any]:
-    """A colour for each state: distinct ones where they suffice, else a ramp."""
-    if count <= len(_STATES):
-        return list(_STATES[:count])
-    from matplotlib import colormaps
-
-    return [colormaps["viridis"](q / (count - 1)) for q in range(count)]
 
 
 # Weights -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from carrynet.judge.evaluation import wilson
 from carrynet.report.page import NAME, document
 from carrynet.sweep import census as censuses
 from carrynet.sweep.census import EDGES, LENGTHS, MOST_GROUPS, Census
+from carrynet.sweep.outcomes import BY_WEIGHT
 from carrynet.sweep.plan import Axis, Plan
 from carrynet.sweep.store import Store
 
@@ -28,7 +29,6 @@ FORMAT, VERSION = "carrynet-sweep-page", 1
 MOST_AT_ONCE = 200_000
 """Networks of which `carrynet sweep` writes the page by itself: a second or so."""
 
-_ORDER = ("right", "proved", "refuted_beyond", "refuted", "undecided", "diverged")
 _MOST_FAILURES = 100
 _MOST_DIGITS = 40  # of an operand that is shown whole
 
@@ -56,7 +56,7 @@ def model(store: Store, first: Sequence[str] = ()) -> dict[str, Any]:
     plan = store.plan()
     keys = _affordable(plan, first)
     census = censuses.take(store, keys)
-    outcomes = [name for name in _ORDER if name in census.counts and census.happens(name)]
+    outcomes = [name for name in BY_WEIGHT if name in census.counts and census.happens(name)]
     groups = list(census.groups())
     asked = [key for key in first if key in keys]
     shown = {name: bins for name, bins in census.values.items() if bins.any()}

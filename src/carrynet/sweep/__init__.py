@@ -25,8 +25,9 @@ from typing import Any
 from carrynet import __version__, engines
 from carrynet.errors import InputError, RunError
 from carrynet.nets import cells
-from carrynet.sweep import places, table
+from carrynet.sweep import places
 from carrynet.sweep.block import Counts, network
+from carrynet.sweep.outcomes import OUTCOMES
 from carrynet.sweep.plan import Plan, Settings, read
 from carrynet.sweep.pool import Executor, LocalPool, cores
 from carrynet.sweep.rows import columns
@@ -141,7 +142,7 @@ def run(
             executor.close()
     seconds = time.perf_counter() - started
     groups = summarise(store, by=())
-    total = groups[0] if groups else Group({}, 0, dict.fromkeys(table.OUTCOMES, 0))
+    total = groups[0] if groups else Group({}, 0, dict.fromkeys(OUTCOMES, 0))
     failures = {n: f for n, f in store.failures().items() if n < plan.blocks and not done[n]}
     return Summary(store.root, plan, total, sum(done), failures, counts.networks, seconds)
 

@@ -20,6 +20,7 @@ from carrynet.nets.weights import Weights
 from carrynet.proof import search
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import rows, table
+from carrynet.sweep.outcomes import VERDICTS
 from carrynet.sweep.plan import Plan, Settings
 from carrynet.sweep.store import Store
 
@@ -41,8 +42,7 @@ class Counts:
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Counts":
         """Of one row."""
-        known = ("proved", "refuted", "undecided")
-        counts = {name: int(row.get("verdict") == name) for name in known}
+        counts = {name: int(row.get("verdict") == name) for name in VERDICTS}
         return cls(networks=1, diverged=int(row["outcome"] == "diverged"), **counts)
 
 

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, RunError, shorten, unknown
-from carrynet.sweep import table
+from carrynet.sweep import outcomes, table
+from carrynet.sweep.outcomes import OUTCOMES
 from carrynet.sweep.plan import Axis, Plan
 from carrynet.sweep.store import Store
-from carrynet.sweep.table import OUTCOMES, Group
+from carrynet.sweep.table import Group
 
 Counts = NDArray[np.int64]
 
@@ -143,7 +144,7 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
             f"{MOST_GROUPS:,}: choose others, or fewer values by --where"
         )
     total = prod(sum(map(len, kept.get(axis.key, [range(len(axis.values))]))) for axis in plan.axes)
-    asked = [outcome for outcome, is_asked in table.asked(plan).items() if is_asked]
+    asked = [outcome for outcome, is_asked in outcomes.asked(plan).items() if is_asked]
     groups = prod(shape)
     networks = np.zeros(groups, np.int64)
     counts = {outcome: np.zeros(groups, np.int64) for outcome in asked}
@@ -214,13 +215,12 @@ def value_bin(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _flags(batch: Any) -> dict[str, NDArray[np.bool_]]:
-    """What is so of each row, as `table` has it."""
-    verdict = batch["verdict"].to_numpy()
-    flags = {name: verdict == name for name in ("proved", "refuted", "undecided")}
-    flags["diverged"] = batch["outcome"].to_numpy() == "diverged"
-    flags["right"] = batch["exhaustive_right"].to_numpy() == batch["exhaustive_pairs"].to_numpy()
-    flags["refuted_beyond"] = flags["right"] & flags["refuted"]
-    return flags
+    """Which outcomes each row has."""
+    outcome, verdict, right, pairs = (
+        batch[name].to_numpy()
+        for name in ("outcome", "verdict", "exhaustive_right", "exhaustive_pairs")
+    )
+    return outcomes.of(outcome, verdict, right == pairs)
 
 
 def _note(

@@ -15,25 +15,14 @@ from typing import Any
 from carrynet import files
 from carrynet.errors import unknown
 from carrynet.judge.evaluation import wilson
+from carrynet.sweep import outcomes
+from carrynet.sweep.outcomes import OUTCOMES
 from carrynet.sweep.places import library
 from carrynet.sweep.plan import Plan
 from carrynet.sweep.rows import Column, columns
 from carrynet.sweep.store import Store, part_name
 
 FORMATS = ("text", "csv", "json", "parquet")
-
-OUTCOMES = {
-    "diverged": "diverged",
-    "right": "right on all pairs",
-    "proved": "proved",
-    "refuted": "refuted",
-    "undecided": "undecided",
-    "refuted_beyond": "right, yet refuted",
-}
-"""What is counted of a group, and how a table for a terminal heads it.
-
-`right`: on all problems of the exhaustive evaluation; `refuted_beyond`: that, and yet refuted.
-"""
 
 _NEEDED = ("outcome", "verdict", "exhaustive_pairs", "exhaustive_right")
 
@@ -92,7 +81,7 @@ def summarise(store: Store, by: Sequence[str] | None = None) -> list[Group]:
         counts[0] += count
         for i, outcome in enumerate(OUTCOMES, 1):
             counts[i] += count * flags[outcome]
-    is_asked = asked(plan)
+    is_asked = outcomes.asked(plan)
     return [
         Group(
             dict(zip(chosen, values, strict=True)),
@@ -104,13 +93,6 @@ def summarise(store: Store, by: Sequence[str] | None = None) -> list[Group]:
         )
         for values, counts in sorted(totals.items(), key=lambda item: _order(item[0]))
     ]
-
-
-def asked(plan: Plan) -> dict[str, bool]:
-    """Which of OUTCOMES a plan asks for."""
-    tested, judged = plan.settings.exhaustive > 0, plan.settings.proof is not None
-    known = {"diverged": True, "right": tested, "refuted_beyond": tested and judged}
-    return {outcome: known.get(outcome, judged) for outcome in OUTCOMES}
 
 
 def render(groups: Sequence[Group], form: str) -> str | bytes:
@@ -138,7 +120,7 @@ def _text(groups: Sequence[Group]) -> str:
         if any(group.counts[outcome] is not None for group in groups)
         and (outcome != "diverged" or any(group.counts[outcome] for group in groups))
     ]
-    lines = [[*keys, "networks", *(OUTCOMES[outcome] for outcome in shown)]]
+    lines = [[*keys, "networks", *(OUTCOMES[outcome].head for outcome in shown)]]
     for group in groups:
         cells = ["" if v is None else str(v) for v in group.values.values()]
         cells.append(f"{group.networks:,}")
@@ -207,10 +189,7 @@ def _tallies(
         table = table.append_column("right", compute.fill_null(right, False))
         keys = [*chosen, *(c for c in ("outcome", "verdict", "right") if c not in chosen)]
         for row in table.group_by(keys).aggregate([([], "count_all")]).to_pylist():
-            verdict, right = row["verdict"], row["right"]
-            flags = {name: verdict == name for name in ("proved", "refuted", "undecided")}
-            flags["diverged"] = row["outcome"] == "diverged"
-            flags |= {"right": right, "refuted_beyond": right and flags["refuted"]}
+            flags = outcomes.of(row["outcome"], row["verdict"], row["right"])
             yield tuple(row[name] for name in chosen), flags, row["count_all"]
 
 
