@@ -8,8 +8,10 @@ import pytest
 import carrynet as cn
 from carrynet import tasks
 from carrynet.judge import evaluation, extraction as extract
+from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.report import page, plots, text
+from carrynet.report.worked import _sign, columns, explanation
 from carrynet.runs.folder import newest
 from carrynet.spec.machine import Machine
 
@@ -77,10 +79,10 @@ def test_a_run_of_ones_own_task_is_shown(run: cn.Run, tmp_path: Path) -> None:
 
 
 def test_problems_of_ones_own_task_are_shown(run: cn.Run) -> None:
-    worked = evaluation.work(run, numbers(run), hidden=True)
+    worked = work(run, numbers(run), hidden=True)
     assert worked.right_answer == run.network.task.answer(*numbers(run))
-    assert text.columns(worked, width=200)
-    assert text.explanation(worked, run.network)
+    assert columns(worked, width=200)
+    assert explanation(worked, run.network)
     with pytest.raises(cn.InputError, match="not add: `compute` works"):
         run.network.add(1, 2)
     assert run.network.compute(*numbers(run)) == worked.answer
@@ -116,13 +118,13 @@ def test_what_is_neither_run_nor_network_is_refused(run: cn.Run) -> None:
 
 def test_signs_stand_where_the_equation_has_them() -> None:
     named = ("add", "add:operands=4", "subtract", "compare", "multiply_by:k=12")
-    assert [text._sign(tasks.parse(name)) for name in named] == ["+", "+", "-", "", ""]
+    assert [_sign(tasks.parse(name)) for name in named] == ["+", "+", "-", "", ""]
 
 
 def test_columns_of_states_with_long_names_line_up() -> None:
     recipe = cn.Recipe(task="multiply_by:k=12", hidden=2)
-    worked = evaluation.work(training.start(recipe).network, (2**6 - 1,))
-    rows = text.columns(worked).splitlines()
+    worked = work(training.start(recipe).network, (2**6 - 1,))
+    rows = columns(worked).splitlines()
     carries = [0]
     for bit in worked.word[:-1]:
         carries.append((carries[-1] + 12 * bit) // 2)

@@ -27,7 +27,7 @@ from carrynet.nets.network import Network
 from carrynet.report import plots
 from carrynet.runs.create import create
 from carrynet.spec.recipe import RECIPES, Recipe
-from carrynet.sweep.plan import KEEP
+from carrynet.sweep.settings import KEEP
 from carrynet.sweep.table import FORMATS
 
 
@@ -423,7 +423,7 @@ def test_too_little_memory_is_one_line(place: Path, monkeypatch: pytest.MonkeyPa
     def out_of_memory(*arguments: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("carrynet.judge.evaluation.work", out_of_memory)
+    monkeypatch.setattr("carrynet.judge.work.work", out_of_memory)
     done = carrynet("add", 1, 2, cwd=place)
     assert done.returncode == 2
     assert "not enough memory" in done.stderr
@@ -570,7 +570,7 @@ def test_an_error_of_carrynets_own_is_70(place: Path, monkeypatch: pytest.Monkey
     def fails(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("of nobody's\nmaking")
 
-    monkeypatch.setattr("carrynet.judge.evaluation.work", fails)
+    monkeypatch.setattr("carrynet.judge.work.work", fails)
     done = carrynet("add", 1, 2, cwd=place)
     assert (done.returncode, done.stdout) == (70, "")
     assert done.stderr.count("\n") == 1
@@ -590,7 +590,7 @@ def test_control_c_that_comes_out_as_something_else(
         except KeyboardInterrupt as error:
             raise ImportError("a library could not be imported") from error
 
-    monkeypatch.setattr("carrynet.judge.evaluation.work", fails)
+    monkeypatch.setattr("carrynet.judge.work.work", fails)
     done = carrynet("add", 1, 2, cwd=place)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 

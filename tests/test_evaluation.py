@@ -13,7 +13,8 @@ from carrynet.data import rng, words as problems
 from carrynet.engines import ENGINES, reference
 from carrynet.errors import InputError
 from carrynet.judge import evaluation
-from carrynet.judge.evaluation import Evaluation, by_length, evaluate, sample, wilson, work
+from carrynet.judge.evaluation import Evaluation, by_length, evaluate, sample, wilson
+from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import carrynet as cn
-from carrynet.judge.evaluation import work
+from carrynet.judge.work import work
 from carrynet.nets import cells
 from carrynet.nets.weights import initialise
 from tests.test_cli import carrynet

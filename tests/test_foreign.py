@@ -22,9 +22,9 @@ from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.exchange import tensors as tensor_files
 from carrynet.exchange.archive import Archive
+from carrynet.exchange.folding import Reading
 from carrynet.exchange.foreign import Mapping, Source, owned, take
 from carrynet.exchange.found import MAX_BYTES, Tensors
-from carrynet.exchange.reading import Reading
 from carrynet.exchange.recognise import complete, guess, settle
 from carrynet.exchange.tensors import Contents
 from carrynet.nets.network import Network

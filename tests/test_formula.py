@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 
 from carrynet.errors import InputError
 from carrynet.nets import cells
-from carrynet.nets.formula import MOST_CHARACTERS, MOST_LINES, Formula, layers, stack
+from carrynet.nets.equations import MOST_CHARACTERS, MOST_LINES
+from carrynet.nets.formula import Formula, layers, stack
 
 ELMAN = "h = sigmoid(x @ Wxh + bh + h @ Whh)"
 

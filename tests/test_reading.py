@@ -9,7 +9,8 @@ from hypothesis import given, strategies as st
 
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.exchange.reading import Owned, Reading, Stated, _samples, attempt, choose
+from carrynet.exchange.folding import Owned, Reading
+from carrynet.exchange.reading import Stated, _samples, attempt, choose
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
 from tests.conftest import elman, hand_built_adder

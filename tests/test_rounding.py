@@ -13,7 +13,8 @@ import pytest
 import carrynet as cn
 from carrynet.engines import ENGINES, reference
 from carrynet.judge import evaluation, extraction as extract
-from carrynet.judge.evaluation import KINDS, Evaluation, by_length, evaluate, sample, work
+from carrynet.judge.evaluation import KINDS, Evaluation, by_length, evaluate, sample
+from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.proof import search

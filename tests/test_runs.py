@@ -25,7 +25,7 @@ import carrynet as cn
 from carrynet import files, lab
 from carrynet.errors import CarrynetError, InputError, RunError
 from carrynet.judge import refutation as refute
-from carrynet.judge.evaluation import work
+from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.learn.training import Progress
 from carrynet.proof import search

@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.judge.evaluation import evaluate, work
+from carrynet.judge.evaluation import evaluate
+from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights

@@ -23,15 +23,18 @@ from carrynet import sweep
 from carrynet.errors import CarrynetError, InputError, RunError
 from carrynet.judge import evaluation
 from carrynet.judge.evaluation import wilson
+from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.learn.training import Diverged
 from carrynet.nets.network import Network
 from carrynet.spec import recipe as recipes
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import Store, block, table
-from carrynet.sweep.plan import LANES, Plan, settings_help
+from carrynet.sweep.cost import Cost
+from carrynet.sweep.plan import LANES, Plan
 from carrynet.sweep.pool import LocalPool, Outcome
 from carrynet.sweep.rows import columns, dictionary
+from carrynet.sweep.settings import settings_help
 from tests.test_cli import carrynet, process
 
 QUICK = """
@@ -414,7 +417,7 @@ def test_weights_are_kept_of_the_rows_that_are_asked_for(tmp_path: Path, swept: 
         network = block.network(Store(tmp_path / "out"), row["number"])
         assert network.digest() == row["weights_sha256"]
         operands = tuple(map(int, row["counterexample"].split()))
-        assert not evaluation.work(network, operands, row["counterexample_digits"]).right
+        assert not work(network, operands, row["counterexample_digits"]).right
     with pytest.raises(InputError, match="there is no cell 32: the plan has 0 to 31"):
         block.network(Store(tmp_path / "out"), 32)
 
@@ -577,7 +580,7 @@ def test_blocks_keep_their_borders_when_the_model_of_their_cost_has_changed(
     text = QUICK.replace("block = 5", "seconds = 0.5")
     before = parse(text)
     Store(tmp_path / "out").begin(before)
-    monkeypatch.setattr(sweep.plan.Cost, "seconds", lambda self, r, s: self.proof)
+    monkeypatch.setattr(Cost, "seconds", lambda self, r, s: self.proof)
     record = tmp_path / "out" / "plan.toml"
     record.write_text(record.read_text().replace("proof = 0.05", "proof = 0.1"))
     summary = run(parse(text), tmp_path / "out")

@@ -6,14 +6,16 @@ import numpy as np
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.judge.evaluation import Exhaustive, Sampled, work
+from carrynet.judge.evaluation import Exhaustive, Sampled
+from carrynet.judge.work import work
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.report import text
+from carrynet.report.worked import _range, bars, columns, equation, explanation, explanation_json
 
 
 def test_columns_line_up(adder: Network) -> None:
-    shown = text.columns(work(adder, (255, 1)))
+    shown = columns(work(adder, (255, 1)))
     assert shown.splitlines()[:5] == [
         "  carry  1 1 1 1 1 1 1 1 0",
         "    255  0 1 1 1 1 1 1 1 1",
@@ -26,19 +28,19 @@ def test_columns_line_up(adder: Network) -> None:
 
 def test_columns_too_wide_to_show_leave_the_equation(adder: Network) -> None:
     worked = work(adder, (2**60, 1))
-    assert text.columns(worked, width=80).splitlines()[0] == f"{2**60} + 1 = {2**60 + 1}"
-    assert all(len(line) <= 150 for line in text.columns(worked, width=150).splitlines())
-    assert "carry" in text.columns(worked, width=150)
+    assert columns(worked, width=80).splitlines()[0] == f"{2**60} + 1 = {2**60 + 1}"
+    assert all(len(line) <= 150 for line in columns(worked, width=150).splitlines())
+    assert "carry" in columns(worked, width=150)
 
 
 def test_right_answers_with_a_wrong_digit_below_are_marked(forgetful: Network) -> None:
     worked = work(forgetful, (1, 1))
-    assert text.equation(worked) == "1 + 1 = 0   WRONG, right is 1 + 1 = 2"
+    assert equation(worked) == "1 + 1 = 0   WRONG, right is 1 + 1 = 2"
 
 
 def test_bars() -> None:
-    assert text.bars(np.array([0, 0.5, 1, 0.14, -9, 9]), 0, 1) == "▁▅█▂▁█"
-    assert text.bars(np.array([-1.0, 0, 1]), -1, 1) == "▁▅█"
+    assert bars(np.array([0, 0.5, 1, 0.14, -9, 9]), 0, 1) == "▁▅█▂▁█"
+    assert bars(np.array([-1.0, 0, 1]), -1, 1) == "▁▅█"
 
 
 def test_explanations_of_relu_units_that_overflow() -> None:
@@ -53,21 +55,21 @@ def test_explanations_of_relu_units_that_overflow() -> None:
     network = Network(task, "relu", weights)
     worked = work(network, (2**40 - 1, 1), hidden=True)
     assert not worked.right
-    assert "WRONG" in text.explanation(worked, network)
+    assert "WRONG" in explanation(worked, network)
     wrong = worked.hits.count(False)
-    assert f"({wrong} of {len(worked.word)} digits in base 2 WRONG" in text.columns(worked)
-    json.dumps(text.explanation_json(worked), allow_nan=False)
+    assert f"({wrong} of {len(worked.word)} digits in base 2 WRONG" in columns(worked)
+    json.dumps(explanation_json(worked), allow_nan=False)
 
 
 def test_bars_of_relu_units_reach_their_largest() -> None:
-    assert text._range(np.array([[0.0, 7.0], [3.5, 1.0]]), "relu") == (0, 7)
-    assert text._range(np.zeros((2, 2)), "relu") == (0, 1)
-    assert text._range(np.zeros((2, 2)), "tanh") == (-1, 1)
+    assert _range(np.array([[0.0, 7.0], [3.5, 1.0]]), "relu") == (0, 7)
+    assert _range(np.zeros((2, 2)), "relu") == (0, 1)
+    assert _range(np.zeros((2, 2)), "tanh") == (-1, 1)
 
 
 def test_bars_of_other_cells_reach_as_far_as_their_values() -> None:
-    assert text._range(np.array([[0.5, -0.9]]), "") == (-1, 1)
-    assert text._range(np.array([[0.5, -1.21], [np.inf, 2.0]]), "") == (-1.3, 2)
+    assert _range(np.array([[0.5, -0.9]]), "") == (-1, 1)
+    assert _range(np.array([[0.5, -1.21], [np.inf, 2.0]]), "") == (-1.3, 2)
 
 
 def test_parts_of_a_state_stand_apart() -> None:
@@ -76,19 +78,18 @@ def test_parts_of_a_state_stand_apart() -> None:
     network = Network(task, "lstm", initialise(task, 3, "lstm", width=4.0))
     worked = work(network, (118, 45), hidden=True)
     assert worked.hidden is not None
-    low, high = text._range(worked.hidden, "")
-    lines = text.explanation(worked, network).splitlines()
+    low, high = _range(worked.hidden, "")
+    lines = explanation(worked, network).splitlines()
     rows = [line.split("  ")[-1] for line in lines[3 : 3 + len(worked.word)]]
     assert rows == [
-        f"{text.bars(both[:3], low, high)} | {text.bars(both[3:], low, high)}"
-        for both in worked.hidden
+        f"{bars(both[:3], low, high)} | {bars(both[3:], low, high)}" for both in worked.hidden
     ]
     assert f"a bar is a unit of h | c, {low:g} to {high:g}." in lines[-1]
 
 
 def test_signs_of_the_operations(trained: cn.Run) -> None:
     network = Network(tasks.subtract(), "sigmoid", trained.network.weights)
-    lines = text.columns(work(network, (9, 5))).splitlines()
+    lines = columns(work(network, (9, 5))).splitlines()
     assert lines[0].startswith("  borrow  ")
     assert lines[2].startswith("-      5  0 0 1 0 1")
 

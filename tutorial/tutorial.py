@@ -48,13 +48,15 @@ from tqdm import tqdm
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.judge import evaluation, extraction as extract
+from carrynet.judge import extraction as extract
+from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.nets import arrays, losses, network, optim
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check, search
-from carrynet.report import drawing, plots, text
+from carrynet.report import drawing, plots
+from carrynet.report.worked import columns, explanation
 
 plt.rcParams |= {
     "figure.figsize": (8, 2.6),
@@ -390,7 +392,7 @@ for t, (c_t, y_t) in enumerate(zip(c[:, 0], y[:, 0]), start=1):
 print(f"Σ|e_t| = {np.abs(c - y).sum():.2f}    E = {error(weights, x, c):.2f}")
 
 assert np.isclose(error(weights, x, c), losses.SQUARED.value(logits, c).sum(), rtol=1e-12)
-assert np.isclose(np.abs(c - y).sum(), evaluation.work(fresh, (118, 8), 7).error, rtol=1e-6)
+assert np.isclose(np.abs(c - y).sum(), work(fresh, (118, 8), 7).error, rtol=1e-6)
 
 # %% [markdown] lang="en"
 # ## 7. Backpropagation through time
@@ -672,9 +674,9 @@ Wxh, Whh, Why = (W.astype(np.float32) for W in weights)
 none = {"bh": np.zeros(H, "f"), "by": np.zeros(Y, "f")}
 mine = Network(adding, "sigmoid", Weights(Wxh=Wxh, Whh=Whh, Why=Why, **none))
 
-worked = evaluation.work(mine, (118, 8), hidden=True)
-print(text.columns(worked), "\n")
-print(text.explanation(worked, mine).rpartition("\n\n")[0])
+worked = work(mine, (118, 8), hidden=True)
+print(columns(worked), "\n")
+print(explanation(worked, mine).rpartition("\n\n")[0])
 assert all(answer(weights, a, b) == mine.add(a, b) == a + b for a, b in problems[-200:])
 
 # %% [markdown] lang="en"
@@ -973,8 +975,8 @@ for suspect in perfect:
     verdict = cn.prove(suspect, budget=0)
     if isinstance(verdict, cn.Refuted) and verdict.digits <= 32:
         break
-worked = evaluation.work(suspect, verdict.operands, verdict.digits)
-print(text.columns(worked))
+worked = work(suspect, verdict.operands, verdict.digits)
+print(columns(worked))
 a, b = verdict.operands
 assert suspect.add(a, b) == worked.answer != a + b
 

@@ -23,8 +23,8 @@ def _solving(command: str, family: str, count: int, about: str) -> click.Command
     def solve(
         operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
     ) -> None:
-        from carrynet.judge.evaluation import work
-        from carrynet.report import text
+        from carrynet.judge.work import work
+        from carrynet.report.worked import columns
         from carrynet.runs.folder import newest, read_network
 
         def fits(recipe: Recipe) -> bool:
@@ -44,7 +44,7 @@ def _solving(command: str, family: str, count: int, about: str) -> click.Command
         if as_json:
             tell({"run": str(run), "task": network.task.text, **worked.to_json()})
         else:
-            tell(text.columns(worked, width=shutil.get_terminal_size((100, 24)).columns))
+            tell(columns(worked, width=shutil.get_terminal_size((100, 24)).columns))
         leave(worked.right)
 
     return solve

@@ -23,8 +23,8 @@ def ask(arguments: tuple[str, ...], run: Path | None, digits: int | None, as_jso
     PROBLEM is numbers or, of a task without numbers, a word of its symbols. RUN may come
     first, if it is a folder.
     """
-    from carrynet.judge.evaluation import work
-    from carrynet.report import text
+    from carrynet.judge.work import work
+    from carrynet.report.worked import columns
     from carrynet.runs.folder import newest, read_network
 
     if run is None:
@@ -44,5 +44,5 @@ def ask(arguments: tuple[str, ...], run: Path | None, digits: int | None, as_jso
     if as_json:
         tell({"run": str(run), "task": network.task.text, **worked.to_json()})
     else:
-        tell(text.columns(worked, width=shutil.get_terminal_size((100, 24)).columns))
+        tell(columns(worked, width=shutil.get_terminal_size((100, 24)).columns))
     leave(worked.right)

@@ -22,8 +22,8 @@ def explain(
     first, unless its name is a number; then use --run.
     """
     from carrynet.cli.runs import load
-    from carrynet.judge.evaluation import work
-    from carrynet.report import text
+    from carrynet.judge.work import work
+    from carrynet.report.worked import explanation, explanation_json
 
     if run is None:
         run, arguments = options.run_first(arguments)
@@ -31,7 +31,7 @@ def explain(
     asked = options.problem(loaded.network.task, arguments)
     worked = work(loaded.network, asked, digits, hidden=True)
     if as_json:
-        tell({"run": str(loaded.path), **text.explanation_json(worked)})
+        tell({"run": str(loaded.path), **explanation_json(worked)})
     else:
-        tell(text.explanation(worked, loaded.network))
+        tell(explanation(worked, loaded.network))
     leave(worked.right)

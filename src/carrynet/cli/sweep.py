@@ -10,9 +10,9 @@ from carrynet.cli.output import interrupted, leave, tell
 
 
 def _keys() -> str:
-    from carrynet.sweep import plan
+    from carrynet.sweep.settings import help_text
 
-    return plan.help_text()
+    return help_text()
 
 
 @click.command(cls=options.WithKeys, keys=_keys)
@@ -38,7 +38,7 @@ def sweep(
     """
     from carrynet import sweep as sweeps
     from carrynet.learn.progress import Bar
-    from carrynet.report import sweep_page, text
+    from carrynet.report import sweep_page, sweep_text
     from carrynet.runs.folder import program
     from carrynet.sweep.outcomes import VERDICTS
 
@@ -68,5 +68,5 @@ def sweep(
     page = None
     if 0 < summary.total.networks <= sweep_page.MOST_AT_ONCE:
         page = sweep_page.write(sweeps.Store(out))
-    tell(summary.to_json() if as_json else text.sweep(summary, page))
+    tell(summary.to_json() if as_json else sweep_text.summary(summary, page))
     leave(summary.complete)

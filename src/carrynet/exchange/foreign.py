@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.exchange import reading as readings
+from carrynet.exchange import folding, reading as readings
+from carrynet.exchange.folding import Owned
 from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, in_part, listing
 from carrynet.exchange.pytorch import CODE
-from carrynet.exchange.reading import Owned, Stated
+from carrynet.exchange.reading import Stated
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.exchange.tensors import Contents, read
 from carrynet.files import printable
@@ -134,8 +135,8 @@ def take(
     for name in (activation, facts.get("activation")):
         if name is not None and name not in ACTIVATIONS:
             raise unknown("activation", name, ACTIVATIONS)
-    if coding is not None and coding not in readings.CODED:
-        raise unknown("coding", coding, readings.CODED)
+    if coding is not None and coding not in folding.CODED:
+        raise unknown("coding", coding, folding.CODED)
     left, tensors = _left_out(contents.tensors, leave_out)
     # but a tensor that the owner takes a part of is left out in part
     tensors |= {name: contents.tensors[name] for name in left if _is_in_part(name, given)}
@@ -343,8 +344,8 @@ def owned(tensors: Tensors, task: Task, mapping: Mapping) -> Owned:
     arrays = {key: each.array for key, each in made.items() if getattr(mapping, key) != NO_BIAS}
     Whh, Wxh, Why = (arrays[key] for key in ("Whh", "Wxh", "Why"))
     H = Whh.shape[-1] if Whh.ndim else 0
-    x = _likeliest(readings.input_counts(task), [n for n, m in _sizes(Wxh) if m == H])
-    y = _likeliest(readings.output_counts(task), [m for n, m in _sizes(Why) if n == H])
+    x = _likeliest(folding.input_counts(task), [n for n, m in _sizes(Wxh) if m == H])
+    y = _likeliest(folding.output_counts(task), [m for n, m in _sizes(Why) if n == H])
     shapes = {"Whh": (H, H), "Wxh": (x, H), "bh": (H,), "Why": (H, y), "by": (y,)}
     for key, shape in shapes.items():
         array = arrays.get(key, np.zeros(shape))

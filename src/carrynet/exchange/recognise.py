@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, shorten
+from carrynet.exchange.folding import input_counts, output_counts
 from carrynet.exchange.mapping import (
     BIASES,
     MATRICES,
@@ -27,7 +28,6 @@ from carrynet.exchange.mapping import (
     names,
 )
 from carrynet.exchange.names import is_bias, is_count, is_counter, is_of_generator, states
-from carrynet.exchange.reading import input_counts, output_counts
 from carrynet.spec.task import Task
 
 USAGE = "say it with --map, as in --map Wxh=weight_ih_l0.T --map bh=bias_ih_l0+bias_hh_l0"

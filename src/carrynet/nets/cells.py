@@ -12,7 +12,8 @@ from types import MappingProxyType
 
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.nets.formula import MOST_CHARACTERS, Formula, layers, stack
+from carrynet.nets.equations import MOST_CHARACTERS
+from carrynet.nets.formula import Formula, layers, stack
 from carrynet.spec.recipe import Recipe
 
 ACTIVATIONS: tuple[str, ...] = Recipe.__dataclass_fields__["activation"].metadata["choices"]

@@ -14,7 +14,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from carrynet.nets.arrays import Array
-from carrynet.nets.formula import Formula, Instruction
+from carrynet.nets.equations import Instruction
+from carrynet.nets.formula import Formula
 from carrynet.nets.readings import Reading, run
 
 

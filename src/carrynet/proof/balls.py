@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 
 from flint import arb, arb_mat
 
-from carrynet.nets.formula import Formula, Instruction
+from carrynet.nets.equations import Instruction
+from carrynet.nets.formula import Formula
 from carrynet.proof.certificate import EPSILON, LARGEST, SMALLEST, of_type, require
 
 Balls = Sequence[arb]

@@ -16,7 +16,7 @@ from carrynet.proof.certificate import BoxCertificate, FormulaModel, require, re
 from carrynet.spec.task import Task
 
 if TYPE_CHECKING:
-    from carrynet.nets.formula import Instruction
+    from carrynet.nets.equations import Instruction
 
 
 class _Network:

@@ -22,7 +22,8 @@ from carrynet import files
 from carrynet.data.words import tables
 from carrynet.errors import CarrynetError, RunError
 from carrynet.judge import refutation as refute
-from carrynet.judge.evaluation import Evaluation, examine, first_wrong, work
+from carrynet.judge.evaluation import Evaluation, examine, first_wrong
+from carrynet.judge.work import work
 from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, trees as tree

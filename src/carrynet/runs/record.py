@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from carrynet.exchange.foreign import Source
-from carrynet.judge.evaluation import Evaluation, Worked, evaluate, work
+from carrynet.judge.evaluation import Evaluation, evaluate
+from carrynet.judge.work import Worked, work
 from carrynet.learn import training
 from carrynet.learn.training import Snapshot
 from carrynet.nets.network import Network

@@ -28,9 +28,10 @@ from carrynet.nets import cells
 from carrynet.sweep import places
 from carrynet.sweep.block import Counts, network
 from carrynet.sweep.outcomes import OUTCOMES
-from carrynet.sweep.plan import Plan, Settings, read
+from carrynet.sweep.plan import Plan, read
 from carrynet.sweep.pool import Executor, LocalPool, cores
 from carrynet.sweep.rows import columns
+from carrynet.sweep.settings import Settings
 from carrynet.sweep.store import Store
 from carrynet.sweep.table import Group, summarise
 

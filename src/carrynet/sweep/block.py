@@ -21,7 +21,8 @@ from carrynet.proof import search
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import rows, table
 from carrynet.sweep.outcomes import VERDICTS
-from carrynet.sweep.plan import Plan, Settings
+from carrynet.sweep.plan import Plan
+from carrynet.sweep.settings import Settings
 from carrynet.sweep.store import Store
 
 

@@ -31,8 +31,10 @@ from carrynet import __version__, files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.nets import cells
 from carrynet.spec import recipe as recipes, tables, tasks
-from carrynet.spec.recipe import Recipe, Stage, accepted, check_fields, check_value, setting
+from carrynet.spec.recipe import Recipe, Stage, check_value
 from carrynet.spec.task import Task
+from carrynet.sweep.cost import Cost
+from carrynet.sweep.settings import MOST_CELLS, Settings
 
 FORMAT, FORMAT_VERSION = "carrynet-sweep", 1
 MOST_KINDS = 100_000
@@ -40,130 +42,9 @@ MOST_KINDS = 100_000
 MOST_BLOCKS = 1_000_000
 MOST_VALUES = 10**12
 """Of a range."""
-MOST_CELLS = 100_000
-"""Of a block, whose rows and weights are held in memory until it is written."""
-
-MOST_LENGTH, MOST_DIGITS = 65_536, 2**24
-"""Of the problems of a sample, and of all of them together."""
 
 LANES = 16
 """Blocks are cut at multiples of this, the most networks that share a vector anywhere."""
-
-KEEP = ("none", "refuted", "all")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a sweep does with the networks that it trains; the table [sweep] of a plan.
-
-    Raises `InputError` for what is not accepted.
-    """
-
-    engine: str = setting("auto", "auto, native, numpy")
-    exhaustive: int = setting(
-        8,
-        'try all problems whose operands have up to so many digits; 0 or "none": do not',
-        within=(0, 16),
-    )
-    lengths: tuple[int, ...] = (16, 64, 256)  #: of the samples, in digits; () for none
-    pairs: int = setting(256, "problems in a sample of a length and kind", within=(1, 65_536))
-    proof: float | None = 0.0  #: seconds beyond the quick steps; None for no proof at all
-    keep: str = setting("none", "whose weights to keep", choices=KEEP)
-    block: int = setting(0, "cells in a block; 0: as `seconds` says", within=(0, MOST_CELLS))
-    seconds: float = setting(5.0, "that a block is to take, about", within=(0.001, 86_400))
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        lengths: tuple[Any, ...] = tuple(self.lengths)
-        proof: Any = self.proof
-        if any(type(n) is not int or not 1 <= n <= MOST_LENGTH for n in lengths):
-            raise InputError(
-                f"lengths must be whole numbers from 1 to {MOST_LENGTH:,}, not {list(lengths)}"
-            )
-        if len(set(lengths)) < len(lengths):
-            raise InputError(f"lengths names a length twice: {list(lengths)}")
-        if self.pairs * max(lengths, default=0) > MOST_DIGITS:
-            raise InputError(
-                f"a sample of {self.pairs:,} problems of {max(lengths):,} digits is too large: at "
-                f"most {MOST_DIGITS:,} digits are accepted"
-            )
-        if proof is not None:
-            number = isinstance(proof, int | float) and not isinstance(proof, bool)
-            if not number or not 0 <= proof <= 1e6:
-                raise InputError(
-                    f'proof must be seconds from 0 to 1e+06, or "none", not {shorten(proof)}'
-                )
-        object.__setattr__(self, "lengths", lengths)
-        object.__setattr__(self, "proof", None if proof is None else float(proof))
-
-    @classmethod
-    def from_table(cls, table: Any) -> "Settings":
-        """Read the table [sweep]."""
-        if not isinstance(table, dict):
-            raise InputError("sweep must be a table, headed [sweep]")
-        known = [f.name for f in fields(cls)]
-        for key in table:
-            if key not in known:
-                raise unknown("key of [sweep]", key, known)
-        changes = dict(table)
-        if not isinstance(changes.get("lengths", []), list | tuple):
-            raise InputError(f"lengths must be a list, not {shorten(changes['lengths'])}")
-        if changes.get("proof") == "none":
-            changes["proof"] = None
-        if changes.get("exhaustive") == "none":
-            changes["exhaustive"] = 0
-        return cls(**changes)
-
-    def to_table(self) -> dict[str, Any]:
-        """The inverse of `from_table`."""
-        proof = "none" if self.proof is None else self.proof
-        return {**asdict(self), "lengths": list(self.lengths), "proof": proof}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """A model of the seconds that a cell takes on one core, good to a factor of two or three.
-
-    It only decides where blocks end.  Measured on a core with AVX-512, of 80 GFLOP/s in
-    these kernels; a sweep records it, and goes on with what it began with.
-    """
-
-    flop: float = 1e-11  #: of a floating-point operation, native engine
-    alone: float = 1e-8  #: of a digit of a problem that is an update by itself
-    batched: float = 4e-8  #: of a digit of a problem in a batch
-    worst: float = 3.0  #: times as much for a stage with a worst case
-    update_numpy: float = 2e-5  #: of a digit of an update, NumPy engine
-    flop_numpy: float = 2.5e-10
-    judged: float = 5e-8  #: of a digit of a problem in an evaluation
-    proof: float = 0.05  #: of the quick steps of a search
-    proof_unit: float = 0.008  #: for each hidden unit
-    proof_budget: float = 0.5  #: the part of a budget that is used
-
-    def seconds(self, recipe: Recipe, settings: Settings) -> float:
-        """About how long a cell takes: training, evaluation and proof."""
-        task, H = recipe.specification, recipe.hidden
-        symbols, Y = len(task.machine.symbols), task.neurons
-        operations = 2.0 * H * (H + Y + task.operands)  # of a digit, forward
-        native = settings.engine != "numpy" and recipe.dtype == "float32" and H <= 256
-        seconds = 0.001
-        for stage in recipe.stages:
-            digits = float(stage.steps * stage.batch * recipe.digits)
-            times = self.worst if stage.worst else 1.0
-            if native:
-                each = self.alone if stage.batch == 1 else self.batched
-                seconds += times * digits * (each + 3 * operations * self.flop)
-            else:
-                seconds += times * stage.steps * recipe.digits * self.update_numpy
-                seconds += times * digits * 3 * operations * self.flop_numpy
-        flop = self.flop if native else self.flop_numpy
-        judged = self.judged + operations * flop
-        if settings.exhaustive:
-            seconds += judged * min(symbols**settings.exhaustive, 2**20)
-        seconds += judged * 2 * settings.pairs * sum(settings.lengths)
-        if settings.proof is not None:
-            quick = (self.proof + self.proof_unit * H) * max(1.0, symbols / 4)
-            seconds += quick + self.proof_budget * settings.proof
-        return seconds
 
 
 @dataclass(frozen=True)
@@ -426,27 +307,6 @@ def read(path: Path, **settings: Any) -> Plan:
         return Plan.parse(text, path.parent, **settings)
     except InputError as error:
         raise InputError(f"{files.printable(path.name)}: {error}") from None
-
-
-def settings_help() -> list[tuple[str, str, str]]:
-    """The keys of [sweep]: name, default, and what it is for and accepts."""
-    about = {
-        "lengths": "digits of the operands of each sample; [] for no samples",
-        "proof": 'seconds for each proof, beyond the quick steps; "none" for no proofs',
-    }
-    defaults, keys = Settings().to_table(), []
-    for f in fields(Settings):
-        accepts = f" ({accepted(f)})" if f.metadata and accepted(f) else ""
-        default = defaults[f.name]
-        shown = f'"{default}"' if isinstance(default, str) else f"{default}"
-        keys.append((f.name, shown, about.get(f.name) or f"{f.metadata['help']}{accepts}"))
-    return keys
-
-
-def help_text() -> str:
-    """Every key of [sweep], with what it does and what it accepts."""
-    keys = (f"  {name:<11} {about}; default {shown}" for name, shown, about in settings_help())
-    return "\n".join(["Keys of the table [sweep]:", *keys])
 
 
 def shorten_text(text: str, most: int = 200) -> str:

@@ -8,7 +8,7 @@ product.  Everything else, such as unrolling through time, is the same for all r
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from carrynet.nets.formula import Instruction
+from carrynet.nets.equations import Instruction
 
 
 class Reading(Protocol):
