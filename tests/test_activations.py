@@ -18,25 +18,27 @@ from carrynet.proof.certificate import EPSILON
 def native_activation(name: str) -> Callable[[Any], Any]:
     """The activation of the kernels, alone in one of its own."""
     ir = pytest.importorskip("llvmlite.ir")
-    from carrynet.engines import kernels, native
+    from carrynet.engines import jit, kernels
     from carrynet.engines.kernels.cell import Cell
+
+    parameters = kernels.Parameters({"z": "f4", "y": "f4"}, ("count",))
 
     def write(shape: kernels.Shape) -> Any:
         module = ir.Module("activation")
-        k = Cell(module, "activation", ["z", "y"], ["count"], shape)
+        k = Cell(module, "activation", parameters, shape)
         k.loop(k.count, lambda i: k.store(k.f(k.load(k.z, i)), k.y, i), step=k.lanes)
         k.done()
         return module
 
     shape = kernels.Shape(lanes=8, hidden=8, inputs=1, active=1, outputs=1, activation=name)
-    kernel = kernels.Kernel(write, {"z": "f4", "y": "f4"})
+    kernel = kernels.Kernel(write, parameters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(kernels.KERNELS, "activation", kernel)
-        call = native._load("activation", native.build("activation", shape))
+        call = jit._load("activation", jit.build("activation", shape))
 
     def f(z: Any) -> Any:
         y = np.empty_like(z)
-        call(z, y, len(z))
+        call(z=z, y=y, count=len(z))
         return y
 
     return f

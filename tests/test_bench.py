@@ -11,7 +11,7 @@ import pytest
 from carrynet import bench
 from carrynet.bench import Comparison, Row, rivals
 from carrynet.data import words as problems
-from carrynet.engines import native
+from carrynet.engines import jit, native
 from carrynet.errors import CarrynetError, InputError
 from carrynet.learn import training
 from carrynet.spec.recipe import RECIPES
@@ -61,7 +61,7 @@ def test_other_weights_are_noticed() -> None:
 def test_there_is_nothing_to_measure_without_the_native_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(native, "_missing", "llvmlite cannot be imported")
+    monkeypatch.setattr(jit, "missing", "llvmlite cannot be imported")
     with pytest.raises(native.Unavailable, match="llvmlite cannot be imported"):
         bench.run(("process",))
 

@@ -11,7 +11,7 @@ import pytest
 from carrynet import engines, tasks
 from carrynet.bench import tutorial_loop
 from carrynet.data import words as problems
-from carrynet.engines import native
+from carrynet.engines import jit, native
 from carrynet.engines.native import Unavailable
 from carrynet.errors import InputError
 from carrynet.learn import training
@@ -205,7 +205,7 @@ def test_auto_takes_what_works_and_says_so_once(
 ) -> None:
     assert engines.get("auto", Recipe(hidden=32, dtype="float32")).name == "native"
     assert engines.get("auto", Recipe(hidden=32, dtype="float64")).name == "numpy"
-    monkeypatch.setattr(native, "_missing", "llvmlite cannot be imported: no such module")
+    monkeypatch.setattr(jit, "missing", "llvmlite cannot be imported: no such module")
     engines._say_once.cache_clear()
     caplog.clear()
     assert engines.get("auto", Recipe(hidden=32, dtype="float32")).name == "numpy"
@@ -221,8 +221,8 @@ def test_where_building_fails_numpy_serves(monkeypatch: pytest.MonkeyPatch) -> N
     def fails(*_: object) -> bytes:
         raise RuntimeError("no such instruction")
 
-    monkeypatch.setattr(native, "_object_file", fails)
-    monkeypatch.setattr(native, "_loaded", {})
+    monkeypatch.setattr(jit, "_object_file", fails)
+    monkeypatch.setattr(jit, "_loaded", {})
     native._cannot_build.cache_clear()
     try:
         assert engines.get("auto", Recipe(hidden=32, dtype="float32")).name == "numpy"

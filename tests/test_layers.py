@@ -47,7 +47,7 @@ LAYERS = [
     "engines.kernels.bounds",
     "engines.kernels.train engines.kernels.across engines.kernels.judge engines.kernels.peak",
     "engines.kernels",
-    "engines.reference",
+    "engines.reference engines.jit",
     "engines.native",
     "engines",
     "learn.training",

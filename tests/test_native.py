@@ -15,7 +15,7 @@ import pytest
 
 from carrynet import tasks
 from carrynet.data import words as problems
-from carrynet.engines import kernels, native, reference
+from carrynet.engines import jit, kernels, native, reference
 from carrynet.engines.kernels import KERNELS, Layout, Shape
 from carrynet.judge import evaluation
 from carrynet.learn import training
@@ -28,26 +28,26 @@ SMALL = Shape(lanes=8, hidden=5, inputs=2, active=2, outputs=1, loss="squared", 
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of object files, and nothing loaded yet."""
     monkeypatch.setenv("CARRYNET_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(native, "_loaded", {})
+    monkeypatch.setattr(jit, "_loaded", {})
     return tmp_path / "cache"
 
 
 def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kernels that are built from now on."""
     names: list[str] = []
-    original = native.build
+    original = jit.build
 
     def build(kernel: str, shape: Shape) -> bytes:
         names.append(kernel)
         return original(kernel, shape)
 
-    monkeypatch.setattr(native, "build", build)
+    monkeypatch.setattr(jit, "build", build)
     return names
 
 
 def train_a_little() -> str:
     assert native.refuses(Recipe(hidden=5)) is None  # and its probe, if any, is not counted
-    native._loaded.clear()
+    jit._loaded.clear()
     recipe = RECIPES["tutorial"].with_settings({"hidden": 5, "steps": 50})
     return training.fit(recipe, engine="native").digest()
 
@@ -79,8 +79,8 @@ def test_what_is_wrong_with_the_cache_is_built_again(
     elif damage == "foreign":
         file.write_bytes(os.urandom(len(whole)))
     elif damage == "another":  # whole, but made for another shape
-        key = native._key("train", SMALL)
-        file.write_bytes(native._seal(key, whole[32:]) + whole[32:])
+        key = jit._key("train", SMALL)
+        file.write_bytes(jit._seal(key, whole[32:]) + whole[32:])
     else:
         file.chmod(0o666)
     names = built(monkeypatch)
@@ -91,16 +91,16 @@ def test_what_is_wrong_with_the_cache_is_built_again(
 
 
 def test_the_key_holds_everything_that_code_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {native._key("train", SMALL), native._key("walk", SMALL)}
+    keys = {jit._key("train", SMALL), jit._key("walk", SMALL)}
     for field, value in {"hidden": 6, "lanes": 4, "biases": False, "activation": "tanh"}.items():
-        keys.add(native._key("train", Shape(**{**vars(SMALL), field: value})))
-    machine = native.processor()
+        keys.add(jit._key("train", Shape(**{**vars(SMALL), field: value})))
+    machine = jit.processor()
     for field in ("cpu", "features", "triple"):
-        other = native.Processor(**{**vars(machine), field: "other"})
-        monkeypatch.setattr(native, "processor", lambda other=other: other)
-        keys.add(native._key("train", SMALL))
-    monkeypatch.setattr(native, "_generator", lambda: "another version")
-    keys.add(native._key("train", SMALL))
+        other = jit.Processor(**{**vars(machine), field: "other"})
+        monkeypatch.setattr(jit, "processor", lambda other=other: other)
+        keys.add(jit._key("train", SMALL))
+    monkeypatch.setattr(jit, "_generator", lambda: "another version")
+    keys.add(jit._key("train", SMALL))
     assert len(keys) == 2 + 4 + 3 + 1
 
 
@@ -132,7 +132,7 @@ def test_many_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
 def test_threads_may_train_at_once(cache: Path) -> None:
     recipe = RECIPES["tutorial"].with_settings({"hidden": 5, "steps": 300})
     alone = [training.fit(recipe.with_settings({"seed": seed})).digest() for seed in range(8)]
-    native._loaded.clear()
+    jit._loaded.clear()
     with ThreadPoolExecutor(4) as pool:
         together = pool.map(
             lambda seed: training.fit(recipe.with_settings({"seed": seed})).digest(), range(8)
@@ -141,8 +141,8 @@ def test_threads_may_train_at_once(cache: Path) -> None:
 
 
 def assembly(kernel: str, shape: Shape) -> str:
-    target = native._target_machine()
-    return str(target.emit_assembly(native.optimised(kernel, shape, target)))
+    target = jit._target_machine()
+    return str(target.emit_assembly(jit.optimised(kernel, shape, target)))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -151,7 +151,7 @@ def assembly(kernel: str, shape: Shape) -> str:
 def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: int) -> None:
     readout = "bits" if outputs == 1 else "argmax"
     shape = Shape(
-        lanes=native.processor().lanes,
+        lanes=jit.processor().lanes,
         hidden=17,
         inputs=6,
         active=2,
@@ -166,10 +166,10 @@ def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: in
 
 
 def with_lanes(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
-    machine = native.processor()
+    machine = jit.processor()
     native._evaluation.cache_clear()
     monkeypatch.setattr(
-        native, "processor", lambda: native.Processor(**{**vars(machine), "lanes": lanes})
+        jit, "processor", lambda: jit.Processor(**{**vars(machine), "lanes": lanes})
     )
 
 
@@ -212,16 +212,19 @@ def test_parameters_are_packed_and_unpacked(hidden: int, lanes: int) -> None:
 
 def test_arrays_of_the_wrong_kind_are_refused() -> None:
     layout = Layout(SMALL)
-    function = native._function("follow", SMALL)
+    function = jit.function("follow", SMALL)
     good = {
         name: np.zeros(max(4096, layout.size), kind)
-        for name, kind in KERNELS["follow"].arrays.items()
+        for name, kind in KERNELS["follow"].parameters.arrays.items()
     }
-    function(*good.values(), 0, 0, 4)  # no words: nothing is touched
+    none = {"N": 0, "T": 0, "S": 4}
+    function(**good, **none)  # no words: nothing is touched
     for name, array in good.items():
         for wrong in (array.astype(np.float64), array[::2], array.byteswap().view(">u1")):
             with pytest.raises(ValueError, match="a kernel takes contiguous"):
-                function(*{**good, name: wrong}.values(), 0, 0, 4)
+                function(**{**good, name: wrong}, **none)
+    with pytest.raises(TypeError, match=r"kernel follow is called with or without N, n$"):
+        function(**good, n=0, T=0, S=4)
 
 
 GUARDED = """
@@ -231,7 +234,7 @@ from carrynet.data import words as problems
 from carrynet.judge import evaluation
 from carrynet.learn import training
 from carrynet import tasks
-from carrynet.engines import native
+from carrynet.engines import jit, native
 from carrynet.spec.recipe import RECIPES, Recipe
 
 libc, page = ctypes.CDLL(None, use_errno=True), 4096
@@ -252,8 +255,8 @@ def guarded(size, dtype=np.float32):
 
 native._buffer = guarded
 lanes = int(sys.argv[1])
-machine = native.processor()
-native.processor = lambda: native.Processor(**{**vars(machine), "lanes": lanes})
+machine = jit.processor()
+jit.processor = lambda: jit.Processor(**{**vars(machine), "lanes": lanes})
 for settings in (
     {"hidden": 1, "digits": 2}, {"hidden": 17}, {"hidden": 33, "batch": 5}, {"hidden": 32},
     {"hidden": 9, "task": "add:base=3", "optimiser": "adam", "batch": 3},

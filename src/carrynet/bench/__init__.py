@@ -23,7 +23,7 @@ import numpy as np
 
 from carrynet import engines
 from carrynet.bench import rivals
-from carrynet.engines import native, reference
+from carrynet.engines import jit, native, reference
 from carrynet.errors import CarrynetError, unknown
 from carrynet.judge import evaluation
 from carrynet.learn import training
@@ -98,8 +98,8 @@ class Comparison:
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
-        "processor": native.processor().cpu,
-        "lanes": native.processor().lanes,
+        "processor": jit.processor().cpu,
+        "lanes": jit.processor().lanes,
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -1,44 +1,30 @@
 """The native engine: machine code for exactly this network's shape, built with llvmlite.
 
-Kernels are in `kernels/`; here they are compiled, kept in a cache of object files,
-loaded and called.  ctypes lets go of the interpreter's lock during a call, so that
-threads run kernels side by side.  float32 only, up to 256 hidden units.
+Kernels are in `kernels/`, and `jit` makes machine code of them; here they are called, with the
+parameters packed as they want them.  float32 only, up to 256 hidden units.
 """
 
-import ctypes
-import hashlib
-import os
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data.words import Words, tables
-from carrynet.engines import reference
+from carrynet.engines import jit, reference
 from carrynet.engines.reference import Followed, Prefixes, Tally, numbers
 from carrynet.errors import CarrynetError
-from carrynet.nets import optim
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.optim import BETA1, BETA2, Moments
 from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe, Stage
 
-try:
-    import llvmlite
-    import llvmlite.binding as llvm
-
-    from carrynet.engines import kernels, vector
+if not jit.missing:
+    from carrynet.engines import kernels
     from carrynet.engines.kernels import Layout, Shape
-except ImportError as error:  # no wheel for this machine
-    _missing: str | None = f"llvmlite cannot be imported: {error}"
-else:
-    _missing = None
 
 MOST_HIDDEN = 256
 
@@ -49,8 +35,8 @@ class Unavailable(CarrynetError):
 
 def refuses(subject: Network | Recipe) -> str | None:
     """Why the engine does not take a network, or those of a recipe; None if it does."""
-    if _missing:
-        return _missing
+    if jit.missing:
+        return jit.missing
     if not subject.elman:
         return "the native engine takes Elman's cell only, begun at zero, read out linearly"
     if subject.dtype != "float32":
@@ -63,7 +49,7 @@ def refuses(subject: Network | Recipe) -> str | None:
     if not task.encoding.binary:
         return f"the native engine feeds 0 and 1 only, not {task.encoding.kind} of task {task.name}"
     try:
-        processor()
+        jit.processor()
     except (RuntimeError, OSError) as error:
         return f"LLVM does not know this processor: {error}"
     return _cannot_build()
@@ -103,33 +89,38 @@ def advance(
     logits = _buffer(updates * rows * Y)
     scratch = _buffer(2 * layout.output_width)
     scratch[:] = -1e30  # what the softmax finds beyond the outputs
-    _function("train", shape)(
-        p,
-        _buffer(P * P),
-        both,
-        _buffer(layout.size if stage.worst or shape.optimiser == "adam" else 0),
-        np.ascontiguousarray(words, np.uint16),
-        rates,
-        roots,
-        logits,
-        _active(network, layout),
-        table.delta,
-        table.output,
-        table.targets,
-        _buffer(rows, np.int32),
-        _buffer(rows * P),
-        _buffer(rows * P),
-        _buffer(rows * Y),
-        scratch,
-        shares,
-        _buffer(bounded, np.int32),
-        *(_buffer(bounded * P) for _ in range(2)),
-        *(_buffer((bounded + B) * P) for _ in range(4)),
-        *(_buffer(bounded * Y) for _ in range(2)),
-        updates,
-        B,
-        T,
-        table.delta.shape[1],
+    jit.function("train", shape)(
+        p=p,
+        transposed=_buffer(P * P),
+        moments=both,
+        gradient=_buffer(layout.size if stage.worst or shape.optimiser == "adam" else 0),
+        words=np.ascontiguousarray(words, np.uint16),
+        rates=rates,
+        roots=roots,
+        logits=logits,
+        active=_active(network, layout),
+        delta=table.delta,
+        output=table.output,
+        targets=table.targets,
+        symbols=_buffer(rows, np.int32),
+        h=_buffer(rows * P),
+        dz=_buffer(rows * P),
+        dl=_buffer(rows * Y),
+        scratch=scratch,
+        shares=shares,
+        answers=_buffer(bounded, np.int32),
+        lower=_buffer(bounded * P),
+        upper=_buffer(bounded * P),
+        centre=_buffer((bounded + B) * P),
+        radius=_buffer((bounded + B) * P),
+        dcentre=_buffer((bounded + B) * P),
+        dradius=_buffer((bounded + B) * P),
+        worst=_buffer(bounded * Y),
+        dworst=_buffer(bounded * Y),
+        updates=updates,
+        B=B,
+        T=T,
+        S=table.delta.shape[1],
     )
     hidden = shape.hidden
     return (
@@ -156,7 +147,7 @@ def _train_shape(network: Network, recipe: Recipe, stage: Stage) -> "Shape":
 def _common(network: Network) -> dict[str, Any]:
     task = network.task
     return {
-        "lanes": processor().lanes,
+        "lanes": jit.processor().lanes,
         "hidden": network.hidden,
         "inputs": task.inputs,
         "active": int(np.count_nonzero(tables(task).vectors, axis=1).max(initial=1)),
@@ -189,7 +180,9 @@ def lanes_for(recipe: Recipe) -> int:
     """How many networks of a recipe are best trained at once by one thread: 1 or all lanes."""
     (stage, *more) = recipe.stages
     simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
-    return processor().lanes if simple and recipe.elman and recipe.hidden <= ACROSS_HIDDEN else 1
+    return (
+        jit.processor().lanes if simple and recipe.elman and recipe.hidden <= ACROSS_HIDDEN else 1
+    )
 
 
 def advance_across(
@@ -214,10 +207,21 @@ def advance_across(
         source = lane if lane < len(networks) else 0
         lanes[:, lane] = np.concatenate([w.ravel() for w in networks[source].weights.values()])
         steps[lane], read[lane] = recipes[source].stages[0].step, words[source]
-    _function("across", shape)(
-        *(p, read, steps, table.vectors, table.delta, table.output, table.targets),
-        *(_buffer(T * X * L), _buffer(T * H * L), _buffer(T * H * L), _buffer(T * Y * L)),
-        *(updates, T, table.delta.shape[1]),
+    jit.function("across", shape)(
+        p=p,
+        words=read,
+        steps=steps,
+        vectors=table.vectors,
+        delta=table.delta,
+        output=table.output,
+        targets=table.targets,
+        x=_buffer(T * X * L),
+        h=_buffer(T * H * L),
+        dz=_buffer(T * H * L),
+        dl=_buffer(T * Y * L),
+        updates=updates,
+        T=T,
+        S=table.delta.shape[1],
     )
     trained = []
     for lane, network in enumerate(networks):
@@ -242,15 +246,27 @@ def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
     # buffers of their own: two threads that write to one cache line slow each other down
     tally, margin = _buffer(2, np.int64), _buffer(2)
     tally[:], margin[:] = (0, _NONE), np.inf
-    function = _function("walk", shape)
+    function = jit.function("walk", shape)
     work = _buffer(depth * kernels.walk_room(shape, symbols))
     state, so_far = prefixes.state.astype(np.int32), prefixes.right.astype(np.int32)
     for i in range(0, rows, kernels.BLOCK):
         some = np.s_[i : i + kernels.BLOCK]
         function(
-            *(p, drives, table.delta, table.output),
-            *(h[some], state[some], so_far[some], work, tally, margin),
-            *(len(state[some]), prefixes.word + i, depth, network.task.headroom, symbols),
+            p=p,
+            drives=drives,
+            delta=table.delta,
+            output=table.output,
+            h=h[some],
+            state=state[some],
+            right=so_far[some],
+            work=work,
+            tally=tally,
+            margin=margin,
+            N=len(state[some]),
+            word=prefixes.word + i,
+            depth=depth,
+            headroom=network.task.headroom,
+            S=symbols,
         )
     right, wrong = int(tally[0]), int(tally[1])
     if prefixes.doubt.any() or _in_doubt(network, margin):
@@ -267,10 +283,19 @@ def follow(network: Network, words: Words) -> Followed:
     first_error = np.full(len(words), -1, np.int32)
     margin = _buffer(2)
     margin[:] = np.inf
-    _function("follow", shape)(
-        *(p, drives, table.delta, table.output, np.ascontiguousarray(words, np.uint16)),
-        *(_buffer(8 * layout.width), _buffer(4, np.int32), first_error, margin),
-        *(*words.shape, table.delta.shape[1]),
+    jit.function("follow", shape)(
+        p=p,
+        drives=drives,
+        delta=table.delta,
+        output=table.output,
+        words=np.ascontiguousarray(words, np.uint16),
+        h=_buffer(8 * layout.width),
+        state=_buffer(4, np.int32),
+        first_error=first_error,
+        margin=margin,
+        N=len(words),
+        T=words.shape[1],
+        S=table.delta.shape[1],
     )
     if _in_doubt(network, margin):
         resolved = reference.follow(network, words)
@@ -302,11 +327,11 @@ def _evaluation(network: Network) -> tuple["Shape", "Layout", Array, Array]:
 
 def multiply_adds(turns: int) -> tuple[Callable[[], None], float]:
     """A function that only multiplies and adds, and how many operations a call makes."""
-    shape = Shape(processor().lanes, 8, 1, 1, 1)
-    function = _function("peak", shape)
+    shape = Shape(jit.processor().lanes, 8, 1, 1, 1)
+    function = jit.function("peak", shape)
     numbers = _buffer((kernels.PEAK_CHAINS + 1) * shape.lanes)
     operations = 2.0 * turns * kernels.PEAK_CHAINS * shape.lanes
-    return lambda: function(numbers, turns), operations
+    return lambda: function(numbers=numbers, turns=turns), operations
 
 
 # Parameters in one array -------------------------------------------------------------
@@ -364,165 +389,3 @@ def _active(network: Network, layout: "Layout") -> NDArray[np.int32]:
         (on,) = np.nonzero(vector)
         rows[symbol, : len(on)] = on
     return rows * layout.width
-
-
-# Machine code ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Processor:
-    """The processor that code is made for."""
-
-    triple: str
-    cpu: str
-    features: str
-    lanes: int  # float32 numbers in its vectors
-
-
-@cache
-def processor() -> Processor:
-    """This machine's processor, as LLVM knows it."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features()
-    lanes = 16 if features.get("avx512f") else 8 if features.get("avx") else 4
-    return Processor(llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), lanes)
-
-
-_lock = threading.Lock()
-_loaded: dict[tuple[str, Any], Callable[..., None]] = {}
-
-
-def _function(kernel: str, shape: "Shape") -> Callable[..., None]:
-    """A kernel, ready to be called with arrays and integers."""
-    with _lock:
-        if (kernel, shape) not in _loaded:
-            _loaded[kernel, shape] = _load(kernel, _object_file(kernel, shape))
-        return _loaded[kernel, shape]
-
-
-def _load(kernel: str, code: bytes) -> Callable[..., None]:
-    target = _target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    address = engine.get_function_address(kernel)
-    prototype = ctypes.CFUNCTYPE(None)(address)
-
-    types = [np.dtype(kind) for kind in kernels.KERNELS[kernel].arrays.values()]
-
-    def call(*arguments: Any) -> None:
-        arrays, integers = arguments[: len(types)], arguments[len(types) :]
-        pointers = [
-            ctypes.c_void_p(_address(array, kind))
-            for array, kind in zip(arrays, types, strict=True)
-        ]
-        prototype(*pointers, *map(ctypes.c_int64, integers))
-
-    call.engine = engine  # type: ignore[attr-defined]  # owns the code
-    return call
-
-
-def _address(array: NDArray[Any], kind: np.dtype[Any]) -> int:
-    if array.dtype != kind or not array.flags.c_contiguous:
-        raise ValueError(f"a kernel takes contiguous {kind}, not {array.dtype} {array.strides}")
-    return array.ctypes.data
-
-
-def _target_machine() -> "llvm.TargetMachine":
-    machine = processor()
-    target = llvm.Target.from_triple(machine.triple)
-    return target.create_target_machine(cpu=machine.cpu, features=machine.features, opt=2, jit=True)
-
-
-def build(kernel: str, shape: "Shape") -> bytes:
-    """Compile a kernel to an object file."""
-    target = _target_machine()
-    return bytes(target.emit_object(optimised(kernel, shape, target)))
-
-
-def optimised(kernel: str, shape: "Shape", target: "llvm.TargetMachine") -> "llvm.ModuleRef":
-    """A kernel as LLVM's passes leave it."""
-    module = llvm.parse_assembly(str(kernels.KERNELS[kernel].write(shape)))
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    # The kernels are vectorised and unrolled as they should be; LLVM would undo it.
-    options.loop_vectorization = options.slp_vectorization = False
-    options.loop_unrolling = options.loop_interleaving = False
-    passes = llvm.create_pass_builder(target, options)
-    passes.getModulePassManager().run(module, passes)
-    return module
-
-
-# The cache of object files -----------------------------------------------------------
-
-
-def _object_file(kernel: str, shape: "Shape") -> bytes:
-    """A kernel's machine code, from the cache or built, and then kept there.
-
-    Whatever is wrong with the cache, the code is built: the cache only saves time.
-    """
-    key = _key(kernel, shape)
-    path = cache_folder() / f"{kernel}-{hashlib.sha256(key).hexdigest()[:40]}.o"
-    code = _read_cached(path, key)
-    if code is None:
-        code = build(kernel, shape)
-        _write_cached(path, key, code)
-    return code
-
-
-def cache_folder() -> Path:
-    """Where object files are kept: `CARRYNET_CACHE`, or the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("CARRYNET_CACHE") or platformdirs.user_cache_path("carrynet"))
-
-
-def _key(kernel: str, shape: "Shape") -> bytes:
-    """Everything that machine code depends on."""
-    facts = (kernel, shape, processor(), llvmlite.__version__, llvm.llvm_version_info, _generator())
-    return repr(facts).encode()
-
-
-@cache
-def _generator() -> str:
-    """A digest of the modules that write the code, so that no version of them is forgotten."""
-    digest = hashlib.sha256()
-    kernel_files = sorted(Path(str(kernels.__file__)).parent.glob("*.py"))
-    others = (Path(str(module.__file__)) for module in (vector, optim))  # optim: Adam's constants
-    for file in (*kernel_files, *others, Path(__file__)):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _seal(key: bytes, code: bytes) -> bytes:
-    return hashlib.sha256(len(key).to_bytes(8, "little") + key + code).digest()
-
-
-def _read_cached(path: Path, key: bytes) -> bytes | None:
-    """The code in a cached file; None unless it is whole, ours, and made for this key."""
-    try:
-        if hasattr(os, "getuid"):
-            for place in (path, path.parent):
-                status = place.stat()
-                if status.st_uid != os.getuid() or status.st_mode & 0o022:
-                    return None  # somebody else could have written it
-        data = path.read_bytes()
-    except OSError:
-        return None
-    seal, code = data[:32], data[32:]
-    return code if seal == _seal(key, code) else None
-
-
-def _write_cached(path: Path, key: bytes, code: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            beside.write_bytes(_seal(key, code) + code)
-            beside.chmod(0o600)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError:
-        pass  # read-only or full: the next process builds again

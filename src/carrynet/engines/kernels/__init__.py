@@ -19,15 +19,15 @@ They are methods of `cell.Cell`.  `train` and `across` make updates, `judge` hol
 the tree of prefixes, and `follow`, for long words.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.across import ACROSS, across, across_offsets
 from carrynet.engines.kernels.judge import BLOCK, FOLLOW, WALK, follow, walk, walk_room
-from carrynet.engines.kernels.peak import PEAK_CHAINS, peak
-from carrynet.engines.kernels.shape import Layout, Shape
+from carrynet.engines.kernels.peak import PEAK, PEAK_CHAINS, peak
+from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.kernels.train import TRAIN, train
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "PEAK_CHAINS",
     "Kernel",
     "Layout",
+    "Parameters",
     "Shape",
     "across_offsets",
     "walk_room",
@@ -44,10 +45,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Kernel:
-    """How a kernel is written, and the arrays that it takes, by name and NumPy type."""
+    """How a kernel is written, and what it takes."""
 
     write: Callable[[Shape], ir.Module]
-    arrays: Mapping[str, str]
+    parameters: Parameters
 
 
 KERNELS = {
@@ -55,5 +56,5 @@ KERNELS = {
     "across": Kernel(across, ACROSS),
     "walk": Kernel(walk, WALK),
     "follow": Kernel(follow, FOLLOW),
-    "peak": Kernel(peak, {"numbers": "f4"}),
+    "peak": Kernel(peak, PEAK),
 }

@@ -5,22 +5,25 @@ from typing import Any
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.cell import Cell
-from carrynet.engines.kernels.shape import Shape
+from carrynet.engines.kernels.shape import Parameters, Shape
 from carrynet.engines.vector import Integer, Value
 
-ACROSS = {
-    "p": "f4",  # (parameters, L): the parameters of L networks, updated; see `across_offsets`
-    "words": "u2",  # (L, updates, T)
-    "steps": "f4",  # (L,) step sizes
-    "vectors": "f4",
-    "delta": "i4",
-    "output": "i4",
-    "targets": "f4",
-    "x": "f4",  # (T, X, L) room
-    "h": "f4",  # (T, H, L) room
-    "dz": "f4",  # (T, H, L) room
-    "dl": "f4",  # (T, Y, L) room for targets, then for gradients
-}
+ACROSS = Parameters(
+    {
+        "p": "f4",  # (parameters, L): the parameters of L networks, updated; see `across_offsets`
+        "words": "u2",  # (L, updates, T)
+        "steps": "f4",  # (L,) step sizes
+        "vectors": "f4",
+        "delta": "i4",
+        "output": "i4",
+        "targets": "f4",
+        "x": "f4",  # (T, X, L) room
+        "h": "f4",  # (T, H, L) room
+        "dz": "f4",  # (T, H, L) room
+        "dl": "f4",  # (T, Y, L) room for targets, then for gradients
+    },
+    ("updates", "T", "S"),
+)
 
 
 def across_offsets(shape: Shape) -> dict[str, int]:
@@ -42,7 +45,7 @@ def across(shape: Shape) -> ir.Module:
     It wins while L networks fit in the first-level cache.
     """
     module = ir.Module("across")
-    k = Cell(module, "across", ACROSS, ("updates", "T", "S"), shape)
+    k = Cell(module, "across", ACROSS, shape)
     X, H, Y, L = shape.inputs, shape.hidden, shape.outputs, k.lanes
     at = across_offsets(shape)
     steps = k.load(k.steps)

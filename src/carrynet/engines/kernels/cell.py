@@ -1,10 +1,10 @@
 """Code with the cell of one shape, and the two products that all kernels are made of."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import llvmlite.ir as ir
 
-from carrynet.engines.kernels.shape import Layout, Shape
+from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.vector import Code, Integer, Value
 
 Rows = list[list[Value]]  # vectors by row and column
@@ -17,11 +17,10 @@ class Cell(Code):
         self,
         module: ir.Module,
         name: str,
-        arrays: Iterable[str],
-        integers: Sequence[str],
+        parameters: Parameters,
         shape: Shape,
     ) -> None:
-        super().__init__(module, name, list(arrays), integers, shape.lanes)
+        super().__init__(module, name, list(parameters.arrays), parameters.integers, shape.lanes)
         self.shape, self.layout = shape, Layout(shape)
         self.registers = 32 if shape.lanes == 16 else 16
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.cell import Cell, Rows
-from carrynet.engines.kernels.shape import Layout, Shape
+from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.vector import FLOAT, Integer, Value
 
 
@@ -109,18 +109,21 @@ def walk_room(shape: Shape, symbols: int) -> int:
     return BLOCK * symbols * (2 * Layout(shape).width + 2)
 
 
-WALK = {
-    "p": "f4",
-    "drives": "f4",
-    "delta": "i4",
-    "output": "i4",
-    "h": "f4",
-    "state": "i4",
-    "right": "i4",  # the prefixes
-    "work": "f4",  # `walk_room` for each level
-    "tally": "i8",
-    "margin": "f4",
-}
+WALK = Parameters(
+    {
+        "p": "f4",
+        "drives": "f4",
+        "delta": "i4",
+        "output": "i4",
+        "h": "f4",
+        "state": "i4",
+        "right": "i4",  # the prefixes
+        "work": "f4",  # `walk_room` for each level
+        "tally": "i8",
+        "margin": "f4",
+    },
+    ("N", "word", "depth", "headroom", "S"),
+)
 
 
 def walk(shape: Shape) -> ir.Module:
@@ -133,7 +136,7 @@ def walk(shape: Shape) -> ir.Module:
     Calls itself for each block of children.
     """
     module = ir.Module("walk")
-    k = Judge(module, "walk", WALK, ("N", "word", "depth", "headroom", "S"), shape)
+    k = Judge(module, "walk", WALK, shape)
     b, P, L = k.builder, k.layout.width, k.lanes
     columns_at_once = k.registers // 8
     most = k.mul(k.S, BLOCK)
@@ -228,17 +231,20 @@ def walk(shape: Shape) -> ir.Module:
     return module
 
 
-FOLLOW = {
-    "p": "f4",
-    "drives": "f4",
-    "delta": "i4",
-    "output": "i4",
-    "words": "u2",
-    "h": "f4",
-    "state": "i4",
-    "first_error": "i4",
-    "margin": "f4",
-}
+FOLLOW = Parameters(
+    {
+        "p": "f4",
+        "drives": "f4",
+        "delta": "i4",
+        "output": "i4",
+        "words": "u2",
+        "h": "f4",
+        "state": "i4",
+        "first_error": "i4",
+        "margin": "f4",
+    },
+    ("N", "T", "S"),
+)
 
 
 def follow(shape: Shape) -> ir.Module:
@@ -249,7 +255,7 @@ def follow(shape: Shape) -> ir.Module:
     for 8 states, `state` for 4.
     """
     module = ir.Module("follow")
-    k = Judge(module, "follow", FOLLOW, ("N", "T", "S"), shape)
+    k = Judge(module, "follow", FOLLOW, shape)
     b, P, L = k.builder, k.layout.width, k.lanes
 
     def some_words(first: Integer, count: int) -> None:

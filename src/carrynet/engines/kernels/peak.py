@@ -3,17 +3,19 @@
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.cell import Cell
-from carrynet.engines.kernels.shape import Shape
+from carrynet.engines.kernels.shape import Parameters, Shape
 from carrynet.engines.vector import Value
 
 PEAK_CHAINS = 16
 """Independent multiply-adds in each turn of `peak`."""
 
+PEAK = Parameters({"numbers": "f4"}, ("turns",))
+
 
 def peak(shape: Shape) -> ir.Module:
     """`peak(...)`: nothing but multiply-adds in registers, to measure how many there can be."""
     module = ir.Module("peak")
-    k = Cell(module, "peak", {"numbers": "f4"}, ("turns",), shape)
+    k = Cell(module, "peak", PEAK, shape)
     chains = [k.load(k.numbers, i * k.lanes) for i in range(PEAK_CHAINS)]
     factor = k.load(k.numbers, PEAK_CHAINS * k.lanes)
 

@@ -1,5 +1,6 @@
 """Which network a kernel is made for, and where its parameters lie."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,14 @@ class Shape:
     biases: bool = True
     alone: bool = False  # one problem for each update, by plain descent
     worst: bool = False  # the worst case has a share in the loss
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a kernel is called with, by name."""
+
+    arrays: Mapping[str, str]  #: contiguous, with the NumPy type of each
+    integers: tuple[str, ...]  #: of 64 bits
 
 
 @dataclass(frozen=True)

@@ -4,36 +4,39 @@ import llvmlite.ir as ir
 
 from carrynet.engines.kernels.bounds import BOUNDS, Bounds
 from carrynet.engines.kernels.cell import Cell, Rows
-from carrynet.engines.kernels.shape import Shape
+from carrynet.engines.kernels.shape import Parameters, Shape
 from carrynet.engines.vector import Integer, Value
 from carrynet.nets.optim import BETA1, BETA2, EPSILON
 
-TRAIN = {
-    "p": "f4",  # the parameters, updated
-    "transposed": "f4",  # (P, P) room for Whh^T
-    "moments": "f4",  # Adam's, two as long as the parameters, updated
-    "gradient": "f4",  # room as long as the parameters, for Adam
-    "words": "u2",  # (updates, B, T)
-    "rates": "f4",  # (updates,) what gradients are multiplied with: -step / B, or 1 / B for Adam
-    "roots": "f4",  # (updates, 2) Adam's step / (1 - b1^t) and 1 / sqrt(1 - b2^t)
-    "logits": "f4",  # (updates, T, B, Y) written
-    "active": "i4",  # (S, J)
-    "delta": "i4",  # (Q, S)
-    "output": "i4",  # (Q, S)
-    "targets": "f4",  # (outputs, Y)
-    "symbols": "i4",  # (T, B) room
-    "h": "f4",  # (T, B, P) room
-    "dz": "f4",  # (T, B, P) room
-    "dl": "f4",  # (T, B, Y) room for targets, then for gradients
-    "scratch": "f4",  # two outputs, padded, -1e30
-    **BOUNDS,
-}
+TRAIN = Parameters(
+    {
+        "p": "f4",  # the parameters, updated
+        "transposed": "f4",  # (P, P) room for Whh^T
+        "moments": "f4",  # Adam's, two as long as the parameters, updated
+        "gradient": "f4",  # room as long as the parameters, for Adam
+        "words": "u2",  # (updates, B, T)
+        "rates": "f4",  # (updates,) what multiplies gradients: -step / B, or 1 / B for Adam
+        "roots": "f4",  # (updates, 2) Adam's step / (1 - b1^t) and 1 / sqrt(1 - b2^t)
+        "logits": "f4",  # (updates, T, B, Y) written
+        "active": "i4",  # (S, J)
+        "delta": "i4",  # (Q, S)
+        "output": "i4",  # (Q, S)
+        "targets": "f4",  # (outputs, Y)
+        "symbols": "i4",  # (T, B) room
+        "h": "f4",  # (T, B, P) room
+        "dz": "f4",  # (T, B, P) room
+        "dl": "f4",  # (T, B, Y) room for targets, then for gradients
+        "scratch": "f4",  # two outputs, padded, -1e30
+        **BOUNDS,
+    },
+    ("updates", "B", "T", "S"),
+)
 
 
 def train(shape: Shape) -> ir.Module:
     """`train(...)`: updates, each from one batch, as `engines.Engine.advance` says."""
     module = ir.Module("train")
-    k = Cell(module, "train", TRAIN, ("updates", "B", "T", "S"), shape)
+    k = Cell(module, "train", TRAIN, shape)
     P, L, X, Y = k.layout.width, k.lanes, shape.inputs, shape.outputs
     B: Integer = 1 if shape.alone else k.B
     tile = 1 if shape.alone else k.registers // 4  # rows at once
