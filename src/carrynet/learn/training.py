@@ -15,11 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carrynet import engines
 from carrynet.data import rng, words as problems
 from carrynet.engines import native
 from carrynet.errors import CarrynetError, InputError
+from carrynet.learn import edges
+from carrynet.learn.edges import Boxes
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array, quiet, sigmoid
 from carrynet.nets.losses import LOSSES, predict
@@ -27,7 +30,7 @@ from carrynet.nets.network import Network
 from carrynet.nets.optim import Moments, initial_moments
 from carrynet.nets.weights import Weights, initialise
 from carrynet.spec.codec import Operand
-from carrynet.spec.recipe import HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe, Stage
+from carrynet.spec.recipe import CLOSE, HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe, Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class State:
     moments: Moments  #: of the optimiser, in the stage that is running
     stage: int  #: index of the stage; len(stages) when training is done
     step: int  #: updates made in that stage
+    boxes: Boxes | None = None  #: those that are trained with it, in a stage over edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +52,8 @@ class Progress:
     stage: str
     step: int  #: updates made in this stage
     steps: int  #: updates that this stage has
-    problem: int  #: problems shown since the training began
-    problems: int  #: problems that the whole training shows
+    problem: int  #: problems shown since the training began, and edges
+    problems: int  #: problems, and edges, that the whole training shows
     error: float  #: mean of sum_t |target - output|, the tutorial's error
     loss: float  #: mean loss of a problem
     right: float  #: part of the problems with every digit right
@@ -121,8 +125,7 @@ def start(recipe: Recipe, origin: Network | None = None) -> State:
         seed=recipe.seed,
         dtype=recipe.dtype,
     )
-    moments = initial_moments(recipe.stages[0].optimiser, weights)
-    return State(Network(task, cell, weights, readout), moments, stage=0, step=0)
+    return _next_stage(recipe, Network(task, cell, weights, readout), 0)
 
 
 def fit(
@@ -141,28 +144,52 @@ def fit(
     """
     advance = engines.get(engine, recipe).advance
     state = state or start(recipe)
-    shown = sum(stage.steps * stage.batch for stage in recipe.stages[: state.stage])
+    shown = recipe.shown(state.stage)
     while state.stage < len(recipe.stages):
         stage = recipe.stages[state.stage]
-        count = min(_updates_at_once(recipe, stage, reports), stage.steps - state.step)
-        words = draw(recipe, state.stage, state.step, count)
-        weights, moments, logits = advance(
-            state.network, state.moments, recipe, stage, words, state.step
-        )
-        _check_finite(recipe, stage, shown + state.step * stage.batch, logits, weights)
-        network = replace(state.network, weights=weights)
+        _, until = recipe.length(stage, state.step)
+        count = min(_updates_at_once(recipe, stage, reports), until - state.step)
+        made = _updates(recipe, state, count, advance)
+        begun = shown + state.step * recipe.batch(stage)
+        _check_finite(recipe, stage, begun, made.logits, made.weights)
+        network = replace(state.network, weights=made.weights)
         done = state.step + count
         if done < stage.steps:
-            state = State(network, moments, state.stage, done)
+            state = State(network, made.moments, state.stage, done, made.boxes)
         else:
             state = _next_stage(recipe, network, state.stage + 1)
         if callbacks:
-            progress = _measure(recipe, stage, state, done, shown, words, logits)
+            progress = _measure(recipe, stage, state, done, shown, made)
             for callback in callbacks:
                 callback(progress)
         if done == stage.steps:
-            shown += stage.steps * stage.batch
+            shown += stage.steps * recipe.batch(stage)
     return state.network
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """What some updates made."""
+
+    weights: Weights
+    moments: Moments
+    boxes: Boxes | None
+    outputs: NDArray[np.integer]  #: (updates, T, B) that were asked for; of edges T is 1
+    logits: Array  #: (updates, T, B, Y) before each update; of edges the worst
+
+
+def _updates(recipe: Recipe, state: State, count: int, advance: engines.Advance) -> _Made:
+    """Make the next updates of a stage."""
+    stage, network, moments = recipe.stages[state.stage], state.network, state.moments
+    if state.boxes is not None:
+        weights, moments, boxes, asked, logits = edges.advance(
+            network, moments, state.boxes, recipe, state.stage, state.step, count
+        )
+        return _Made(weights, moments, boxes, asked[:, None], logits[:, None])
+    words = draw(recipe, state.stage, state.step, count)
+    weights, moments, logits = advance(network, moments, recipe, stage, words, state.step)
+    outputs = problems.answers(network.task, words).swapaxes(-1, -2)
+    return _Made(weights, moments, None, outputs, logits)
 
 
 def hardening(recipe: Recipe, network: Network) -> Recipe:
@@ -170,15 +197,16 @@ def hardening(recipe: Recipe, network: Network) -> Recipe:
 
     It begins with the network, whose digest it names as its origin, trains biases from there
     on, and has the stage `recipe.HARDEN` twice, with problems long enough for states that
-    drift slowly to show.
+    drift slowly to show; of other cells than Elman's, `recipe.CLOSE`.
     """
+    twice = HARDEN, replace(HARDEN, name="again")
     return replace(
         recipe,
         name="hardened",
         digits=max(recipe.digits, HARDEN_DIGITS),
         biases=True,
         origin=network.digest(),
-        stages=(HARDEN, replace(HARDEN, name="again")),
+        stages=twice if recipe.cell == "elman" else (CLOSE,),
     )
 
 
@@ -264,29 +292,35 @@ def last_problem(recipe: Recipe) -> tuple[Operand, ...]:
 
 
 def draw(recipe: Recipe, stage: int, first: int, count: int) -> problems.Words:
-    """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T)."""
+    """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T).
+
+    All of them of the length of the first.
+    """
     batch = recipe.stages[stage].batch
+    digits, _ = recipe.length(recipe.stages[stage], first)
     words = problems.training_words(
         recipe.specification,
-        recipe.digits,
+        digits,
         seed=recipe.seed,
         stream=rng.STAGES + stage,
         start=first * batch,
         count=count * batch,
     )
-    return words.reshape(count, batch, recipe.digits)
+    return words.reshape(count, batch, digits)
 
 
 def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
     if stage == len(recipe.stages):
         return State(network, (), stage, 0)
-    return State(
-        network, initial_moments(recipe.stages[stage].optimiser, network.weights), stage, 0
-    )
+    how = recipe.stages[stage]
+    boxes = edges.begin(network, how) if how.over == "edges" else None
+    return State(network, initial_moments(how.optimiser, network.weights), stage, 0, boxes)
 
 
 def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
     """Updates between two reports, each well under a second unless one is enough."""
+    if stage.over == "edges":
+        return max(1, min(stage.steps // reports, int(0.25 / edges.seconds(recipe, stage))))
     if reports == 1:
         return max(1, MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden))
     multiplications = 3 * stage.batch * recipe.digits * recipe.hidden**2
@@ -301,9 +335,9 @@ def _check_finite(
     if not len(bad) and all(np.isfinite(array).all() for array in weights.values()):
         return
     first = int(bad[0]) if len(bad) else len(logits) - 1
-    problem = shown + first * stage.batch + 1
+    problem, all_ = shown + first * recipe.batch(stage) + 1, recipe.shown(len(recipe.stages))
     raise Diverged(
-        f"training diverged at problem {problem:,} of {recipe.problems:,}: the weights "
+        f"training diverged at problem {problem:,} of {all_:,}: the weights "
         f"or outputs are no longer finite; try a smaller step (now {stage.step:g}) or init_width"
     )
 
@@ -315,11 +349,9 @@ def _measure(
     state: State,
     done: int,
     shown: int,
-    words: problems.Words,
-    logits: Array,
+    made: _Made,
 ) -> Progress:
-    task = state.network.task
-    outputs = problems.answers(task, words).swapaxes(-1, -2)  # (count, T, B)
+    task, outputs, logits = state.network.task, made.outputs, made.logits
     targets = problems.tables(task).targets[outputs]
     asked = outputs != problems.OPEN
     loss = LOSSES[stage.loss, task.readout].where(asked).value(logits, targets)
@@ -329,8 +361,8 @@ def _measure(
         stage=stage.name,
         step=done,
         steps=stage.steps,
-        problem=shown + done * stage.batch,
-        problems=recipe.problems,
+        problem=shown + done * recipe.batch(stage),
+        problems=recipe.shown(len(recipe.stages)),
         error=float(gaps.sum(axis=1).mean()),
         loss=float(loss.sum(axis=1).mean()),
         right=float(((predict(logits) == outputs) | ~asked).all(axis=1).mean()),

@@ -61,7 +61,7 @@ def bptt(
         d /= x.shape[1]
 
     adjoint: list[Any] = [None] * readout.size
-    *of_v, dWhy = _read_out_vjp(Why, v.c, v.r, targets, d)
+    *of_v, dWhy = worst_logits_vjp(Why, v.c, v.r, targets, d)
     adjoint[product.operands[0]] = tuple(of_v)
     pull(readout, layers, reading, slots, adjoint)
     found, of_start = unrolled.backward(adjoint[0])
@@ -71,7 +71,7 @@ def bptt(
     return gradients_of(network, found, of_start, biases)
 
 
-def _read_out_vjp(
+def worst_logits_vjp(
     Why: Array, c: Array, r: Array, targets: Array, d: Array
 ) -> tuple[Array, Array, Array]:
     """Gradients with respect to c, r (..., H) and Why, from those of the worst logits, d (..., Y).

@@ -113,7 +113,9 @@ def model(run: Record) -> dict[str, Any]:
             "seed": run.recipe.seed,
             "digits": run.recipe.digits,
             "dtype": network.dtype.name,
-            "stages": [[stage.name, stage.steps * stage.batch] for stage in run.recipe.stages],
+            "stages": [
+                [stage.name, stage.steps * run.recipe.batch(stage)] for stage in run.recipe.stages
+            ],
             "hardens": any(stage.worst for stage in run.recipe.stages),
             "origin": run.recipe.origin,
             "weights_sha256": network.digest(),

@@ -18,9 +18,11 @@ import numpy as np
 
 from carrynet import files
 from carrynet.learn import training
+from carrynet.learn.edges import Boxes
 from carrynet.learn.training import Album, Diverged, Progress, Snapshot, State
+from carrynet.nets import invariant
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import network_for
+from carrynet.nets.network import Network, network_for
 from carrynet.nets.optim import BUFFERS
 from carrynet.nets.weights import Weights
 from carrynet.runs.format import read_config, weights_from
@@ -129,9 +131,9 @@ class Recorder:
 
 def _shown(recipe: Recipe, state: State) -> int:
     """How many problems were shown up to a state."""
-    done = sum(stage.steps * stage.batch for stage in recipe.stages[: state.stage])
+    done = recipe.shown(state.stage)
     if state.stage < len(recipe.stages):
-        done += state.step * recipe.stages[state.stage].batch
+        done += state.step * recipe.batch(recipe.stages[state.stage])
     return done
 
 
@@ -176,6 +178,10 @@ def write(folder: Path, state: State, seconds: float) -> None:
     tensors = _named("weights", state.network.weights)
     for i, moment in enumerate(state.moments):
         tensors |= _named(f"moments.{i}", moment)
+    if state.boxes is not None:
+        tensors |= _named("boxes", state.boxes.values)
+        for i, moment in enumerate(state.boxes.moments):
+            tensors |= _named(f"boxes_moments.{i}", moment)
     facts = {"stage": state.stage, "step": state.step, "seconds": seconds}
     _write(folder, "checkpoint.safetensors", tensors, **facts)
 
@@ -193,8 +199,9 @@ def read(folder: Path, recipe: Recipe) -> tuple[State | None, float]:
         files.require(type(seconds) is float and 0 <= seconds < 1e12, "its time is wrong")
         groups = _groups(tensors)
         weights = weights_from(groups.pop("weights"), recipe)
+        kept = {name: group for name, group in groups.items() if name.startswith("boxes")}
         moments = tuple(
-            weights_from(groups.pop(f"moments.{i}"), recipe) for i in range(len(groups))
+            weights_from(groups[f"moments.{i}"], recipe) for i in range(len(groups) - len(kept))
         )
         ended = stage == len(recipe.stages)
         files.require(ended or 0 <= stage < len(recipe.stages), f"there is no stage {stage}")
@@ -203,7 +210,24 @@ def read(folder: Path, recipe: Recipe) -> tuple[State | None, float]:
         buffers = 0 if ended else BUFFERS[recipe.stages[stage].optimiser]
         files.require(len(moments) == buffers, f"it has {len(moments)} moments, not {buffers}")
         network = network_for(recipe, weights)
-        return State(network, moments, stage, step), seconds
+        over = "problems" if ended else recipe.stages[stage].over
+        boxes = _boxes(network, kept, buffers) if over == "edges" else None
+        files.require(bool(kept) == (over == "edges"), "it has boxes, or none, against its stage")
+        return State(network, moments, stage, step, boxes), seconds
+
+
+def _boxes(network: Network, groups: Mapping[str, dict[str, Array]], buffers: int) -> Boxes:
+    """The boxes of a stage over edges; for use within `files.reading`."""
+    names = ["boxes", *(f"boxes_moments.{i}" for i in range(buffers))]
+    files.require({*groups} == {*names}, "its boxes are not whole")
+    shapes = invariant.shapes(network)
+    for group in groups.values():
+        found = {name: array.shape for name, array in group.items()}
+        fits = found == shapes and {array.dtype for array in group.values()} == {network.dtype}
+        finite = all(np.isfinite(array).all() for array in group.values())
+        files.require(fits and finite, "its boxes are not those of the network")
+    values, *moments = (Weights({name: groups[key][name] for name in shapes}) for key in names)
+    return Boxes(values, tuple(moments))
 
 
 def write_snapshots(folder: Path, snapshots: Sequence[Snapshot]) -> None:

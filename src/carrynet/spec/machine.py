@@ -125,6 +125,11 @@ class Machine:
         """Whether some word has an output that is not left open."""
         return any(out is not None for q in self._reachable() for out in self.output[q])
 
+    @cached_property
+    def entrances(self) -> int:
+        """How many pairs there are of a state and a symbol by which some word enters it."""
+        return len({(r, a) for q in self._reachable() for a, r in enumerate(self.delta[q])})
+
     @property
     def unreachable(self) -> tuple[str, ...]:
         """The states that no word leads to."""

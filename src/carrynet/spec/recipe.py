@@ -88,11 +88,26 @@ def accepted(f: Any) -> str:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a training: `steps` updates, each from a batch of fresh problems."""
+    """One stage of a training: `steps` updates, each from a batch of fresh problems.
+
+    Or, `over` the edges of the task's machine, each from a batch of those: see `nets.invariant`.
+    """
 
     name: str = setting("learn", "what the stage is called")
+    over: str = setting(
+        "problems",
+        "what the loss is taken over: problems, or all that the machine can do",
+        choices=("problems", "edges"),
+    )
     steps: int = setting(20_000, "number of weight updates", within=(1, 10**9))
-    batch: int = setting(1, "problems for each update", within=(1, 65_536))
+    batch: int = setting(
+        1, "problems for each update, or edges, of which there may be fewer", within=(1, 65_536)
+    )
+    growing: float = setting(
+        0.0,
+        "the part of the stage over which problems grow to `digits`, each time to twice as many",
+        within=(0, 1),
+    )
     optimiser: str = setting("sgd", "how gradients become updates", choices=("sgd", "adam"))
     step: float = setting(0.1, "step size of an update", within=(1e-12, 1e6))
     step_end: float = setting(1.0, "the step's last value, as a part of `step`", within=(0, 1))
@@ -106,12 +121,20 @@ class Stage:
         0.0, "the share of the worst case in the loss, at last (see `certified`)", within=(0, 1)
     )
     slack: float = setting(
-        0.0, "what the worst case adds to every pre-activation, at last", within=(0, 1e3)
+        0.0,
+        "what the worst case adds to every pre-activation, at last; of edges, to states",
+        within=(0, 1e3),
     )
     ramp_from: float = setting(
         0.0, "the part of the stage after which worst and slack grow from 0", within=(0, 1)
     )
     ramp_to: float = setting(0.0, "the part of the stage after which they are whole", within=(0, 1))
+    closing: float = setting(
+        0.0, "of edges: the weight, at last, of what stands out of the boxes", within=(0, 1e6)
+    )
+    forgetting: float = setting(
+        0.0, "of edges: the weight of gates that keep the state", within=(0, 1e6)
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -123,6 +146,13 @@ class Stage:
             raise InputError("a worst above 0 needs loss cross-entropy, whose worst case is known")
         if self.ramp_from > self.ramp_to:
             raise InputError("ramp_from must not be larger than ramp_to")
+        if self.over == "edges" and self.loss != "cross-entropy":
+            raise InputError("a stage over edges needs loss cross-entropy, whose worst is known")
+        if self.over == "edges" and self.growing:
+            raise InputError("growing is of problems: edges have no length")
+        for key in ("closing", "forgetting"):
+            if getattr(self, key) and self.over != "edges":
+                raise InputError(f"{key} is of boxes: it needs a stage over edges")
 
     def step_at(self, update: int) -> float:
         """The step size of update 0, 1, ...: level, then linear to `step * step_end`."""
@@ -138,6 +168,15 @@ class Stage:
         if update >= end:
             return 1.0
         return max(0.0, (update - start) / (end - start))
+
+    def closing_at(self, update: int) -> float:
+        """The weight of `closing` in update 0, 1, ...: from 1 % it grows, each time as much again.
+
+        It is whole after 60 % of the stage: before outputs are right, boxes would close by
+        becoming one.
+        """
+        whole = 0.6 * self.steps
+        return self.closing * 0.01 ** max(0.0, 1 - update / whole)
 
 
 @dataclass(frozen=True)
@@ -230,7 +269,35 @@ class Recipe:
     @property
     def problems(self) -> int:
         """How many problems the whole training shows."""
-        return sum(stage.steps * stage.batch for stage in self.stages)
+        stages = (stage for stage in self.stages if stage.over == "problems")
+        return sum(stage.steps * stage.batch for stage in stages)
+
+    def length(self, stage: Stage, update: int) -> tuple[int, int]:
+        """How many digits the problems of an update have, and the update after the last such one.
+
+        Where they grow: from the fewest that a problem can have, 2 or more, to twice as many, and
+        so on, each for as many updates as the others.
+        """
+        fewest = max(2, self.specification.headroom + 1)
+        lengths = [fewest]
+        while 2 * lengths[-1] < self.digits:
+            lengths.append(2 * lengths[-1])
+        growing = int(stage.growing * stage.steps)
+        if update >= growing or fewest >= self.digits:
+            return self.digits, stage.steps
+        each = update * len(lengths) // growing
+        return lengths[each], -(-(each + 1) * growing // len(lengths))
+
+    def batch(self, stage: Stage) -> int:
+        """How many problems an update of a stage takes, or edges: those that there are at most."""
+        if stage.over == "problems":
+            return stage.batch
+        machine = self.specification.machine
+        return min(stage.batch, (1 + machine.entrances) * len(machine.symbols))
+
+    def shown(self, stages: int) -> int:
+        """How many problems, and edges, the first stages take, so many."""
+        return sum(stage.steps * self.batch(stage) for stage in self.stages[:stages])
 
     def to_toml(self) -> str:
         """The recipe as TOML, which `from_toml` reads back to an equal recipe."""
@@ -300,12 +367,23 @@ class Recipe:
         staged = [key for key in staged if ("." in key) != alone and key != "name"]
         return (*_keys(Recipe), *staged)
 
+    def _is_of_elman(self) -> bool:
+        """Whether it is one of `RECIPES` that is another for other cells, its stages untouched."""
+        known = self.name in OF_OTHER_CELLS and self.stages == RECIPES[self.name].stages
+        return known and self.cell == "elman"
+
     def with_settings(self, settings: Mapping[str, Any]) -> "Recipe":
         """The recipe with some keys changed.
 
         A key is one of the recipe's own (`hidden`), one of a stage's (`learn.step`),
         or, where the recipe has a single stage, that stage's without its name (`step`).
+
+        A recipe in `OF_OTHER_CELLS` becomes what stands there as soon as its cell is not Elman's.
         """
+        if settings.get("cell", "elman") != "elman" and self._is_of_elman():
+            usual, mine = RECIPES[self.name], {key: getattr(self, key) for key in _keys(Recipe)}
+            own = {key: value for key, value in mine.items() if value != getattr(usual, key)}
+            return OF_OTHER_CELLS[self.name].with_settings({**own, **settings})
         places = self.places()
         changes: dict[str, Any] = {}
         stages: dict[str, dict[str, Any]] = {stage.name: {} for stage in self.stages}
@@ -337,6 +415,24 @@ HARDEN = Stage(
     ramp_to=0.6,
 )
 """The stage that makes a network provable, whatever it was trained by."""
+
+CLOSE = Stage(
+    name="close",
+    over="edges",
+    steps=1_500,
+    batch=512,
+    optimiser="adam",
+    step=0.01,
+    decay=0.4,
+    step_end=0.01,
+    loss="cross-entropy",
+    worst=1.0,
+    slack=0.02,
+    ramp_to=0.4,
+    closing=10.0,
+    forgetting=1.0,
+)
+"""The same for cells that are not Elman's: with gates, bounds along words stay too wide."""
 
 HARDEN_DIGITS = 24
 """Length of the problems, at least, by which a network that somebody trained is hardened."""
@@ -372,6 +468,32 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
         ),
     }
 )
+
+OF_OTHER_CELLS: MappingProxyType[str, Recipe] = MappingProxyType(
+    {
+        # Gates learn little by the tutorial's descent, one problem at a time.
+        "certified": Recipe(
+            name="certified",
+            digits=16,
+            biases=True,
+            init_scaling="sqrt-hidden",
+            stages=(
+                Stage(
+                    steps=600,
+                    batch=64,
+                    growing=0.75,
+                    optimiser="adam",
+                    step=0.01,
+                    decay=0.3,
+                    step_end=0.02,
+                    loss="cross-entropy",
+                ),
+                CLOSE,
+            ),
+        )
+    }
+)
+"""What some recipes are, once they are to have another cell than Elman's."""
 
 
 def get(recipe: str | Path | Recipe) -> Recipe:

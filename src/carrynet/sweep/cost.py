@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from carrynet.learn import edges
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep.settings import Settings
 
@@ -33,6 +34,9 @@ class Cost:
         native = settings.engine != "numpy" and recipe.dtype == "float32" and H <= 256
         seconds = 0.001
         for stage in recipe.stages:
+            if stage.over == "edges":
+                seconds += stage.steps * edges.seconds(recipe, stage)
+                continue
             digits = float(stage.steps * stage.batch * recipe.digits)
             times = self.worst if stage.worst else 1.0
             if native:

@@ -1,0 +1,76 @@
+"""Updates over the edges of the machine: weights and boxes together; see `nets.invariant`."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrynet.data import rng
+from carrynet.nets import invariant
+from carrynet.nets.arrays import Array, in_one_thread
+from carrynet.nets.invariant import Edges, Strength
+from carrynet.nets.network import Network
+from carrynet.nets.optim import UPDATES, Moments, initial_moments
+from carrynet.nets.weights import Weights
+from carrynet.spec.recipe import Recipe, Stage
+
+
+class Boxes(NamedTuple):
+    """The boxes of a stage over edges, and the optimiser's buffers for them."""
+
+    values: Weights  #: as `invariant.begin` has them
+    moments: Moments
+
+
+def begin(network: Network, stage: Stage) -> Boxes:
+    """The boxes before the first update of a stage."""
+    values = invariant.begin(network)
+    return Boxes(values, initial_moments(stage.optimiser, values))
+
+
+@in_one_thread
+def advance(
+    network: Network,
+    moments: Moments,
+    boxes: Boxes,
+    recipe: Recipe,
+    stage: int,
+    first: int,
+    count: int,
+) -> tuple[Weights, Moments, Boxes, NDArray[np.intp], Array]:
+    """Make updates `first .. first + count - 1` of a stage, each over all edges or a batch of them.
+
+    Returns the new weights, moments and boxes; of every update the outputs that its edges ask
+    for, (count, E), and the logits that speak most against them, (count, E, Y).
+    """
+    how, every = recipe.stages[stage], invariant.edges(network.task)
+    update = UPDATES[how.optimiser]
+    outputs, logits = [], []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i in range(first, first + count):
+            some = _drawn(every, recipe, stage, i)
+            strength = Strength(
+                how.worst * how.ramp_at(i), how.slack, how.closing_at(i), how.forgetting
+            )
+            found = invariant.gradient(network, boxes.values, some, strength, biases=recipe.biases)
+            place = how.step_at(i), i + 1
+            weights, moments = update(network.weights, found.weights, moments, *place)
+            boxes = Boxes(*update(boxes.values, found.boxes, boxes.moments, *place))
+            network = network.moved(weights)
+            outputs.append(some.output)
+            logits.append(found.logits)
+    return network.weights, moments, boxes, np.array(outputs), np.array(logits)
+
+
+def _drawn(every: Edges, recipe: Recipe, stage: int, update: int) -> Edges:
+    """The edges of an update: all where the batch holds them, else some at random."""
+    batch, count = recipe.stages[stage].batch, len(every.source)
+    if count <= batch:
+        return every
+    bits = rng.raw(recipe.seed, rng.STAGES + stage, update * batch, batch)
+    return every[rng.below(count, bits)]
+
+
+def seconds(recipe: Recipe, stage: Stage) -> float:
+    """About how long an update takes: every gate and layer has products of its own."""
+    return 1e-3 + recipe.batch(stage) * recipe.hidden * (100e-9 + recipe.hidden * 6e-9)

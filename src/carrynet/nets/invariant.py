@@ -1,0 +1,352 @@
+"""Training on the certificate: a network and boxes that hold all its states, edge by edge.
+
+A proof needs boxes such that every edge of the machine leads from box into box (`proof.boxes`).
+Here the boxes are parameters beside the weights: one for the start, and for each state q of the
+machine and symbol by which it is entered one of centre c and radius r = exp(s), unit by unit.
+For an edge, from region i by symbol a into region j, with output y and next state q', the
+*image* is an enclosure of one step of the cell from all over box i, grown by the slack, and
+
+    loss =  (1 - k) L(y at the image's centre) + k L(y at its worst)
+          + the same for q', by a linear readout of its own that is thrown away after
+          + closing * sum over units of how far the image stands out of box j
+          + forgetting * sum over gates of relu(highest pre-activation + 1)
+
+averaged over edges.  There are no words and nothing is unrolled: one step for each edge.  Where
+no image stands out, the boxes are an inductive invariant.
+
+The last term is about gates by which the state is multiplied on its way to itself: update gates,
+forget gates.  What they keep, with every error in it, adds up without bound when they are open,
+and so no boxes close: they are held below sigmoid(-1), and the state is written anew from the one
+before.  Found by structure (`keeping`), of any formula.
+
+Shapes: E edges, R regions, Q states of the machine, S symbols, X input, H hidden, D whole state.
+These are floats that are not rounded outward: something to train with, no proof.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrynet.data import rng
+from carrynet.data.words import OPEN, tables
+from carrynet.nets.arrays import Array, quiet
+from carrynet.nets.certified import worst_logits, worst_logits_vjp
+from carrynet.nets.formula import Formula
+from carrynet.nets.losses import LOSSES
+from carrynet.nets.network import Network, gradients_of
+from carrynet.nets.readings import run
+from carrynet.nets.readings.enclosure import Box, Enclosure
+from carrynet.nets.recurrence import blank
+from carrynet.nets.weights import Weights
+from carrynet.spec.task import Task
+
+Numbers = NDArray[np.intp]
+
+KEPT = -1.0
+"""The pre-activation above which a gate that keeps the state is held down."""
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """The edges of a task's machine, between regions: (state, symbol by which it is entered)."""
+
+    source: Numbers  #: (E,) the region it comes from; region 0 is the start's
+    symbol: Numbers  #: (E,)
+    target: Numbers  #: (E,) the region that it leads to
+    output: Numbers  #: (E,) `OPEN` where nothing is asked
+    state: Numbers  #: (E,) the machine's next
+    regions: int
+
+    def __getitem__(self, some: Numbers) -> "Edges":
+        """Some of them."""
+        parts = ("source", "symbol", "target", "output", "state")
+        return replace(self, **{name: getattr(self, name)[some] for name in parts})
+
+    @property
+    def next(self) -> Numbers:
+        """Of all edges: the region that follows each, shape (R, S)."""
+        return self.target.reshape(self.regions, -1)
+
+
+@cache
+def edges(task: Task) -> Edges:
+    """All edges that words can take, region by region in the order in which they are reached."""
+    table = tables(task)
+    symbols = np.arange(table.delta.shape[1])
+    number, order = {(0, -1): 0}, [(0, -1)]
+    for q, _ in order:  # grows while it is read
+        for a in symbols:
+            region = int(table.delta[q, a]), int(a)
+            if region not in number:
+                number[region] = len(order)
+                order.append(region)
+    before = np.repeat([q for q, _ in order], len(symbols))
+    symbol = np.tile(symbols, len(order))
+    state = table.delta[before, symbol].astype(np.intp)
+    target = [number[region] for region in zip(state.tolist(), symbol.tolist(), strict=True)]
+    return Edges(
+        source=np.repeat(np.arange(len(order)), len(symbols)),
+        symbol=symbol,
+        target=np.array(target),
+        output=table.output[before, symbol].astype(np.intp),
+        state=state,
+        regions=len(order),
+    )
+
+
+def shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """The shapes of what `begin` yields."""
+    R, D, Q = edges(network.task).regions, len(network.start), len(network.task.machine.states)
+    boxes = {"centre": (R, D), "log_radius": (R, D)}
+    return {**boxes, "Wstate": (network.hidden, Q), "bstate": (Q,)}
+
+
+@quiet
+def begin(network: Network) -> Weights:
+    """Boxes round where a network is: `centre` and `log_radius` (R, D), `Wstate`, `bstate`.
+
+    The centre of a region is the mean of the states that words come to it with: not of their
+    hull, which of a network that forgets slowly is so wide that the boxes lie one in another.
+    """
+    double, found = network.astype("float64"), edges(network.task)
+    following, D = found.next, len(network.start)
+    sums, counts = np.zeros((found.regions, D)), np.ones(found.regions)
+    sums[0] = double.start
+    # each region is first reached from one before it
+    for region, edge in zip(*np.unique(following, return_index=True), strict=True):
+        sums[region] = double.step(sums[found.source[edge]], int(found.symbol[edge]))
+    S = following.shape[1]
+    drawn = rng.below(S, rng.raw(0, rng.PROOF, 0, _WORDS * _LENGTH)).reshape(_LENGTH, _WORDS)
+    states, region = np.repeat(double.start[None], _WORDS, axis=0), np.zeros(_WORDS, np.intp)
+    for symbols in drawn:
+        states, region = double.step(states, symbols), following[region, symbols]
+        np.add.at(sums, region, states)
+        np.add.at(counts, region, 1)
+    states_of_machine, kind = len(network.task.machine.states), network.dtype
+    draws = rng.uniform(0, rng.PROOF, 0, network.hidden * states_of_machine)
+    spread = (2 * draws - 1) / np.sqrt(network.hidden)
+    return Weights(
+        centre=(sums / counts[:, None]).astype(kind),
+        log_radius=np.full((found.regions, D), np.log(_RADIUS), kind),
+        Wstate=spread.reshape(network.hidden, states_of_machine).astype(kind),
+        bstate=np.zeros(states_of_machine, kind),
+    )
+
+
+_WORDS, _LENGTH = 128, 20
+_RADIUS = 0.05  # of boxes to begin with
+
+
+class Strength(NamedTuple):
+    """How much the parts of the loss count, in one update."""
+
+    worst: float  #: k
+    slack: float
+    closing: float
+    forgetting: float
+
+
+class Found(NamedTuple):
+    """What came of some edges."""
+
+    loss: float
+    weights: Weights  #: gradients of the network's
+    boxes: Weights  #: gradients of what `begin` yields
+    logits: Array  #: (E, Y) those that speak most against the outputs
+
+
+@quiet
+def gradient(
+    network: Network, boxes: Weights, some: Edges, strength: Strength, *, biases: bool = True
+) -> Found:
+    """The loss of some edges, averaged over them, and its gradients."""
+    cell, task, kind, k = network.cell, network.task, network.dtype.type, strength.worst
+    E, loss = len(some.source), 0.0
+    centre, radius = boxes.centre.copy(), np.exp(boxes.log_radius)
+    centre[0], radius[0] = network.start, 0  # the start is one state
+
+    step = _Step(cell, network.weights, tables(task).vectors.astype(network.dtype)[some.symbol])
+    ends = zip(network.parts(centre[some.source]), network.parts(radius[some.source]), strict=True)
+    step.forward([Box(c, r) for c, r in ends])
+    images = [Box(each.c, each.r + kind(strength.slack)) for each in step.results]
+    h, *_ = images
+
+    # what is answered, and which state the machine is in: at the centre, and at its worst
+    asked = some.output != OPEN
+    outputs = tables(task).targets.astype(network.dtype)[np.where(asked, some.output, 0)]
+    states = np.eye(boxes.bstate.size, dtype=network.dtype)[some.state]
+    of_answer, of_state = LOSSES["cross-entropy", task.readout].where(asked), _SOFTMAX
+    read = {"Wstate": np.zeros_like(boxes.Wstate), "bstate": np.zeros_like(boxes.bstate)}
+    pulled = [[np.zeros_like(each.c), np.zeros_like(each.c)] for each in images]
+    found: dict[str, Array] = {}
+    for image, share in ((Box(h.c, np.zeros_like(h.c)), kind((1 - k) / E)), (h, kind(k / E))):
+        readout = _Step(network.readout, network.weights, image, last=2)
+        readout.forward()
+        (v,), product, bias = readout.results, *network.readout.instructions[-2:]
+        Why, by = (readout.slots[each.operands[1]] for each in (product, bias))
+        logits = worst_logits(Why, by, v.c, v.r, outputs)
+        d = share * of_answer.gradient(logits, outputs)
+        *of_v, dWhy = worst_logits_vjp(Why, v.c, v.r, outputs, d)
+        names = network.readout.parameter_slots
+        _add(found, names[product.operands[1]], dWhy)
+        _add(found, names[bias.operands[1]], d.sum(axis=0))
+        of_h = readout.backward([tuple(of_v)], found)[0]
+        loss += float(share * of_answer.value(logits, outputs).sum())
+
+        guesses = worst_logits(boxes.Wstate, boxes.bstate, image.c, image.r, states)
+        d = share * of_state.gradient(guesses, states)
+        gc, gr, dW = worst_logits_vjp(boxes.Wstate, image.c, image.r, states, d)
+        read["Wstate"] += dW
+        read["bstate"] += d.sum(axis=0)
+        loss += float(share * of_state.value(guesses, states).sum())
+        pulled[0][0] += of_h[0] + gc
+        if image is h:
+            pulled[0][1] += of_h[1] + gr
+
+    # how far images stand out of the boxes that they lead to
+    out = kind(strength.closing / E)
+    of_into = []
+    into = (network.parts(each[some.target]) for each in (centre, radius))
+    for image, c, r, g in zip(images, *into, pulled, strict=True):
+        below, above = c - r - image.l, image.u - c - r
+        loss += float(out * (np.maximum(below, 0).sum() + np.maximum(above, 0).sum()))
+        low, high = out * (below > 0), out * (above > 0)  # the slopes
+        g[0] += high - low
+        g[1] += high + low
+        of_into.append((low - high, -low - high))
+
+    # gates that keep the state
+    held: dict[int, Any] = {}
+    for slot, sign in keeping(cell):
+        z = step.slots[slot]
+        over = sign * z.c + z.r - kind(KEPT)
+        slope = kind(strength.forgetting / E) * (over > 0)
+        loss += float((slope * over).sum())
+        held[slot] = sign * slope, slope
+
+    inward = step.backward([tuple(g) for g in pulled], found, held)
+    of_centre, of_radius = np.zeros_like(centre), np.zeros_like(centre)
+    for at, gradients in ((some.source, inward), (some.target, of_into)):
+        np.add.at(of_centre, at, _beside(gradients, 0))
+        np.add.at(of_radius, at, _beside(gradients, 1))
+    starts = network.parts(of_centre[:1].copy())
+    of_centre[0] = of_radius[0] = 0
+    return Found(
+        loss,
+        gradients_of(network, found, starts, biases),
+        Weights(centre=of_centre, log_radius=of_radius * radius, **read),
+        logits,
+    )
+
+
+_SOFTMAX = LOSSES["cross-entropy", "argmax"]
+
+
+def _add(found: dict[str, Array], name: str, gradient: Array) -> None:
+    found[name] = found[name] + gradient if name in found else gradient
+
+
+def _beside(gradients: Sequence[tuple[Array, Array]], which: int) -> Array:
+    return np.concatenate([each[which] for each in gradients], axis=-1)
+
+
+_NONE: MappingProxyType[int, Any] = MappingProxyType({})
+
+
+class _Step:
+    """One step of a formula in enclosures, forward and backward.
+
+    `last` instructions, of a formula without a state, are left to others: the result is what the
+    first of them is fed.
+    """
+
+    def __init__(self, formula: Formula, weights: Weights, fed: Any, last: int = 0) -> None:
+        self.formula, self.reading = formula, Enclosure()
+        self.instructions = formula.instructions[: len(formula.instructions) - last]
+        self.ends = formula.instructions[-last].operands[:1] if last else formula.results
+        self.slots = blank(formula, weights)
+        self.slots[0] = fed
+
+    @property
+    def results(self) -> list[Box]:
+        """The state after the step, part by part; or the result."""
+        values = (self.slots[i] for i in self.ends)
+        return [v if isinstance(v, Box) else Box(v, np.zeros_like(v)) for v in values]
+
+    def forward(self, state: Sequence[Box] = ()) -> None:
+        """Carry the formula out."""
+        first = len(self.formula.inputs)
+        self.slots[first : first + len(state)] = state
+        run(self.instructions, self.reading, self.slots)
+
+    def backward(
+        self, of_results: Sequence[Any], found: dict[str, Array], held: Mapping[int, Any] = _NONE
+    ) -> list[Any]:
+        """The gradients of the state before, or of what was fed; those of weights go to `found`.
+
+        `held` are gradients of further slots.
+        """
+        formula, reading, slots = self.formula, self.reading, self.slots
+        adjoint = dict(held)
+
+        def give(i: int, g: Any) -> None:
+            if not isinstance(slots[i], Box) and isinstance(g, tuple):
+                g = g[0]  # it has no radius
+            adjoint[i] = reading.plus(adjoint[i], g) if i in adjoint else g
+
+        for i, g in zip(self.ends, of_results, strict=True):
+            give(i, g)
+        for operation, operands, out in reversed(self.instructions):
+            if out not in adjoint:
+                continue
+            values = [slots[i] for i in operands]
+            gs = reading.backward[operation](adjoint[out], slots[out], *values)
+            for place, i in enumerate(operands):
+                if name := formula.parameter_slots.get(i):
+                    _add(
+                        found,
+                        name,
+                        reading.weigh(operation, adjoint[out], slots[out], values, place),
+                    )
+                elif i not in formula.fixed:
+                    give(i, gs[place])
+        first = len(formula.inputs) if formula.state else 0
+        asked = range(first, first + max(1, len(formula.state)))
+        return [adjoint.get(i, reading.zeros(slots[i])) for i in asked]
+
+
+@cache
+def keeping(formula: Formula) -> tuple[tuple[int, int], ...]:
+    """The gates by which the state is multiplied on its way to itself.
+
+    Of each the slot of its pre-activation, and 1 where it keeps the state when it is open, -1 when
+    it is shut.  On its way: through sums, products and mixtures of units, not through a matrix or
+    an activation.
+    """
+    first = len(formula.inputs)
+    kept = set(range(first, first + len(formula.state)))  # slots that hold the state, or part of it
+    gates: list[tuple[int, int, int]] = []
+    for operation, operands, out in formula.instructions:
+        if operation == "mix":  # (1 - z) n + z h
+            z, n, h = operands
+            gates += [(z, sign, out) for i, sign in ((n, -1), (h, 1)) if i in kept]
+        elif operation == "multiply":
+            a, b = operands
+            gates += [(gate, 1, out) for i, gate in ((a, b), (b, a)) if i in kept]
+        if operation in ("mix", "multiply", "add", "subtract") and kept.intersection(operands):
+            kept.add(out)
+    returned = set(formula.results)
+    for operation, operands, out in reversed(formula.instructions):
+        if out in returned and operation in ("mix", "multiply", "add", "subtract"):
+            returned.update(operands)
+    made_by = {each.out: each for each in formula.instructions}
+    return tuple(
+        (made_by[gate].operands[0], sign)
+        for gate, sign, out in gates
+        if out in returned and gate in made_by and made_by[gate].operation == "sigmoid"
+    )

@@ -1,0 +1,336 @@
+"""Training on the certificate: boxes and weights together, over the edges of the machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import carrynet as cn
+from carrynet import tasks
+from carrynet.data.words import OPEN, tables
+from carrynet.errors import InputError
+from carrynet.learn import training
+from carrynet.learn.training import Progress
+from carrynet.nets import cells, invariant
+from carrynet.nets.formula import Formula
+from carrynet.nets.invariant import Strength
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights, initialise
+from carrynet.proof import search
+from carrynet.spec.recipe import CLOSE, RECIPES, Recipe, Stage, get
+from carrynet.spec.task import Task
+from tests.test_cells import LAYERS, OWN, UNREAD
+
+STRENGTH = Strength(worst=0.6, slack=0.02, closing=0.7, forgetting=0.3)
+NAMES = ["sigmoid", "tanh", *cells.CELLS, "gru,lstm", "own", "unread"]
+
+
+def example(
+    name: str, task: Task, *, layers: bool = False, learned: bool = True
+) -> tuple[Network, Weights]:
+    """A network and boxes at random, in float64."""
+    rng = np.random.default_rng(3)
+    own = {"own": OWN, "unread": UNREAD}
+    cell = Formula.parse(own[name]) if name in own else cells.named(name)
+    readout = cells.readout(LAYERS) if layers else cells.readout()
+    weights = initialise(
+        task, 3, cell, readout=readout, learned_start=learned, dtype="float64"
+    ).map(lambda w: rng.uniform(-1, 1, w.shape))
+    network = Network(task, cell, weights, readout)
+    boxes = invariant.begin(network).map(lambda a: a + 0.1 * rng.normal(size=a.shape))
+    return network, boxes
+
+
+def by_differences(loss: Callable[[Weights], float], at: Weights, along: Weights) -> float:
+    """How a loss changes along a direction."""
+    step = 1e-6
+    ends = [loss(at.map(lambda a, d, s=s: a + s * d, along)) for s in (step, -step)]
+    return (ends[0] - ends[1]) / (2 * step)
+
+
+@pytest.mark.parametrize("layers", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("text", ["add", "compare:base=3"])
+def test_gradients_of_weights_and_boxes(name: str, layers: bool, text: str) -> None:
+    if layers and name == "own":
+        return  # both have weights Whu
+    network, boxes = example(name, tasks.parse(text), layers=layers)
+    some, rng = invariant.edges(network.task), np.random.default_rng(0)
+
+    def of_weights(weights: Weights) -> float:
+        moved = Network(network.task, network.cell, weights, network.readout)
+        return invariant.gradient(moved, boxes, some, STRENGTH).loss
+
+    def of_boxes(values: Weights) -> float:
+        return invariant.gradient(network, values, some, STRENGTH).loss
+
+    found = invariant.gradient(network, boxes, some, STRENGTH)
+    for loss, at, gradients in (
+        (of_weights, network.weights, found.weights),
+        (of_boxes, boxes, found.boxes),
+    ):
+        assert {*gradients} == {*at}
+        for key in at:
+            along = at.map(np.zeros_like).replace(**{key: rng.normal(size=at[key].shape)})
+            inner = float((gradients[key] * along[key]).sum())
+            expected = by_differences(loss, at, along)
+            assert inner == pytest.approx(expected, abs=1e-7, rel=1e-6), key
+            if abs(expected) > 1e-2:  # and one that is 0.1 % off would be seen
+                assert 1.001 * inner != pytest.approx(expected, abs=1e-7, rel=1e-6), key
+
+
+def test_the_loss_by_hand() -> None:
+    # one unit, parity of one bit: h' = tanh(x wx + h wh), read out by logit = 2 h
+    task = tasks.parse("parity")
+    x = tables(task).vectors
+    weights = Weights(
+        Wxh=np.array([[0.5]] * task.inputs), Whh=np.array([[-0.75]]), bh=np.zeros(1),
+        Why=np.array([[2.0]]), by=np.array([0.25]),
+    )  # fmt: skip
+    network = Network(task, "tanh", weights)
+    some = invariant.edges(task)
+    R, Q = some.regions, len(task.machine.states)
+    boxes = Weights(
+        centre=np.linspace(-0.5, 0.5, R)[:, None], log_radius=np.full((R, 1), np.log(0.125)),
+        Wstate=np.zeros((1, Q)), bstate=np.zeros(Q),
+    )  # fmt: skip
+    total = 0.0
+    for r, a, t, y in zip(some.source, some.symbol, some.target, some.output, strict=True):
+        c, w = (0.0, 0.0) if r == 0 else (boxes.centre[r, 0], 0.125)
+        drive = float(0.5 * x[a].sum())
+        ends = sorted(np.tanh(drive - 0.75 * (c + s * w)) for s in (-1, 1))
+        low, high = ends[0] - 0.02, ends[1] + 0.02
+        middle = (low + high) / 2
+
+        def cross_entropy(h: float, y: int = int(y)) -> float:
+            logit = 2 * h + 0.25
+            return float(np.logaddexp(0, logit) - y * logit)
+
+        worst = cross_entropy(low if y else high)
+        total += 0.4 * cross_entropy(middle) + 0.6 * worst + np.log(Q)
+        inside = boxes.centre[t, 0] - 0.125, boxes.centre[t, 0] + 0.125
+        total += 0.7 * (max(0, inside[0] - low) + max(0, high - inside[1]))
+    loss = invariant.gradient(network, boxes, some, STRENGTH).loss
+    assert loss == pytest.approx(total / len(some.source))
+
+
+def test_edges_are_those_that_words_take() -> None:
+    for task in (tasks.add(), tasks.parse("divide_by:k=3"), tasks.parse("dyck:kinds=1,depth=2")):
+        every, machine = invariant.edges(task), task.machine
+        at = dict(zip(zip(every.source.tolist(), every.symbol.tolist(), strict=True),
+                      range(len(every.source)), strict=True))  # fmt: skip
+        assert every.regions == 1 + machine.entrances
+        rng, seen = np.random.default_rng(0), set()
+        for _ in range(300):
+            region = state = 0
+            for a in rng.integers(0, len(machine.symbols), 12).tolist():
+                edge = at[region, a]
+                seen.add(edge)
+                asked = machine.output[state][a]
+                assert every.output[edge] == (OPEN if asked is None else asked)
+                state, region = machine.delta[state][a], int(every.target[edge])
+                assert every.state[edge] == state
+        assert seen == {*range(len(every.source))}
+
+
+@pytest.mark.parametrize(
+    ("cell", "kept"), [("gru", 1), ("gru-reset-before", 1), ("lstm", 1), ("mgu", 1), ("tanh", 0)]
+)
+def test_gates_that_keep_the_state(cell: str, kept: int) -> None:
+    """Pushed shut as the penalty says, each forgets: the state before has no influence by it."""
+    formula = cells.formula(cell)
+    gates = invariant.keeping(formula)
+    assert len(gates) == kept
+    text = {"gru": "z", "gru-reset-before": "z", "lstm": "f", "mgu": "f"}
+    made_by = {each.out: each for each in formula.instructions}
+    for slot, sign in gates:
+        drives: list[int] = [slot]
+        names = set()
+        while drives:
+            slot = drives.pop()
+            if slot in made_by:
+                drives += made_by[slot].operands
+            names.add(formula.parameter_slots.get(slot, ""))
+        assert f"Wx{text[cell]}" in names
+        assert sign == (-1 if cell == "mgu" else 1)
+
+
+def test_a_gate_on_its_way_through_a_matrix_keeps_nothing() -> None:
+    reset_only = "r = sigmoid(x @ Wxr + br)\nh = tanh(x @ Wxh + bh + (r * h) @ Whh)"
+    assert invariant.keeping(Formula.parse(reset_only)) == ()
+    both = "k = sigmoid(x @ Wxk + bk)\nh = k * h + (1 - k) * tanh(x @ Wxh + bh)"
+    assert len(invariant.keeping(Formula.parse(both))) == 1
+
+
+# Stages over edges ---------------------------------------------------------------------
+
+
+def closing(**changed: object) -> Recipe:
+    """A GRU for parity that is trained in two short stages."""
+    learn = Stage(steps=60, batch=16, optimiser="adam", step=0.02, loss="cross-entropy")
+    recipe = Recipe(
+        name="short", task="parity", digits=8, hidden=6, cell="gru", biases=True,
+        init_scaling="sqrt-hidden", stages=(learn, CLOSE),
+    )  # fmt: skip
+    return recipe.with_settings({"close.steps": 40, **changed})
+
+
+@pytest.mark.parametrize("batch", [512, 5])
+def test_a_stage_over_edges_goes_on_bit_for_bit(tmp_path: Path, batch: int) -> None:
+    recipe = closing(**{"close.batch": batch, "start": "learned"})
+    whole = cn.train(recipe, progress=False)
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "close" and progress.step >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cn.train(recipe, out=tmp_path / "run", callbacks=[stop], progress=False)
+    run = cn.resume(tmp_path / "run", progress=False)
+    assert run.network.digest() == whole.network.digest()
+    assert [line["problem"] for line in run.metrics] == [line["problem"] for line in whole.metrics]
+    edges = invariant.edges(recipe.specification)
+    per_update = min(batch, len(edges.source))
+    assert run.metrics[-1]["problem"] == 60 * 16 + 40 * per_update
+    assert recipe.problems == 60 * 16
+
+
+def test_damaged_boxes_of_a_checkpoint_are_refused(tmp_path: Path) -> None:
+    from carrynet import files
+    from carrynet.runs import checkpoint
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "close":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cn.train(closing(), out=tmp_path / "run", callbacks=[stop], progress=False)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    tensors, facts = files.read_tensors(path)
+    facts.pop("digest")
+    centre = tensors["boxes.centre"]
+    for damaged in (
+        {**tensors, "boxes.centre": centre[1:]},
+        {**tensors, "boxes.centre": np.full_like(centre, np.nan)},
+        {**tensors, "boxes.more": centre},
+        {name: array for name, array in tensors.items() if not name.startswith("boxes.")},
+        {name: array for name, array in tensors.items() if not name.startswith("boxes")},
+    ):
+        said = {**facts, "digest": checkpoint.digest(damaged, facts)}
+        files.write_tensors(path, damaged, said)
+        with pytest.raises(cn.errors.RunError, match="boxes"):
+            cn.resume(tmp_path / "run", progress=False)
+
+
+def plainly_trained(cell: str, task: str, seed: int) -> Network:
+    learn = Stage(steps=250, batch=32, optimiser="adam", step=0.02, loss="cross-entropy")
+    return training.fit(
+        Recipe(
+            name="plain",
+            task=task,
+            digits=10,
+            hidden=8,
+            cell=cell,
+            biases=True,
+            init_scaling="sqrt-hidden",
+            seed=seed,
+            stages=(learn,),
+        )
+    )
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_what_was_trained_as_usual_is_proved_once_it_is_hardened(cell: str) -> None:
+    plain = plainly_trained(cell, "add", 1)
+    assert search.prove(plain, budget=0).verdict != "proved"
+    hardened = cn.harden(plain, progress=False, settings={"steps": 700})
+    assert hardened.proof.verdict == "proved"
+    assert hardened.recipe.stages[0].over == "edges"
+
+
+def test_boxes_are_an_invariant_where_nothing_stands_out() -> None:
+    """The parameters themselves, once they have closed: disturbed words stay inside them."""
+    plain = plainly_trained("gru", "parity", 0)
+    recipe = training.hardening(cn.lab.importing(plain), plain).with_settings({"steps": 800})
+    states = []
+
+    def keep(progress: Progress) -> None:
+        states.append(progress.state)
+
+    training.fit(recipe, state=training.start(recipe, plain), callbacks=[keep])
+    before = states[-2]
+    assert before.boxes is not None
+    network, boxes = before.network.astype("float64"), before.boxes.values
+    every, rng = invariant.edges(network.task), np.random.default_rng(0)
+    centre, radius = boxes.centre.astype(float), np.exp(boxes.log_radius.astype(float))
+    outside = invariant.gradient(before.network, boxes, every, Strength(0, CLOSE.slack, 1, 0)).loss
+    outside -= invariant.gradient(before.network, boxes, every, Strength(0, CLOSE.slack, 0, 0)).loss
+    assert outside < 1e-3
+    states_, region = np.repeat(network.start[None], 64, axis=0), np.zeros(64, np.intp)
+    for _ in range(200):
+        symbols = rng.integers(0, 2, 64)
+        states_ = network.step(states_, symbols) + rng.uniform(-1, 1, states_.shape) * CLOSE.slack
+        region = every.next[region, symbols]
+        assert (np.abs(states_ - centre[region]) <= radius[region] + 0.01).all()
+
+
+# Recipes -------------------------------------------------------------------------------
+
+
+def test_certified_is_another_recipe_for_other_cells() -> None:
+    certified = RECIPES["certified"]
+    assert [stage.over for stage in certified.stages] == ["problems", "problems"]
+    for recipe in (
+        get("certified").with_settings({"cell": "lstm", "hidden": 8}),
+        get("certified").with_settings({"hidden": 8}).with_settings({"cell": "lstm"}),
+    ):
+        assert [stage.over for stage in recipe.stages] == ["problems", "edges"]
+        assert (recipe.hidden, recipe.cell, recipe.name) == (8, "lstm", "certified")
+    changed = certified.with_settings({"harden.steps": 5}).with_settings({"cell": "lstm"})
+    assert [stage.name for stage in changed.stages] == ["learn", "harden"]  # somebody's own
+    assert get("tutorial").with_settings({"cell": "gru"}).stages == RECIPES["tutorial"].stages
+
+
+def test_problems_grow() -> None:
+    recipe = get("certified").with_settings({"cell": "gru"})
+    learn = recipe.stages[0]
+    lengths, update = [], 0
+    while update < learn.steps:
+        digits, until = recipe.length(learn, update)
+        assert recipe.length(learn, until - 1) == (digits, until)
+        assert training.draw(recipe, 0, update, 2).shape == (2, learn.batch, digits)
+        lengths.append((digits, until - update))
+        update = until
+    assert lengths == [(2, 150), (4, 150), (8, 150), (16, 150)]
+    whole = recipe.with_settings({"learn.growing": 0.0})
+    assert whole.length(whole.stages[0], 0) == (16, 600)
+    short = recipe.with_settings({"digits": 2})
+    assert short.length(short.stages[0], 0) == (2, 600)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"over": "edges", "loss": "squared"}, "needs loss cross-entropy"),
+        ({"closing": 1.0}, "closing is of boxes: it needs a stage over edges"),
+        ({"forgetting": 1.0}, "forgetting is of boxes: it needs a stage over edges"),
+        ({"over": "edges", "growing": 0.5, "loss": "cross-entropy"}, "edges have no length"),
+        ({"over": "words"}, "unknown over 'words': accepted: problems, edges"),
+        ({"growing": 1.5}, "from 0 to 1"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        Stage(**settings)  # type: ignore[arg-type]
+
+
+def test_the_weight_of_closing_grows_to_the_whole() -> None:
+    weights = [CLOSE.closing_at(i) for i in (0, 450, 900, 1499)]
+    assert weights == pytest.approx([0.1, 1, 10, 10])
+
+
+def test_diverging_boxes_are_told() -> None:
+    recipe = closing(**{"cell": "elman,elman", "activation": "relu", "close.step": 1e6})
+    with pytest.raises(training.Diverged, match="diverged at problem"):
+        training.fit(recipe)
