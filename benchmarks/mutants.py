@@ -65,6 +65,7 @@ SUBJECTS = {
     "tasks": _subject("carrynet.spec.task", "tasks", "mealy"),
     "codec": _subject("carrynet.spec.codec", "tasks", "builtin"),
     "encoding": _subject("carrynet.spec.encoding", "tasks", "automata_files"),
+    "rules": _subject("carrynet.spec.rules", "builtin", "tasks"),
     "builtin": _subject("carrynet.spec.builtin", "builtin", "tasks"),
     "tables": _subject("carrynet.spec.tables", "automata_files", "own_machines"),
 }

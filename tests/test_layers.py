@@ -15,7 +15,7 @@ LAYERS = [
     "spec spec.machine",
     "spec.codec",
     "spec.encoding",
-    "spec.task",
+    "spec.task spec.rules",
     "spec.builtin",
     "spec.tables",
     "spec.automata",
@@ -92,7 +92,7 @@ LAYERS = [
 ]
 PLAIN = {
     *("errors", "files", "spec.machine", "spec.codec", "spec.encoding", "spec.task"),
-    *("spec.builtin", "spec.tables", "spec.automata", "spec.tasks", "spec.recipe"),
+    *("spec.rules", "spec.builtin", "spec.tables", "spec.automata", "spec.tasks", "spec.recipe"),
     *("sweep.settings", "sweep.cost", "sweep.plan"),
     *(
         "exchange.pickles",
