@@ -18,12 +18,10 @@ from carrynet.proof import search, verdict
 from carrynet.proof.certificate import (
     MOST_BYTES as MOST_CERTIFICATE,
     Certificate,
-    FormulaModel,
-    Model,
     Rejected,
     from_json,
-    read_model as read_model_of,
 )
+from carrynet.proof.model import FormulaModel, Model, read_model as read_model_of
 from carrynet.proof.verdict import Proved, Undecided, Verdict
 from carrynet.runs.card import model_card
 from carrynet.runs.checkpoint import read_metrics, read_snapshots
