@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "carrynet"
 LAYERS = [
     "errors",
     "files",
+    "locks",
     "spec spec.machine",
     "spec.codec",
     "spec.encoding",
@@ -92,7 +93,7 @@ LAYERS = [
     "__main__",
 ]
 PLAIN = {
-    *("errors", "files", "spec.machine", "spec.codec", "spec.encoding", "spec.task"),
+    *("errors", "files", "locks", "spec.machine", "spec.codec", "spec.encoding", "spec.task"),
     *("spec.rules", "spec.builtin", "spec.tables", "spec.automata", "spec.tasks", "spec.recipe"),
     *("sweep.settings", "sweep.cost", "sweep.plan"),
     *(
