@@ -1118,7 +1118,7 @@ def test_links_and_devices_are_written_into(tmp_path: Path) -> None:
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom carrynet import files\n"
+        "import sys, time\nfrom pathlib import Path\nfrom carrynet import locks\n"
         "locks.Lock(Path(sys.argv[1])).__enter__()\nprint('held', flush=True)\ntime.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=-1) as process:
