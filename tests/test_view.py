@@ -870,48 +870,52 @@ def test_its_gradients_are_those_of_backpropagation_through_time(
     run = briefly("tutorial", task=task, hidden=5, steps=1, activation=activation)
     network = run.network
     rng, symbols = np.random.default_rng(3), len(network.task.machine.symbols)
-    word = rng.integers(0, symbols, 8 + network.task.headroom).tolist()
-    check_gradients(show(proved), run, rng, word)
+    words = rng.integers(0, symbols, (3, 8 + network.task.headroom)).tolist()
+    check_gradients(show(proved), run, rng, words)
 
 
 @pytest.mark.parametrize("kind", CELLS)
 def test_its_gradients_are_those_of_every_cell(show: Open, proved: cn.Run, kind: str) -> None:
     run = of_cell(kind, "compare:base=3" if kind in ("own", "mgu") else "add")
     rng, symbols = np.random.default_rng(3), len(run.network.task.machine.symbols)
-    word = rng.integers(0, symbols, 8 + run.network.task.headroom).tolist()
-    check_gradients(show(proved), run, rng, word)
+    words = rng.integers(0, symbols, (3, 8 + run.network.task.headroom)).tolist()
+    check_gradients(show(proved), run, rng, words)
 
 
-def check_gradients(opened: Page, run: cn.Run, rng: np.random.Generator, word: list[int]) -> None:
+def check_gradients(
+    opened: Page, run: cn.Run, rng: np.random.Generator, words: list[list[int]]
+) -> None:
     """That the page's gradients are those of `bptt`, and its training is decided by the seed."""
     network, model = run.network, page.model(run)
     weights = network.weights.map(lambda w: rng.normal(size=w.shape))
     given = {name: w.ravel().tolist() for name, w in weights.items()}
     found = opened.evaluate(
-        """([facts, formulas, weights, word]) => {
+        """([facts, formulas, weights, words]) => {
             const {Task, Trainer} = carrynet, task = new Task(facts);
-            const settings = {formulas, hidden: 5, step: 0.1, seed: 7, digits: 8};
+            const settings = {formulas, hidden: 5, step: 0.1, seed: 7, batch: 3, digits: 8};
             const one = new Trainer(task, settings), other = new Trainer(task, settings);
             for (let i = 0; i < 20; i++) { one.update(); other.update(); }
             const alike = JSON.stringify(one.weights) === JSON.stringify(other.weights);
             const trainer = new Trainer(task, settings);
             for (const key in weights) trainer.weights[key].set(weights[key]);
-            trainer.forward(word);
+            trainer.forward(words);
             trainer.backward();
             const gradient = Object.entries(trainer.gradient).map(([k, g]) => [k, Array.from(g)]);
             return [alike, gradient];
         }""",
-        [model["task"], model["formulas"], given, word],
+        [model["task"], model["formulas"], given, words],
     )
     task_, table = network.task, tables(network.task)
-    targets = table.targets[[out or 0 for out in task_.machine.run(word)]]
+    expected = np.array([[out or 0 for out in task_.machine.run(word)] for word in words])
+    targets = table.targets[expected.T]
     loss = LOSSES["cross-entropy", task_.readout]
     moved = replace(network, weights=weights)
-    gradients, _ = bptt(moved, loss, table.vectors[word].astype(float), targets)
+    gradients, _ = bptt(moved, loss, table.vectors[np.transpose(words)].astype(float), targets)
     assert found[0]  # the seed decides
     assert [name for name, _ in found[1]] == list(gradients)
     for name, theirs in found[1]:
-        assert np.allclose(theirs, gradients[name].ravel(), rtol=1e-9, atol=1e-10), name
+        mean = np.array(theirs) / len(words)
+        assert np.allclose(mean, gradients[name].ravel(), rtol=1e-9, atol=1e-10), name
 
 
 @pytest.mark.parametrize("kind", CELLS)
