@@ -20,7 +20,6 @@ Shapes: N points, H hidden, X input, Y output, V vertices, J generators.
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -31,15 +30,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet import files
-from carrynet.data import rng, words as problems
-from carrynet.data.words import Words, tables
+from carrynet.data.words import tables
 from carrynet.engines.reference import judge
 from carrynet.errors import InputError, unknown
 from carrynet.judge.evaluation import wilson
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
-from carrynet.nets.network import Network, unroll
+from carrynet.nets.network import Network
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved, Refuted
+from carrynet.report.space import outlines, principal_plane, visited
+from carrynet.report.text import units
 from carrynet.runs.record import Record
 from carrynet.spec.codec import DIGITS
 from carrynet.spec.task import Task
@@ -290,8 +290,8 @@ def error_maps(run: Record, figure: "FigureBase", columns: int = 2) -> float:
             interpolation_stage="rgba",
         )
         axes.spines[:].set_visible(True)
-        axes.set_xticks(_ends(wrong.shape[task.operands == 1]))
-        axes.set_yticks(_ends(wrong.shape[task.operands != 1]))
+        axes.set_xticks(_ends(wrong.shape[task.operands == 1]) if task.numeric else [])
+        axes.set_yticks(_ends(wrong.shape[task.operands != 1]) if task.numeric else [])
         count = int(np.count_nonzero(wrong))
         between = ": " if columns < 3 else "\n"  # one line where it fits
         axes.set_title(f"{title}{between}{_share(count, wrong.size)}")
@@ -304,13 +304,16 @@ def error_maps(run: Record, figure: "FigureBase", columns: int = 2) -> float:
         image, ax=list(panels), location="bottom", shrink=0.8, aspect=30, pad=0.03
     )
     outputs = task.machine.outputs
-    bar.set_label("wrong digits" if "".join(outputs) == DIGITS[: len(outputs)] else "wrong outputs")
+    digital = task.numeric and "".join(outputs) == DIGITS[: len(outputs)]
+    bar.set_label("wrong digits" if digital else "wrong outputs")
     bar.set_ticks(range(0, worst + 1, -(-worst // 9)))
     bar.ax.tick_params(length=0)
     side = maps[0][1].shape[1]
     names = ("first number", "second number")
     if task.operands == 1:
         names = (f"number mod {side:,}", f"number div {side:,}")
+    if not task.numeric:
+        names = ("how a word begins", "how it goes on")
     for axes in panels[max(0, len(maps) - columns) : len(maps)]:
         axes.set_xlabel(names[0])
         axes.tick_params(labelbottom=True)
@@ -408,7 +411,8 @@ def accuracy_by_length(run: Record, figure: "FigureBase") -> float:
     axes.set_ylim(max(lowest - 0.1 * space, -0.02), 1 + 0.15 * space)
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
     axes.locator_params(axis="y", nbins=5)
-    axes.set_xlabel("digits of the operands")
+    unit = units(run.network.task)[:-1]
+    axes.set_xlabel(f"{unit}s of the {'operands' if run.network.task.numeric else 'words'}")
     axes.set_ylabel("problems right")
     if isinstance(run.proof, Proved):
         # it comes from the left and goes on to the right
@@ -425,7 +429,7 @@ def accuracy_by_length(run: Record, figure: "FigureBase") -> float:
             markersize=5,
             clip_on=False,
             transform=axes.get_xaxis_transform(),
-            label=f"wrong at {run.proof.digits:,} digit{'s' * (run.proof.digits > 1)}",
+            label=f"wrong at {run.proof.digits:,} {unit + 's' * (run.proof.digits > 1)}",
         )
     _legend_above(axes, 2)
     return 2.4
@@ -445,100 +449,8 @@ def _legend_above(axes: "Axes", columns: int, **options: Any) -> None:
 
 # Hidden space ------------------------------------------------------------------------
 
-_WORDS, _LENGTH = 48, 16  # of each kind of word along which hidden states are shown
+
 _MOST_BALLS = 400
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """The plane in which points of hidden space vary most: (h - centre) axes^T."""
-
-    centre: Array  #: (H,)
-    axes: Array  #: (2, H) orthonormal rows; the second is 0 where H = 1
-    shares: Array  #: (2,) of the variance
-
-    def __call__(self, h: Array) -> Array:
-        """Project points (..., H) to (..., 2)."""
-        return (h - self.centre) @ self.axes.T
-
-
-def principal_plane(h: Array) -> Plane:
-    """The first two principal components of points (N, H)."""
-    centre = h.mean(axis=0)
-    _, sizes, rows = np.linalg.svd(h - centre, full_matrices=False)
-    axes, variance = np.zeros((2, h.shape[1])), np.zeros(2)
-    count = min(2, len(rows))
-    axes[:count], variance[:count] = rows[:count], sizes[:count] ** 2
-    # the sign of a component means nothing: the largest part is positive, on every machine
-    signs = np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1))
-    axes *= np.where(signs == 0, 1, signs)
-    return Plane(centre, axes, variance / max(float((sizes**2).sum()), 1e-300))
-
-
-def visited(network: Network) -> tuple[Array, NDArray[np.int32]]:
-    """Hidden states (N, H) after symbols of random words, and the machine's state (N,) at each.
-
-    Of a state of several parts, the first.  Half of the words are uniform, half have long
-    carries.  The start is left out: it is often far from where the network ever is again.
-    """
-    task, table, length = network.task, tables(network.task), _LENGTH + network.task.headroom
-    draws = problems.draws_per_word(task, length)
-    bits = rng.raw(0, rng.EVALUATION, 0, _WORDS * draws).reshape(_WORDS, draws)
-    more = rng.raw(0, rng.EVALUATION + 1, 0, _WORDS * length * 2).reshape(_WORDS, length, 2)
-    words: Words = np.concatenate(
-        [problems.uniform(task, length, bits), problems.chains(task, length, more)]
-    )
-    state = np.zeros((length + 1, len(words)), np.int32)
-    for t in range(length):
-        state[t + 1] = table.delta[state[t], words[:, t]]
-    with np.errstate(over="ignore", invalid="ignore"):
-        after = unroll(network, table.vectors.astype(network.dtype)[words.T]).along(0)
-    h = after.reshape(-1, network.hidden).astype(np.float64)
-    # ReLU units of a network that is no good can overflow, even when they are squared
-    finite = (np.abs(h) < 1e100).all(axis=1)
-    return h[finite], state[1:].ravel()[finite]
-
-
-def zonotope(centre: Array, generators: Array) -> Array:
-    """The vertices (V, 2), anticlockwise, of {centre + sum_j s_j g_j : |s_j| <= 1}.
-
-    `generators` (J, 2) are the projected half edges of a box.  Turned into the upper
-    half-plane and sorted by angle, they and then their opposites are half the sides of
-    the polygon, which begins at the vertex centre - sum_j g_j.
-    """
-    g = generators[(generators != 0).any(axis=1)]
-    downwards = (g[:, 1] < 0) | ((g[:, 1] == 0) & (g[:, 0] < 0))
-    g = np.where(downwards[:, None], -g, g)
-    g = g[np.argsort(np.arctan2(g[:, 1], g[:, 0]), kind="stable")]
-    sides = 2 * np.concatenate([np.zeros((1, 2)), g, -g])
-    return centre - g.sum(axis=0) + sides.cumsum(axis=0)[: max(1, 2 * len(g))]
-
-
-def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
-    """The polygon (V, 2) of each region's projection to a plane.
-
-    Of a box it is exact, a zonotope; of the state's parts a plane is in the first.  The
-    projection of a ball |T (h - c)| <= r is an ellipse, {A u : |u| <= r} about the projected c
-    with A = axes T^-1 of shape (2, H),
-    drawn with 60 corners.
-    """
-    if isinstance(certificate, BoxCertificate):
-        polygons = []
-        for region in certificate.regions:
-            lower, upper = (
-                np.array(ends[: len(plane.centre)], np.float64) / 2**certificate.bits
-                for ends in (region.lower, region.upper)
-            )
-            half = (upper - lower) / 2
-            polygons.append(zonotope(plane(lower + half), (plane.axes * half).T))
-        return polygons
-    A = np.linalg.solve(np.array(certificate.metric).T, plane.axes.T).T
-    squares, turn = np.linalg.eigh(A @ A.T)
-    angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    ellipse = circle * np.sqrt(squares.clip(0)) @ turn.T
-    centres = plane(np.array(certificate.centres))
-    return [c + r * ellipse for c, r in zip(centres, certificate.radii, strict=True)]
 
 
 def hidden_space(run: Record, figure: "FigureBase") -> float:
@@ -722,11 +634,15 @@ def _row_heights(network: Network) -> list[float]:
 
 
 def _input_names(task: Task) -> list[str]:
-    """The network's inputs: an operand's digit, or one-hot, that it is 0, 1, ..."""
+    """The network's inputs: an operand's digit; or, one-hot, which digit or symbol it is."""
     letters = "abcd"[: task.operands]
-    if task.base == 2:
+    if task.numeric and task.encoding.kind == "digits":
+        return [f"{letter} = {DIGITS[digit]}" for letter in letters for digit in range(task.base)]
+    if task.encoding.kind in ("digits", "one-hot"):
+        return list(task.machine.symbols)
+    if task.numeric and task.encoding.kind != "table" and task.inputs == task.operands:
         return list(letters)
-    return [f"{letter} = {DIGITS[digit]}" for letter in letters for digit in range(task.base)]
+    return [f"x{i}" for i in range(task.inputs)]
 
 
 # All ---------------------------------------------------------------------------------
