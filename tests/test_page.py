@@ -9,14 +9,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.numpy
 
 import carrynet as cn
 from carrynet import lab, tasks
-from carrynet.nets.network import Network
+from carrynet.nets.network import Network, initialise
 from carrynet.proof.certificate import from_json
-from carrynet.report import page
+from carrynet.report import page, space
 from carrynet.runs.create import create
 from carrynet.spec.machine import Machine
 
@@ -77,13 +78,62 @@ def test_the_model_holds_the_runs_own_files(proved: cn.Run) -> None:
     assert isinstance(proved.proof, cn.Proved)
     certificate = from_json(json.loads(zlib.decompress(base64.b64decode(model["certificate"]))))
     assert certificate == proved.proof.certificate
+    intervals = [line.pop("interval") for line in model["evaluation"]["sampled"]]
     assert model["evaluation"] == json.loads(json.dumps(proved.evaluation.to_json()))
+    for (low, high), part in zip(intervals, proved.evaluation.sampled, strict=True):
+        share, z = part.right / part.pairs, 1.959963984540054
+        for end in (low, high):  # whose distance from what was seen is z deviations of its own
+            assert abs(end - share) == pytest.approx(z * (end * (1 - end) / part.pairs) ** 0.5)
+        assert low < high
     assert model["metrics"]["problem"][-1] == proved.recipe.problems
     snapshots = safetensors.numpy.load(base64.b64decode(model["snapshots"]))
     assert {int(name.split(".")[0]) for name in snapshots} == {s.problem for s in proved.snapshots}
-    regions = model["regions"]
-    assert len(regions["lower"]) == proved.proof.regions
+    assert len(model["regions"]["outlines"]) == proved.proof.regions
     assert model["task"]["delta"] == [list(row) for row in proved.network.task.machine.delta]
+
+
+def test_the_machine_is_the_networks_and_not_the_tasks(trained: cn.Run, adder: Network) -> None:
+    """By construction: without its carry, the network of an adder has one state."""
+    forgetful = adder.weights.replace(Whh=np.zeros_like(adder.weights.Whh))
+    for weights, states in ((adder.weights, 2), (forgetful, 1)):
+        network = replace(adder, weights=weights)
+        learned = page.model(replace(trained, network=network))["learned"]
+        assert len(learned["states"]) == states == len(learned["drawing"]["places"])
+        assert learned["same"] == (states == 2)
+        assert learned["complete"]
+        assert list(learned["names"]) == (["0", "1"] if states == 2 else [""])
+
+
+def test_of_a_machine_of_many_states_and_symbols_there_is_none() -> None:
+    """It would be waited for at the end of each training."""
+    for text, there in (("multiply_by:k=62", True), ("multiply_by:k=64", False)):
+        task = tasks.parse(text)
+        network = Network(task, "tanh", initialise(task, 2))
+        assert (page._learned(network) is not None) == there
+    assert page._drawing(tasks.parse("multiply_by:k=12").machine) is not None
+    assert page._drawing(tasks.parse("multiply_by:k=13").machine) is None
+
+
+def test_hidden_space_is_that_of_the_figures(proved: cn.Run) -> None:
+    model = page.model(proved)
+    h, _ = space.visited(proved.network)
+    plane = space.principal_plane(h)
+    assert model["plane"]["axes"] == plane.axes.tolist()
+    words = model["task"]["words"]
+    along = h.reshape(-1, len(words), 32)
+    for i in (0, 60):  # of either kind
+        ((states, _),) = proved.network.states(words[i])
+        assert along[:, i] == pytest.approx(states, abs=1e-5)
+    assert isinstance(proved.proof, cn.Proved)
+    for drawn, outline in zip(
+        model["regions"]["outlines"],
+        space.outlines(proved.proof.certificate, plane),
+        strict=True,
+    ):
+        if np.ptp(outline, axis=0).max() > 0.01:
+            assert np.reshape(drawn, (-1, 2)) == pytest.approx(outline, abs=6e-4)
+        elif not np.ptp(outline):
+            assert drawn == []
 
 
 def test_long_integers_of_a_counterexample_are_text(trained: cn.Run) -> None:

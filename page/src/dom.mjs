@@ -27,6 +27,19 @@ export function typed(field) {
   return field.value.replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0));
 }
 
+/** Draw again whenever an element's width has changed. */
+export function watchWidth(element, draw, signal) {
+  let width = 0;
+  const observer = new ResizeObserver(() => {
+    if (element.clientWidth !== width) {
+      width = element.clientWidth;
+      draw();
+    }
+  });
+  observer.observe(element);
+  signal.addEventListener("abort", () => observer.disconnect());
+}
+
 /** A canvas of which each pixel is one number, made large without smoothing. */
 export function pixels(width, height, colourOf, attributes = {}) {
   const canvas = h("canvas", { width, height, class: "pixels", ...attributes });

@@ -38,7 +38,7 @@ from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved, Refuted
-from carrynet.report.space import outlines, principal_plane, visited
+from carrynet.report.space import outlines, principal_plane, region_states, visited
 from carrynet.report.text import units
 from carrynet.runs.record import Record
 from carrynet.spec.codec import DIGITS
@@ -472,10 +472,7 @@ def hidden_space(run: Record, figure: "FigureBase") -> float:
     colours = _state_colours(len(names))
     if isinstance(run.proof, Proved):
         certificate = run.proof.certificate
-        if isinstance(certificate, BoxCertificate):
-            states = [region.state for region in certificate.regions]
-        else:
-            states = list(certificate.states)
+        states = region_states(certificate)
         if has_outlines(certificate):
             edges = [colours[q] for q in states]
             # fainter where they are many, since they overlap

@@ -115,3 +115,10 @@ def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
     ellipse = circle * np.sqrt(squares.clip(0)) @ turn.T
     centres = plane(np.array(certificate.centres))
     return [c + r * ellipse for c, r in zip(centres, certificate.radii, strict=True)]
+
+
+def region_states(certificate: Certificate) -> list[int]:
+    """The machine's state that each region stands for."""
+    if isinstance(certificate, BoxCertificate):
+        return [region.state for region in certificate.regions]
+    return list(certificate.states)
