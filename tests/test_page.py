@@ -22,7 +22,7 @@ from carrynet.runs.create import create
 from carrynet.spec.machine import Machine
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;\"'"
-STRINGS = Path(__file__).parents[1] / "page" / "src" / "strings.json"
+SOURCES = Path(__file__).parents[1] / "page" / "src"
 
 
 class Elements(HTMLParser):
@@ -207,12 +207,67 @@ def test_in_a_notebook_a_run_is_its_page_in_a_sandbox(trained: cn.Run) -> None:
     assert attributes["srcdoc"] == page.html(trained)
 
 
-def test_both_languages_say_the_same_things() -> None:
-    for key, said in json.loads(STRINGS.read_text(encoding="utf-8")).items():
+BUNDLES = {"view.mjs": "strings.json", "sweep.mjs": "sweep-strings.json"}
+VARIANTS = {"words", "most"}
+"""Of what is said otherwise of words, and of numbers from their most significant digit."""
+
+
+def strings(bundle: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads((SOURCES / BUNDLES[bundle]).read_text("utf-8"))
+    return found
+
+
+def sources_of(bundle: str) -> str:
+    """The text of all modules that a bundle is made of."""
+    seen: dict[str, str] = {}
+    waiting = [bundle]
+    while waiting:
+        if (name := waiting.pop()) not in seen:
+            seen[name] = (SOURCES / name).read_text(encoding="utf-8")
+            waiting += re.findall(r'from "\./([\w-]+\.mjs)"', seen[name])
+    return "\n".join(seen.values())
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_both_languages_say_the_same_things(bundle: str) -> None:
+    for key, said in strings(bundle).items():
         assert said.keys() == {"en", "zh"}, key
         assert all(said.values()), key
         filled = [set(re.findall(r"\{(\w+)\}", text)) for text in said.values()]
         assert filled[0] == filled[1], key
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_what_can_be_said_is_said_somewhere(bundle: str) -> None:
+    """And whatever the sources say, there are words for; the page itself would stop without."""
+    text, known = sources_of(bundle), strings(bundle)
+    quoted = set(re.findall(r'"([\w.-]+)"', text))
+    begun = tuple(re.findall(r"`([\w.]+\.)\$\{", text))
+    (sections,) = re.findall(r"SECTIONS = \{(.*?)\}", text)
+    named = quoted | set(re.findall(r"\w+", sections))
+    for key in known:
+        general, _, variant = key.rpartition(".")
+        if variant in VARIANTS:
+            assert general in known
+        elif key not in named:
+            assert key.startswith(begun), key
+    assert set(re.findall(r'\bsay\("([\w.]+)"', text)) <= known.keys()
+
+
+@pytest.mark.parametrize(
+    "task", ["add", "subtract", "compare", "multiply_by:k=3", "divide_by:k=3", "parity"]
+)
+def test_what_a_machine_holds_has_words_in_both_languages(task: str) -> None:
+    assert f"memory.{tasks.parse(task).memory}" in strings("view.mjs")
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_the_bundle_is_made_of_these_words(bundle: str) -> None:
+    """Where Node is there, 'npm run check' says so of all of it."""
+    made = page._resource(bundle)
+    for key, said in strings(bundle).items():
+        for text in said.values():
+            assert text in made, key
 
 
 def test_the_bundle_holds_its_licences() -> None:

@@ -913,7 +913,7 @@ def test_a_network_is_trained_in_the_page_and_looked_into(show: Open, proved: cn
     automaton, inside = opened.locator("#automaton"), opened.locator("#space")
     assert automaton.locator("h2").inner_text() == "The machine that it should be"
     assert "In all 65,536 problems of the picture above" in automaton.inner_text()
-    assert automaton.locator(".label").all_inner_texts() == [
+    assert automaton.locator(".label").all_text_contents() == [
         *("0 0 / 0", "0 1 / 1", "1 0 / 1", "1 1 / 0"),
         *("0 0 / 1", "0 1 / 0", "1 0 / 0", "1 1 / 1"),
     ]
@@ -958,7 +958,7 @@ def test_where_a_network_trained_here_is_wrong_is_marked(show: Open, proved: cn.
         missed |= set(zip(state[wrong].tolist(), symbols[wrong].tolist(), strict=True))
         state = table.delta[state, symbols]
     assert 0 < len(missed) < 8
-    labels = opened.locator("#automaton .label.wrong").all_inner_texts()
+    labels = opened.locator("#automaton .label.wrong").all_text_contents()
     names, outputs = task.machine.symbols, task.machine.output
     assert sorted(labels) == sorted(
         f"{names[a].replace(',', ' ')} / {outputs[q][a]} ✗" for q, a in missed

@@ -2,9 +2,8 @@
 
 import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLinear, scaleLog } from "d3-scale";
-import { select } from "d3-selection";
 import { line } from "d3-shape";
-import { h, s, watchWidth } from "./dom.mjs";
+import { axis, h, s, watchWidth } from "./dom.mjs";
 
 /** An element that is drawn anew for each width that it gets. */
 export function drawn(draw, signal) {
@@ -12,8 +11,6 @@ export function drawn(draw, signal) {
   watchWidth(element, () => element.clientWidth && element.replaceChildren(draw(element.clientWidth)), signal);
   return element;
 }
-
-export const axis = (svg, made, x, y) => select(svg.appendChild(s("g", { transform: `translate(${x},${y})` }))).call(made);
 
 export function curve(scene, say, signal) {
   const { metrics, page, snapshots } = scene.subject;

@@ -1,5 +1,7 @@
 // Elements, made without markup: whatever text they are given stays text.
 
+import { select } from "d3-selection";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An HTML element: attributes, `on...` listeners, and children (elements, text, or nothing). */
@@ -26,6 +28,9 @@ function filled(element, attributes, children) {
 export function typed(field) {
   return field.value.replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0));
 }
+
+/** Put an axis of d3's into a drawing. */
+export const axis = (svg, made, x, y) => select(svg.appendChild(s("g", { transform: `translate(${x},${y})` }))).call(made);
 
 /** Draw again whenever an element's width has changed. */
 export function watchWidth(element, draw, signal) {

@@ -2,9 +2,8 @@
 
 import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLinear } from "d3-scale";
-import { select } from "d3-selection";
 import { line } from "d3-shape";
-import { h, s, watchWidth } from "./dom.mjs";
+import { axis, h, s, watchWidth } from "./dom.mjs";
 import { planeThrough, project } from "./plane.mjs";
 import { holding } from "./task.mjs";
 
@@ -50,9 +49,8 @@ export function space(scene, say, signal) {
     x = scale(0, [margin, width - 10]);
     y = scale(1, [height - margin, 10]);
     const svg = s("svg", { width, height, role: "img", "aria-label": say("space.label", { n: Math.min(COLOURS, task.states.length) }) });
-    const axis = (made, dx, dy) => select(svg.appendChild(s("g", { transform: `translate(${dx},${dy})` }))).call(made);
-    axis(axisBottom(x).ticks(5), 0, height - margin);
-    axis(axisLeft(y).ticks(5), margin, 0);
+    axis(svg, axisBottom(x).ticks(5), 0, height - margin);
+    axis(svg, axisLeft(y).ticks(5), margin, 0);
     const outlined = line((p) => x(p[0]), (p) => y(p[1]));
     for (const { state, outline } of outlines)
       if (outline.length) svg.append(s("path", { d: `${outlined(outline)}Z`, fill: stateColour(state), "fill-opacity": 0.1, stroke: stateColour(state), "stroke-width": 1.5 }));

@@ -94,7 +94,7 @@ def sweep(summary: Summary, page: str | None) -> str:
     about = {
         "diverged": "diverged    {} in training",
         "right": "right       {} on all problems of the exhaustive evaluation",
-        "proved": "proved      {} for numbers of any length",
+        "proved": "proved      {} right for problems of any length",
         "refuted": "refuted     {}",
         "refuted_beyond": "            {} though right on all of those problems",
         "undecided": "undecided   {}",

@@ -24,7 +24,7 @@ FORMATS = ("text", "csv", "json", "parquet")
 
 OUTCOMES = {
     "diverged": "diverged",
-    "right": "right on all pairs",
+    "right": "right on all problems",
     "proved": "proved",
     "refuted": "refuted",
     "undecided": "undecided",
