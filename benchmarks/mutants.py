@@ -61,10 +61,12 @@ SUBJECTS = {
     "check": _subject("carrynet.proof.check", "false_claims", "allowances", "check"),
     "check_trees": _subject("carrynet.proof.check_trees", "allowances", "tree", "false_claims"),
     "certificate": _subject("carrynet.proof.certificate", "certificate", "check"),
+    "model": _subject("carrynet.proof.model", "certificate", "check", "check_formula"),
     "mealy": _subject("carrynet.spec.machine", "mealy", "tasks"),
     "tasks": _subject("carrynet.spec.task", "tasks", "mealy"),
     "codec": _subject("carrynet.spec.codec", "tasks", "builtin"),
     "encoding": _subject("carrynet.spec.encoding", "tasks", "automata_files"),
+    "rules": _subject("carrynet.spec.rules", "builtin", "tasks"),
     "builtin": _subject("carrynet.spec.builtin", "builtin", "tasks"),
     "tables": _subject("carrynet.spec.tables", "automata_files", "own_machines"),
 }

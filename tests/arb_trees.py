@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from flint import arb, arb_mat
 
-from carrynet.proof.certificate import Matrix, Model, Rejected, TreeCertificate, require
+from carrynet.proof.certificate import Rejected, TreeCertificate, require
+from carrynet.proof.model import Matrix, Model
 from carrynet.spec.task import Task
 
 

@@ -12,7 +12,7 @@ import pytest
 from flint import arb
 
 from carrynet.nets.arrays import ACTIVATIONS, quiet
-from carrynet.proof.certificate import EPSILON
+from carrynet.proof.model import EPSILON
 
 
 def native_activation(name: str) -> Callable[[Any], Any]:

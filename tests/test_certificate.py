@@ -18,12 +18,12 @@ from carrynet.proof import boxes, check
 from carrynet.proof.certificate import (
     MOST_INCLUSIONS,
     BoxCertificate,
-    Model,
     Region,
     Rejected,
     TreeCertificate,
     from_json,
 )
+from carrynet.proof.model import Model
 from carrynet.proof.search import model
 
 CERTIFICATE = BoxCertificate(

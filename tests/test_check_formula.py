@@ -27,8 +27,9 @@ from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import balls, search
-from carrynet.proof.certificate import BoxCertificate, Rejected, from_json, read_model
+from carrynet.proof.certificate import BoxCertificate, Rejected, from_json
 from carrynet.proof.check import check
+from carrynet.proof.model import read_model
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.spec.task import Task
 

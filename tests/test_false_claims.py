@@ -20,8 +20,9 @@ from carrynet import tasks
 from carrynet.data.words import tables
 from carrynet.nets.network import Network
 from carrynet.proof import check as checker, check_trees, trees as tree
-from carrynet.proof.certificate import BoxCertificate, Model, Region, Rejected
+from carrynet.proof.certificate import BoxCertificate, Region, Rejected
 from carrynet.proof.check import check
+from carrynet.proof.model import Model
 from carrynet.proof.search import model
 from tests.conftest import elman, hand_built_adder
 from tests.test_allowances import random_weights

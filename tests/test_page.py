@@ -9,19 +9,21 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.numpy
 
 import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.nets.network import Network
+from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import from_json
-from carrynet.report import page
+from carrynet.report import page, space
 from carrynet.runs.create import create
 from carrynet.spec.machine import Machine
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;\"'"
-STRINGS = Path(__file__).parents[1] / "page" / "src" / "strings.json"
+SOURCES = Path(__file__).parents[1] / "page" / "src"
 
 
 class Elements(HTMLParser):
@@ -77,13 +79,62 @@ def test_the_model_holds_the_runs_own_files(proved: cn.Run) -> None:
     assert isinstance(proved.proof, cn.Proved)
     certificate = from_json(json.loads(zlib.decompress(base64.b64decode(model["certificate"]))))
     assert certificate == proved.proof.certificate
+    intervals = [line.pop("interval") for line in model["evaluation"]["sampled"]]
     assert model["evaluation"] == json.loads(json.dumps(proved.evaluation.to_json()))
+    for (low, high), part in zip(intervals, proved.evaluation.sampled, strict=True):
+        share, z = part.right / part.pairs, 1.959963984540054
+        for end in (low, high):  # whose distance from what was seen is z deviations of its own
+            assert abs(end - share) == pytest.approx(z * (end * (1 - end) / part.pairs) ** 0.5)
+        assert low < high
     assert model["metrics"]["problem"][-1] == proved.recipe.problems
     snapshots = safetensors.numpy.load(base64.b64decode(model["snapshots"]))
     assert {int(name.split(".")[0]) for name in snapshots} == {s.problem for s in proved.snapshots}
-    regions = model["regions"]
-    assert len(regions["lower"]) == proved.proof.regions
+    assert len(model["regions"]["outlines"]) == proved.proof.regions
     assert model["task"]["delta"] == [list(row) for row in proved.network.task.machine.delta]
+
+
+def test_the_machine_is_the_networks_and_not_the_tasks(trained: cn.Run, adder: Network) -> None:
+    """By construction: without its carry, the network of an adder has one state."""
+    forgetful = adder.weights.replace(Whh=np.zeros_like(adder.weights.Whh))
+    for weights, states in ((adder.weights, 2), (forgetful, 1)):
+        network = replace(adder, weights=weights)
+        learned = page.model(replace(trained, network=network))["learned"]
+        assert len(learned["states"]) == states == len(learned["drawing"]["places"])
+        assert learned["same"] == (states == 2)
+        assert learned["complete"]
+        assert list(learned["names"]) == (["0", "1"] if states == 2 else [""])
+
+
+def test_of_a_machine_of_many_states_and_symbols_there_is_none() -> None:
+    """It would be waited for at the end of each training."""
+    for text, there in (("multiply_by:k=62", True), ("multiply_by:k=64", False)):
+        task = tasks.parse(text)
+        network = Network(task, "tanh", initialise(task, 2))
+        assert (page._learned(network) is not None) == there
+    assert page._drawing(tasks.parse("multiply_by:k=12").machine) is not None
+    assert page._drawing(tasks.parse("multiply_by:k=13").machine) is None
+
+
+def test_hidden_space_is_that_of_the_figures(proved: cn.Run) -> None:
+    model = page.model(proved)
+    h, _ = space.visited(proved.network)
+    plane = space.principal_plane(h)
+    assert model["plane"]["axes"] == plane.axes.tolist()
+    words = model["task"]["words"]
+    along = h.reshape(-1, len(words), 32)
+    for i in (0, 60):  # of either kind
+        ((states, _),) = proved.network.states(words[i])
+        assert along[:, i] == pytest.approx(states, abs=1e-5)
+    assert isinstance(proved.proof, cn.Proved)
+    for drawn, outline in zip(
+        model["regions"]["outlines"],
+        space.outlines(proved.proof.certificate, plane),
+        strict=True,
+    ):
+        if np.ptp(outline, axis=0).max() > 0.01:
+            assert np.reshape(drawn, (-1, 2)) == pytest.approx(outline, abs=6e-4)
+        elif not np.ptp(outline):
+            assert drawn == []
 
 
 def test_long_integers_of_a_counterexample_are_text(trained: cn.Run) -> None:
@@ -157,12 +208,67 @@ def test_in_a_notebook_a_run_is_its_page_in_a_sandbox(trained: cn.Run) -> None:
     assert attributes["srcdoc"] == page.html(trained)
 
 
-def test_both_languages_say_the_same_things() -> None:
-    for key, said in json.loads(STRINGS.read_text(encoding="utf-8")).items():
+BUNDLES = {"view.mjs": "strings.json", "sweep.mjs": "sweep-strings.json"}
+VARIANTS = {"words", "most"}
+"""Of what is said otherwise of words, and of numbers from their most significant digit."""
+
+
+def strings(bundle: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads((SOURCES / BUNDLES[bundle]).read_text("utf-8"))
+    return found
+
+
+def sources_of(bundle: str) -> str:
+    """The text of all modules that a bundle is made of."""
+    seen: dict[str, str] = {}
+    waiting = [bundle]
+    while waiting:
+        if (name := waiting.pop()) not in seen:
+            seen[name] = (SOURCES / name).read_text(encoding="utf-8")
+            waiting += re.findall(r'from "\./([\w-]+\.mjs)"', seen[name])
+    return "\n".join(seen.values())
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_both_languages_say_the_same_things(bundle: str) -> None:
+    for key, said in strings(bundle).items():
         assert said.keys() == {"en", "zh"}, key
         assert all(said.values()), key
         filled = [set(re.findall(r"\{(\w+)\}", text)) for text in said.values()]
         assert filled[0] == filled[1], key
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_what_can_be_said_is_said_somewhere(bundle: str) -> None:
+    """And whatever the sources say, there are words for; the page itself would stop without."""
+    text, known = sources_of(bundle), strings(bundle)
+    quoted = set(re.findall(r'"([\w.-]+)"', text))
+    begun = tuple(re.findall(r"`([\w.]+\.)\$\{", text))
+    (sections,) = re.findall(r"SECTIONS = \{(.*?)\}", text)
+    named = quoted | set(re.findall(r"\w+", sections))
+    for key in known:
+        general, _, variant = key.rpartition(".")
+        if variant in VARIANTS:
+            assert general in known
+        elif key not in named:
+            assert key.startswith(begun), key
+    assert set(re.findall(r'\bsay\("([\w.]+)"', text)) <= known.keys()
+
+
+@pytest.mark.parametrize(
+    "task", ["add", "subtract", "compare", "multiply_by:k=3", "divide_by:k=3", "parity"]
+)
+def test_what_a_machine_holds_has_words_in_both_languages(task: str) -> None:
+    assert f"memory.{tasks.parse(task).memory}" in strings("view.mjs")
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_the_bundle_is_made_of_these_words(bundle: str) -> None:
+    """Where Node is there, 'npm run check' says so of all of it."""
+    made = page._resource(bundle)
+    for key, said in strings(bundle).items():
+        for text in said.values():
+            assert text in made, key
 
 
 def test_the_bundle_holds_its_licences() -> None:

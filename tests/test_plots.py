@@ -1,5 +1,6 @@
 """Figures for papers: what is drawn, against plain arithmetic, and the files that come of it."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import BoxCertificate, Region, TreeCertificate
 from carrynet.proof.verdict import Proved, Refuted
-from carrynet.report import error_maps, figures, hidden_space, plots
+from carrynet.report import error_maps, figures, plots, space
+from carrynet.spec.encoding import Encoding
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe, Stage
 from tests.conftest import briefly
@@ -131,7 +133,7 @@ def test_without_matplotlib_one_line_says_what_to_install(
 def test_matplotlib_is_loaded_only_when_it_is_needed_and_pyplot_never() -> None:
     code = "import sys; from carrynet.report import plots; print('matplotlib' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
-    for module in (plots, figures, error_maps, hidden_space):
+    for module in (plots, figures, error_maps, space):
         assert "pyplot" not in Path(str(module.__file__)).read_text().replace("touches pyplot", "")
 
 
@@ -271,6 +273,25 @@ def test_a_counterexample_is_marked_where_it_is(trained: cn.Run) -> None:
     assert "proved for all lengths" not in lines
 
 
+def test_of_a_task_of_words_no_number_is_spoken_of(tmp_path: Path) -> None:
+    """And each input is called by what it stands for, however symbols are fed."""
+    run = shortly("tomita:4")
+    plots.write(run, tmp_path, ["svg"])
+    said = {name: texts(tmp_path / f"{name}.svg") for name in NAMES}
+    for words in said.values():
+        assert not re.search("digit|number|operand|carr", words)
+    assert "wrong outputs" in said["error_maps"]
+    assert "symbols of the words" in said["accuracy_by_length"]
+    refuted = Refuted(("0001",), 4, 3, "1111", "1110", True, 0.0)
+    plots.write(replace(run, proof=refuted), tmp_path, ["svg"])
+    assert "wrong at 4 symbols" in texts(tmp_path / "accuracy_by_length.svg")
+    vectors = Encoding("table", ((0.5, 0.0, 1.0), (0.0, 1.0, 1.0)))
+    for encoding, inputs in ((Encoding("one-hot"), ["0", "1"]), (vectors, ["x0", "x1", "x2"])):
+        task = tasks.own("plots_words", tasks.parse("tomita:4").machine, encoding=encoding)
+        assert plots._input_names(task) == inputs
+    assert plots._input_names(tasks.parse("add:base=3"))[2:4] == ["a = 2", "b = 0"]
+
+
 # Hidden space ------------------------------------------------------------------------
 
 
@@ -295,7 +316,7 @@ def test_a_zonotope_is_the_hull_of_the_projected_corners(hidden: int) -> None:
     random = np.random.default_rng(hidden)
     centre, generators = random.normal(size=2), random.normal(size=(hidden, 2))
     corners = centre + np.array(list(product([-1, 1], repeat=hidden))) @ generators
-    polygon = hidden_space.zonotope(centre, generators)
+    polygon = space.zonotope(centre, generators)
     assert len(polygon) == 2 * hidden
     assert inside(polygon, corners)
     nearest = np.abs(polygon[:, None] - corners).max(axis=-1).min(axis=1)
@@ -303,16 +324,16 @@ def test_a_zonotope_is_the_hull_of_the_projected_corners(hidden: int) -> None:
 
 
 def test_of_boxes_without_width_a_point_is_left() -> None:
-    assert hidden_space.zonotope(np.ones(2), np.zeros((3, 2))).tolist() == [[1, 1]]
-    flat = hidden_space.zonotope(np.zeros(2), np.array([[1.0, 0], [0, 0], [-2, 0]]))
+    assert space.zonotope(np.ones(2), np.zeros((3, 2))).tolist() == [[1, 1]]
+    flat = space.zonotope(np.zeros(2), np.array([[1.0, 0], [0, 0], [-2, 0]]))
     assert (flat.min(), flat.max()) == (-3, 3)
 
 
 def test_outlines_of_boxes_hold_all_their_corners(adder: Network) -> None:
-    plane = hidden_space.principal_plane(hidden_space.visited(adder)[0])
+    plane = space.principal_plane(space.visited(adder)[0])
     proof = cn.prove(adder)
     assert isinstance(proof, Proved)
-    polygons = hidden_space.outlines(proof.certificate, plane)
+    polygons = space.outlines(proof.certificate, plane)
     for polygon, ends in zip(polygons, boxes(adder), strict=True):
         corners = np.array(list(product(*zip(*ends, strict=True))))
         assert inside(polygon, plane(corners))
@@ -322,12 +343,12 @@ def test_outlines_of_boxes_hold_all_their_corners(adder: Network) -> None:
 def test_outlines_of_balls_reach_as_far_as_the_balls(hidden: int) -> None:
     random = np.random.default_rng(hidden)
     T, c = random.normal(size=(hidden, hidden)), random.normal(size=(2, hidden))
-    plane = hidden_space.principal_plane(random.normal(size=(50, hidden)))
+    plane = space.principal_plane(random.normal(size=(50, hidden)))
     certificate = TreeCertificate(
         *("add", "sigmoid", "", 0.0, T.tolist(), c.tolist()),
         *([0.0, 0.5], [0, 1], [[], []]),
     )
-    point, ellipse = hidden_space.outlines(certificate, plane)
+    point, ellipse = space.outlines(certificate, plane)
     assert np.ptp(point, axis=0).max() == 0
     for angle in np.linspace(0, np.pi, 7):
         d = np.array([np.cos(angle), np.sin(angle)])
@@ -339,7 +360,7 @@ def test_outlines_of_balls_reach_as_far_as_the_balls(hidden: int) -> None:
 def test_the_plane_is_that_of_the_largest_variance() -> None:
     random = np.random.default_rng(0)
     h = random.normal(size=(500, 3)) * [1, 5, 0.1] + 7
-    plane = hidden_space.principal_plane(h)
+    plane = space.principal_plane(h)
     assert np.abs(plane.axes[0]).argmax() == 1
     assert plane.axes[0, 1] > 0
     assert plane.axes @ plane.axes.T == pytest.approx(np.eye(2))
@@ -348,7 +369,7 @@ def test_the_plane_is_that_of_the_largest_variance() -> None:
 
 
 def test_states_are_those_of_the_machine(adder: Network) -> None:
-    h, state = hidden_space.visited(adder)
+    h, state = space.visited(adder)
     assert set(state) == {0, 1}
     assert ((h[:, 1] > 0.5) == (state == 1)).all()  # the unit that is the carry
 
@@ -383,14 +404,14 @@ def test_of_every_cell_all_weights_are_shown(cell: str) -> None:
 def test_of_a_state_of_several_parts_the_first_is_drawn() -> None:
     """Its projection of a box is that of the box of the whole state, less what is not seen."""
     run = shortly("add", cell="lstm")
-    h, _ = hidden_space.visited(run.network)
+    h, _ = space.visited(run.network)
     assert h.shape[1] == run.network.hidden
-    plane = hidden_space.principal_plane(h)
+    plane = space.principal_plane(h)
     cube = Region("all", 0, (-4,) * 4 + (-64,) * 4, (4,) * 4 + (64,) * 4, (0,) * 4)
     claim = BoxCertificate("add", "", run.network.digest(), 2, 0, (cube,), cell="mine")
-    (outline,) = hidden_space.outlines(claim, plane)
+    (outline,) = space.outlines(claim, plane)
     corners = plane(np.array(list(product((-1.0, 1.0), repeat=4))))
-    for side in (hidden_space.principal_plane(corners).axes, np.eye(2)):
+    for side in (space.principal_plane(corners).axes, np.eye(2)):
         assert np.allclose((outline @ side.T).max(0), (corners @ side.T).max(0))
         assert np.allclose((outline @ side.T).min(0), (corners @ side.T).min(0))
 
@@ -404,7 +425,7 @@ def test_a_learned_start_is_where_the_network_begins() -> None:
     figure = Figure()
     plots.hidden_space(replace(run, network=moved), figure)
     (mark,) = (line for line in figure.axes[0].lines if line.get_label() == "start, learned")
-    plane = hidden_space.principal_plane(hidden_space.visited(moved)[0])
+    plane = space.principal_plane(space.visited(moved)[0])
     assert np.allclose(mark.get_xydata(), plane(begin[None]))
 
 

@@ -14,7 +14,8 @@ from carrynet.errors import InputError, RunError
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
 from carrynet.proof import check
-from carrynet.proof.certificate import Model, Rejected
+from carrynet.proof.certificate import Rejected
+from carrynet.proof.model import Model
 from carrynet.proof.search import model
 from tests.conftest import hand_built_adder
 

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import files, lab
+from carrynet import files, lab, locks
 from carrynet.errors import CarrynetError, InputError, RunError
 from carrynet.judge import refutation as refute
 from carrynet.judge.work import work
@@ -352,7 +352,7 @@ def test_what_a_killed_creation_leaves_is_swept_away(tmp_path: Path) -> None:
     (tmp_path / ".run.89ababcd.new").mkdir()  # of somebody who has just begun
     for name in (".run.0123abcd.new", ".run.4567abcd.new"):
         os.utime(tmp_path / name, (1000, 1000))
-    with files.Lock(tmp_path / ".run.4567abcd.new"):  # of somebody who is still at it
+    with locks.Lock(tmp_path / ".run.4567abcd.new"):  # of somebody who is still at it
         cn.train(SHORT, out=tmp_path / "run")
     assert {path.name for path in tmp_path.iterdir()} == {
         *("run", ".run.theirs.new", ".run.4567abcd.new", ".run.89ababcd.new")
@@ -1010,7 +1010,7 @@ def test_a_full_disk_does_not_cost_a_proof(proved: Path, tmp_path: Path) -> None
 def test_a_folder_is_written_by_one_at_a_time(proved: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     shutil.copytree(proved, path)
-    with files.Lock(path):
+    with locks.Lock(path):
         other = threading.Thread(target=lambda: said.append(refused(path)))
         said: list[str] = []
         other.start()
@@ -1035,7 +1035,7 @@ def test_a_folder_is_written_by_one_at_a_time(proved: Path, tmp_path: Path) -> N
 
 def refused(path: Path) -> str:
     try:
-        with files.Lock(path):
+        with locks.Lock(path):
             return "taken"
     except RunError as error:
         return str(error)
@@ -1074,9 +1074,9 @@ def test_readers_find_results_while_they_are_replaced(proved: Path, tmp_path: Pa
 
     def write() -> None:
         contents = {name: (path / name).read_bytes() for name in results}
-        with files.Lock(path):
+        with locks.Lock(path):
             while not done.is_set():
-                files.replace_all(path, contents)
+                locks.replace_all(path, contents)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -1118,8 +1118,8 @@ def test_links_and_devices_are_written_into(tmp_path: Path) -> None:
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom carrynet import files\n"
-        "files.Lock(Path(sys.argv[1])).__enter__()\nprint('held', flush=True)\ntime.sleep(60)"
+        "import sys, time\nfrom pathlib import Path\nfrom carrynet import locks\n"
+        "locks.Lock(Path(sys.argv[1])).__enter__()\nprint('held', flush=True)\ntime.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=-1) as process:
         assert process.stdout is not None

@@ -76,7 +76,11 @@ def test_figures_are_written_and_say_what_is_on_them(tmp_path: Path, swept: Path
     refuted = {n: sum(groups[n, s].counts["refuted"] or 0 for s in (300, 9000)) for n in (4, 8)}
     for hidden, count in refuted.items():
         assert f"hidden units {hidden}: {count} of 24 refuted" in words
-    for text in ("known to be shortest", "shorter ones may exist", "all pairs of up to 3 digits"):
+    for text in (
+        "known to be shortest",
+        "shorter ones may exist",
+        "all problems of up to 3 digits",
+    ):
         assert text in words
     proved = sum(row["verdict"] == "proved" for row in rows_of(swept))
     words = texts(folder / "proof_margins.svg")

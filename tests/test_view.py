@@ -151,6 +151,13 @@ def parity() -> tasks.Task:
 
 
 @pytest.fixture(scope="module")
+def ends_in_one() -> cn.Run:
+    """Of a task of words: whether the last symbol was a 1."""
+    machine = Machine(("no", "yes"), ("0", "1"), ("0", "1"), ((0, 1), (0, 1)), ((0, 1), (0, 1)))
+    return imported(embodied(tasks.own("view_ends_in_one", machine)))
+
+
+@pytest.fixture(scope="module")
 def either() -> tasks.Task:
     """Another: whether a digit of either number was a 2 yet, in base 3, with words for outputs."""
     symbols = [(a, b) for a in range(3) for b in range(3)]
@@ -261,7 +268,9 @@ def test_the_machine_that_it_finds(show: Open, proved: cn.Run) -> None:
     expect(opened.locator("#automaton b")).to_have_text(
         "It has 2 states, and is the very machine of the task."
     )
-    machine = opened.evaluate("(({delta, output}) => ({delta, output}))(carrynet.scene.machine)")
+    machine = opened.evaluate(
+        "(({delta, output}) => ({delta, output}))(carrynet.scene.subject.learned)"
+    )
     assert machine["delta"] == [list(row) for row in proved.network.task.machine.delta]
     assert machine["output"] == [list(row) for row in proved.network.task.machine.output]
 
@@ -734,6 +743,48 @@ def test_the_page_of_a_task_of_words(show: Open) -> None:
     expect(section.locator(".hint")).not_to_have_text("", timeout=20_000)
 
 
+NUMBERS = {
+    "en-US": r"\b(digit|number|sum|calculator|base|carry|pair)s?\b",
+    "zh-CN": "数位|位数|进制|整数|的数|计算器|竖式|进位|几位|道题的答案",
+}
+"""What nobody says of words."""
+
+
+@pytest.mark.parametrize("locale", NUMBERS)
+@pytest.mark.parametrize("verdict", ["proved", "recorded", "refuted", "undecided", "wrong"])
+def test_of_a_task_of_words_no_number_is_spoken_of(
+    show: Open, ends_in_one: cn.Run, verdict: str, locale: str
+) -> None:
+    """Whatever there is to say of its network."""
+    found: dict[str, cn.Proved | cn.Refuted | cn.Undecided] = {
+        "refuted": cn.Refuted(("0110",), 4, 3, "0111", "0110", shortest=False, seconds=0.0),
+        **dict.fromkeys(("undecided", "wrong"), cn.Undecided(("short words: all right",), 0.1)),
+    }
+    run = replace(ends_in_one, proof=found.get(verdict, ends_in_one.proof))
+
+    def change(model: dict[str, Any]) -> None:
+        if verdict == "recorded":
+            as_recorded(model)
+        if verdict == "wrong":
+            model["evaluation"]["exhaustive"]["right"] -= 1
+
+    opened = show(run, locale=locale, change=change)
+    expect(opened.locator("#errors .busy")).to_be_hidden(timeout=20_000)
+    opened.locator("#operand-0").fill("0 1 x")
+    said = opened.locator(".page").inner_text()
+    # recipes, versions and digests are no words of the page's
+    said = said.replace(opened.locator("#about").inner_text(), "")
+    assert re.findall(NUMBERS[locale], said) == []
+    head = {
+        "proved": ("for words of every length", "任意长度的词"),
+        "recorded": ("right for words of every length", "任意长度的词"),
+        "refuted": ("Wrong for some words", "有的词会答错"),
+        "undecided": ("Undecided", "尚无定论"),
+        "wrong": ("words of 8 symbols fail", "8 个符号"),
+    }[verdict]
+    assert head[locale == "zh-CN"] in opened.locator("h1").inner_text()
+
+
 def test_the_page_of_numbers_from_their_most_significant_digit(show: Open) -> None:
     run = cn.train("tutorial", task="divide_by:k=3", hidden=6, steps=300, digits=5, progress=False)
     opened = show(run)
@@ -861,8 +912,61 @@ def test_a_network_is_trained_in_the_page_and_looked_into(show: Open, proved: cn
     type_numbers(opened, 200, 55)
     expect(opened.locator("#calculator .equation")).to_have_text("200 + 55 = 255")
     assert "12 units, step 0.03, seed 5" in opened.locator("#about").inner_text()
+    # its machine is not looked for, and its plane is another
+    automaton, inside = opened.locator("#automaton"), opened.locator("#space")
+    assert automaton.locator("h2").inner_text() == "The machine that it should be"
+    assert "In all 65,536 problems of the picture above" in automaton.inner_text()
+    assert automaton.locator(".label").all_text_contents() == [
+        *("0 0 / 0", "0 1 / 1", "1 0 / 1", "1 1 / 0"),
+        *("0 0 / 1", "0 1 / 0", "1 0 / 0", "1 1 / 1"),
+    ]
+    expect(automaton.locator(".lit .holds")).to_have_text("carry 0")
+    assert "the plane through the middles of three groups" in inside.inner_text()
+    assert "variance" not in inside.inner_text()
+    assert opened.evaluate(PLANE)
     opened.get_by_role("button", name="Back to the run").click()
     expect(opened.locator("h1")).to_have_text("Proved right for numbers of every length.")
+
+
+PLANE = """() => {
+    const { shadowRoot } = document.querySelector("#carrynet");
+    const dots = [...shadowRoot.querySelectorAll("#space circle[fill-opacity]")];
+    const [xs, ys] = ["cx", "cy"].map(k => new Set(dots.map(c => Math.round(c.getAttribute(k)))));
+    return xs.size > 20 && ys.size > 20;
+}"""
+"""Whether the dots are seen along two directions, and along none as a line."""
+
+
+def test_where_a_network_trained_here_is_wrong_is_marked(show: Open, proved: cn.Run) -> None:
+    """Against all problems of the picture, followed here."""
+    opened = show(proved, address="#train?hidden=1&step=0.03&seed=5&speed=3")
+    section = opened.locator("#train")
+    section.get_by_role("button", name="Start", exact=True).click()
+    expect(section.locator(".hint")).to_contain_text("updates", timeout=20_000)
+    section.get_by_role("button", name="Look inside this network").click()
+    expect(opened.get_by_role("status")).to_contain_text("trained in this page", timeout=20_000)
+    given = opened.evaluate(
+        """Object.entries(carrynet.scene.network.weights).map(([k, w]) => [k, Array.from(w)])"""
+    )
+    task = proved.network.task
+    shapes = {"Wxh": (2, 1), "Whh": (1, 1), "bh": (1,), "Why": (1, 1), "by": (1,)}
+    weights = {name: np.reshape(array, shapes[name]) for name, array in given}
+    network = Network(task, "sigmoid", type(proved.network.weights)(**weights))
+    table, words = tables(task), np.indices((4,) * 8).reshape(8, -1)
+    h = np.tile(network.start, (words.shape[1], 1))
+    state, missed = np.zeros(words.shape[1], int), set()
+    for symbols in [*words, np.zeros_like(words[0])]:
+        h = network.step(h, symbols)
+        wrong = (network.read(h)[:, 0] > 0) != table.output[state, symbols]
+        missed |= set(zip(state[wrong].tolist(), symbols[wrong].tolist(), strict=True))
+        state = table.delta[state, symbols]
+    assert 0 < len(missed) < 8
+    labels = opened.locator("#automaton .label.wrong").all_text_contents()
+    names, outputs = task.machine.symbols, task.machine.output
+    assert sorted(labels) == sorted(
+        f"{names[a].replace(',', ' ')} / {outputs[q][a]} ✗" for q, a in missed
+    )
+    assert f"{len(missed)} are marked ✗" in opened.locator("#automaton").inner_text()
 
 
 @pytest.mark.parametrize("task", ["add", "compare", "add:base=3"])
@@ -873,48 +977,52 @@ def test_its_gradients_are_those_of_backpropagation_through_time(
     run = briefly("tutorial", task=task, hidden=5, steps=1, activation=activation)
     network = run.network
     rng, symbols = np.random.default_rng(3), len(network.task.machine.symbols)
-    word = rng.integers(0, symbols, 8 + network.task.headroom).tolist()
-    check_gradients(show(proved), run, rng, word)
+    words = rng.integers(0, symbols, (3, 8 + network.task.headroom)).tolist()
+    check_gradients(show(proved), run, rng, words)
 
 
 @pytest.mark.parametrize("kind", CELLS)
 def test_its_gradients_are_those_of_every_cell(show: Open, proved: cn.Run, kind: str) -> None:
     run = of_cell(kind, "compare:base=3" if kind in ("own", "mgu") else "add")
     rng, symbols = np.random.default_rng(3), len(run.network.task.machine.symbols)
-    word = rng.integers(0, symbols, 8 + run.network.task.headroom).tolist()
-    check_gradients(show(proved), run, rng, word)
+    words = rng.integers(0, symbols, (3, 8 + run.network.task.headroom)).tolist()
+    check_gradients(show(proved), run, rng, words)
 
 
-def check_gradients(opened: Page, run: cn.Run, rng: np.random.Generator, word: list[int]) -> None:
+def check_gradients(
+    opened: Page, run: cn.Run, rng: np.random.Generator, words: list[list[int]]
+) -> None:
     """That the page's gradients are those of `bptt`, and its training is decided by the seed."""
     network, model = run.network, page.model(run)
     weights = network.weights.map(lambda w: rng.normal(size=w.shape))
     given = {name: w.ravel().tolist() for name, w in weights.items()}
     found = opened.evaluate(
-        """([facts, formulas, weights, word]) => {
+        """([facts, formulas, weights, words]) => {
             const {Task, Trainer} = carrynet, task = new Task(facts);
-            const settings = {formulas, hidden: 5, step: 0.1, seed: 7, digits: 8};
+            const settings = {formulas, hidden: 5, step: 0.1, seed: 7, batch: 3, digits: 8};
             const one = new Trainer(task, settings), other = new Trainer(task, settings);
             for (let i = 0; i < 20; i++) { one.update(); other.update(); }
             const alike = JSON.stringify(one.weights) === JSON.stringify(other.weights);
             const trainer = new Trainer(task, settings);
             for (const key in weights) trainer.weights[key].set(weights[key]);
-            trainer.forward(word);
+            trainer.forward(words);
             trainer.backward();
             const gradient = Object.entries(trainer.gradient).map(([k, g]) => [k, Array.from(g)]);
             return [alike, gradient];
         }""",
-        [model["task"], model["formulas"], given, word],
+        [model["task"], model["formulas"], given, words],
     )
     task_, table = network.task, tables(network.task)
-    targets = table.targets[[out or 0 for out in task_.machine.run(word)]]
+    expected = np.array([[out or 0 for out in task_.machine.run(word)] for word in words])
+    targets = table.targets[expected.T]
     loss = LOSSES["cross-entropy", task_.readout]
     moved = replace(network, weights=weights)
-    gradients, _ = bptt(moved, loss, table.vectors[word].astype(float), targets)
+    gradients, _ = bptt(moved, loss, table.vectors[np.transpose(words)].astype(float), targets)
     assert found[0]  # the seed decides
     assert [name for name, _ in found[1]] == list(gradients)
     for name, theirs in found[1]:
-        assert np.allclose(theirs, gradients[name].ravel(), rtol=1e-9, atol=1e-10), name
+        mean = np.array(theirs) / len(words)
+        assert np.allclose(mean, gradients[name].ravel(), rtol=1e-9, atol=1e-10), name
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -987,21 +1095,6 @@ def test_gates_are_those_of_the_network(show: Open, kind: str) -> None:
     assert [name for name, _ in found] == list(expected)
     for name, values in found:
         assert np.allclose(values, expected[name], atol=1e-5), name
-
-
-def test_regions_of_a_state_of_several_parts_are_seen_by_the_first(show: Open) -> None:
-    """Where there is a proof of an LSTM, its boxes have ends for h and for c."""
-    run = of_cell("lstm")
-    whole = {"lower": [[-1.0] * 5 + [-9.0] * 5], "upper": [[1.0] * 5 + [9.0] * 5]}
-    part = {"lower": [[-1.0] * 5], "upper": [[1.0] * 5]}
-    drawn = []
-    for ends in (whole, part):
-        regions = {"kind": "boxes", "state": [0], "begins_outside": False, **ends}
-        opened = show(run, change=lambda model, regions=regions: model.update(regions=regions))
-        drawn.append(opened.locator("#space path[fill-opacity]").get_attribute("d"))
-    assert drawn[0] == drawn[1]
-    assert drawn[0] is not None
-    assert "NaN" not in drawn[0]
 
 
 def test_a_network_that_learned_its_start_says_so(show: Open) -> None:

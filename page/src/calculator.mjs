@@ -1,11 +1,9 @@
 // The calculator: numbers typed in, the network's work on them, and the column that it reads.
 
 import { scaleLinear } from "d3-scale";
-import { letter } from "./automaton.mjs";
 import { drawColumns, placeOf, player } from "./columns.mjs";
-import { h, s, typed } from "./dom.mjs";
-import { run } from "./extract.mjs";
-import { holding } from "./task.mjs";
+import { h, s, typed, watchWidth } from "./dom.mjs";
+import { holding, statesAlong } from "./task.mjs";
 
 const MOST_DIGITS = 1000, MOST_COLUMNS = 4000;
 
@@ -66,7 +64,7 @@ export function calculator(scene, say, signal) {
     facts.replaceChildren(...columnFacts(scene, say));
     units.replaceChildren(h("h3", {}, say("column.units")), unitsNow(scene, say));
   };
-  scene.follow(["problem", "position", "machine"], draw, signal);
+  scene.follow(["problem", "position"], draw, signal);
   watchWidth(sum, draw, signal);
 
   const row = [];
@@ -75,24 +73,11 @@ export function calculator(scene, say, signal) {
     row.push(h("div", { class: "field" }, h("label", { for: field.id }, say("operand", { number: j + 1 })), field));
   });
   return [
-    h("p", { class: "prose" }, say("calculator.text", { base })),
+    h("p", { class: "prose" }, say("calculator.text", { base, symbols: listed(task) })),
     h("div", { class: "card" },
       h("div", { class: "numbers" }, row, task.numeric ? h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits", { base })), digits) : null),
       message, equation, outcome, controls.element, column, units),
   ];
-}
-
-/** Draw again whenever an element's width has changed. */
-export function watchWidth(element, draw, signal) {
-  let width = 0;
-  const observer = new ResizeObserver(() => {
-    if (element.clientWidth !== width) {
-      width = element.clientWidth;
-      draw();
-    }
-  });
-  observer.observe(element);
-  signal.addEventListener("abort", () => observer.disconnect());
 }
 
 /** The number in a field, written in whatever way is common; or what is wrong with it. */
@@ -112,12 +97,15 @@ function readWord(field, task, say) {
   const text = typed(field), word = text && task.symbolsOf(text);
   let problem = "";
   if (!text) problem = say("input.empty");
-  else if (!word) problem = say("input.word", { symbols: task.symbols.slice(0, 20).join(", ") });
+  else if (!word) problem = say("input.word", { symbols: listed(task) });
   else if (word.length > MOST_COLUMNS) problem = say("input.long", { n: word.length, most: MOST_COLUMNS });
   if (problem) field.setAttribute("aria-invalid", "true");
   else field.removeAttribute("aria-invalid");
   return problem ? { problem } : { value: text };
 }
+
+/** The symbols of which words are made; the first of many. */
+const listed = ({ symbols }) => symbols.slice(0, 20).join(", ") + (symbols.length > 20 ? ", …" : "");
 
 function readLength(field, say) {
   const { value } = readNumber(field, MOST_DIGITS, say);
@@ -150,12 +138,12 @@ function columnFacts(scene, say) {
   if (position < 0) return [h("p", { class: "prose" }, say(network.start.every((value) => value === 0) ? "column.none" : "column.none.learned"))];
   const step = work.steps[position];
   // what the network holds is a state of the machine that it became, if one was found
-  const learned = scene.machine?.complete ? scene.machine : null;
-  const visited = learned && run(learned, work.word.slice(0, position + 1)).states;
+  const learned = scene.subject.learned?.complete ? scene.subject.learned : null;
+  const visited = learned && statesAlong(learned, work.word.slice(0, position + 1));
   const held = (t) => {
     if (!learned) return [say("column.due"), holding(task, task.states[work.states[t]], say)];
-    const name = learned.names[visited[t]];
-    return [say(t === position ? "column.held" : "column.after"), `${letter(visited[t])}${name === null ? "" : ` (${holding(task, name, say)})`}`];
+    const state = learned.states[visited[t]], name = learned.names[visited[t]];
+    return [say(t === position ? "column.held" : "column.after"), name === state ? holding(task, name, say) : `${state}${name && ` (${holding(task, name, say)})`}`];
   };
   const [before, after] = [held(position), held(position + 1)];
   const said = task.outputs[step.output];

@@ -2,10 +2,8 @@
 
 import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLinear, scaleLog } from "d3-scale";
-import { select } from "d3-selection";
 import { line } from "d3-shape";
-import { watchWidth } from "./calculator.mjs";
-import { h, s } from "./dom.mjs";
+import { axis, h, s, watchWidth } from "./dom.mjs";
 
 /** An element that is drawn anew for each width that it gets. */
 export function drawn(draw, signal) {
@@ -13,8 +11,6 @@ export function drawn(draw, signal) {
   watchWidth(element, () => element.clientWidth && element.replaceChildren(draw(element.clientWidth)), signal);
   return element;
 }
-
-export const axis = (svg, made, x, y) => select(svg.appendChild(s("g", { transform: `translate(${x},${y})` }))).call(made);
 
 export function curve(scene, say, signal) {
   const { metrics, page, snapshots } = scene.subject;
@@ -60,13 +56,6 @@ export function curve(scene, say, signal) {
   return [h("p", { class: "prose" }, text), h("div", { class: "card" }, drawn(draw, signal))];
 }
 
-/** Where the true share lies with 95 % confidence (Wilson 1927). */
-export function wilson(right, pairs) {
-  const z = 1.959964, share = right / pairs, spread = z * Math.sqrt((share * (1 - share)) / pairs + (z / pairs / 2) ** 2);
-  const middle = share + (z * z) / pairs / 2, whole = 1 + (z * z) / pairs;
-  return [Math.max(0, (middle - spread) / whole), Math.min(1, (middle + spread) / whole)];
-}
-
 export function lengths(scene, say, signal) {
   const { evaluation, proof } = scene.subject;
   if (!evaluation) return [h("p", { class: "prose" }, say("lengths.none"))];
@@ -74,7 +63,7 @@ export function lengths(scene, say, signal) {
   const wrongAt = proof?.verdict === "refuted" ? proof.counterexample.digits : null;
   const rows = [{ kind: "exhaustive", ...exhaustive }, ...sampled];
   const longest = Math.max(...rows.map((r) => r.digits), wrongAt ?? 0);
-  const worst = Math.min(...rows.map((r) => (r.kind === "exhaustive" ? r.right / r.pairs : wilson(r.right, r.pairs)[0])));
+  const worst = Math.min(...rows.map((r) => (r.kind === "exhaustive" ? r.right / r.pairs : r.interval[0])));
   const carries = ["carry", "borrow"].includes(task.memory);
   const nameOf = (kind) => say(kind === "chains" && !carries ? "lengths.held" : `lengths.${kind}`);
   const sentence = (row) => say("lengths.row", { ...row, kind: nameOf(row.kind) });
@@ -106,7 +95,7 @@ export function lengths(scene, say, signal) {
       const title = s("title", {}, sentence(row));
       if (row.kind === "exhaustive") svg.append(s("rect", { x: at - 6, y: share - 6, width: 12, height: 12, fill: colours.exhaustive }, title));
       else {
-        const [low, high] = wilson(row.right, row.pairs);
+        const [low, high] = row.interval;
         svg.append(s("line", { x1: at, x2: at, y1: y(low), y2: y(high), stroke: colours[row.kind], "stroke-width": 2 }), s("circle", { cx: at, cy: share, r: 5, fill: colours[row.kind] }, title));
       }
     }

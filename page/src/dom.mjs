@@ -1,5 +1,7 @@
 // Elements, made without markup: whatever text they are given stays text.
 
+import { select } from "d3-selection";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An HTML element: attributes, `on...` listeners, and children (elements, text, or nothing). */
@@ -25,6 +27,22 @@ function filled(element, attributes, children) {
 /** What is typed in a field; of the full-width forms, which Chinese keyboards make, ASCII's. */
 export function typed(field) {
   return field.value.replace(/[\uff01-\uff5e]/g, (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0));
+}
+
+/** Put an axis of d3's into a drawing. */
+export const axis = (svg, made, x, y) => select(svg.appendChild(s("g", { transform: `translate(${x},${y})` }))).call(made);
+
+/** Draw again whenever an element's width has changed. */
+export function watchWidth(element, draw, signal) {
+  let width = 0;
+  const observer = new ResizeObserver(() => {
+    if (element.clientWidth !== width) {
+      width = element.clientWidth;
+      draw();
+    }
+  });
+  observer.observe(element);
+  signal.addEventListener("abort", () => observer.disconnect());
 }
 
 /** A canvas of which each pixel is one number, made large without smoothing. */

@@ -15,7 +15,8 @@ export function digitsOfMap(task) {
  *
  * The first operand runs along x and the second along y; where there are more, they are 0;
  * where there is one, its lower half of digits runs along x and its upper half along y.
- * @returns {{size, wrong: Uint8Array, right, margin}} wrong[y * size + x]
+ * @returns {{size, wrong: Uint8Array, right, margin, missed}} wrong[y * size + x]; in `missed` are
+ *   the transitions of the machine that were ever answered wrongly, state * symbols + symbol
  */
 export function errorMap(network, digits) {
   const { task } = network, { base, operands, headroom } = task, T = digits + headroom;
@@ -24,6 +25,7 @@ export function errorMap(network, digits) {
   const rest = base ** Math.max(0, operands - 2);
   const symbols = Array.from({ length: base ** Math.min(operands, 2) }, (_, i) => i * rest);
   const states = steps.map(() => new Float64Array(network.start.length)); // after each symbol
+  const missed = new Set();
   let margin = Infinity;
 
   function follow(t, state, errors, x, y, power) {
@@ -36,10 +38,12 @@ export function errorMap(network, digits) {
       const logits = network.logits(from.to(symbol, states[t])), expected = task.output[state][symbol];
       const found = marginOf(logits, expected);
       if (!(found >= margin)) margin = found;
+      const right = isRight(logits, expected);
+      if (!right) missed.add(state * task.symbols.length + symbol);
       const digit = task.digitsOf(symbol), upper = operands === 1 && t >= digits / 2;
       const place = upper ? power / size : power;
       follow(
-        t + 1, task.delta[state][symbol], errors + !isRight(logits, expected),
+        t + 1, task.delta[state][symbol], errors + !right,
         upper ? x : x + place * digit[0],
         operands === 1 ? (upper ? y + place * digit[0] : y) : y + place * digit[1],
         power * base,
@@ -50,7 +54,7 @@ export function errorMap(network, digits) {
   follow(0, 0, 0, 0, 0, 1);
   let right = 0;
   for (const count of wrong) right += count === 0;
-  return { size, wrong, right, margin };
+  return { size, wrong, right, margin, missed: [...missed] };
 }
 
 /** The operands that a place of the picture stands for. */

@@ -1,57 +1,136 @@
 // Formulas, carried out in numbers and in reverse: the page's reading of what formula.py has parsed.
 //
-// Slots hold vectors, and of weights matrices, in rows, one after another: the inputs, the state
-// before the step, the parameters, the constants, and what each instruction yields.  No cell is
-// named here, nor anywhere else in the page.
+// Slots hold the inputs, the state before the step, the parameters, the constants, and what each
+// instruction yields.  All but parameters and constants are there for some words at once, a row
+// for each: (B, n) in one array, rows one after another.  A parameter, a matrix in rows or a
+// vector, and a constant are there once, for all rows.  No cell is named here, nor anywhere else
+// in the page.
 
 /**
- * Operations: `forward(out, ...operands)`, and beside it `backward(g, out, operands, gradients)`,
- * which adds the gradients of the operands to what is there; null is one that nobody asks for.
+ * Operations: what each does to all rows, and beside it its vector-Jacobian product, which adds
+ * to the gradients of the operands what `g`, the gradient of `out`, pulls back to them.
+ *
+ * An operand k is an array `v[k]`, and `s[k]` numbers further begins that of the next row: as many
+ * as it is wide, or 0 where it is there once.  `d[k]` is its gradient, null where nobody asks.
+ * Each is loops of its own, over arrays of one kind: one loop for all that is handed what to do with
+ * a number calls it for each, since engines put a function into a loop only where it is always the same.
  */
 const OPERATIONS = {
   matmul: {
-    forward(out, v, W) {
-      const n = out.length;
+    forward({ out, n, v: [v, W], s: [m] }) {
       out.fill(0);
-      for (let i = 0; i < v.length; i++) {
-        const value = v[i];
-        if (value) for (let j = 0, at = i * n; j < n; j++) out[j] += value * W[at + j];
-      }
-    },
-    backward(g, out, [v, W], [dv, dW]) {
-      const n = g.length;
-      for (let i = 0; i < v.length; i++) {
-        const value = v[i], at = i * n;
-        if (dv) {
-          let sum = 0;
-          for (let j = 0; j < n; j++) sum += g[j] * W[at + j];
-          dv[i] += sum;
+      for (let o = 0, at = 0; o < out.length; o += n, at += m)
+        for (let i = 0; i < m; i++) {
+          const value = v[at + i], row = i * n;
+          if (value) for (let j = 0; j < n; j++) out[o + j] += value * W[row + j];
         }
-        if (value) for (let j = 0; j < n; j++) dW[at + j] += value * g[j];
-      }
+    },
+    backward(g, { n, v: [v, W], s: [m] }, [dv, dW]) {
+      for (let o = 0, at = 0; o < g.length; o += n, at += m)
+        for (let i = 0; i < m; i++) {
+          const value = v[at + i], row = i * n;
+          if (dv) {
+            let sum = 0;
+            for (let j = 0; j < n; j++) sum += g[o + j] * W[row + j];
+            dv[at + i] += sum;
+          }
+          if (value) for (let j = 0; j < n; j++) dW[row + j] += value * g[o + j];
+        }
     },
   },
-  // after each function its slopes in the operands, from (value, ...operands)
-  add: elementwise((a, b) => a + b, () => 1, () => 1),
-  subtract: elementwise((a, b) => a - b, () => 1, () => -1),
-  multiply: elementwise((a, b) => a * b, (y, a, b) => b, (y, a) => a),
-  mix: elementwise((z, n, h) => (1 - z) * n + z * h, (y, z, n, h) => h - n, (y, z) => 1 - z, (y, z) => z),
-  sigmoid: elementwise((z) => 1 / (1 + Math.exp(-z)), (y) => y * (1 - y)),
-  tanh: elementwise(Math.tanh, (y) => 1 - y * y),
-  relu: elementwise((z) => Math.max(z, 0), (y) => +(y > 0)),
+  add: {
+    forward({ out, n, v: [a, b], s: [sa, sb] }) {
+      for (let o = 0, i = 0, k = 0; o < out.length; o += n, i += sa, k += sb)
+        for (let j = 0; j < n; j++) out[o + j] = a[i + j] + b[k + j];
+    },
+    backward(g, { n, s: [sa, sb] }, [da, db]) {
+      if (da) addTo(da, sa, g, n);
+      if (db) addTo(db, sb, g, n);
+    },
+  },
+  subtract: {
+    forward({ out, n, v: [a, b], s: [sa, sb] }) {
+      for (let o = 0, i = 0, k = 0; o < out.length; o += n, i += sa, k += sb)
+        for (let j = 0; j < n; j++) out[o + j] = a[i + j] - b[k + j];
+    },
+    backward(g, { n, s: [sa, sb] }, [da, db]) {
+      if (da) addTo(da, sa, g, n);
+      if (db) addTo(db, sb, g, n, -1);
+    },
+  },
+  multiply: {
+    forward({ out, n, v: [a, b], s: [sa, sb] }) {
+      for (let o = 0, i = 0, k = 0; o < out.length; o += n, i += sa, k += sb)
+        for (let j = 0; j < n; j++) out[o + j] = a[i + j] * b[k + j];
+    },
+    backward(g, { n, v: [a, b], s: [sa, sb] }, [da, db]) {
+      if (da) addProductTo(da, sa, g, n, b, sb);
+      if (db) addProductTo(db, sb, g, n, a, sa);
+    },
+  },
+  // (1 - z) a + z b
+  mix: {
+    forward({ out, n, v: [z, a, b], s: [sz, sa, sb] }) {
+      for (let o = 0, h = 0, i = 0, k = 0; o < out.length; o += n, h += sz, i += sa, k += sb)
+        for (let j = 0; j < n; j++) out[o + j] = (1 - z[h + j]) * a[i + j] + z[h + j] * b[k + j];
+    },
+    backward(g, { n, v: [z, a, b], s: [sz, sa, sb] }, [dz, da, db]) {
+      if (dz) {
+        addProductTo(dz, sz, g, n, b, sb);
+        addProductTo(dz, sz, g, n, a, sa, -1);
+      }
+      if (da) {
+        addTo(da, sa, g, n);
+        addProductTo(da, sa, g, n, z, sz, -1);
+      }
+      if (db) addProductTo(db, sb, g, n, z, sz);
+    },
+  },
+  sigmoid: {
+    forward({ out, n, v: [a], s: [sa] }) {
+      for (let o = 0, i = 0; o < out.length; o += n, i += sa)
+        for (let j = 0; j < n; j++) out[o + j] = 1 / (1 + Math.exp(-a[i + j]));
+    },
+    backward(g, { out, n, s: [sa] }, [da]) {
+      if (da)
+        for (let o = 0, i = 0; o < g.length; o += n, i += sa)
+          for (let j = 0; j < n; j++) da[i + j] += g[o + j] * out[o + j] * (1 - out[o + j]);
+    },
+  },
+  tanh: {
+    forward({ out, n, v: [a], s: [sa] }) {
+      for (let o = 0, i = 0; o < out.length; o += n, i += sa)
+        for (let j = 0; j < n; j++) out[o + j] = Math.tanh(a[i + j]);
+    },
+    backward(g, { out, n, s: [sa] }, [da]) {
+      if (da)
+        for (let o = 0, i = 0; o < g.length; o += n, i += sa)
+          for (let j = 0; j < n; j++) da[i + j] += g[o + j] * (1 - out[o + j] * out[o + j]);
+    },
+  },
+  relu: {
+    forward({ out, n, v: [a], s: [sa] }) {
+      for (let o = 0, i = 0; o < out.length; o += n, i += sa)
+        for (let j = 0; j < n; j++) out[o + j] = Math.max(a[i + j], 0);
+    },
+    backward(g, { out, n, s: [sa] }, [da]) {
+      if (da)
+        for (let o = 0, i = 0; o < g.length; o += n, i += sa)
+          for (let j = 0; j < n; j++) if (out[o + j] > 0) da[i + j] += g[o + j];
+    },
+  },
 };
 
-function elementwise(f, ...slopes) {
-  const forward = [
-    (out, a) => { for (let i = 0; i < out.length; i++) out[i] = f(a[i]); },
-    (out, a, b) => { for (let i = 0; i < out.length; i++) out[i] = f(a[i], b[i]); },
-    (out, a, b, c) => { for (let i = 0; i < out.length; i++) out[i] = f(a[i], b[i], c[i]); },
-  ][slopes.length - 1];
-  const backward = (g, out, [a, b = a, c = a], gradients) => slopes.forEach((slope, k) => {
-    const d = gradients[k];
-    if (d) for (let i = 0; i < g.length; i++) d[i] += g[i] * slope(out[i], a[i], b[i], c[i]);
-  });
-  return { forward, backward };
+/** d += sign g, where rows of d begin s numbers apart. */
+function addTo(d, s, g, n, sign = 1) {
+  for (let o = 0, i = 0; o < g.length; o += n, i += s)
+    for (let j = 0; j < n; j++) d[i + j] += sign * g[o + j];
+}
+
+/** d += sign g v, where rows of d and of v begin s and sv numbers apart. */
+function addProductTo(d, s, g, n, v, sv, sign = 1) {
+  for (let o = 0, i = 0, k = 0; o < g.length; o += n, i += s, k += sv)
+    for (let j = 0; j < n; j++) d[i + j] += sign * g[o + j] * v[k + j];
 }
 
 export class Formula {
@@ -102,28 +181,36 @@ export class Formula {
   }
 }
 
-/** A buffer for each slot of a formula, and its instructions ready to fill them. */
+/** A buffer for each slot of a formula, for so many rows, and its instructions ready to fill them. */
 export class Tape {
-  constructor(formula, weights) {
-    const { inputs, state, parameters, sizes } = formula, slots = (this.slots = new Array(formula.size));
+  constructor(formula, weights, rows = 1) {
+    const { inputs, state, parameters, sizes } = formula, slots = (this.slots = new Array(formula.size)), widths = new Array(formula.size);
     this.formula = formula;
-    inputs.forEach((name, i) => (slots[i] = new Float64Array(sizes[name.toUpperCase()])));
-    formula.widths.forEach((width, i) => (slots[inputs.length + i] = new Float64Array(width)));
-    for (const name of parameters) slots[formula.slotOf(name)] = weights[name];
-    for (const { operation, operands, out } of formula.instructions) {
-      const widths = operands.map((slot) => slots[slot]?.length); // those of constants not yet
-      slots[out] = new Float64Array(operation === "matmul" ? widths[1] / widths[0] : widths.find((width) => width !== undefined));
+    const put = (slot, width, count) => (slots[slot] = new Float64Array((widths[slot] = width) * count));
+    inputs.forEach((name, i) => put(i, sizes[name.toUpperCase()], rows));
+    formula.widths.forEach((width, i) => put(inputs.length + i, width, rows));
+    for (const name of parameters) {
+      const slot = formula.slotOf(name);
+      slots[slot] = weights[name];
+      widths[slot] = formula.shape(name).at(-1);
     }
-    for (const { slot, number, out } of formula.fills) slots[slot] = new Float64Array(slots[out].length).fill(number);
-    const bind = (instructions) => instructions.map(({ operation, operands, out }) => ({ ...OPERATIONS[operation], operands: operands.map((slot) => slots[slot]), out: slots[out] }));
-    for (const part of ["ofInput", "ofState", "ofBoth"]) this[part] = bind(formula[part]);
+    for (const { operation, operands, out } of formula.instructions) {
+      const known = operands.map((slot) => widths[slot]); // those of constants not yet
+      put(out, operation === "matmul" ? known[1] : known.find((width) => width !== undefined), rows);
+    }
+    for (const { slot, number, out } of formula.fills) put(slot, widths[out], 1).fill(number);
+    const bind = ({ operation, operands, out }) => ({
+      ...OPERATIONS[operation], out: slots[out], n: widths[out],
+      v: operands.map((slot) => slots[slot]), s: operands.map((slot) => (formula.fixed(slot) ? 0 : widths[slot])),
+    });
+    for (const part of ["ofInput", "ofState", "ofBoth"]) this[part] = formula[part].map(bind);
     this.all = [...this.ofInput, ...this.ofState, ...this.ofBoth];
     this.state = slots.slice(inputs.length, inputs.length + state.length);
     this.results = formula.results.map((slot) => slots[slot]);
   }
 
   run(instructions) {
-    for (const { forward, out, operands } of instructions) forward(out, operands[0], operands[1], operands[2]);
+    for (const each of instructions) each.forward(each);
   }
 }
 
@@ -136,7 +223,7 @@ export class Adjoint {
     this.own = slots.map((values, slot) => (known(slot) ? null : new Float64Array(values.length)));
     const all = [...this.own];
     for (const name of parameters) all[formula.slotOf(name)] = gradients[name];
-    this.backwards = [...ofInput, ...ofState, ...ofBoth].map(({ operands, out }) => ({ out: all[out], operands: operands.map((slot) => all[slot]) }));
+    this.backwards = [...ofInput, ...ofState, ...ofBoth].map(({ operands, out }) => ({ g: all[out], d: operands.map((slot) => all[slot]) }));
     this.inputs = all.slice(0, inputs.length);
     this.state = all.slice(inputs.length, inputs.length + state.length);
     this.results = formula.results.map((slot) => all[slot]);
@@ -150,8 +237,8 @@ export class Adjoint {
   /** Pull gradients back from the results, where they have been put. */
   pull(tape) {
     for (let i = this.backwards.length - 1; i >= 0; i--) {
-      const { backward, out, operands } = tape.all[i], gradients = this.backwards[i];
-      backward(gradients.out, out, operands, gradients.operands);
+      const each = tape.all[i], { g, d } = this.backwards[i];
+      each.backward(g, each, d);
     }
   }
 }

@@ -7,12 +7,12 @@ import { LANGUAGES, speaker } from "./strings.mjs";
 /**
  * Show a page in an element.
  * @param {Element} element
- * @param {object} page its `name`, `style`, `strings`, and the id of what `skip` goes to
+ * @param {object} page its `name`, `style`, `strings`, which `variant` of them, and the id of what `skip` goes to
  * @param {{language?: "en" | "zh", theme?: "light" | "dark"}} options else as the browser has it
  * @param {(say, signal: AbortSignal) => Array} content what is below the header; drawn anew for
  *   each language, and what belongs to the old drawing ends with its signal
  */
-export function frame(element, { name, style, strings, skip }, options, content) {
+export function frame(element, { name, style, strings, variant, skip }, options, content) {
   const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
   const dark = matchMedia("(prefers-color-scheme: dark)"), page = h("div", { class: "page" });
   let language = options.language ?? (navigator.language.startsWith("zh") ? "zh" : "en");
@@ -34,7 +34,7 @@ export function frame(element, { name, style, strings, skip }, options, content)
   function draw() {
     end();
     drawing = new AbortController();
-    const say = speaker(language, strings);
+    const say = speaker(language, strings, variant);
     page.lang = language === "zh" ? "zh-CN" : "en";
     const header = h("header", {},
       h("a", { href: `#${skip}`, class: "hidden skip", onclick: (event) => { event.preventDefault(); root.querySelector(`#${skip}`).focus(); } }, say("skip")),

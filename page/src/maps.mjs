@@ -2,7 +2,7 @@
 
 import { digitsOfMap, operandsAt } from "./errors.mjs";
 import { h, paint, pixels } from "./dom.mjs";
-import { ask } from "./workers.mjs";
+import { askMap } from "./workers.mjs";
 
 /** Colours for 0, 1, 2, ... wrong digits; dark is bad, and 0 stands apart. */
 const WRONG = [[232, 240, 236], [253, 202, 120], [245, 140, 70], [222, 80, 70], [172, 40, 96], [112, 22, 104], [60, 12, 86], [28, 6, 60]];
@@ -67,7 +67,7 @@ export function errorMaps(scene, say, signal) {
   const order = snapshots.map((_, i) => i).sort((a, b) => (b === scene.moment) - (a === scene.moment) || a - b);
   (async () => {
     for (const i of order) {
-      const map = await ask("map", snapshots[i].network, digits);
+      const map = await askMap(snapshots[i].network, digits);
       if (signal.aborted) return;
       maps[i] = map;
       paintMap(thumbs[i].firstChild, map);

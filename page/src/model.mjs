@@ -20,7 +20,8 @@ export function decode(page) {
   return {
     kind: "run", task, network: final, page, trained,
     snapshots: snapshots.length ? snapshots : [{ problem: null, network: final }],
-    metrics: page.metrics, evaluation: page.evaluation, proof: page.proof, regions: page.regions,
+    metrics: page.metrics, evaluation: page.evaluation, proof: page.proof,
+    learned: page.learned, plane: page.plane, regions: page.regions,
   };
 }
 

@@ -3,10 +3,8 @@
 import { axisLeft } from "d3-axis";
 import { scaleLinear } from "d3-scale";
 import { area, line } from "d3-shape";
-import { axis } from "./charts.mjs";
-import { watchWidth } from "./calculator.mjs";
 import { percent } from "./cube.mjs";
-import { h, s } from "./dom.mjs";
+import { axis, h, s, watchWidth } from "./dom.mjs";
 
 export function phase(cube, say, signal) {
   const controls = h("div", { class: "choices" }), chart = h("div", { class: "wide" }), pooled = h("p", { class: "hint" });

@@ -1,6 +1,4 @@
-// What the views share: which network is looked at, the sum on the table, and where in it one is.
-
-import { ask } from "./workers.mjs";
+// What the views share: which network is looked at, the problem on the table, and where in it one is.
 
 export class Scene extends EventTarget {
   /** @param subject what `decode` returns, or a network that was trained in the page */
@@ -15,13 +13,7 @@ export class Scene extends EventTarget {
     this.task = subject.task;
     this.network = subject.network;
     this.moment = subject.snapshots.length - 1;
-    this.machine = null;
     this.pose(firstProblem(this.task));
-    ask("extract", this.network).then((machine) => {
-      if (this.subject !== subject) return;
-      this.machine = machine; // that the network has learned
-      this.tell("machine");
-    });
   }
 
   /** Put a problem on the table, worked but with nothing shown yet. */

@@ -2,31 +2,25 @@
 
 import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLinear } from "d3-scale";
-import { select } from "d3-selection";
 import { line } from "d3-shape";
-import { watchWidth } from "./calculator.mjs";
-import { h, s } from "./dom.mjs";
-import { outlineOfBox, outlineOfEllipsoid, principal, project } from "./pca.mjs";
+import { axis, h, s, watchWidth } from "./dom.mjs";
+import { planeThrough, project } from "./plane.mjs";
 import { holding } from "./task.mjs";
-import { random } from "./trainer.mjs";
 
-const WORDS = 60, LENGTH = 24;
-
-/** Hidden states along random words, of each the part that is read out, and what the machine holds there. */
-function sample({ network, task }) {
-  const next = random(1), points = [], held = [];
-  for (let i = 0; i < WORDS; i++) {
-    const stay = [0, 0.5, 0.8][i % 3];
-    let own = network.start, state = 0, symbol = 0;
-    for (let t = 0; t < LENGTH; t++) {
-      if (!t || next() >= stay) symbol = Math.floor(next() * task.symbols.length);
+/** Hidden states along the task's words, of each the part that is read out; what the machine holds there, and has asked for. */
+function visited({ network, task }) {
+  const points = [], held = [], groups = [];
+  for (const word of task.words) {
+    let own = network.start;
+    const { states, outputs } = task.run(word);
+    word.forEach((symbol, t) => {
       own = network.step(own, symbol);
-      state = task.delta[state][symbol];
       points.push(own.subarray(0, network.hidden));
-      held.push(state);
-    }
+      held.push(states[t + 1]);
+      groups.push(`${states[t + 1]},${outputs[t]}`);
+    });
   }
-  return { points, held };
+  return { points, held, groups };
 }
 
 const COLOURS = 8;
@@ -34,19 +28,14 @@ const COLOURS = 8;
 const stateColour = (q) => `var(--s${q % COLOURS})`;
 
 export function space(scene, say, signal) {
-  const { task, network, subject } = scene, { regions } = subject, { points, held } = sample(scene);
-  const finite = points.every((p) => p.every(Number.isFinite));
-  if (!finite) return [];
-  const frame = principal(points), flat = points.map((p) => project(frame, p));
-  const outlines = !regions ? [] : regions.state.map((state, i) => ({
-    state,
-    outline: regions.kind === "boxes" ? outlineOfBox(frame, regions.lower[i].slice(0, network.hidden), regions.upper[i].slice(0, network.hidden))
-      : regions.radius[i] === 0 ? [] : outlineOfEllipsoid(frame, regions.centre[i], regions.shape.map((x) => x * regions.radius[i] ** 2)),
-  }));
-  const first = network.start.subarray(0, network.hidden), start = project(frame, first), zero = first.every((value) => value === 0);
+  const { task, network, subject } = scene, { regions } = subject, { points, held, groups } = visited(scene);
+  if (!points.every((point) => point.every(Number.isFinite))) return [];
+  const plane = subject.plane ?? planeThrough(points, groups), flat = points.map((point) => project(plane, point));
+  const outlines = (regions?.outlines ?? []).map((ends, i) => ({ state: regions.state[i], outline: Array.from({ length: ends.length / 2 }, (_, k) => [ends[2 * k], ends[2 * k + 1]]) }));
+  const first = network.start.subarray(0, network.hidden), start = project(plane, first), zero = first.every((value) => value === 0);
   const everything = [...flat, start, ...outlines.flatMap(({ outline }) => outline)];
   const extent = [0, 1].map((k) => everything.reduce(([low, high], p) => [Math.min(low, p[k]), Math.max(high, p[k])], [Infinity, -Infinity]));
-  const element = h("div", { class: "wide" });
+  const element = h("div", { class: "wide" }), axisName = subject.plane ? "space.axis" : "space.direction";
   let path, dots, now, x, y;
 
   const draw = () => {
@@ -60,9 +49,8 @@ export function space(scene, say, signal) {
     x = scale(0, [margin, width - 10]);
     y = scale(1, [height - margin, 10]);
     const svg = s("svg", { width, height, role: "img", "aria-label": say("space.label", { n: Math.min(COLOURS, task.states.length) }) });
-    const axis = (made, dx, dy) => select(svg.appendChild(s("g", { transform: `translate(${dx},${dy})` }))).call(made);
-    axis(axisBottom(x).ticks(5), 0, height - margin);
-    axis(axisLeft(y).ticks(5), margin, 0);
+    axis(svg, axisBottom(x).ticks(5), 0, height - margin);
+    axis(svg, axisLeft(y).ticks(5), margin, 0);
     const outlined = line((p) => x(p[0]), (p) => y(p[1]));
     for (const { state, outline } of outlines)
       if (outline.length) svg.append(s("path", { d: `${outlined(outline)}Z`, fill: stateColour(state), "fill-opacity": 0.1, stroke: stateColour(state), "stroke-width": 1.5 }));
@@ -72,13 +60,13 @@ export function space(scene, say, signal) {
     path = s("path", { fill: "none", stroke: "var(--ink)", "stroke-width": 1.6, "stroke-linejoin": "round", opacity: 0.8 });
     dots = s("g", {});
     now = s("circle", { r: 8, fill: "var(--lit)", stroke: "var(--ink)", "stroke-width": 2.5 });
-    svg.append(path, dots, now, s("text", { x: width - 10, y: height - 8, "text-anchor": "end" }, say("space.axis", { n: 1 })), s("text", { x: margin + 8, y: 22 }, say("space.axis", { n: 2 })));
+    svg.append(path, dots, now, s("text", { x: width - 10, y: height - 8, "text-anchor": "end" }, say(axisName, { n: 1 })), s("text", { x: margin + 8, y: 22 }, say(axisName, { n: 2 })));
     element.replaceChildren(svg);
     way();
   };
   const way = () => {
     if (!path) return;
-    const recent = scene.work.steps.slice(Math.max(0, scene.position - 30), scene.position + 1).map((step) => project(frame, step.h));
+    const recent = scene.work.steps.slice(Math.max(0, scene.position - 30), scene.position + 1).map((step) => project(plane, step.h));
     const points = scene.position < 31 ? [start, ...recent] : recent;
     path.setAttribute("d", line((p) => x(p[0]), (p) => y(p[1]))(points));
     dots.replaceChildren(...points.slice(0, -1).map((p) => s("circle", { cx: x(p[0]), cy: y(p[1]), r: 3.2, fill: "var(--ink)" })));
@@ -87,9 +75,9 @@ export function space(scene, say, signal) {
   };
   watchWidth(element, draw, signal);
   scene.follow(["problem", "position"], way, signal);
-  const share = `${Math.round(100 * (frame.share[0] + frame.share[1]))} %`;
+  const share = subject.plane && `${Math.round(100 * (plane.shares[0] + plane.shares[1]))} %`;
   const about = regions && (regions.begins_outside ? "space.entered" : `space.${regions.kind}`);
-  const text = say.all(["space.text", about, regions && !subject.proof.checked && "space.recorded", zero ? "space.path" : "space.path.learned"], { share });
+  const text = say.all(["space.text", subject.plane ? "space.plane" : "space.through", about, regions && !subject.proof.checked && "space.recorded", zero ? "space.path" : "space.path.learned"], { share });
   // of many states, some have one colour
   const names = task.states.slice(0, COLOURS).map((_, q) => task.states.filter((_, r) => r % COLOURS === q).join(", "));
   const legend = names.map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), holding(task, name, say)));

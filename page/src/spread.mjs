@@ -4,10 +4,8 @@ import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLinear, scaleLog } from "d3-scale";
 import { select } from "d3-selection";
 import { line } from "d3-shape";
-import { axis } from "./charts.mjs";
-import { watchWidth } from "./calculator.mjs";
 import { spread } from "./cube.mjs";
-import { h, s } from "./dom.mjs";
+import { axis, h, s, watchWidth } from "./dom.mjs";
 import { written } from "./phase.mjs";
 
 const DASHES = ["none", "9 4", "2 4", "12 4 2 4", "5 3", "1 3"];

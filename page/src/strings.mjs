@@ -2,12 +2,13 @@
 
 export const LANGUAGES = ["en", "zh"];
 
-/** A function that says things in one language. */
-export function speaker(language, strings) {
+/** A function that says things in one language; of what is said of some things otherwise, their `variant`. */
+export function speaker(language, strings, variant) {
   const number = new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en");
   const say = (key, values = {}) => {
-    if (!(key in strings)) throw new Error(`no text for ${key}`);
-    return strings[key][language].replace(/\{(\w+)\}/g, (_, name) => {
+    const text = strings[`${key}.${variant}`] ?? strings[key];
+    if (!text) throw new Error(`no text for ${key}`);
+    return text[language].replace(/\{(\w+)\}/g, (_, name) => {
       const value = values[name];
       return Number.isInteger(value) ? number.format(value) : String(value);
     });

@@ -81,12 +81,8 @@ export class Task {
 
   /** Outputs of the machine, and its states before each symbol and after the last. */
   run(word) {
-    const outputs = [], states = [0];
-    for (const symbol of word) {
-      outputs.push(this.output[states.at(-1)][symbol]);
-      states.push(this.delta[states.at(-1)][symbol]);
-    }
-    return { outputs, states };
+    const states = statesAlong(this, word);
+    return { outputs: word.map((symbol, t) => this.output[states[t]][symbol]), states };
   }
 
   writeAnswer(answer) {
@@ -117,10 +113,17 @@ export class Task {
     return text === "-" ? "−" : text;
   }
 
-  /** Whether outputs are called by the digits that they are. */
+  /** Whether outputs are digits of a number, and called so. */
   get digital() {
-    return this.outputs.every((name, output) => name === output.toString(16));
+    return this.numeric && this.outputs.every((name, output) => name === output.toString(16));
   }
+}
+
+/** A machine's states before each symbol of a word and after the last. */
+export function statesAlong({ delta }, word) {
+  const states = [0];
+  word.forEach((symbol, t) => states.push(delta[states[t]][symbol]));
+  return states;
 }
 
 /** Names of symbols or outputs as one text. */

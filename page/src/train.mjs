@@ -5,7 +5,7 @@ import { sized } from "./formula.mjs";
 import { h, paint, pixels, typed } from "./dom.mjs";
 import { paintMap } from "./maps.mjs";
 import { Network } from "./network.mjs";
-import { ask, begin, plain } from "./workers.mjs";
+import { askMap, begin, plain } from "./workers.mjs";
 
 const BATCH = 32;
 const NUMBER = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
@@ -116,7 +116,7 @@ export function train(scene, say, signal, look) {
     mine.mapping = true;
     for (let now = null; now !== mine.latest; ) {
       now = mine.latest;
-      const map = await ask("map", networkOf(mine), digits);
+      const map = await askMap(networkOf(mine), digits);
       if (signal.aborted || mine !== training) return;
       paintMap(canvas, map);
       const pairs = map.size ** 2, all = map.right === pairs;
@@ -161,14 +161,14 @@ export function train(scene, say, signal, look) {
     const mine = training, { latest } = mine, final = networkOf(mine), problem = latest.updates * BATCH;
     const snapshots = [...mine.snapshots.filter((each) => each.problem < problem), { problem, network: final }];
     const metrics = Object.fromEntries(Object.entries(mine.metrics).map(([key, values]) => [key, [...values]]));
-    const map = await ask("map", final, digits);
+    const map = await askMap(final, digits);
     if (signal.aborted || mine !== training) return;
     // of three numbers and more the picture shows some of the problems, and not all up to a length
-    const picture = { pairs: map.size ** 2, right: map.right }, whole = task.operands <= 2;
+    const picture = { pairs: map.size ** 2, right: map.right, missed: map.missed }, whole = task.operands <= 2;
     look({
       kind: "here", task, network: final, snapshots, metrics, picture,
-      evaluation: whole ? { exhaustive: { ...picture, digits, margin: map.margin }, sampled: [] } : null,
-      proof: null, regions: null, settings: mine.settings, updates: latest.updates,
+      evaluation: whole ? { exhaustive: { pairs: picture.pairs, right: map.right, digits, margin: map.margin }, sampled: [] } : null,
+      proof: null, learned: null, plane: null, regions: null, settings: mine.settings, updates: latest.updates,
     });
   }
 

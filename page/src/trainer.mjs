@@ -1,4 +1,5 @@
 // Training in the page: mini-batches, cross-entropy, backpropagation through time, Adam.
+// The words of a batch go side by side: what is known of each of them is a row.
 
 import { Adjoint, Formula, Tape } from "./formula.mjs";
 import { isRight } from "./network.mjs";
@@ -30,10 +31,12 @@ export class Trainer {
     this.learned.forEach((name, i) => (this.weights[name] = new Float64Array(cell.widths[i])));
     const zeros = () => Object.fromEntries(Object.entries(this.weights).map(([name, w]) => [name, new Float64Array(w.length)]));
     Object.assign(this, { gradient: zeros(), mean: zeros(), square: zeros() });
-    this.tapes = Array.from({ length: digits + task.headroom }, () => ({ cell: new Tape(cell, this.weights), readout: new Tape(readout, this.weights) }));
-    this.start = cell.state.map((part, i) => this.weights[`${part}_start`] ?? new Float64Array(cell.widths[i]));
-    this.dlogits = this.tapes.map(() => new Float64Array(task.neurons));
+    this.vectors = task.symbols.map((_, symbol) => task.vectorOf(symbol));
+    this.tapes = Array.from({ length: digits + task.headroom }, () => ({ cell: new Tape(cell, this.weights, batch), readout: new Tape(readout, this.weights, batch) }));
+    this.start = cell.state.map((part) => this.weights[`${part}_start`] ?? null);
+    this.dlogits = this.tapes.map(() => new Float64Array(batch * task.neurons));
     this.adjoint = { cell: new Adjoint(this.tapes[0].cell, this.gradient), readout: new Adjoint(this.tapes[0].readout, this.gradient) };
+    this.carried = this.adjoint.cell.state.map((part) => new Float64Array(part.length));
   }
 
   /** Matrices, and vectors that multiply, at random, those of inputs the widest; biases zero. */
@@ -47,51 +50,41 @@ export class Trainer {
 
   /** One update; the mean error of a problem, as the tutorial measures it, and the part right. */
   update() {
+    const { symbols } = this.task, { batch, digits } = this;
+    const words = Array.from({ length: batch }, () =>
+      this.tapes.map((_, t) => (t < digits ? Math.floor(this.next() * symbols.length) : 0)));
     for (const gradient of Object.values(this.gradient)) gradient.fill(0);
-    let error = 0, right = 0;
-    for (let b = 0; b < this.batch; b++) {
-      const word = this.tapes.map((_, t) =>
-        t < this.digits ? Math.floor(this.next() * this.task.symbols.length) : 0);
-      const found = this.forward(word);
-      error += found.error / this.batch;
-      right += found.right / this.batch;
-      this.backward();
-    }
+    const { error, right } = this.forward(words);
+    this.backward();
     this.adam();
-    return { error, right };
+    return { error: error / batch, right: right / batch };
   }
 
-  forward(word) {
-    const expected = this.task.run(word).outputs;
-    let error = 0, right = 1, state = this.start;
-    word.forEach((symbol, t) => {
-      const { cell, readout } = this.tapes[t], d = this.dlogits[t];
-      cell.slots[0].set(this.task.vectorOf(symbol));
-      state.forEach((part, i) => cell.state[i].set(part));
+  /** Follow words, as many as a batch has, side by side: their errors, summed, and how many are right. */
+  forward(words) {
+    const expected = words.map((word) => this.task.run(word).outputs), hits = words.map(() => true);
+    let error = 0;
+    this.tapes.forEach(({ cell, readout }, t) => {
+      const x = cell.slots[0], width = x.length / words.length;
+      words.forEach((word, b) => x.set(this.vectors[word[t]], b * width));
+      cell.state.forEach((part, i) => (t ? part.set(this.tapes[t - 1].cell.results[i]) : begin(part, this.start[i])));
       cell.run(cell.all);
-      state = cell.results;
-      readout.slots[0].set(state[0]);
+      readout.slots[0].set(cell.results[0]);
       readout.run(readout.all);
-      const [logits] = readout.results;
-      const largest = Math.max(...logits), single = logits.length === 1;
-      let total = 0;
-      for (let y = 0; y < d.length; y++) total += d[y] = Math.exp(logits[y] - largest);
-      for (let y = 0; y < d.length; y++) {
-        const p = single ? 1 / (1 + Math.exp(-logits[0])) : d[y] / total;
-        d[y] = expected[t] === null ? 0 : p - (single ? expected[t] : +(y === expected[t])); // dL/dlogit of cross-entropy
-        error += Math.abs(d[y]);
-      }
-      if (!isRight(logits, expected[t])) right = 0;
+      const [logits] = readout.results, Y = logits.length / words.length;
+      words.forEach((_, b) => {
+        error += pull(this.dlogits[t], logits, b * Y, Y, expected[b][t]);
+        hits[b] &&= isRight(logits.subarray(b * Y, b * Y + Y), expected[b][t]);
+      });
     });
-    return { error, right };
+    return { error, right: hits.filter(Boolean).length };
   }
 
   /** Backpropagation through time; gradients are added to what is there. */
   backward() {
-    const { cell, readout } = this.adjoint;
-    cell.clear();
+    const { carried, adjoint: { cell, readout } } = this; // dL/d state, from the steps after
+    for (const part of carried) part.fill(0);
     for (let t = this.tapes.length - 1; t >= 0; t--) {
-      const carried = cell.state.map((part) => part.slice()); // dL/d state, from the steps after
       cell.clear();
       readout.clear();
       add(readout.results[0], this.dlogits[t]);
@@ -99,8 +92,12 @@ export class Trainer {
       add(cell.results[0], readout.inputs[0]);
       carried.forEach((part, i) => add(cell.results[i], part));
       cell.pull(this.tapes[t].cell);
+      carried.forEach((part, i) => part.set(cell.state[i]));
     }
-    this.learned.forEach((name, i) => add(this.gradient[name], cell.state[i]));
+    this.learned.forEach((name, i) => {
+      const sum = this.gradient[name];
+      for (let at = 0; at < carried[i].length; at++) sum[at % sum.length] += carried[i][at];
+    });
   }
 
   adam() {
@@ -115,6 +112,27 @@ export class Trainer {
       }
     }
   }
+}
+
+/** Put a state to begin with into every row. */
+function begin(rows, start) {
+  if (start === null) rows.fill(0);
+  else for (let at = 0; at < rows.length; at += start.length) rows.set(start, at);
+}
+
+/** Write dL/dlogits of cross-entropy, of Y logits from `at` on; returns the sum of |p - target|. */
+function pull(d, logits, at, Y, expected) {
+  const end = at + Y;
+  if (expected === null) {
+    d.fill(0, at, end); // nothing is asked
+    return 0;
+  }
+  if (Y === 1) return Math.abs((d[at] = 1 / (1 + Math.exp(-logits[at])) - expected));
+  let largest = -Infinity, total = 0, error = 0;
+  for (let y = at; y < end; y++) largest = Math.max(largest, logits[y]);
+  for (let y = at; y < end; y++) total += d[y] = Math.exp(logits[y] - largest);
+  for (let y = at; y < end; y++) error += Math.abs((d[y] = d[y] / total - +(y - at === expected)));
+  return error;
 }
 
 function add(sum, values) {

@@ -1,8 +1,7 @@
 // The verdict, in one sentence, with what it rests on; a counterexample is played.
 
 import { drawColumns, player } from "./columns.mjs";
-import { watchWidth } from "./calculator.mjs";
-import { h } from "./dom.mjs";
+import { h, watchWidth } from "./dom.mjs";
 import { Scene } from "./scene.mjs";
 import { brief } from "./task.mjs";
 

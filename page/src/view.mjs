@@ -34,7 +34,7 @@ export { Network, Task, Trainer };
  * @param {{language?: "en" | "zh", theme?: "light" | "dark"}} [options] else as the browser has it
  */
 export function mount(element, model, options = {}) {
-  const run = decode(model), scene = new Scene(run), page = { name: model.name, style, strings: STRINGS, skip: "operand-0" };
+  const run = decode(model), scene = new Scene(run), page = { name: model.name, style, strings: STRINGS, variant: variantOf(run.task), skip: "operand-0" };
   const look = (subject) => {
     place.end(); // the old views know the old network only
     scene.show(subject);
@@ -47,7 +47,7 @@ export function mount(element, model, options = {}) {
       if (!content.length) return null;
       const titled = name === "verdict" ? { "aria-label": say("verdict") } : { "aria-labelledby": `title-${name}` };
       return h("section", { id: name, class: name, ...titled },
-        name === "verdict" ? null : h("h2", { id: `title-${name}` }, say(name)), content);
+        name === "verdict" ? null : h("h2", { id: `title-${name}` }, say.or(`title.${name}.${scene.subject.kind}`, say(name))), content);
     });
     const notice = scene.subject === run ? null
       : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run) }, say("back")));
@@ -55,6 +55,9 @@ export function mount(element, model, options = {}) {
   });
   return scene;
 }
+
+/** How a task is spoken of: of words, of numbers from their most significant digit, or as usual. */
+const variantOf = ({ numeric, first }) => (numeric ? (first === "most" ? "most" : null) : "words");
 
 const given = globalThis.document?.getElementById("carrynet-model");
 if (given) {

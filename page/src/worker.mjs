@@ -1,20 +1,18 @@
-// What takes long, beside the page: error maps, extraction, training.
+// What takes long, beside the page: error maps, training.
 
 import { errorMap } from "./errors.mjs";
-import { extract } from "./extract.mjs";
 import { Network } from "./network.mjs";
 import { Task } from "./task.mjs";
 import { Trainer } from "./trainer.mjs";
 
-const JOBS = { map: errorMap, extract };
 const SHOW_EVERY = 50; // ms
 
 let trainer = null, running = false, speed = Infinity, last = null, from = { time: 0, updates: 0 };
 
 onmessage = ({ data }) => {
-  if (data.kind in JOBS) {
+  if (data.kind === "map") {
     const network = new Network(new Task(data.task), data.formulas, data.weights);
-    postMessage({ id: data.id, found: JOBS[data.kind](network, data.digits) });
+    postMessage({ id: data.id, found: errorMap(network, data.digits) });
   } else if (data.kind === "begin") {
     trainer = new Trainer(new Task(data.task), data.settings);
     speed = data.speed;

@@ -1,7 +1,6 @@
 // Workers, made from the text that the bundle holds of them; what takes long is done there.
 
 import { errorMap } from "./errors.mjs";
-import { extract } from "./extract.mjs";
 import source from "./worker.mjs";
 
 /** Begin a worker. Throws where there are none. */
@@ -19,22 +18,18 @@ export function plain(task) {
   return { text, family, base, operands, headroom, readout, symbols, states, outputs, delta, output, numeric, first, answer, vectors };
 }
 
-const JOBS = { map: errorMap, extract };
-const workers = {}, waiting = new Map();
-let next = 0;
+const waiting = new Map();
+let worker = null, next = 0;
 
-/**
- * Do a job about a network: its error map (with digits), or the machine that it is.
- * Jobs of one kind are done in turn, by a worker of their own.
- */
-export function ask(kind, network, digits) {
+/** The error map of a network. Maps are made in turn, by a worker of their own. */
+export function askMap(network, digits) {
   try {
-    workers[kind] ??= listening(begin());
+    worker ??= listening(begin());
   } catch {
-    return new Promise((resolve) => setTimeout(() => resolve(JOBS[kind](network, digits))));
+    return new Promise((resolve) => setTimeout(() => resolve(errorMap(network, digits))));
   }
   const id = next++, { task, formulas, weights } = network;
-  workers[kind].postMessage({ kind, id, task: plain(task), formulas, weights, digits });
+  worker.postMessage({ kind: "map", id, task: plain(task), formulas, weights, digits });
   return new Promise((resolve) => waiting.set(id, resolve));
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from carrynet import engines, files
+from carrynet import engines, files, locks
 from carrynet.errors import InputError, RunError
 from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
 from carrynet.learn import training
@@ -112,8 +112,8 @@ def resume(
     folder = Path(path)
     if read_config(folder)["status"] == "complete":
         return load(folder)
-    with files.Lock(folder), Bar(progress) as bar:
-        files.settle(folder)
+    with locks.Lock(folder), Bar(progress) as bar:
+        locks.settle(folder)
         if read_config(folder)["status"] == "complete":  # by somebody else, by now
             return load(folder)
         return _carry_out(_InFolder(folder), bar, callbacks, budget)
@@ -194,7 +194,7 @@ def decide(
     with Bar(progress) as bar:
         if run.path is None:
             return replace(Run.of(run), proof=_verdict(run, budget, bar, suspect))
-        with files.Lock(run.path):
+        with locks.Lock(run.path):
             if read_config(run.path).get("weights_sha256") != run.network.digest():
                 raise RunError(f"{run.path} holds another run by now")
             found = _verdict(run, budget, bar, suspect)

@@ -17,7 +17,7 @@ from carrynet.cli.output import show as open_page, tell
 @click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
 def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
     """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
-    from carrynet import files
+    from carrynet import locks
     from carrynet.cli.runs import load, write_page
     from carrynet.report import page
     from carrynet.runs.format import PLOTS
@@ -27,7 +27,7 @@ def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
     if plots:
         from carrynet.report import plots as figures
 
-        with files.Lock(loaded.path):
+        with locks.Lock(loaded.path):
             for file in figures.write(loaded, loaded.path / PLOTS):
                 tell(str(file))
     written = page.write(loaded, out) if out else write_page(loaded)

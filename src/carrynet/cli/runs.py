@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from carrynet import files, lab
+from carrynet import lab, locks
 from carrynet.cli.output import interrupted, leave, tell
 from carrynet.lab import Run
 from carrynet.learn.training import Diverged
@@ -33,5 +33,5 @@ def carry_out(folder: Path, budget: float, as_json: bool) -> None:
 def write_page(run: Run) -> Path:
     """Let the page in a run's folder show the run as it is now."""
     assert run.path is not None
-    with files.Lock(run.path):
+    with locks.Lock(run.path):
         return page.write(run, run.path / page.NAME)

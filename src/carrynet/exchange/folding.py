@@ -34,9 +34,6 @@ from carrynet.spec.codec import DIGITS
 from carrynet.spec.encoding import usual
 from carrynet.spec.task import Task
 
-CODINGS = ("0/1", "-1/+1")
-"""Of the bits of a task in base 2, where each operand has one input."""
-
 
 @dataclass(frozen=True)
 class Reading:

@@ -33,6 +33,7 @@ Word = tuple[int, ...]
 MOST_STATES = 64
 _SHORT_WORDS = 20_000  # all words are tried of the length where there are at most so many
 _WORDS, _LENGTH = 256, 128
+_MOST_ANSWERS = 2**18  # at once
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,13 @@ def _close(network: Network, access: list[Word], experiments: list[Word], most: 
     """A machine whose states behave differently; words for new ones are added to `access`."""
     S = network.symbols
     h = np.concatenate([_after(network, word) for word in access])
-    rows = [_row(network, state[None], experiments) for state in h]
+    rows = _rows(network, h, experiments)
     number = {row: q for q, row in enumerate(rows)}
     states, delta = list(h), []
     for q, state in enumerate(states):  # grows while it is read
         after = network.children(state[None])[0]
         following = []
-        for a in range(S):
-            row = _row(network, after[a][None], experiments)
+        for a, row in enumerate(_rows(network, after, experiments)):
             if row not in number and len(states) < most:
                 number[row] = len(states)
                 states.append(after[a])
@@ -137,15 +137,16 @@ def _close(network: Network, access: list[Word], experiments: list[Word], most: 
     return Machine(names, task.symbols, task.outputs, tuple(delta), tuple(output))
 
 
-def _row(network: Network, h: Array, experiments: list[Word]) -> Word:
-    """What the network answers from a hidden state to each experiment, end to end."""
-    row: list[int] = []
-    S = network.symbols
+def _rows(network: Network, h: Array, experiments: list[Word]) -> list[Word]:
+    """What the network answers from each state (N, D) to each experiment, end to end."""
+    S, most = network.symbols, max(1, _MOST_ANSWERS // network.symbols)
     singles = np.arange(S)[:, None]
-    row += _answers(network, h, singles)[0][:, 0].tolist()
-    for word in experiments[S:]:
-        row += _answers(network, h, np.array([word]))[0][0].tolist()
-    return tuple(row)
+    rows: list[Word] = []
+    for part in (h[i : i + most] for i in range(0, len(h), most)):
+        answers = [_answers(network, part, singles)[:, :, 0]]
+        answers += [_answers(network, part, np.array([word]))[:, 0] for word in experiments[S:]]
+        rows += map(tuple, np.concatenate(answers, axis=1).tolist())
+    return rows
 
 
 def _suffix(network: Network, machine: Machine, access: list[Word], word: Word) -> Word | None:

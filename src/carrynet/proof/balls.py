@@ -25,7 +25,8 @@ from flint import arb, arb_mat
 
 from carrynet.nets.equations import Instruction
 from carrynet.nets.formula import Formula
-from carrynet.proof.certificate import EPSILON, LARGEST, SMALLEST, of_type, require
+from carrynet.proof.certificate import require
+from carrynet.proof.model import EPSILON, LARGEST, SMALLEST, of_type
 
 Balls = Sequence[arb]
 

@@ -44,17 +44,13 @@ import flint
 from flint import arb, arb_mat
 
 from carrynet.proof.certificate import (
-    EPSILON,
-    LARGEST,
     MOST_INCLUSIONS,
-    SMALLEST,
     BoxCertificate,
     Certificate,
-    FormulaModel,
-    Model,
     require,
     require_numbers,
 )
+from carrynet.proof.model import EPSILON, LARGEST, SMALLEST, FormulaModel, Model
 from carrynet.spec.task import Task
 
 PRECISION = 80  # bits of the balls

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from flint import arb, arb_mat
 
 from carrynet.proof.balls import Balls, Reading, Value, exact, slots_of
-from carrynet.proof.certificate import BoxCertificate, FormulaModel, require, require_numbers
+from carrynet.proof.certificate import BoxCertificate, require, require_numbers
+from carrynet.proof.model import FormulaModel
 from carrynet.spec.task import Task
 
 if TYPE_CHECKING:

@@ -33,7 +33,8 @@ import numpy as np
 from flint import arb, arb_mat
 from numpy.typing import NDArray
 
-from carrynet.proof.certificate import Matrix, Model, Rejected, TreeCertificate, require
+from carrynet.proof.certificate import Rejected, TreeCertificate, require
+from carrynet.proof.model import Matrix, Model
 from carrynet.spec.task import Task
 
 Array = NDArray[np.float64]

@@ -28,14 +28,8 @@ from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
-from carrynet.proof.certificate import (
-    Certificate,
-    FormulaModel,
-    Model,
-    Rejected,
-    from_json,
-    require,
-)
+from carrynet.proof.certificate import Certificate, Rejected, from_json, require
+from carrynet.proof.model import FormulaModel, Model
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.spec.tables import to_facts
 

@@ -102,8 +102,8 @@ def error_maps(run: Record, figure: "FigureBase", columns: int = 2) -> float:
             interpolation_stage="rgba",
         )
         axes.spines[:].set_visible(True)
-        axes.set_xticks(_ends(wrong.shape[task.operands == 1]))
-        axes.set_yticks(_ends(wrong.shape[task.operands != 1]))
+        axes.set_xticks(_ends(wrong.shape[task.operands == 1]) if task.numeric else [])
+        axes.set_yticks(_ends(wrong.shape[task.operands != 1]) if task.numeric else [])
         count = int(np.count_nonzero(wrong))
         between = ": " if columns < 3 else "\n"  # one line where it fits
         axes.set_title(f"{title}{between}{_share(count, wrong.size)}")
@@ -116,13 +116,16 @@ def error_maps(run: Record, figure: "FigureBase", columns: int = 2) -> float:
         image, ax=list(panels), location="bottom", shrink=0.8, aspect=30, pad=0.03
     )
     outputs = task.machine.outputs
-    bar.set_label("wrong digits" if "".join(outputs) == DIGITS[: len(outputs)] else "wrong outputs")
+    digital = task.numeric and "".join(outputs) == DIGITS[: len(outputs)]
+    bar.set_label("wrong digits" if digital else "wrong outputs")
     bar.set_ticks(range(0, worst + 1, -(-worst // 9)))
     bar.ax.tick_params(length=0)
     side = maps[0][1].shape[1]
     names = ("first number", "second number")
     if task.operands == 1:
         names = (f"number mod {side:,}", f"number div {side:,}")
+    if not task.numeric:
+        names = ("how a word begins", "how it goes on")
     for axes in panels[max(0, len(maps) - columns) : len(maps)]:
         axes.set_xlabel(names[0])
         axes.tick_params(labelbottom=True)

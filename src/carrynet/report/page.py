@@ -23,15 +23,19 @@ from typing import Any
 import numpy as np
 
 from carrynet import __version__, files
+from carrynet.judge.evaluation import Evaluation, wilson
+from carrynet.judge.extraction import MOST_STATES, compare, extract
 from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
 from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
+from carrynet.report import drawing, space
 from carrynet.runs.format import facts
 from carrynet.runs.record import Record
 from carrynet.spec.codec import Digits
 from carrynet.spec.encoding import usual
+from carrynet.spec.machine import Machine
 from carrynet.spec.task import Task
 
 FORMAT, VERSION = "carrynet-page", 2
@@ -39,6 +43,12 @@ NAME = "report.html"
 """What the page is called in a run's folder."""
 MOST_REGIONS = 600
 """More regions than this are not drawn."""
+MOST_DRAWN = 12
+"""Machines of more states than this are not drawn,"""
+LINES = 4
+"""and of the symbols of an edge only so many are written."""
+MOST_ASKED = 10**6
+"""The machine that a network has learned is not looked for where that takes more questions."""
 MOST_BYTES = 300_000
 """A certificate that is longer, compressed, is left out of the page; so are some snapshots."""
 
@@ -81,6 +91,7 @@ def model(run: Record) -> dict[str, Any]:
     """What the views are given; `page/src/model.mjs` reads it."""
     network, task, proof = run.network, run.network.task, run.proof
     certificate = proof.certificate if isinstance(proof, Proved) else None
+    plane = _plane(network)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -93,15 +104,19 @@ def model(run: Record) -> dict[str, Any]:
             "vectors": _vectors(task),
             "equation": _pieces(task),
             **asdict(task.machine),
+            "drawing": _drawing(task.machine),
+            "words": space.words_shown(task).tolist(),
         },
         "formulas": _formulas(network),
         "model": _base64(_safetensors(network.weights, network)),
         "snapshots": _snapshots(run),
         "metrics": _columns(run.metrics),
-        "evaluation": run.evaluation.to_json(),
+        "evaluation": _tested(run.evaluation),
         "proof": _exact(verdict.to_json(proof)),
         "claim": certificate and certificate.claim,
-        "regions": certificate and _regions(certificate, network),
+        "learned": _learned(network),
+        "plane": plane and {key: array.tolist() for key, array in vars(plane).items()},
+        "regions": certificate and plane and _regions(certificate, network, plane),
         "certificate": certificate and _compressed(certificate),
         "source": run.source and run.source.to_json(),
         "recipe": run.recipe.to_toml(),
@@ -219,33 +234,65 @@ def _columns(lines: tuple[Mapping[str, Any], ...]) -> dict[str, list[Any]]:
     }
 
 
-def _regions(certificate: Certificate, network: Network) -> dict[str, Any] | None:
-    """A certificate's regions, to be drawn."""
-    if isinstance(certificate, BoxCertificate):
-        unit, regions = 2.0**-certificate.bits, certificate.regions
-        if len(regions) > MOST_REGIONS:
-            return None
-        return {
-            "kind": "boxes",
-            "state": [region.state for region in regions],
-            "begins_outside": _begins_outside(certificate, network),
-            "lower": [[round(x * unit, 4) for x in region.lower] for region in regions],
-            "upper": [[round(x * unit, 4) for x in region.upper] for region in regions],
-        }
-    if len(certificate.radii) > MOST_REGIONS:
+def _tested(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation, and in which interval the share of right problems is at each length."""
+    document = evaluation.to_json()
+    sampled = [
+        {**line, "interval": wilson(line["right"], line["pairs"])} for line in document["sampled"]
+    ]
+    return {**document, "sampled": sampled}
+
+
+def _learned(network: Network) -> dict[str, Any] | None:
+    """The machine that the network has learned; None where the page would have to wait for it."""
+    machine = network.task.machine
+    most = max(MOST_DRAWN, len(machine.states) + 1)  # enough to tell it from the task's
+    if most > MOST_STATES or most * len(machine.symbols) ** 2 > MOST_ASKED:
         return None
-    inverse = np.linalg.inv(np.array(certificate.metric))
+    found = extract(network, most=most)
+    comparison = compare(network, found.machine)
     return {
-        "kind": "balls",
-        "state": list(certificate.states),
-        "centre": [[round(x, 4) for x in centre] for centre in certificate.centres],
-        "radius": list(certificate.radii),
-        "shape": [round(x, 6) for x in (inverse @ inverse.T).ravel().tolist()],
+        **{key: getattr(found.machine, key) for key in ("states", "delta", "output")},
+        "names": comparison.names,
+        "same": comparison.word is None,
+        "complete": found.complete,
+        "tested": found.tested,
+        "drawing": _drawing(found.machine),
     }
 
 
-def _begins_outside(certificate: BoxCertificate, network: Network) -> bool:
+def _drawing(machine: Machine) -> dict[str, Any] | None:
+    """Where the parts of a machine are drawn."""
+    return asdict(drawing.layout(machine, LINES)) if len(machine.states) <= MOST_DRAWN else None
+
+
+def _plane(network: Network) -> space.Plane | None:
+    """What hidden space is projected to; None where the network's states are not numbers."""
+    h, _ = space.visited(network)
+    return space.principal_plane(h) if len(h) else None
+
+
+def _regions(
+    certificate: Certificate, network: Network, plane: space.Plane
+) -> dict[str, Any] | None:
+    """A certificate's regions, to be drawn: their outlines, as x, y, x, y, ..."""
+    states = space.region_states(certificate)
+    if len(states) > MOST_REGIONS:
+        return None
+    outlines = [np.round(outline, 3) for outline in space.outlines(certificate, plane)]
+    return {
+        "kind": "boxes" if isinstance(certificate, BoxCertificate) else "balls",
+        "state": states,
+        "begins_outside": _begins_outside(certificate, network),
+        # of a point there is none
+        "outlines": [o.ravel().tolist() if np.ptp(o, axis=0).any() else [] for o in outlines],
+    }
+
+
+def _begins_outside(certificate: Certificate, network: Network) -> bool:
     """Whether the start lies in no box but its own, a point, which has no outline."""
+    if not isinstance(certificate, BoxCertificate):
+        return False
     first, *others = certificate.regions
     start = (network.start.astype(np.float64) * 2.0**certificate.bits).tolist()
     return first.lower == first.upper and not any(

@@ -42,6 +42,7 @@ from carrynet.report.figures import (
     style,
 )
 from carrynet.report.hidden_space import hidden_space
+from carrynet.report.worked import units
 from carrynet.runs.record import Record
 from carrynet.spec.codec import DIGITS
 from carrynet.spec.task import Task
@@ -179,7 +180,8 @@ def accuracy_by_length(run: Record, figure: "FigureBase") -> float:
     axes.set_ylim(max(lowest - 0.1 * space, -0.02), 1 + 0.15 * space)
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
     axes.locator_params(axis="y", nbins=5)
-    axes.set_xlabel("digits of the operands")
+    unit = units(run.network.task)[:-1]
+    axes.set_xlabel(f"{unit}s of the {'operands' if run.network.task.numeric else 'words'}")
     axes.set_ylabel("problems right")
     if isinstance(run.proof, Proved):
         # it comes from the left and goes on to the right
@@ -196,7 +198,7 @@ def accuracy_by_length(run: Record, figure: "FigureBase") -> float:
             markersize=5,
             clip_on=False,
             transform=axes.get_xaxis_transform(),
-            label=f"wrong at {run.proof.digits:,} digit{'s' * (run.proof.digits > 1)}",
+            label=f"wrong at {run.proof.digits:,} {unit + 's' * (run.proof.digits > 1)}",
         )
     legend_above(axes, 2)
     return 2.4
@@ -313,11 +315,15 @@ def _row_heights(network: Network) -> list[float]:
 
 
 def _input_names(task: Task) -> list[str]:
-    """The network's inputs: an operand's digit, or one-hot, that it is 0, 1, ..."""
+    """The network's inputs: an operand's digit; or, one-hot, which digit or symbol it is."""
     letters = "abcd"[: task.operands]
-    if task.base == 2:
+    if task.numeric and task.encoding.kind == "digits":
+        return [f"{letter} = {DIGITS[digit]}" for letter in letters for digit in range(task.base)]
+    if task.encoding.kind in ("digits", "one-hot"):
+        return list(task.machine.symbols)
+    if task.numeric and task.encoding.kind != "table" and task.inputs == task.operands:
         return list(letters)
-    return [f"{letter} = {DIGITS[digit]}" for letter in letters for digit in range(task.base)]
+    return [f"x{i}" for i in range(task.inputs)]
 
 
 # All ---------------------------------------------------------------------------------

@@ -112,10 +112,10 @@ def counterexamples(census: Census, caption: Caption, figure: "FigureBase") -> f
     panels[-1].set_xticks(powers[:: ceil(len(powers) / 9)])
     panels[-1].xaxis.set_major_formatter("{x:,.0f}")
     panels[-1].xaxis.set_minor_locator(NullLocator())
-    panels[-1].set_xlabel("digits of the counterexample")
+    panels[-1].set_xlabel("length of the counterexample")
     if tried:
         above = panels[0].get_xaxis_transform()
-        text = f"all pairs of up to {tried} digits were tried"
+        text = f"all problems of up to {tried} digits or symbols were tried"
         options = {"transform": above, "ha": "center", "va": "bottom", "color": GREY, "size": 6}
         panels[0].text(tried + 0.5, 1.02, text, **options)
     figure.supylabel("networks")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from carrynet import files
+from carrynet import files, locks
 from carrynet.errors import RunError
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
@@ -18,12 +18,10 @@ from carrynet.proof import search, verdict
 from carrynet.proof.certificate import (
     MOST_BYTES as MOST_CERTIFICATE,
     Certificate,
-    FormulaModel,
-    Model,
     Rejected,
     from_json,
-    read_model as read_model_of,
 )
+from carrynet.proof.model import FormulaModel, Model, read_model as read_model_of
 from carrynet.proof.verdict import Proved, Undecided, Verdict
 from carrynet.runs.card import model_card
 from carrynet.runs.checkpoint import read_metrics, read_snapshots
@@ -151,7 +149,7 @@ def read_certificate(folder: Path) -> Certificate:
     Raises `RunError` where there is none, or something else.
     """
     recover(folder)
-    paths = files.path_of(folder, "certificate.json"), folder / "certificate.json"
+    paths = locks.path_of(folder, "certificate.json"), folder / "certificate.json"
     if not any(map(os.path.lexists, paths)):
         exists = folder.is_dir()
         what = (
@@ -160,7 +158,7 @@ def read_certificate(folder: Path) -> Certificate:
             else "there is no such folder"
         )
         raise RunError(f"{folder} cannot be checked: {what}")
-    data = files.read_result(folder, "certificate.json", MOST_CERTIFICATE)
+    data = locks.read_result(folder, "certificate.json", MOST_CERTIFICATE)
     with files.reading(folder / "certificate.json"):
         return from_json(files.from_json(data))
 
@@ -211,7 +209,7 @@ def finish(folder: Path, network: Network, evaluation: Evaluation, proof: Verdic
     Raises `RunError` where the folder is not locked, or the weights in it are not the network's.
     """
     found = read_config(folder)
-    files.require_lock(folder)
+    locks.require_lock(folder)
     if found.get("weights_sha256") != network.digest():
         raise RunError(f"{folder} holds another network than the one that was judged")
     outdated = (*RESULTS, "worse_than")
@@ -228,7 +226,7 @@ def finish(folder: Path, network: Network, evaluation: Evaluation, proof: Verdic
         read_recipe(folder, config), config, evaluation, proof
     ).encode()
     contents["config.json"] = files.json_text(config).encode()  # the last to be moved
-    files.replace_all(folder, contents)
+    locks.replace_all(folder, contents)
     for file in folder.iterdir():
         stale = file.name == "checkpoint.safetensors" or is_leftover(file)
         if stale or (file.name == "certificate.json" and "certificate" not in documents):

@@ -32,7 +32,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from carrynet import files
+from carrynet import files, locks
 from carrynet.errors import RunError, shorten, unknown
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, network_for
@@ -71,7 +71,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     recover(folder)
     try:
         is_folder = folder.is_dir()
-        path = files.path_of(folder, "config.json")
+        path = locks.path_of(folder, "config.json")
         is_run = os.path.lexists(path) or os.path.lexists(folder / "config.json")
     except OSError as error:
         raise RunError(f"cannot read {shorten(str(folder))}: {error.strerror}") from None
@@ -80,7 +80,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not is_run:
         raise RunError(f"{folder} is not a run: it has no config.json")
     with files.reading(folder / "config.json"):
-        config = files.from_json(files.read_result(folder, "config.json", files.MOST_TEXT))
+        config = files.from_json(locks.read_result(folder, "config.json", files.MOST_TEXT))
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise RunError(f"{folder} is not a run: {path.name} is not of format {FORMAT}")
     if config.get("version") != FORMAT_VERSION:
@@ -168,7 +168,7 @@ def read_origin(folder: Path, recipe: Recipe) -> Network | None:
 def read_result(folder: Path, config: Mapping[str, Any], name: str) -> Any:
     """The document in NAME.json, which must be the one that the run was finished with."""
     most = MOST_CERTIFICATE if name == "certificate" else files.MOST_TEXT
-    data = files.read_result(folder, f"{name}.json", most)
+    data = locks.read_result(folder, f"{name}.json", most)
     with files.reading(folder / f"{name}.json"):
         ours = files.sha256(data) == config[f"{name}_sha256"]
         files.require(ours, f"it is not the {name} that the run was finished with")
@@ -180,8 +180,8 @@ def foreign(file: Path) -> Path | None:
     if file.name == PLOTS and file.is_dir():
         made = {f"{name}.{form}" for name in FIGURES for form in ("png", "svg")}
         return next((each for each in sorted(file.iterdir()) if each.name not in made), None)
-    ours = file.name in FILES or file.name == files.Lock.NAME or is_leftover(file)
-    if file.name.startswith(files.REPLACING) and file.is_dir():
+    ours = file.name in FILES or file.name == locks.Lock.NAME or is_leftover(file)
+    if file.name.startswith(locks.REPLACING) and file.is_dir():
         ours = all(each.name[3:] in FILES for each in file.iterdir())
     return None if ours else file
 

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from carrynet import files
+from carrynet import files, locks
 
 
-def appear(place: Path, fill: Callable[[Path], object], force: bool) -> files.Lock | None:
+def appear(place: Path, fill: Callable[[Path], object], force: bool) -> locks.Lock | None:
     """Have a folder filled beside its place and rename it; None where that is taken.
 
     With `force`, what is there is replaced, unless somebody is writing into it.  Returns the
@@ -30,11 +30,11 @@ def appear(place: Path, fill: Callable[[Path], object], force: bool) -> files.Lo
     beside = place.with_name(f".{place.name}.{mark}.new")
     replaced = place.with_name(f".{place.name}.{mark}.old")
     beside.mkdir(parents=True)
-    lock = files.Lock(beside).__enter__()
+    lock = locks.Lock(beside).__enter__()
     try:
         fill(beside)
         if force and place.exists():
-            with files.Lock(place) as old:
+            with locks.Lock(place) as old:
                 try:
                     old.rename(replaced)
                     lock.rename(place)
@@ -67,7 +67,7 @@ def recover(place: Path) -> None:
             continue
         with suppress(OSError):
             new = found[2] == "new" and time.time() - left.stat().st_mtime < _NEW
-            if new or not files.is_free(left):
+            if new or not locks.is_free(left):
                 continue
         if found[2] == "old" and not os.path.lexists(place):
             files.guard(place, left.rename, place)

@@ -199,7 +199,10 @@ class Machine:
         lines = ["stateDiagram-v2"]
         lines += [f'    state "{_mermaid(name)}" as s{q}' for q, name in enumerate(self.states)]
         lines.append("    [*] --> s0")
-        lines += [f"    s{q} --> s{r}: {_mermaid(label)}" for q, r, label in self.edges()]
+        lines += [
+            f"    s{q} --> s{r}: {_mermaid('; '.join(self.labels(q, symbols)))}"
+            for q, r, symbols in self.edges()
+        ]
         return "\n".join(lines) + "\n"
 
     def to_dot(self) -> str:
@@ -215,24 +218,21 @@ class Machine:
                 lines.append(f"    s{q} -> s{row[a]} [label={label}];")
         return "\n".join([*lines, "    __start0 -> s0;", "}"]) + "\n"
 
-    def edges(self, most: int = 8) -> list[tuple[int, int, str]]:
-        """One edge (from, to, label) for each pair of joined states.
+    def edges(self) -> list[tuple[int, int, tuple[int, ...]]]:
+        """One edge (from, to, symbols) for each pair of joined states."""
+        return [
+            (q, r, tuple(a for a, there in enumerate(row) if there == r))
+            for q, row in enumerate(self.delta)
+            for r in sorted(set(row))
+        ]
 
-        A label is 'symbol / output; symbol / output; ...', with at most `most` of them.
-        """
-        edges = []
-        for q, row in enumerate(self.delta):
-            for r in sorted(set(row)):
-                labels = [
-                    f"{self.symbols[a]} / {self.output_name(self.output[q][a])}"
-                    for a in range(len(self.symbols))
-                    if row[a] == r
-                ]
-                shown = labels[:most]
-                if len(labels) > most:
-                    shown.append(f"and {len(labels) - most} more")
-                edges.append((q, r, "; ".join(shown)))
-        return edges
+    def labels(self, q: int, symbols: Sequence[int], most: int = 8) -> list[str]:
+        """What is written on an edge from q: 'symbol / output', with at most `most` of them."""
+        texts = [
+            f"{self.symbols[a]} / {self.output_name(self.output[q][a])}" for a in symbols[:most]
+        ]
+        left = len(symbols) - most
+        return [*texts, f"and {left} more"] if left > 0 else texts
 
     def __str__(self) -> str:
         """The tables as text: a row for each state, `next / output` under each symbol."""

@@ -23,7 +23,7 @@ class Called(NamedTuple):
 OUTCOMES: Mapping[str, Called] = MappingProxyType(
     {
         "diverged": Called("diverged", "diverged in training"),
-        "right": Called("right on all pairs", "right on all pairs"),
+        "right": Called("right on all problems", "right on all problems"),
         "proved": Called("proved", "proved for every length"),
         "refuted": Called("refuted", "refuted"),
         "undecided": Called("undecided", "undecided"),

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from carrynet import files
+from carrynet import files, locks
 from carrynet.errors import CarrynetError, InputError, RunError
 
 
@@ -131,7 +131,7 @@ class Folder:
         for folder in folders:
             for file in (self._root / folder).glob(".*"):
                 process = re.fullmatch(r"\..*\.(\d+)", file.name)
-                if process and not files.lives(int(process[1])):
+                if process and not locks.lives(int(process[1])):
                     file.unlink(missing_ok=True)
 
 
