@@ -63,8 +63,10 @@ def test_the_tutorial_is_the_tutorial() -> None:
         "stages": (
             {
                 "name": "learn",
+                "over": "problems",
                 "steps": 20_000,
                 "batch": 1,
+                "growing": 0.0,
                 "optimiser": "sgd",
                 "step": 0.1,
                 "step_end": 1.0,
@@ -74,6 +76,8 @@ def test_the_tutorial_is_the_tutorial() -> None:
                 "slack": 0.0,
                 "ramp_from": 0.0,
                 "ramp_to": 0.0,
+                "closing": 0.0,
+                "forgetting": 0.0,
             },
         ),
     }

@@ -907,3 +907,19 @@ def test_kept_weights_are_those_of_the_network(tmp_path: Path) -> None:
     network = block.network(Store(tmp_path / "out"), 20)
     assert (network.hidden, network.dtype.name) == (3, "float32")
     assert isinstance(plan.recipe(20), Recipe)
+
+
+def test_of_other_cells_a_recipe_has_its_own_stages() -> None:
+    """Each of them is trained by what `certified` is for it; columns are those of all."""
+    text = 'recipe = "certified"\ncell = [{}]\nhidden = 4\nlearn.steps = 20\n'
+    both = Plan.parse(text.format('"elman", "gru"'), Path())
+    stages = {both.values(c)["cell"]: both.recipe(c).stages[-1].over for c in range(both.cells)}
+    assert stages == {"elman": "problems", "gru": "edges"}
+    names = {column.name for column in columns(both)}
+    assert {"learn_steps", "harden_steps", "close_steps"} <= names
+    only = Plan.parse(text.format('"gru", "lstm"') + "close.steps = [30, 40]\n", Path())
+    assert [only.recipe(c).stages[-1].steps for c in range(only.cells)] == [30, 40, 30, 40]
+    with pytest.raises(InputError, match="unknown key 'harden"):
+        Plan.parse(text.format('"gru"') + "harden.steps = 30\n", Path())
+    with pytest.raises(InputError, match="unknown key 'close"):
+        Plan.parse(text.format('"elman", "gru"') + "close.steps = 30\n", Path())

@@ -29,7 +29,7 @@ task = "doors.toml"
 cell = "mine.cell"
 hidden = 4
 learn.steps = 300
-harden.steps = 100
+close.steps = 300
 seed = "0..19"
 
 [sweep]

@@ -69,8 +69,3 @@ def _drawn(every: Edges, recipe: Recipe, stage: int, update: int) -> Edges:
         return every
     bits = rng.raw(recipe.seed, rng.STAGES + stage, update * batch, batch)
     return every[rng.below(count, bits)]
-
-
-def seconds(recipe: Recipe, stage: Stage) -> float:
-    """About how long an update takes: every gate and layer has products of its own."""
-    return 1e-3 + recipe.batch(stage) * recipe.hidden * (100e-9 + recipe.hidden * 6e-9)

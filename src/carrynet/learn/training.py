@@ -320,7 +320,8 @@ def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
 def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
     """Updates between two reports, each well under a second unless one is enough."""
     if stage.over == "edges":
-        return max(1, min(stage.steps // reports, int(0.25 / edges.seconds(recipe, stage))))
+        seconds = 1e-3 + recipe.batch(stage) * recipe.hidden * (100e-9 + recipe.hidden * 6e-9)
+        return max(1, min(stage.steps // reports, int(0.25 / seconds)))
     if reports == 1:
         return max(1, MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden))
     multiplications = 3 * stage.batch * recipe.digits * recipe.hidden**2

@@ -131,7 +131,8 @@ def model(run: Record) -> dict[str, Any]:
             "stages": [
                 [stage.name, stage.steps * run.recipe.batch(stage)] for stage in run.recipe.stages
             ],
-            "hardens": any(stage.worst for stage in run.recipe.stages),
+            "hardens": any(s.worst and s.over == "problems" for s in run.recipe.stages),
+            "edges": any(stage.over == "edges" for stage in run.recipe.stages),
             "origin": run.recipe.origin,
             "weights_sha256": network.digest(),
             "carrynet": __version__,

@@ -22,6 +22,8 @@ def model_card(
         for part in evaluation.sampled
     )
     made = f"trained on {recipe.problems:,} examples of the task `{recipe.task}`"
+    if any(stage.over == "edges" for stage in recipe.stages):
+        made += ", and on the edges of its machine"
     task = recipe.specification
     what, units = ("numbers", "digits") if task.numeric else ("words", "symbols")
     order = ""

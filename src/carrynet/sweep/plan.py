@@ -94,6 +94,11 @@ class Plan:
                 axes = (*axes[:i], Axis("task", _values("task", list(texts))), *axes[i + 1 :])
                 machines = {task.text: task for task in given if task.own}
         for axis in axes:
+            if axis.key == "cell" and "elman" not in axis.values:
+                # of no cell of the plan the recipe is Elman's, whose stages may be others
+                of_first = {"cell": axis.values[0]}
+                bases = {name: base.with_settings(of_first) for name, base in bases.items()}
+        for axis in axes:
             for base in bases.values():
                 _check_key(axis.key, base)
         for base in bases.values():
@@ -109,6 +114,11 @@ class Plan:
         plan = cls(bases, outer, tuple(inner), chosen, machines=machines)
         plan.check()
         return plan
+
+    def variants(self, base: Recipe) -> list[Recipe]:
+        """What a recipe of the plan is for each cell: its stages may be others."""
+        cells = [value for axis in self.outer if axis.key == "cell" for value in axis.values]
+        return [base.with_settings({"cell": value}) for value in cells] or [base]
 
     @property
     def axes(self) -> tuple[Axis, ...]:

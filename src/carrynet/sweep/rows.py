@@ -95,7 +95,7 @@ _PROOF = (
 def columns(plan: Plan) -> list[Column]:
     """The columns of a sweep's rows."""
     staged = {}
-    for base in plan.bases.values():
+    for base in (each for base in plan.bases.values() for each in plan.variants(base)):
         varied = {base.places()[axis.key] for axis in (*plan.outer, *plan.inner)}
         for stage in base.stages:
             for key in _STAGE:
