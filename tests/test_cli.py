@@ -29,13 +29,15 @@ from carrynet.runs.create import create
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.sweep.plan import KEEP
 from carrynet.sweep.table import FORMATS
+from tests.conftest import started
 
 
-def process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command line as users start it."""
+def process(*arguments: object, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """The command line as users start it, with what is piped into it."""
     return subprocess.run(
         [sys.executable, "-m", "carrynet", *map(str, arguments)],
         cwd=cwd,
+        input=given,
         check=False,
         capture_output=True,
         text=True,
@@ -432,18 +434,12 @@ def test_too_little_memory_is_one_line(place: Path, monkeypatch: pytest.MonkeyPa
 def test_control_c_in_an_evaluation(place: Path) -> None:
     leader, follower = os.openpty()  # on a terminal a bar shows that the work has begun
     termios.tcsetwinsize(leader, (24, 80))
-    running = subprocess.Popen(
-        [sys.executable, "-m", "carrynet", "evaluate", "runs/right", "--digits", "15"],
-        cwd=place,
-        stdout=subprocess.PIPE,
-        stderr=follower,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    os.close(follower)
-    assert b"evaluating" in os.read(leader, 1024)
-    running.send_signal(signal.SIGINT)
-    out, _ = running.communicate(timeout=60)
+    command = sys.executable, "-m", "carrynet", "evaluate", "runs/right", "--digits", 15
+    with started(*command, cwd=place, stdout=subprocess.PIPE, stderr=follower) as running:
+        os.close(follower)
+        assert b"evaluating" in os.read(leader, 1024)
+        running.send_signal(signal.SIGINT)
+        out, _ = running.communicate(timeout=60)
     os.close(leader)
     assert running.returncode == 130
     assert out == ""
