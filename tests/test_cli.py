@@ -397,16 +397,12 @@ def test_advice_is_what_the_user_typed(tmp_path: Path, monkeypatch: pytest.Monke
     assert "make one with 'uv run carrynet train --task add'" in done.stderr
 
 
-def test_output_that_cannot_be_written(place: Path) -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m carrynet add 1 2 --run runs/right > /dev/full",
-        cwd=place,
-        shell=True,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (2, "carrynet: output: No space left on device\n")
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # "" is as good as unset
+def test_output_that_cannot_be_written(place: Path, unbuffered: str) -> None:
+    for command in ("add 1 2 --run runs/right", "--help", "--version", "evaluate runs/right"):
+        done = shell(f"carrynet {command} > /dev/full", place, PYTHONUNBUFFERED=unbuffered)
+        assert done.returncode == 2
+        assert done.stderr == "carrynet: output: No space left on device\n", command
 
 
 def test_consoles_without_the_signs(place: Path) -> None:
