@@ -16,6 +16,8 @@ from carrynet import lab, tasks
 from carrynet.judge.evaluation import Evaluation, by_length, evaluate
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, Weights
+from carrynet.proof.certificate import Elman
+from carrynet.proof.search import model
 from carrynet.spec.recipe import Recipe
 
 collect_ignore = ["data"]  # its script needs PyTorch
@@ -30,6 +32,13 @@ ELMAN = ("Wxh", "Whh", "bh", "Why", "by")
 def elman(*arrays: Array) -> Weights:
     """Weights of Elman's cell, in the order of `ELMAN`."""
     return Weights(dict(zip(ELMAN, arrays, strict=True)))
+
+
+def by_letters(network: Network) -> Elman:
+    """A network of Elman's as the checker has it by its letters."""
+    found = model(network).elman
+    assert found
+    return found
 
 
 def hand_built_adder(sharpness: float = 40.0) -> Network:

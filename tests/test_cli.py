@@ -93,7 +93,7 @@ def test_train_and_add(tmp_path: Path) -> None:
     assert "run         runs/0001-certified-add-h16-s1" in done.stdout
     checked = carrynet("check", cwd=tmp_path)
     assert checked.returncode == 0
-    assert checked.stdout.startswith("valid       For the task add, the network with these weights")
+    assert checked.stdout.startswith("valid       For the task add, of the machine ")
 
     added = carrynet("add", 118, 8, cwd=tmp_path)
     assert added.returncode == 0
@@ -683,7 +683,7 @@ def test_report(proofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_check(proofs: Path, tmp_path: Path) -> None:
     done = carrynet("check", "proved", cwd=proofs)
     assert done.returncode == 0
-    assert done.stdout.startswith("valid       For the task add, the network with these weights")
+    assert done.stdout.startswith("valid       For the task add, of the machine ")
     document = json.loads(carrynet("check", "proved", "--json", cwd=proofs).stdout)
     assert document["valid"]
     assert document["regions"] == cn.load(proofs / "proved").to_json()["proof"]["regions"]

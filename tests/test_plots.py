@@ -23,7 +23,7 @@ from carrynet.proof.verdict import Proved, Refuted
 from carrynet.report import plots
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe, Stage
-from tests.conftest import briefly
+from tests.conftest import briefly, hand_built_adder
 
 NAMES = ["learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights"]
 
@@ -322,8 +322,13 @@ def test_outlines_of_balls_reach_as_far_as_the_balls(hidden: int) -> None:
     T, c = random.normal(size=(hidden, hidden)), random.normal(size=(2, hidden))
     plane = plots.principal_plane(random.normal(size=(50, hidden)))
     certificate = TreeCertificate(
-        *("add", "sigmoid", "", 0.0, T.tolist(), c.tolist()),
-        *([0.0, 0.5], [0, 1], [[], []]),
+        **hand_built_adder().about,
+        slack=0.0,
+        metric=T.tolist(),
+        centres=c.tolist(),
+        radii=[0.0, 0.5],
+        states=[0, 1],
+        trees=[[], []],
     )
     point, ellipse = plots.outlines(certificate, plane)
     assert np.ptp(point, axis=0).max() == 0
@@ -385,7 +390,7 @@ def test_of_a_state_of_several_parts_the_first_is_drawn() -> None:
     assert h.shape[1] == run.network.hidden
     plane = plots.principal_plane(h)
     cube = Region("all", 0, (-4,) * 4 + (-64,) * 4, (4,) * 4 + (64,) * 4, (0,) * 4)
-    claim = BoxCertificate("add", "", run.network.digest(), 2, 0, (cube,), cell="mine")
+    claim = BoxCertificate(**run.network.about, bits=2, slack=0, regions=(cube,))
     (outline,) = plots.outlines(claim, plane)
     corners = plane(np.array(list(product((-1.0, 1.0), repeat=4))))
     for side in (plots.principal_plane(corners).axes, np.eye(2)):

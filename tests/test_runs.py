@@ -188,6 +188,16 @@ class Exploit:
         return open, (self.path, "w")
 
 
+def says(**changes: Any) -> Callable[[Path], object]:
+    """The model says something else of the same weights."""
+
+    def change(run: Path) -> None:
+        tensors, facts = files.read_tensors(run / "model.safetensors")
+        files.write_tensors(run / "model.safetensors", tensors, {**facts, **changes})
+
+    return change
+
+
 def pickled(run: Path) -> None:
     (run / "model.safetensors").write_bytes(pickle.dumps(Exploit(str(run / "exploited"))))
 
@@ -202,6 +212,12 @@ def pickled(run: Path) -> None:
         (flip_a_bit, "model.safetensors is damaged"),
         (another_network, "not those that the run was finished with"),
         (pickled, "model.safetensors is damaged"),
+        (says(version=1), "model.safetensors is damaged.*it has version 1, not 2"),
+        (says(format="other"), "its format is not carrynet-model version 2"),
+        (says(cell="h = tanh(x @ Wxh + bh + h @ Whh)"), "its 'cell' is not that of its network"),
+        (says(machine={}), "its 'machine' is not that of its network"),
+        (says(start=[0, 0, 0, 1]), "its 'start' is not that of its network"),
+        (says(more=1), "its 'more' is not that of its network"),
         (remove("model.safetensors"), "has no model.safetensors"),
         (remove("recipe.toml"), "has no recipe.toml"),
         (remove("evaluation.json"), "has no evaluation.json"),
@@ -209,7 +225,8 @@ def pickled(run: Path) -> None:
         (truncate("config.json", 20), "config.json is damaged"),
         (overwrite("config.json", "[]"), "not of format carrynet-run"),
         (overwrite("config.json", '{"format": "other"}'), "not of format carrynet-run"),
-        (edit("config.json", '"version": 1', '"version": 2'), "format version 2, not 1"),
+        (edit("config.json", '"version": 2', '"version": 1'), "format version 1, not 2"),
+        (edit("config.json", '"version": 2', '"version": 3'), "format version 3, not 2"),
         (edit("config.json", '"complete"', '"odd"'), "unknown status 'odd'"),
         (edit("config.json", '"weights_sha256"', '"x"'), "weights_sha256 is missing"),
         (edit("config.json", '"proof_sha256"', '"prof_sha256"'), "proof_sha256 is missing"),

@@ -13,13 +13,17 @@ word that begins in a region may be followed for several steps, its outputs righ
 until it lies in some region: then the words that are followed are the region's tree.
 
 Plain Python, because the checker trusts this module; what finds certificates is in `search`,
-`boxes` and `trees`, what believes them in `check`.  All numbers are exact.  The JSON of both kinds:
+`boxes` and `trees`, what believes them in `check`.  All numbers are exact.  A certificate says in
+full what it is about, so that nothing has to be looked up by a name.  The JSON of both kinds:
 
-    format, version   "carrynet-certificate", 1
-    claim             the theorem in words
+    format, version   "carrynet-certificate", 2
+    claim             the theorem in words; it names machine, encoding, equations and weights by
+                      their SHA-256
     method            "boxes" or "trees"
-    task, activation  of the network; of a task of one's own, its name and whole digest;
-                      cell, readout in place of activation where it is not Elman's: the equations
+    task              its text, as a recipe has it
+    machine           its tables, with the encoding; see `spec.tables`
+    cell, readout     the equations of the network; see `nets.formula`
+    start             the state before the first symbol (D numbers)
     weights_sha256    of the network, by `Model.digest`
 
 of boxes, numbers being whole multiples of 2^-bits:
@@ -44,15 +48,16 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import isfinite, prod
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from carrynet import files
 from carrynet.errors import CarrynetError, InputError, shorten
 from carrynet.nets.formula import Formula
-from carrynet.spec.tables import from_facts
+from carrynet.spec.tables import from_facts, to_facts
 from carrynet.spec.task import Task
 
-FORMAT, VERSION = "carrynet-certificate", 1
+HEAD = MappingProxyType({"format": "carrynet-certificate", "version": 2})
+"""What every certificate begins with."""
 MOST_BITS = 64
 MOST_BYTES = 96 * 2**20
 """The largest file of a certificate that is read.
@@ -98,57 +103,39 @@ def require_numbers(rows: Sequence[Sequence[float]], dtype: str) -> None:
     require(same, f"the model's weights are not numbers of {dtype}")
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network as plain numbers, which is all that a claim is about.
+class Elman(NamedTuple):
+    """Elman's cell with a linear readout, begun at zero: the checker has a way of its own for it.
 
-    Shapes as in `network`: Wxh (X, H), Whh (H, H), bh (H,), Why (H, Y), by (Y,).
+    Shapes: Wxh (X, H), Whh (H, H), bh (H,), Why (H, Y), by (Y,).
     """
 
-    task: str
     activation: str
-    dtype: str  #: in which it is evaluated: float32 or float64
+    dtype: str
     Wxh: Matrix
     Whh: Matrix
     bh: Sequence[float]
     Why: Matrix
     by: Sequence[float]
-    machine: Any = None  #: the tables of a task of one's own; see `spec.tables`
 
-    @cached_property
-    def specification(self) -> Task:
-        """What is right.  Raises `InputError` for a task that is unknown, or not its machine."""
-        return from_facts({"task": self.task, "machine": self.machine})
 
-    @classmethod
-    def read(cls, data: bytes) -> "Model":
-        """A model of Elman's cell; see `read_model`.  Raises `InputError` for anything else."""
-        model = read_model(data)
-        if not isinstance(model, Model):
-            raise InputError("not a model of Elman's cell")
-        return model
-
-    def digest(self) -> str:
-        """SHA-256 over everything that the network computes with; `Network.digest` agrees."""
-        head = f"{self.specification.identity} {self.activation} {self.dtype} {len(self.bh)}"
-        digest = hashlib.sha256(head.encode())
-        code = {"float32": "f", "float64": "d"}[self.dtype]
-        for rows in (self.Wxh, self.Whh, [self.bh], self.Why, [self.by]):
-            for row in rows:
-                digest.update(struct.pack(f"<{len(row)}{code}", *row))
-        return digest.hexdigest()
+# said again and not taken from `nets.cells`, which need not be trusted
+_ELMAN = {
+    f"h = {activation}(x @ Wxh + bh + h @ Whh)": activation
+    for activation in ("sigmoid", "tanh", "relu")
+}
+_LINEAR = "logits = h @ Why + by"
 
 
 @dataclass(frozen=True)
-class FormulaModel:
+class Model:
     """A network as its equations and plain numbers, which is all that a claim is about."""
 
     task: str
+    machine: Any  #: the task's tables, with the encoding; see `spec.tables`
     cell: str
     readout: str
-    dtype: str
+    dtype: str  #: in which it is evaluated: float32 or float64
     weights: Mapping[str, Any]  #: rows of matrices, vectors as they are; by name
-    machine: Any = None  #: the tables of a task of one's own; see `spec.tables`
 
     @cached_property
     def specification(self) -> Task:
@@ -164,7 +151,7 @@ class FormulaModel:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each of the weights."""
         return {
-            name: (len(value), len(value[0])) if name[0].isupper() else (len(value),)
+            name: (len(value), len(value[0]) if value else 0) if _matrix(name) else (len(value),)
             for name, value in self.weights.items()
         }
 
@@ -174,6 +161,37 @@ class FormulaModel:
         cell, _ = self.formulas
         sizes = cell.sizes(self.shapes)
         return tuple(sizes[dim] for dim in cell.state_dims)
+
+    @cached_property
+    def start(self) -> tuple[float, ...]:
+        """The state before the first symbol, its parts one after another; zero unless learned."""
+        cell, _ = self.formulas
+        return tuple(
+            x
+            for part, width in zip(cell.state, self.widths, strict=True)
+            for x in self.weights.get(f"{part}_start", [0.0] * width)
+        )
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What a model's file and a certificate say of it; `Network.about` agrees."""
+        cell, readout = self.formulas
+        return {
+            **to_facts(self.specification),
+            "cell": cell.text,
+            "readout": readout.text,
+            "start": list(self.start),
+            "weights_sha256": self.digest(),
+        }
+
+    @property
+    def elman(self) -> Elman | None:
+        """The same by its letters, where it is Elman's cell; None where it is another."""
+        cell, readout = self.formulas
+        activation = _ELMAN.get(cell.text) if readout.text == _LINEAR else None
+        if activation is None or self.weights.keys() != set(Elman._fields[2:]):
+            return None  # another, or a start that is learned
+        return Elman(activation, self.dtype, **self.weights)
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with; `Network.digest` agrees."""
@@ -186,23 +204,26 @@ class FormulaModel:
         code = {"float32": "f", "float64": "d"}[self.dtype]
         for name in names:
             value = self.weights[name]
-            for row in value if name[0].isupper() else [value]:
+            for row in value if _matrix(name) else [value]:
                 digest.update(struct.pack(f"<{len(row)}{code}", *row))
         return digest.hexdigest()
 
 
-def read_model(data: bytes) -> Model | FormulaModel:
+def _matrix(name: str) -> bool:
+    return name[0].isupper()
+
+
+def read_model(data: bytes) -> Model:
     """A model from the bytes of a run's `model.safetensors`: a header in JSON, then numbers.
 
     Raises `InputError` for anything else.
     """
     try:
         header, facts, start = files.tensor_header(data)
-        said = ("task", "activation") if "activation" in facts else ("task", "cell", "readout")
-        if not all(type(facts[key]) is str for key in said):
-            raise ValueError(f"its {' or '.join(said)} is not text")
-        if "activation" in facts and header.keys() != {"Wxh", "Whh", "bh", "Why", "by"}:
-            raise ValueError("its tensors are not Wxh, Whh, bh, Why and by")
+        files.require_version(facts, files.MODEL)
+        for key in ("task", "cell", "readout"):
+            if type(facts[key]) is not str:
+                raise ValueError(f"its {key} is not text")
         (kind,) = {entry["dtype"] for entry in header.values()}
         code, dtype = {"F32": ("f", "float32"), "F64": ("d", "float64")}[kind]
         arrays: dict[str, Any] = {}
@@ -211,7 +232,7 @@ def read_model(data: bytes) -> Model | FormulaModel:
             content = data[start + first : start + end]
             numbers = [x for (x,) in struct.iter_unpack(f"<{code}", content)]
             *rows, width = entry["shape"]
-            fits = len(rows) == name[0].isupper()
+            fits = len(rows) == _matrix(name)
             if not fits or not numbers or len(numbers) != prod(entry["shape"]):
                 raise ValueError(f"{name} has the wrong shape")
             if not all(map(isfinite, numbers)):
@@ -219,15 +240,16 @@ def read_model(data: bytes) -> Model | FormulaModel:
             arrays[name] = (
                 [numbers[i : i + width] for i in range(0, len(numbers), width)] if rows else numbers
             )
-        machine = facts.get("machine")
-        if "activation" in facts:
-            return Model(facts["task"], facts["activation"], dtype, **arrays, machine=machine)
-        return FormulaModel(facts["task"], facts["cell"], facts["readout"], dtype, arrays, machine)
+        said = {key: facts[key] for key in ("task", "machine", "cell", "readout")}
+        model = Model(**said, dtype=dtype, weights=arrays)
+        files.require_facts(facts, model.about)
+        return model
     except (
         *(ValueError, KeyError, TypeError, AttributeError, IndexError),
-        *(RecursionError, struct.error),
+        *(RecursionError, struct.error, InputError),
     ) as error:
-        raise InputError(f"not a model of carrynet's: {shorten(str(error))}") from None
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"not a model of carrynet's: {files.first_line(what)[:300]}") from None
 
 
 @dataclass(frozen=True)
@@ -243,18 +265,16 @@ class Region:
 
 @dataclass(frozen=True)
 class _Claim:
-    """What a certificate is about."""
+    """What a certificate is about; see the module."""
 
     task: str
-    activation: str
+    machine: Any
+    cell: str
+    readout: str
+    start: Sequence[float]
     weights_sha256: str
 
     method: ClassVar[str]
-
-    @property
-    def _own(self) -> bool:
-        """Whether it is about a network that is its equations, and not Elman's."""
-        return False
 
     @property
     def tolerance(self) -> float:
@@ -266,24 +286,30 @@ class _Claim:
         """How many regions there are."""
         raise NotImplementedError
 
+    @cached_property
+    def specification(self) -> Task:
+        """The task.  Raises `InputError` where its machine is not the one that its text names."""
+        return from_facts({"task": self.task, "machine": self.machine})
+
     @property
     def claim(self) -> str:
         """The theorem in words."""
+        task = self.specification
+        cell, readout = (files.sha256(text.encode()) for text in (self.cell, self.readout))
         return (
-            f"For the task {self.task}, the network with these weights, begun at "
-            f"{'its start' if self._own else 'h = 0'}, answers "
-            "every word of symbols of every length as the task's machine does: in exact "
-            "arithmetic, in that of the weights' own type, and in any other whose error in each "
-            f"hidden unit at each step is at most {self.tolerance!r} and whose readout is exact."
+            f"For the task {task.name}, of the machine {task.machine.digest()} and the encoding "
+            f"{task.encoding.digest()}, the network of the cell {cell} and the readout {readout}, "
+            f"with the weights {self.weights_sha256}, begun at its start, answers every word of "
+            "symbols of every length as the machine does: in exact arithmetic, in that of the "
+            "weights' own type, and in any other whose error in each hidden unit at each step is "
+            f"at most {self.tolerance!r} and whose readout is exact.  Machine, encoding, equations "
+            "and weights are named by their SHA-256."
         )
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON; see the module."""
-        head = {"format": FORMAT, "version": VERSION, "claim": self.claim, "method": self.method}
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        for key in ("activation",) if self._own else ("cell", "readout"):
-            values.pop(key, None)
-        return {**head, **values}
+        head = {**HEAD, "claim": self.claim, "method": self.method}
+        return {**head, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
 
 @dataclass(frozen=True)
@@ -335,14 +361,7 @@ class BoxCertificate(_Claim):
     slack: int
     regions: tuple[Region, ...]
 
-    cell: str = ""  #: of a network that is not Elman's, of which `activation` is '': its equations
-    readout: str = ""
-
     method: ClassVar[str] = "boxes"
-
-    @property
-    def _own(self) -> bool:
-        return bool(self.cell)
 
     @property
     def tolerance(self) -> float:
@@ -402,32 +421,27 @@ def from_json(document: Any) -> Certificate:
     numbers that are none, a claim that says something else.
     """
     _require(isinstance(document, Mapping), "it is not a table")
-    _require(document.get("format") == FORMAT, f"its format is not {FORMAT}")
-    version = document.get("version")
-    _require(
-        version == VERSION and _whole(version), f"it has version {shorten(version)}, not {VERSION}"
-    )
+    try:
+        files.require_version(document, HEAD)
+    except ValueError as error:
+        raise InputError(f"not a certificate: {error}") from None
     kind = KINDS.get(str(document.get("method")))
     if kind is None:
         raise InputError(f"not a certificate: its method is not one of {', '.join(KINDS)}")
     head = ("format", "version", "claim", "method")
     values = {key: value for key, value in document.items() if key not in head}
-    if kind is BoxCertificate and "cell" in values:
-        values = {"activation": "", **values}
-        _require(bool(values["cell"]), "its cell is empty")
-    elif kind is BoxCertificate:
-        values |= {"cell": "", "readout": ""}
     _keys(values, kind)
-    for key in ("task", "activation", "weights_sha256", *_formulas(kind)):
+    for key in ("task", "cell", "readout", "weights_sha256"):
         _require(isinstance(values[key], str), f"{key} must be text")
+    _require(_numbers(values["start"]), "start must be numbers")
     certificate: Certificate = kind._from_values(values)
     claimed = document.get("claim")
-    _require(claimed == certificate.claim, "its claim is not what its numbers say")
+    try:
+        claim = certificate.claim
+    except InputError as error:
+        raise InputError(f"not a certificate: {error}") from None
+    _require(claimed == claim, "its claim is not what its numbers say")
     return certificate
-
-
-def _formulas(kind: type) -> tuple[str, ...]:
-    return ("cell", "readout") if kind is BoxCertificate else ()
 
 
 def _keys(given: Mapping[str, Any], kind: type, of: str = "") -> None:

@@ -17,8 +17,7 @@ from carrynet.exchange.foreign import Source
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.runs.format import (
-    FORMAT,
-    FORMAT_VERSION,
+    HEAD,
     RUNS,
     foreign,
     read_config,
@@ -105,8 +104,7 @@ def _first_config(
 ) -> dict[str, Any]:
     more = {"source": source and source.to_json(), "hardened": hardened and str(hardened)}
     return {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
+        **HEAD,
         "carrynet": __version__,
         "python": sys.version.split()[0],
         "numpy": np.__version__,
