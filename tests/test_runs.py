@@ -423,6 +423,16 @@ def test_the_newest_run_that_fits(tmp_path: Path, made: Path) -> None:
 def test_fresh_names_are_numbered(tmp_path: Path) -> None:
     recipe = RECIPES["tutorial"].with_settings({"task": "add:base=3"})
     assert fresh_path(recipe, tmp_path / "none").name == "0001-tutorial-add-base-3-h32-s0"
+    for cell, named in {
+        "gru": "gru",
+        "lstm,gru-reset-before": "lstm-gru-reset-before",
+        "elman,elman": "elman-elman",
+        "h = tanh(x @ Wxh + bh + h @ Whh) * bo": "own",
+        "h = tanh(x @ Wxh + bh + h @ Whh)": "",
+        ",".join(["gru-reset-before"] * 8): "gru-reset-before-gru-reset-before-gru-re",
+    }.items():
+        name = fresh_path(recipe.with_settings({"cell": cell, "hidden": 3}), tmp_path / "none").name
+        assert name == "-".join(("0001-tutorial-add-base-3", *filter(None, [named]), "h3-s0"))
     (tmp_path / "0041-x").mkdir()
     (tmp_path / "mine").mkdir()
     assert fresh_path(recipe, tmp_path).name.startswith("0042-")
