@@ -466,7 +466,8 @@ def contents(path: Path, most: int = MOST_BYTES) -> bytes:
         _check_regular(os.fstat(handle), path)
         data = file.read(most + 1)
     if len(data) > most:
-        raise OSError(errno.EFBIG, f"larger than {most / 2**20:g} MB, the most that is read", path)
+        size = f"{most / 2**20:g} MB" if most >= 2**20 else f"{most / 2**10:g} KB"
+        raise OSError(errno.EFBIG, f"larger than {size}, the most that is read", path)
     return data
 
 
