@@ -85,8 +85,8 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
     try:
         task = model.specification
         _check_model(model, task)
-        for key, so in model.about.items():
-            require(getattr(certificate, key) == so, f"it is about {_ANOTHER[key]}")
+        for key, another in _ABOUT.items():
+            require(getattr(certificate, key) == model.about[key], f"it is about {another}")
         if isinstance(certificate, BoxCertificate):
             _check_regions(certificate, task, len(model.start))
         elman = model.elman
@@ -104,13 +104,13 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
         flint.ctx.prec = before
 
 
-_ANOTHER = {
+_ABOUT = {
     "task": "another task",
     "machine": "another machine",
     "cell": "other equations",
     "readout": "other equations",
-    "start": "another start",
     "weights_sha256": "other weights",
+    "start": "another start",
 }
 
 
