@@ -600,7 +600,6 @@ def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
         lively.touch()
         assert run(parse(QUICK), folder).complete
     assert (stale.exists(), lively.exists()) == (False, True)
-    gone.communicate()
 
 
 # Blocks that fail ---------------------------------------------------------------------
