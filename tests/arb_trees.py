@@ -11,12 +11,12 @@ from typing import NamedTuple
 from flint import arb, arb_mat
 
 from carrynet.proof.certificate import Rejected, TreeCertificate, require
-from carrynet.proof.model import Matrix, Model
+from carrynet.proof.model import Elman, Matrix
 from carrynet.spec.task import Task
 
 
 def check(
-    network: Model,
+    network: Elman,
     task: Task,
     drives: list[list[arb]],
     certificate: TreeCertificate,
@@ -251,7 +251,7 @@ def _positive_definite(rows: list[list[arb]]) -> bool:
     return True
 
 
-def _readings(network: Model, task: Task) -> list[list[tuple[list[arb], arb]]]:
+def _readings(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:
     """What must be positive for each output: the logit, or its lead over every other one."""
     Y = task.neurons
     columns = _matrix(network.Why, len(network.bh), Y).transpose().tolist()

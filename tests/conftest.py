@@ -1,6 +1,10 @@
 """Networks that tests share."""
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,8 @@ from carrynet.judge.evaluation import Evaluation, by_length, evaluate
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
+from carrynet.proof.model import Elman
+from carrynet.proof.search import model
 from carrynet.spec.recipe import Recipe
 
 collect_ignore = ["data"]  # its script needs PyTorch
@@ -27,6 +33,13 @@ ELMAN = ("Wxh", "Whh", "bh", "Why", "by")
 def elman(*arrays: Array) -> Weights:
     """Weights of Elman's cell, in the order of `ELMAN`."""
     return Weights(dict(zip(ELMAN, arrays, strict=True)))
+
+
+def by_letters(network: Network) -> Elman:
+    """A network of Elman's as the checker has it by its letters."""
+    found = model(network).elman
+    assert found
+    return found
 
 
 def hand_built_adder(sharpness: float = 40.0) -> Network:
@@ -58,6 +71,27 @@ def briefly(recipe: str | Recipe, **settings: Any) -> cn.Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lab, "_examine", examine)
         return cn.train(recipe, progress=False, **settings)
+
+
+@contextmanager
+def started(*command: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process that has gone, with its children and its pipes, whatever becomes of the test."""
+    arguments = list(map(str, command))
+    process = subprocess.Popen(arguments, text=True, start_new_session=True, **options)
+    with process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Processes that tests start hear of Ctrl-C, also where these tests do not (`nohup`, `&`)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,8 +19,7 @@ from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check as checker, check_trees
 from carrynet.proof.certificate import Rejected
-from carrynet.proof.search import model
-from tests.conftest import elman, hand_built_adder
+from tests.conftest import by_letters, elman, hand_built_adder
 from tests.test_tree import found
 
 
@@ -65,7 +64,7 @@ def least_slack_and_margin(network: Network, reach: Any) -> tuple[float, float]:
 def covers(network: Network, reach: Any, slack: float, margin: float) -> bool:
     try:
         checker._check_rounding(
-            model(network), network.task, [arb(x) for x in reach], arb(slack), arb(margin)
+            by_letters(network), network.task, [arb(x) for x in reach], arb(slack), arb(margin)
         )
     except Rejected:
         return False
@@ -166,7 +165,7 @@ def test_a_ball_is_that_of_the_inverse_metric(
 
     monkeypatch.setattr(check_trees, "_enclosed", loosely)
     monkeypatch.setattr(check_trees, "_follow", follow)
-    facts = model(network)
+    facts = by_letters(network)
     with pytest.raises(Rejected, match="seen"):
         check_trees.check(
             facts, network.task, checker._drives(facts, network.task), replace(claim, metric=metric)

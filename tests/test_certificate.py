@@ -1,6 +1,7 @@
 """Certificates as files: what is written is read back, and nothing else is read."""
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -23,13 +24,16 @@ from carrynet.proof.certificate import (
     TreeCertificate,
     from_json,
 )
-from carrynet.proof.model import Model
+from carrynet.proof.model import read_model
 from carrynet.proof.search import model
+from carrynet.runs.format import facts as facts_of
+from carrynet.spec.builtin import FAMILIES
+from carrynet.spec.tables import from_facts, to_facts, to_table
+from tests.conftest import hand_built_adder
 
+ABOUT: dict[str, Any] = {**hand_built_adder().about, "start": [0.0, 0.0]}
 CERTIFICATE = BoxCertificate(
-    task="add",
-    activation="sigmoid",
-    weights_sha256="0" * 64,
+    **ABOUT,
     bits=3,
     slack=1,
     regions=(
@@ -60,7 +64,13 @@ def region(**changes: Any) -> list[dict[str, Any]]:
     [
         ([], "it is not a table"),
         (broken(format="x"), "its format is not carrynet-certificate"),
-        (broken(version=2), "it has version 2, not 1"),
+        (broken(version=1), "it has version 1, not 2"),
+        (broken(version=3), "it has version 3, not 2"),
+        (broken(machine=None), "the machine of task 'add' is not there"),
+        (broken(machine=to_table(tasks.subtract())), "task 'add' is not its machine, which is"),
+        (broken(task="subtract"), "task 'subtract' is not its machine, which is add@"),
+        (broken(start=["0", 0]), "start must be numbers"),
+        (broken(cell="h = 0"), "its claim is not what its numbers say"),
         (broken(extra=1), "unknown key 'extra'"),
         ({k: v for k, v in broken().items() if k != "slack"}, "slack is missing"),
         (broken(task=3), "task must be text"),
@@ -116,9 +126,7 @@ def test_json_of_too_many_values_is_refused_before_it_is_read(
 # Trees of words ---------------------------------------------------------------------------
 
 TREES = TreeCertificate(
-    task="add",
-    activation="tanh",
-    weights_sha256="0" * 64,
+    **ABOUT,
     slack=0.1,
     metric=[[1.0, 0.5], [0, 2]],
     centres=[[0.0, 0.0], [0.25, -1.0]],
@@ -132,14 +140,20 @@ TREES = TreeCertificate(
 def test_the_claim_in_words(certificate: BoxCertificate | TreeCertificate, slack: str) -> None:
     document = json.loads(json.dumps(certificate.to_json()))
     assert from_json(document) == certificate
+    network = hand_built_adder()
+    task, formulas = network.task, (network.cell, network.readout)
+    cell, readout = (hashlib.sha256(each.text.encode()).hexdigest() for each in formulas)
     assert document["claim"] == (
-        "For the task add, the network with these weights, begun at h = 0, answers every word of "
-        "symbols of every length as the task's machine does: in exact arithmetic, in that of the "
-        "weights' own type, and in any other whose error in each hidden unit at each step is at "
-        f"most {slack} and whose readout is exact."
+        f"For the task add, of the machine {task.machine.digest()} and the encoding "
+        f"{task.encoding.digest()}, the network of the cell {cell} and the readout {readout}, with "
+        f"the weights {network.digest()}, begun at its start, answers every word of symbols of "
+        "every length as the machine does: in exact arithmetic, in that of the weights' own type, "
+        "and in any other whose error in each hidden unit at each step is at most "
+        f"{slack} and whose readout is exact.  Machine, encoding, equations and weights are named "
+        "by their SHA-256."
     )
     assert document["method"] == ("boxes" if certificate is CERTIFICATE else "trees")
-    assert (document["format"], document["version"]) == ("carrynet-certificate", 1)
+    assert (document["format"], document["version"]) == ("carrynet-certificate", 2)
 
 
 @pytest.mark.parametrize("bits", [0, 1, 64])
@@ -156,7 +170,9 @@ NAN = float("nan")
     ("key", "value", "message"),
     [
         ("task", 3, "task must be text"),
-        ("activation", None, "activation must be text"),
+        ("cell", None, "cell must be text"),
+        ("readout", 1, "readout must be text"),
+        ("start", [None], "start must be numbers"),
         ("weights_sha256", 0, "weights_sha256 must be text"),
         ("slack", "0.1", "slack must be a number"),
         ("slack", True, "slack must be a number"),
@@ -187,8 +203,9 @@ NAN = float("nan")
         ("trees", [[], {}], "a tree must be a list"),
         ("method", "forest", "its method is not one of boxes, trees"),
         ("method", "boxes", ".* is missing|unknown key"),
-        ("version", True, "it has version True, not 1"),
-        ("version", 1.0, "it has version 1.0, not 1"),
+        ("version", 1, "it has version 1, not 2"),
+        ("version", True, "it has version True, not 2"),
+        ("version", 2.0, "it has version 2.0, not 2"),
         ("claim", None, "its claim is not what its numbers say"),
         ("extra", 1, "unknown key 'extra'"),
     ],
@@ -228,24 +245,33 @@ def saved(tensors: dict[str, Any], facts: dict[str, Any]) -> bytes:
 def test_the_checkers_own_reader_reads_what_runs_write(trained: cn.Run, tmp_path: Any) -> None:
     run = trained.save(tmp_path / "run")
     data = (tmp_path / "run" / "model.safetensors").read_bytes()
-    assert Model.read(data) == model(run.network)
+    assert read_model(data) == model(run.network)
     for cut in (0, 4, 20, len(data) - 4):
         with pytest.raises(InputError, match="not a model of carrynet's"):
-            Model.read(data[:cut])
-    tensors = dict(run.network.weights)
-    facts = {"task": "add", "activation": "sigmoid"}
-    assert Model.read(saved(tensors, facts)) == model(run.network)
-    wrongs: list[dict[str, Any]] = [{"task": []}, {"task": {}}, {"task": 5}, {"activation": []}]
-    for wrong in wrongs:
-        with pytest.raises(InputError, match="task or activation is not text"):
-            Model.read(saved(tensors, facts | wrong))
+            read_model(data[:cut])
+    tensors, facts = dict(run.network.weights), facts_of(run.network)
+    assert read_model(saved(tensors, facts)) == model(run.network)
+    for key in ("task", "cell", "readout"):
+        with pytest.raises(InputError, match=f"its {key} is not text"):
+            read_model(saved(tensors, facts | {key: []}))
+    for key in facts:
+        with pytest.raises(InputError, match="not a model of carrynet's"):
+            read_model(saved(tensors, {k: v for k, v in facts.items() if k != key}))
+        with pytest.raises(InputError, match="not a model of carrynet's"):
+            read_model(saved(tensors, facts | {key: "x"}))
+    with pytest.raises(InputError, match="it has version 1, not 2"):
+        read_model(saved(tensors, facts | {"version": 1}))
+    with pytest.raises(InputError, match="its 'more' is not that of its network"):
+        read_model(saved(tensors, facts | {"more": 1}))
+    with pytest.raises(InputError, match="its 'start' is not that of its network"):
+        read_model(saved(tensors, facts | {"start": [0.0] * 15 + [0.5]}))
     for name in ("bh", "by", "Whh"):
         flat = tensors[name][None] if tensors[name].ndim == 1 else tensors[name].ravel()
         with pytest.raises(InputError, match=f"{name} has the wrong shape"):
-            Model.read(saved(tensors | {name: flat}, facts))
+            read_model(saved(tensors | {name: flat}, facts))
     foreign = safetensors.numpy.save({"Whh": np.zeros((2, 2))})
     with pytest.raises(InputError, match="not a model of carrynet's"):
-        Model.read(foreign)
+        read_model(foreign)
 
 
 def test_the_checker_itself_has_the_limit(adder: Network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,8 +289,8 @@ def test_the_checker_itself_has_the_limit(adder: Network, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_checkers_own_reader_reads_both_types(dtype: str) -> None:
     network = Network(tasks.add(base=3), "tanh", initialise(tasks.add(base=3), 5, dtype=dtype))
-    data = saved(dict(network.weights), {"task": "add:base=3", "activation": "tanh"})
-    assert Model.read(data) == model(network)
+    data = saved(dict(network.weights), facts_of(network))
+    assert read_model(data) == model(network)
 
 
 @pytest.mark.parametrize(
@@ -280,10 +306,47 @@ def test_the_checkers_own_reader_reads_both_types(dtype: str) -> None:
 )
 def test_a_shape_that_is_none_is_refused(shape: Any, message: str) -> None:
     network = Network(tasks.add(), "tanh", initialise(tasks.add(), 3))
-    data = saved(dict(network.weights), {"task": "add", "activation": "tanh"})
+    data = saved(dict(network.weights), facts_of(network))
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     header["Wxh"]["shape"] = shape
     text = json.dumps(header, separators=(",", ":")).encode()
     with pytest.raises(InputError, match=message):
-        Model.read(len(text).to_bytes(8, "little") + text + data[start:])
+        read_model(len(text).to_bytes(8, "little") + text + data[start:])
+
+
+@pytest.mark.parametrize("cell", ["sigmoid", "tanh", "relu", "gru", "lstm,mgu"])
+@pytest.mark.parametrize("learned", [False, True])
+def test_models_and_certificates_say_in_full_what_they_are_about(cell: str, learned: bool) -> None:
+    """Machine, encoding, equations and start, of every network alike, its own start included."""
+    task = tasks.own("mine", tasks.parse("parity").machine, encoding=tasks.Encoding("number"))
+    for each in (tasks.parse("parity"), task):
+        weights = initialise(each, 3, cell, learned_start=learned)
+        if learned:
+            part = next(name for name in weights if name.endswith("_start"))
+            weights = weights.replace(**{part: np.array([0.25, 0, -1], "f4")})
+        network = Network(each, cell, weights)
+        read = read_model(saved(dict(weights), facts_of(network)))
+        assert read.about == network.about
+        assert read.start == tuple(network.start.tolist())
+        assert (read.elman is not None) == network.elman
+        about = read.about
+        assert about["machine"] == to_table(each)
+        assert about["machine"]["encoding"] == ("one-hot" if each is not task else "number")
+        assert (about["cell"], about["readout"]) == (network.cell.text, network.readout.text)
+        assert about["start"] == ([0.25, 0.0, -1.0] if learned else [0.0] * 3) + [0.0] * (
+            len(network.start) - 3
+        )
+
+
+NEEDED = {"multiply_by": "k=3,base=3", "divide_by": "k=3", "tomita": "4", "cycle": "5"}
+NEEDED |= {"modular": "5", "add_mod": "k=3", "add": "base=16,operands=2", "compare": "base=10"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_tables_of_what_is_built_in_are_read_back_to_it(family: str) -> None:
+    task = tasks.parse(f"{family}:{NEEDED[family]}" if family in NEEDED else family)
+    again = from_facts(json.loads(json.dumps(to_facts(task))))
+    assert again == task
+    assert again.text == task.text
+    assert again.codec == task.codec

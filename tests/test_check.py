@@ -14,7 +14,8 @@ from carrynet.proof import boxes, check as check_module, search
 from carrynet.proof.certificate import BoxCertificate, Region, Rejected
 from carrynet.proof.check import Checked, check
 from carrynet.proof.search import model
-from tests.conftest import elman, hand_built_adder
+from carrynet.spec.tables import to_table
+from tests.conftest import by_letters, elman, hand_built_adder
 
 ADDER = hand_built_adder()
 
@@ -67,7 +68,7 @@ def test_a_proof_on_paper_is_accepted() -> None:
         lower, upper = tuple(c - 1 for c in corner), tuple(c + 1 for c in corner)
         follow = (named[name], 1, 2, named[name])
         regions.append(Region(name, named[name], lower, upper, follow))
-    claim = BoxCertificate("compare", "sigmoid", network.digest(), 3, 0, tuple(regions))
+    claim = BoxCertificate(**network.about, bits=3, slack=0, regions=tuple(regions))
     with pytest.raises(Rejected, match="does not cover the rounding of float64"):
         check(model(network), claim)
     fine = replace(
@@ -88,7 +89,10 @@ def test_a_proof_on_paper_is_accepted() -> None:
     ("certificate", "message"),
     [
         (replace(CERTIFICATE, task="subtract"), "about another task"),
-        (replace(CERTIFICATE, activation="tanh"), "about another activation"),
+        (replace(CERTIFICATE, machine=to_table(tasks.subtract())), "about another machine"),
+        (replace(CERTIFICATE, cell=ADDER.cell.text.replace("sigmoid", "tanh")), "other equations"),
+        (replace(CERTIFICATE, readout="logits = h @ Wo + by"), "about other equations"),
+        (replace(CERTIFICATE, start=(0.0, 0.0, 0.5)), "about another start"),
         (replace(CERTIFICATE, weights_sha256="0" * 64), "about other weights"),
         (replace(CERTIFICATE, regions=()), "no regions"),
         (replace(CERTIFICATE, slack=2**23), "leaves region"),
@@ -174,16 +178,22 @@ def test_a_slack_that_claims_too_much_is_rejected_and_the_precision_is_put_back(
     [
         ("bh", [0.0, 0.0], "do not fit together"),
         ("by", [], "do not fit together"),
-        ("Wxh", [[0.0] * 3], "do not fit together"),
+        ("Wxh", [[0.0] * 3], "do not fit together and the task"),
+        ("by", [0.0, 0.0], "do not fit together"),
         ("bh", [0.0, 0.0, float("nan")], "not all finite"),
         ("bh", [0.0, 0.0, float("inf")], "not all finite"),
-        ("dtype", "float16", "type is unknown"),
-        ("activation", "sine", "activation is unknown"),
+        ("bo", [0.0, 0.0], "has not its weights"),
     ],
 )
 def test_a_model_that_is_none_is_rejected(part: str, value: Any, message: str) -> None:
+    whole = model(ADDER)
     with pytest.raises(Rejected, match=message):
-        check(replace(model(ADDER), **{part: value}), CERTIFICATE)
+        check(replace(whole, weights={**whole.weights, part: value}), CERTIFICATE)
+
+
+def test_a_model_of_an_unknown_type_is_rejected() -> None:
+    with pytest.raises(Rejected, match="type is unknown"):
+        check(replace(model(ADDER), dtype="float16"), CERTIFICATE)
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
@@ -220,7 +230,7 @@ def test_images_are_judged_as_by_an_independent_bound(activation: str) -> None:
             *(Region(str(i), 0, (lo,), (hi,), (1, 2)) for i, (lo, hi) in enumerate(exact)),
         )
         certificate = BoxCertificate(
-            task.text, activation, network.digest(), bits, int(slack * 2**bits), regions
+            **network.about, bits=bits, slack=int(slack * 2**bits), regions=regions
         )
         assert all(lo >= -1 and hi <= top for lo, hi in boxes_)
         try:
@@ -280,7 +290,7 @@ def test_a_step_that_may_overflow_is_rejected() -> None:
             ("1", a - wide, a + wide, (a - 2 * slack, a + 2 * slack)),
         ]
     ]
-    claim = BoxCertificate(task.text, "relu", network.digest(), 0, slack, tuple(regions))
+    claim = BoxCertificate(**network.about, bits=0, slack=slack, regions=tuple(regions))
     with np.errstate(over="ignore", invalid="ignore"):
         assert network.run([0, 0, 1, 0, 1]) != task.machine.run([0, 0, 1, 0, 1])
     with pytest.raises(Rejected, match="may overflow float32"):
@@ -291,8 +301,8 @@ def test_weights_that_are_no_numbers_of_their_type_are_rejected() -> None:
     network = Network(ADDER.task, "sigmoid", ADDER.weights.map(lambda w: w.astype(np.float32)))
     whole, claim = model(network), proof_of(network)
     assert check(whole, claim).regions == 9
-    Why = [[40.0 + 1e-9], *whole.Why[1:]]  # which float32 rounds to 40, as the digest does
-    moved = replace(whole, Why=Why)
+    Why = [[40.0 + 1e-9], *whole.weights["Why"][1:]]  # which float32 rounds to 40, as the digest
+    moved = replace(whole, weights={**whole.weights, "Why": Why})
     assert moved.digest() == whole.digest()
     with pytest.raises(Rejected, match="not numbers of float32"):
         check(moved, claim)
@@ -318,12 +328,8 @@ def test_rounding_grows_with_what_is_fed(dtype: str) -> None:
 
     reach, margin = [arb(1)], arb(1)
     for most in (1.0, 1000.0):
-        network = model(fed(most))
-        check_module._check_rounding(
-            network, network.specification, reach, arb(bound(most) * 1.0001), margin
-        )
+        network, task = by_letters(fed(most)), fed(most).task
+        check_module._check_rounding(network, task, reach, arb(bound(most) * 1.0001), margin)
         with pytest.raises(Rejected, match="slack does not cover"):
-            check_module._check_rounding(
-                network, network.specification, reach, arb(bound(most) * 0.9999), margin
-            )
+            check_module._check_rounding(network, task, reach, arb(bound(most) * 0.9999), margin)
         assert search.rounding(fed(most), np.ones(1))[0] == pytest.approx(bound(most), rel=1e-4)

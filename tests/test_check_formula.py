@@ -140,9 +140,10 @@ def test_a_certificate_is_read_back(cell: str) -> None:
     again = from_json(json.loads(json.dumps(certificate.to_json())))
     assert again == certificate
     assert "begun at its start" in certificate.claim
-    model = search.formula_model(network)
+    model = search.model(network)
     assert model.digest() == network.digest() == certificate.weights_sha256
     checked = check(model, again)
+    assert cn.check(network, again, progress=False) == checked
     assert checked.regions == len(certificate.regions)
     assert checked.margin > 0
 
@@ -150,7 +151,7 @@ def test_a_certificate_is_read_back(cell: str) -> None:
 @pytest.mark.parametrize("cell", GATED)
 def test_what_is_disturbed_is_rejected(cell: str) -> None:
     network, certificate = certificate_of(cell)
-    model, regions = search.formula_model(network), certificate.regions
+    model, regions = search.model(network), certificate.regions
     unit = 2.0**-certificate.bits
 
     def with_region(i: int, **changes: object) -> BoxCertificate:
@@ -178,7 +179,8 @@ def test_what_is_disturbed_is_rejected(cell: str) -> None:
     rejected(replace(certificate, slack=int(0.5 / unit)), "leaves region")
     rejected(replace(certificate, task="compare"), "another task")
     rejected(replace(certificate, readout="logits = h @ Wo + by"), "other equations")
-    rejected(replace(certificate, cell="", activation="tanh"), "other equations")
+    rejected(replace(certificate, cell=certificate.cell.replace("tanh", "relu")), "other equations")
+    rejected(replace(certificate, start=(0.0,) * len(network.start)), "another start")
     rejected(replace(certificate, weights_sha256="0" * 64), "other weights")
 
 
@@ -189,8 +191,8 @@ def test_other_networks_are_rejected(cell: str) -> None:
     cells_ = {name: cells.cell(name).text for name in GATED}
     swapped = network.cell.text.replace("tanh", "relu", 1)
     for change in ({"cell": swapped}, {"dtype": "float64"}):
-        model = replace(search.formula_model(network), **change)  # type: ignore[arg-type]
-        forged = replace(certificate, cell=model.cell, weights_sha256=model.digest())
+        model = replace(search.model(network), **change)  # type: ignore[arg-type]
+        forged = replace(certificate, **model.about)
         if "cell" in change:
             with pytest.raises(Rejected):
                 check(model, forged)
@@ -205,14 +207,14 @@ def test_other_networks_are_rejected(cell: str) -> None:
         other = Network(
             network.task, network.cell, network.weights.replace(**{name: moved}), network.readout
         )
-        forged = replace(certificate, weights_sha256=other.digest())
+        forged = replace(certificate, **other.about)
         with pytest.raises(Rejected, match=r"leaves region|output is not|does not hold"):
-            check(search.formula_model(other), forged)
+            check(search.model(other), forged)
 
 
 def test_numbers_that_are_not_of_the_type_are_rejected() -> None:
     network, certificate = certificate_of("gru")
-    model = search.formula_model(network)
+    model = search.model(network)
     weights = {**model.weights, "by": [0.1]}
     with pytest.raises(Rejected, match="not numbers of float32"):
         check(replace(model, weights=weights), certificate)
@@ -228,9 +230,9 @@ def test_sums_that_may_overflow_are_rejected() -> None:
     network, certificate = certificate_of("gru")
     huge = network.weights.replace(Why=network.weights.Why * np.float32(1e37))
     other = Network(network.task, network.cell, huge, network.readout)
-    forged = replace(certificate, weights_sha256=other.digest())
+    forged = replace(certificate, **other.about)
     with pytest.raises(Rejected, match="may overflow"):
-        check(search.formula_model(other), forged)
+        check(search.model(other), forged)
 
 
 def test_a_wrong_network_is_never_proved() -> None:

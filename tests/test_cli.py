@@ -29,13 +29,15 @@ from carrynet.runs.create import create
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.sweep.settings import KEEP
 from carrynet.sweep.table import FORMATS
+from tests.conftest import started
 
 
-def process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command line as users start it."""
+def process(*arguments: object, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """The command line as users start it, with what is piped into it."""
     return subprocess.run(
         [sys.executable, "-m", "carrynet", *map(str, arguments)],
         cwd=cwd,
+        input=given,
         check=False,
         capture_output=True,
         text=True,
@@ -91,7 +93,7 @@ def test_train_and_add(tmp_path: Path) -> None:
     assert "run         runs/0001-certified-add-h16-s1" in done.stdout
     checked = carrynet("check", cwd=tmp_path)
     assert checked.returncode == 0
-    assert checked.stdout.startswith("valid       For the task add, the network with these weights")
+    assert checked.stdout.startswith("valid       For the task add, of the machine ")
 
     added = carrynet("add", 118, 8, cwd=tmp_path)
     assert added.returncode == 0
@@ -395,16 +397,12 @@ def test_advice_is_what_the_user_typed(tmp_path: Path, monkeypatch: pytest.Monke
     assert "make one with 'uv run carrynet train --task add'" in done.stderr
 
 
-def test_output_that_cannot_be_written(place: Path) -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m carrynet add 1 2 --run runs/right > /dev/full",
-        cwd=place,
-        shell=True,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (2, "carrynet: output: No space left on device\n")
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # "" is as good as unset
+def test_output_that_cannot_be_written(place: Path, unbuffered: str) -> None:
+    for command in ("add 1 2 --run runs/right", "--help", "--version", "evaluate runs/right"):
+        done = shell(f"carrynet {command} > /dev/full", place, PYTHONUNBUFFERED=unbuffered)
+        assert done.returncode == 2
+        assert done.stderr == "carrynet: output: No space left on device\n", command
 
 
 def test_consoles_without_the_signs(place: Path) -> None:
@@ -432,18 +430,12 @@ def test_too_little_memory_is_one_line(place: Path, monkeypatch: pytest.MonkeyPa
 def test_control_c_in_an_evaluation(place: Path) -> None:
     leader, follower = os.openpty()  # on a terminal a bar shows that the work has begun
     termios.tcsetwinsize(leader, (24, 80))
-    running = subprocess.Popen(
-        [sys.executable, "-m", "carrynet", "evaluate", "runs/right", "--digits", "15"],
-        cwd=place,
-        stdout=subprocess.PIPE,
-        stderr=follower,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    os.close(follower)
-    assert b"evaluating" in os.read(leader, 1024)
-    running.send_signal(signal.SIGINT)
-    out, _ = running.communicate(timeout=60)
+    command = sys.executable, "-m", "carrynet", "evaluate", "runs/right", "--digits", 15
+    with started(*command, cwd=place, stdout=subprocess.PIPE, stderr=follower) as running:
+        os.close(follower)
+        assert b"evaluating" in os.read(leader, 1024)
+        running.send_signal(signal.SIGINT)
+        out, _ = running.communicate(timeout=60)
     os.close(leader)
     assert running.returncode == 130
     assert out == ""
@@ -691,7 +683,7 @@ def test_report(proofs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_check(proofs: Path, tmp_path: Path) -> None:
     done = carrynet("check", "proved", cwd=proofs)
     assert done.returncode == 0
-    assert done.stdout.startswith("valid       For the task add, the network with these weights")
+    assert done.stdout.startswith("valid       For the task add, of the machine ")
     document = json.loads(carrynet("check", "proved", "--json", cwd=proofs).stdout)
     assert document["valid"]
     assert document["regions"] == cn.load(proofs / "proved").to_json()["proof"]["regions"]

@@ -23,7 +23,7 @@ from carrynet.sweep.cluster import Cluster
 from carrynet.sweep.pool import Outcome
 from tests.test_cli import carrynet, process
 from tests.test_places import kept, server
-from tests.test_sweep import ENDLESS, LONG, QUICK, parse, parts, rows_of, run, start, until
+from tests.test_sweep import ENDLESS, LONG, QUICK, parse, parts, rows_of, run, sweeping, until
 
 __all__ = ["server"]  # a fixture
 
@@ -120,10 +120,9 @@ def test_a_driver_that_is_killed_goes_on(address: str, tmp_path: Path, undisturb
     folder = tmp_path / "out"
     for _ in range(2):
         goal = len(parts(folder)) + 1
-        driver = start(tmp_path, "--out", "out", "--ray", address)
-        until(lambda goal=goal: len(parts(folder)) >= goal)  # type: ignore[misc]
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.communicate()
+        with sweeping(tmp_path, "--out", "out", "--ray", address):
+            until(lambda goal=goal: len(parts(folder)) >= goal)  # type: ignore[misc]
+        # it is killed, and its children with it
     assert len(parts(folder)) < 30
     done = carrynet("sweep", "plan.toml", "--out", "out", "--ray", address, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -133,10 +132,10 @@ def test_a_driver_that_is_killed_goes_on(address: str, tmp_path: Path, undisturb
 @needs_ray
 def test_an_interrupt_leaves_the_cluster_idle(address: str, tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(ENDLESS)
-    driver = start(tmp_path, "--out", "out", "--ray", address)
-    until(lambda: parts(tmp_path / "out"))
-    os.killpg(driver.pid, signal.SIGINT)
-    _, errors = driver.communicate(timeout=120)
+    with sweeping(tmp_path, "--out", "out", "--ray", address) as driver:
+        until(lambda: parts(tmp_path / "out"))
+        os.killpg(driver.pid, signal.SIGINT)
+        _, errors = driver.communicate(timeout=120)
     assert driver.returncode == 130
     assert f"sweep plan.toml --out out --ray {address}" in errors
     assert not list((tmp_path / "out" / "failed").iterdir())

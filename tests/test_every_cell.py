@@ -194,7 +194,8 @@ def test_weights_under_other_equations_are_refused(tmp_path: Path) -> None:
     said = facts(network)
     said["cell"] = said["cell"].replace("mix(f, h, n)", "mix(f, n, h)")
     (tmp_path / "m.safetensors").write_bytes(files.tensor_bytes(network.weights, said))
-    assert "SHA-256" in refused("import", "m.safetensors", cwd=tmp_path)
+    said_no = refused("import", "m.safetensors", cwd=tmp_path)
+    assert "its 'weights_sha256' is not that of its network" in said_no
 
 
 # Sweeps --------------------------------------------------------------------------------

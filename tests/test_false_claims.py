@@ -24,7 +24,7 @@ from carrynet.proof.certificate import BoxCertificate, Region, Rejected
 from carrynet.proof.check import check
 from carrynet.proof.model import Model
 from carrynet.proof.search import model
-from tests.conftest import elman, hand_built_adder
+from tests.conftest import by_letters, elman, hand_built_adder
 from tests.test_allowances import random_weights
 from tests.test_check import ADDER, CERTIFICATE
 from tests.test_tree import found, relu_adder
@@ -55,8 +55,7 @@ def repeats(network: Network, zero: Box, one: Box, start: Box | None = None) -> 
     H = network.hidden
     boxes = start or ((0,) * H, (0,) * H), zero, one
     regions = tuple(Region(str(i), 0, *box, (1, 2)) for i, box in enumerate(boxes))
-    text, activation = network.task.text, network.activation
-    return BoxCertificate(text, activation, network.digest(), BITS, SLACK, regions)
+    return BoxCertificate(**network.about, bits=BITS, slack=SLACK, regions=regions)
 
 
 def repeater(activation: str, *weights: Any) -> Network:
@@ -67,8 +66,7 @@ def repeater(activation: str, *weights: Any) -> Network:
 
 
 def edited(whole: Model, part: str, value: Any) -> Model:
-    changes: dict[str, Any] = {part: value}
-    return replace(whole, **changes)
+    return replace(whole, weights={**whole.weights, part: value})
 
 
 @pytest.mark.parametrize("part", ["Wxh", "Whh", "Why"])
@@ -76,26 +74,27 @@ def edited(whole: Model, part: str, value: Any) -> Model:
 def test_one_row_of_weights_that_is_too_long(part: str, rows: int) -> None:
     """What lies beyond the columns that are used would count for the digest alone."""
     whole = model(ADDER)
-    matrix = [list(row) for row in getattr(whole, part)]
+    matrix = [list(row) for row in whole.weights[part]]
     matrix[rows].append(7.0)
     long = edited(whole, part, matrix)
     with pytest.raises(Rejected, match="do not fit together"):
-        check(long, replace(CERTIFICATE, weights_sha256=long.digest()))
+        check(long, CERTIFICATE)
 
 
 @pytest.mark.parametrize("part", ["Wxh", "Whh", "bh", "Why", "by"])
 def test_a_part_of_the_model_that_is_too_long(part: str) -> None:
     whole = model(ADDER)
-    values = getattr(whole, part)
+    values = whole.weights[part]
     long = edited(whole, part, [*values, values[0]])
     with pytest.raises(Rejected, match="do not fit together"):
-        check(long, replace(CERTIFICATE, weights_sha256=long.digest()))
+        check(long, CERTIFICATE)
 
 
 def test_a_model_without_units() -> None:
-    none = replace(model(ADDER), Wxh=[[], []], Whh=[], bh=[], Why=[])
+    whole = model(ADDER)
+    weights = {**whole.weights, "Wxh": [[], []], "Whh": [], "bh": [], "Why": []}
     with pytest.raises(Rejected, match="do not fit together"):
-        check(none, replace(CERTIFICATE, weights_sha256=none.digest()))
+        check(replace(whole, weights=weights), CERTIFICATE)
 
 
 @pytest.mark.parametrize("part", ["Wxh", "Whh", "bh", "Why", "by"])
@@ -111,7 +110,7 @@ def test_a_model_without_units() -> None:
 def test_a_weight_that_is_no_number_of_its_type(part: str, number: float, message: str) -> None:
     weights = ADDER.weights.map(lambda w: w.astype(np.float32))
     whole = model(Network(ADDER.task, "sigmoid", weights))
-    values = getattr(whole, part)
+    values = whole.weights[part]
     last = [*values[-1][:-1], number] if part[0] == "W" else number
     with pytest.raises(Rejected, match=message):
         check(edited(whole, part, [*values[:-1], last]), CERTIFICATE)
@@ -121,7 +120,7 @@ def test_a_weight_that_is_no_number_of_its_type(part: str, number: float, messag
 def test_drives_are_those_of_the_network(text: str) -> None:
     task = tasks.parse(text)
     weights = random_weights(task, 3, np.random.default_rng(0))
-    ours = checker._drives(model(Network(task, "tanh", weights)), task)
+    ours = checker._drives(by_letters(Network(task, "tanh", weights)), task)
     theirs = tables(task).vectors @ weights.Wxh + weights.bh
     assert np.allclose([[float(x) for x in drive] for drive in ours], theirs)
 
@@ -266,7 +265,7 @@ def test_an_output_neuron_that_is_raised(neuron: int, by: float) -> None:
     wrong = replace(right, weights=right.weights.replace(by=spoiled))
     boxes = [((x - d, y - d), (x + d, y + d)) for x, y in ((0, 0), (ONE, 0), (0, ONE))]
     regions = [Region(str(q), q, *boxes[q], task.machine.delta[q]) for q in range(3)]
-    claim = BoxCertificate(task.text, "sigmoid", right.digest(), BITS, WIDTH, tuple(regions))
+    claim = BoxCertificate(**right.about, bits=BITS, slack=WIDTH, regions=tuple(regions))
     # k (1/2 - h1 - h2) leads k h1 by the least where both h are 1/8: by k (1/2 - 3/8)
     assert check(model(right), claim).margin == pytest.approx(12.5)
     with pytest.raises(Rejected, match="the output is not always"):
@@ -289,7 +288,7 @@ def test_margins_are_those_of_the_corners() -> None:
                 others = np.delete(logits, output, axis=1)
                 least = (logits[:, [output]] - others).min()
             ends = [arb(x) for x in low], [arb(x) for x in high]
-            ours = checker._margin(model(network), task, *ends, output)
+            ours = checker._margin(by_letters(network), task, *ends, output)
             assert float(ours) == pytest.approx(least)
 
 
@@ -376,7 +375,7 @@ def test_a_tree_that_starts_in_another_state() -> None:
     assert claim is not None
     network = Network(add, "sigmoid", weights)
     assert network.add(118, 8) == 127
-    false = replace(claim, states=[1 - q for q in claim.states], weights_sha256=network.digest())
+    false = replace(claim, states=[1 - q for q in claim.states], **network.about)
     with pytest.raises(Rejected, match="the start point"):
         check(model(network), false)
 

@@ -29,6 +29,7 @@ from carrynet.exchange.recognise import complete, guess, settle
 from carrynet.exchange.tensors import Contents
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
+from carrynet.runs.format import facts as facts_of
 from carrynet.spec.task import Task
 
 DATA = Path(__file__).parent / "data"
@@ -137,7 +138,7 @@ def test_own_safetensors_come_back_bit_for_bit(tmp_path: Path, adder: Network) -
 
 def test_carrynets_own_files_tell_their_task(tmp_path: Path, adder: Network) -> None:
     path = tmp_path / "weights.safetensors"
-    right = {"task": "add", "activation": "sigmoid", "weights_sha256": adder.digest()}
+    right = facts_of(adder)
     tensors = {key: array.copy() for key, array in adder.weights.items()}
 
     def written(facts: object) -> Contents:
@@ -150,10 +151,13 @@ def test_carrynets_own_files_tell_their_task(tmp_path: Path, adder: Network) -> 
     for facts in ([1], {"task": 1, "activation": []}, {}):
         assert take(written(facts)).source.assumed[0] == "activation sigmoid"
     assert "unknown task 'mine'" in refusal(lambda: take(written(right | {"task": "mine"})))
+    assert "has version 1, not 2" in refusal(lambda: take(written(right | {"version": 1})))
+    old = {"task": "add", "activation": "sigmoid", "weights_sha256": adder.digest()}
+    assert "format is not carrynet-model version 2" in refusal(lambda: take(written(old)))
     # an own network that is wrong is taken as it is
     tensors["Whh"][1, 1] = 0
     wrong = Network(ADD, "sigmoid", Weights(tensors))
-    taken = take(written(right | {"weights_sha256": wrong.digest()}))
+    taken = take(written(facts_of(wrong)))
     assert taken.network.digest() == wrong.digest()
 
 
@@ -170,13 +174,14 @@ def test_carrynets_own_files_tell_their_task(tmp_path: Path, adder: Network) -> 
 )
 def test_carrynets_own_files_are_compared_with_their_hash(adder: Network, change: Tensors) -> None:
     tensors = dict(adder.weights)
-    facts = {"task": "add", "activation": "sigmoid", "weights_sha256": adder.digest()}
+    facts = facts_of(adder)
     assert take(contents(tensors, **facts)).network.digest() == adder.digest()
     for task in (None, ADD):
         message = refusal(lambda: take(contents(tensors | change, **facts), task))  # noqa: B023
-        assert "not those whose SHA-256 carrynet wrote" in message
-    message = refusal(lambda: take(contents(tensors, **facts | {"activation": "tanh"})))
-    assert "not those whose SHA-256 carrynet wrote" in message
+        assert "cannot take weights from weights.npz, which carrynet wrote: " in message
+    other = Network(ADD, "tanh", adder.weights).cell.text
+    message = refusal(lambda: take(contents(tensors, **facts | {"cell": other})))
+    assert "its 'weights_sha256' is not that of its network" in message
 
 
 def test_own_npz_comes_back_bit_for_bit(tmp_path: Path, adder: Network) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from carrynet.engines.kernels import KERNELS, Layout, Shape
 from carrynet.judge import evaluation
 from carrynet.learn import training
 from carrynet.spec.recipe import RECIPES, Recipe
+from tests.conftest import started
 
 SMALL = Shape(lanes=8, hidden=5, inputs=2, active=2, outputs=1, loss="squared", optimiser="sgd")
 
@@ -118,13 +120,12 @@ def test_many_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
         "{'hidden': 5, 'steps': 50}), engine='native').digest())"
     )
     environment = {**os.environ, "CARRYNET_CACHE": str(tmp_path / "cache")}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(4)
-    ]
-    assert {process.communicate()[0] for process in processes} == {train_a_little() + "\n"}
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(started(sys.executable, "-c", script, env=environment, stdout=-1))
+            for _ in range(4)
+        ]
+        assert {process.communicate()[0] for process in processes} == {train_a_little() + "\n"}
     names = sorted(file.name.partition("-")[0] for file in (tmp_path / "cache").iterdir())
     assert names == ["peak", "train"]
 

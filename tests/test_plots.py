@@ -26,7 +26,7 @@ from carrynet.report import error_maps, figures, plots, space
 from carrynet.spec.encoding import Encoding
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe, Stage
-from tests.conftest import briefly
+from tests.conftest import briefly, hand_built_adder
 
 NAMES = ["learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights"]
 
@@ -345,8 +345,13 @@ def test_outlines_of_balls_reach_as_far_as_the_balls(hidden: int) -> None:
     T, c = random.normal(size=(hidden, hidden)), random.normal(size=(2, hidden))
     plane = space.principal_plane(random.normal(size=(50, hidden)))
     certificate = TreeCertificate(
-        *("add", "sigmoid", "", 0.0, T.tolist(), c.tolist()),
-        *([0.0, 0.5], [0, 1], [[], []]),
+        **hand_built_adder().about,
+        slack=0.0,
+        metric=T.tolist(),
+        centres=c.tolist(),
+        radii=[0.0, 0.5],
+        states=[0, 1],
+        trees=[[], []],
     )
     point, ellipse = space.outlines(certificate, plane)
     assert np.ptp(point, axis=0).max() == 0
@@ -408,7 +413,7 @@ def test_of_a_state_of_several_parts_the_first_is_drawn() -> None:
     assert h.shape[1] == run.network.hidden
     plane = space.principal_plane(h)
     cube = Region("all", 0, (-4,) * 4 + (-64,) * 4, (4,) * 4 + (64,) * 4, (0,) * 4)
-    claim = BoxCertificate("add", "", run.network.digest(), 2, 0, (cube,), cell="mine")
+    claim = BoxCertificate(**run.network.about, bits=2, slack=0, regions=(cube,))
     (outline,) = space.outlines(claim, plane)
     corners = plane(np.array(list(product((-1.0, 1.0), repeat=4))))
     for side in (space.principal_plane(corners).axes, np.eye(2)):

@@ -2,8 +2,12 @@
 
 import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
+from carrynet.cli import COMMANDS
+from carrynet.nets.cells import ACTIVATIONS, CELLS
+from carrynet.spec.recipe import RECIPES, Recipe, Stage
 from tests.test_cli import carrynet
 
 ROOT = Path(__file__).parents[1]
@@ -21,24 +25,68 @@ def test_every_command_works(tmp_path: Path) -> None:
     started = re.compile(r".*?uv run (?:--extra \w+ )*carrynet (.*)")
     commands = [found[1] for line in shell_lines() if (found := started.fullmatch(line))]
     assert commands[:2] == ["train", "add 118 8"]
-    outputs = {}
+    said: dict[str, str] = {}
     for command in commands:
         done = carrynet(*shlex.split(command), cwd=tmp_path)
-        assert done.returncode == 0, command
-        outputs[command] = done.stdout
-    assert "118 + 8 = 126" in outputs["add 118 8"]
-    assert "5 - 9 = -4" in outputs["subtract 5 9"]
-    assert "networks    80 of 80" in outputs["sweep plan.toml --out adders"]
-    assert len(outputs["table adders --by hidden,steps"].splitlines()) == 5
-    assert outputs["plot adders"].splitlines()[-1] == "adders/report.html"
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        said[command] = done.stdout
+    for command, what in PROMISED.items():
+        assert re.search(what, said.pop(command), flags=re.MULTILINE), command
+    assert not said, "commands of which nothing is asked: say in PROMISED what they promise"
 
 
-def test_continuous_integration_runs_the_same_commands() -> None:
+ALL_PAIRS = r"^exhaustive  right on all 65,536 pairs of numbers with up to 8 digits"
+SETTINGS = [each.name for kind in (Recipe, Stage) for each in fields(kind) if each.metadata]
+PROMISED = {
+    "train": (
+        rf"(?s)^trained     45,600 problems .*{ALL_PAIRS}.*^proved      right for numbers of any "
+        r"length.*^run         runs/0001-"
+    ),
+    "add 118 8": r"^118 \+ 8 = 126$",
+    "explain 7 9": r"^  digit  reads   carry   answers     margin  hidden units\n      0  1,1 ",
+    "check": r"\Avalid       For the task add, ",
+    "automaton": r"the same machine as the task's: A is carry 0, B is carry 1",
+    "report --open": r"\Aruns/0001-certified-add-h32-s0/report.html\n\Z",
+    "evaluate --digits 6": (
+        r"(?s)right on all 4,096 pairs of numbers with up to 6 digits"
+        r".* 4,?096 +256 of 256 +256 of 256 "
+    ),
+    "train --task subtract": ALL_PAIRS,
+    "subtract 5 9": r"^5 - 9 = -4$",
+    "train --help": r"(?s)" + ".*".join(rf"^  {key}  " for key in SETTINGS),
+    "sweep plan.toml --out adders": r"^networks    80 of 80, ",
+    "table adders --by hidden,steps": (
+        r"\Ahidden  learn_steps  networks  .*\n"
+        r"( *[48] +(5000|20000) +20 .*% \([\d.]+-[\d.]+\).*\n){4}\Z"
+    ),
+    "plot adders": r"^adders/report.html\n\Z",
+}
+"""What the README says that its commands do, as what they then print."""
+
+
+def test_continuous_integration_runs_the_other_commands() -> None:
+    """Whatever the README shows besides carrynet's own commands, from the beginning of a line."""
     script = (ROOT / ".ci" / "run").read_text().splitlines()
-    own_setup = [line for line in shell_lines() if line.startswith("pip install")]
-    assert len(own_setup) == 2
-    for line in own_setup:
-        assert line in script
+    others = [line for line in shell_lines() if line and not line.startswith("uv run carrynet")]
+    others = [line for line in others if not re.match(r"uv run (--extra \w+ )+carrynet", line)]
+    assert len(others) == 3
+    for line in others:
+        assert any(each == line or each.startswith(f"{line} ") for each in script), line
+
+
+def test_the_table_of_commands_is_that_of_the_commands() -> None:
+    for name in ("README.md", "README.zh-CN.md"):
+        table = re.search(r"^\| (?:command|命令) \|.*?\n\n", (ROOT / name).read_text(), re.M | re.S)
+        assert table
+        heads = [line.split("|")[1] for line in table[0].splitlines()[2:] if line]
+        assert sorted(re.findall(r"`(\w+)`", " ".join(heads))) == sorted(COMMANDS)
+
+
+def test_the_cells_and_recipes_are_those_that_there_are() -> None:
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (ROOT / name).read_text()
+        for each in (*CELLS, "elman", *ACTIVATIONS, *RECIPES):
+            assert re.search(rf"(?<![\w-]){each}(?![\w-])", text), each
 
 
 def in_the_tree(text: str) -> set[str]:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import chdir
+from contextlib import ExitStack, chdir
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from carrynet.runs.create import create, fresh_path
 from carrynet.runs.folder import newest, read_certificate
 from carrynet.runs.format import FIGURES
 from carrynet.spec.recipe import RECIPES, Recipe, Stage
+from tests.conftest import started
 
 SHORT = Recipe(name="short", hidden=4, stages=(Stage(steps=600),))
 FILES = {
@@ -187,6 +188,16 @@ class Exploit:
         return open, (self.path, "w")
 
 
+def says(**changes: Any) -> Callable[[Path], object]:
+    """The model says something else of the same weights."""
+
+    def change(run: Path) -> None:
+        tensors, facts = files.read_tensors(run / "model.safetensors")
+        files.write_tensors(run / "model.safetensors", tensors, {**facts, **changes})
+
+    return change
+
+
 def pickled(run: Path) -> None:
     (run / "model.safetensors").write_bytes(pickle.dumps(Exploit(str(run / "exploited"))))
 
@@ -201,6 +212,12 @@ def pickled(run: Path) -> None:
         (flip_a_bit, "model.safetensors is damaged"),
         (another_network, "not those that the run was finished with"),
         (pickled, "model.safetensors is damaged"),
+        (says(version=1), "model.safetensors is damaged.*it has version 1, not 2"),
+        (says(format="other"), "its format is not carrynet-model version 2"),
+        (says(cell="h = tanh(x @ Wxh + bh + h @ Whh)"), "its 'cell' is not that of its network"),
+        (says(machine={}), "its 'machine' is not that of its network"),
+        (says(start=[0, 0, 0, 1]), "its 'start' is not that of its network"),
+        (says(more=1), "its 'more' is not that of its network"),
         (remove("model.safetensors"), "has no model.safetensors"),
         (remove("recipe.toml"), "has no recipe.toml"),
         (remove("evaluation.json"), "has no evaluation.json"),
@@ -208,7 +225,8 @@ def pickled(run: Path) -> None:
         (truncate("config.json", 20), "config.json is damaged"),
         (overwrite("config.json", "[]"), "not of format carrynet-run"),
         (overwrite("config.json", '{"format": "other"}'), "not of format carrynet-run"),
-        (edit("config.json", '"version": 1', '"version": 2'), "format version 2, not 1"),
+        (edit("config.json", '"version": 2', '"version": 1'), "format version 1, not 2"),
+        (edit("config.json", '"version": 2', '"version": 3'), "format version 3, not 2"),
         (edit("config.json", '"complete"', '"odd"'), "unknown status 'odd'"),
         (edit("config.json", '"weights_sha256"', '"x"'), "weights_sha256 is missing"),
         (edit("config.json", '"proof_sha256"', '"prof_sha256"'), "proof_sha256 is missing"),
@@ -327,11 +345,12 @@ def test_of_many_at_once_one_gets_the_folder(tmp_path: Path) -> None:
         "run = cn.train('tutorial', steps=10, digits=2, seed=int(sys.argv[1]), out='same')\n"
         "assert run.recipe.seed == int(sys.argv[1])"
     )
-    processes = [
-        subprocess.Popen([sys.executable, "-c", script, str(i)], cwd=tmp_path, stderr=-1, text=True)
-        for i in range(4)
-    ]
-    errors = [process.communicate()[1].strip().splitlines() for process in processes]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(started(sys.executable, "-c", script, i, cwd=tmp_path, stderr=-1))
+            for i in range(4)
+        ]
+        errors = [process.communicate()[1].strip().splitlines() for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 1, 1, 1]
     for lines in filter(None, errors):
         assert lines[-1].startswith("carrynet.errors.InputError: same exists")
@@ -340,8 +359,11 @@ def test_of_many_at_once_one_gets_the_folder(tmp_path: Path) -> None:
 def test_of_many_at_once_each_gets_a_name(tmp_path: Path) -> None:
     short = ("--hidden", 4, "--digits", 2, "--set", "learn.steps=10", "--set", "harden.steps=10")
     arguments = command("train", *short, "--json")
-    processes = [subprocess.Popen(arguments, cwd=tmp_path, stdout=-1, text=True) for _ in range(4)]
-    documents = [json.loads(process.communicate()[0]) for process in processes]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(started(*arguments, cwd=tmp_path, stdout=-1)) for _ in range(4)
+        ]
+        documents = [json.loads(process.communicate()[0]) for process in processes]
     assert len({document["run"] for document in documents}) == 4
 
 
@@ -401,6 +423,16 @@ def test_the_newest_run_that_fits(tmp_path: Path, made: Path) -> None:
 def test_fresh_names_are_numbered(tmp_path: Path) -> None:
     recipe = RECIPES["tutorial"].with_settings({"task": "add:base=3"})
     assert fresh_path(recipe, tmp_path / "none").name == "0001-tutorial-add-base-3-h32-s0"
+    for cell, named in {
+        "gru": "gru",
+        "lstm,gru-reset-before": "lstm-gru-reset-before",
+        "elman,elman": "elman-elman",
+        "h = tanh(x @ Wxh + bh + h @ Whh) * bo": "own",
+        "h = tanh(x @ Wxh + bh + h @ Whh)": "",
+        ",".join(["gru-reset-before"] * 8): "gru-reset-before-gru-reset-before-gru-re",
+    }.items():
+        name = fresh_path(recipe.with_settings({"cell": cell, "hidden": 3}), tmp_path / "none").name
+        assert name == "-".join(("0001-tutorial-add-base-3", *filter(None, [named]), "h3-s0"))
     (tmp_path / "0041-x").mkdir()
     (tmp_path / "mine").mkdir()
     assert fresh_path(recipe, tmp_path).name.startswith("0042-")
@@ -621,25 +653,24 @@ def long(engine: str) -> tuple[object, ...]:
 def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path, engine: str) -> None:
     """Real processes, killed without warning, at random moments, until one comes through."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    undisturbed = subprocess.Popen(
-        command("train", *long(engine), "--out", whole), stdout=subprocess.DEVNULL
-    )
-    moments, kills, checkpoints = random.Random(0), 0, 0
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL}
+    moments, kills, checkpoints, done = random.Random(0), 0, 0, False
     arguments: tuple[object, ...] = (*long(engine), "--out", killed)
-    while True:
-        process = subprocess.Popen(saving_often("train", *arguments), stdout=subprocess.DEVNULL)
-        # the first may be killed before its checkpoint, later ones go on from one
-        wait_for((killed / ("checkpoint.safetensors" if kills else "metrics.jsonl")).exists)
-        try:
-            process.wait(moments.uniform(0.0, 1.0) if kills < 4 else 300)
-            break
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
-            checkpoints += (killed / "checkpoint.safetensors").exists()
-            arguments = ("--resume", killed)
-    undisturbed.wait(300)
+    with started(*command("train", *long(engine), "--out", whole), **quiet) as undisturbed:
+        while not done:
+            with started(*saving_often("train", *arguments), **quiet) as process:
+                # the first may be killed before its checkpoint, later ones go on from one
+                wait_for((killed / ("checkpoint.safetensors" if kills else "metrics.jsonl")).exists)
+                try:
+                    process.wait(moments.uniform(0.0, 1.0) if kills < 4 else 300)
+                    done = True
+                except subprocess.TimeoutExpired:
+                    process.kill()
+            if not done:
+                kills += 1
+                checkpoints += (killed / "checkpoint.safetensors").exists()
+                arguments = ("--resume", killed)
+        undisturbed.wait(300)
     assert kills >= 3
     assert checkpoints >= 1  # it did not merely start again
     assert {file.name for file in killed.iterdir()} == {file.name for file in whole.iterdir()}
@@ -656,16 +687,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 def test_control_c_exits_with_130_and_leaves_a_resumable_run(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    process = subprocess.Popen(
-        command("train", *long("numpy"), "--out", path),
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    wait_for(lambda: (path / "metrics.jsonl").exists())
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    with started(*command("train", *long("numpy"), "--out", path), stderr=-1) as process:
+        wait_for(lambda: (path / "metrics.jsonl").exists())
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines() == [f"interrupted; go on with: carrynet train --resume {path}"]
     assert (path / "checkpoint.safetensors").exists()
@@ -1121,9 +1147,9 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         "import sys, time\nfrom pathlib import Path\nfrom carrynet import locks\n"
         "locks.Lock(Path(sys.argv[1])).__enter__()\nprint('held', flush=True)\ntime.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=-1) as process:
+    with started(sys.executable, "-c", script, tmp_path, stdout=-1) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
+        assert process.stdout.readline() == "held\n"
         assert f"written by process {process.pid}" in refused(tmp_path)
         process.kill()
     assert (tmp_path / ".lock").exists()
@@ -1136,14 +1162,15 @@ def test_many_at_once_do_each_other_no_harm(proved: Path, tmp_path: Path) -> Non
     shutil.copytree(proved, path)
 
     def at_once(*commands: list[str]) -> list[int]:
-        pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": -1, "text": True}
-        processes = [subprocess.Popen(each, cwd=tmp_path, **pipes) for each in commands]
-        for process in processes:
-            lines = process.communicate()[1].splitlines()
-            if process.returncode == 2:
-                assert len(lines) == 1
-                assert "is being written by" in lines[0]
-        return [process.returncode for process in processes]
+        pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": -1, "cwd": tmp_path}
+        with ExitStack() as stack:
+            processes = [stack.enter_context(started(*each, **pipes)) for each in commands]
+            for process in processes:
+                lines = process.communicate()[1].splitlines()
+                if process.returncode == 2:
+                    assert len(lines) == 1
+                    assert "is being written by" in lines[0]
+            return [process.returncode for process in processes]
 
     codes = at_once(*[command("prove", path, "--budget", 0)] * 6)
     assert set(codes) <= {0, 2}

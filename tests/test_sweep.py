@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -35,6 +36,7 @@ from carrynet.sweep.plan import LANES, Plan
 from carrynet.sweep.pool import LocalPool, Outcome
 from carrynet.sweep.rows import columns, dictionary
 from carrynet.sweep.settings import settings_help
+from tests.conftest import started
 from tests.test_cli import carrynet, process
 
 QUICK = """
@@ -591,17 +593,16 @@ def test_blocks_keep_their_borders_when_the_model_of_their_cost_has_changed(
 def test_what_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     Store(folder).begin(parse(QUICK))
-    gone = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    assert gone.stdout is not None
-    gone.stdout.read()  # it has ended, and nobody has asked how
-    until(lambda: not works(gone.pid))
-    stale = folder / "parts" / f".part-000001.parquet.{gone.pid}"
-    lively = folder / "parts" / f".part-000009.parquet.{os.getpid()}"
-    stale.touch()
-    lively.touch()
-    assert run(parse(QUICK), folder).complete
+    with started(sys.executable, "-c", "", stdout=-1) as gone:
+        assert gone.stdout is not None
+        gone.stdout.read()  # it has ended, and nobody has asked how
+        until(lambda: not works(gone.pid))
+        stale = folder / "parts" / f".part-000001.parquet.{gone.pid}"
+        lively = folder / "parts" / f".part-000009.parquet.{os.getpid()}"
+        stale.touch()
+        lively.touch()
+        assert run(parse(QUICK), folder).complete
     assert (stale.exists(), lively.exists()) == (False, True)
-    gone.communicate()
 
 
 # Blocks that fail ---------------------------------------------------------------------
@@ -697,15 +698,10 @@ block = 8
 ENDLESS = LONG.replace("0..239", "0..99_999")  # it cannot be done before we do something
 
 
-def start(place: Path, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "carrynet", "sweep", "plan.toml", *map(str, arguments)],
-        cwd=place,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def sweeping(place: Path, *arguments: object) -> AbstractContextManager[subprocess.Popen[str]]:
+    """A sweep by the plan in a folder, at work."""
+    command = sys.executable, "-m", "carrynet", "sweep", "plan.toml", *arguments
+    return started(*command, cwd=place, stdout=-1, stderr=-1)
 
 
 def children(process: int) -> list[int]:
@@ -738,19 +734,18 @@ def test_a_sweep_that_is_killed_again_and_again_has_every_row_once(tmp_path: Pat
     (tmp_path / "plan.toml").write_text(LONG)
     folder, moments = tmp_path / "out", random.Random(5)
     for turn in range(4):
-        sweeping = start(tmp_path, "--out", "out", "--jobs", 2)
-        goal = len(parts(folder)) + 1
-        until(lambda goal=goal: len(parts(folder)) >= goal)  # type: ignore[misc]
-        time.sleep(moments.uniform(0, 0.05))
-        workers = children(sweeping.pid)
-        assert workers
-        if turn % 2:
-            sweeping.kill()  # the parent alone: its workers must go by themselves
-        else:
-            os.killpg(sweeping.pid, signal.SIGKILL)
-        sweeping.wait()
-        until(lambda workers=workers: not any(map(works, workers)))  # type: ignore[misc]
-        sweeping.communicate()
+        with sweeping(tmp_path, "--out", "out", "--jobs", 2) as parent:
+            goal = len(parts(folder)) + 1
+            until(lambda goal=goal: len(parts(folder)) >= goal)  # type: ignore[misc]
+            time.sleep(moments.uniform(0, 0.05))
+            workers = children(parent.pid)
+            assert workers
+            if turn % 2:
+                parent.kill()  # the parent alone: its workers must go by themselves
+            else:
+                os.killpg(parent.pid, signal.SIGKILL)
+            parent.wait()
+            until(lambda workers=workers: not any(map(works, workers)))  # type: ignore[misc]
     assert len(parts(folder)) < 30
     done = process("sweep", "plan.toml", "--out", "out", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -765,12 +760,12 @@ def test_a_sweep_that_is_killed_again_and_again_has_every_row_once(tmp_path: Pat
 @needs_proc
 def test_an_interrupt_ends_a_sweep_and_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(ENDLESS)
-    sweeping = start(tmp_path, "--out", "out", "--jobs", 2)
-    until(lambda: parts(tmp_path / "out"))
-    workers = children(sweeping.pid)
-    os.killpg(sweeping.pid, signal.SIGINT)  # as a terminal does: the workers hear of it too
-    out, errors = sweeping.communicate(timeout=120)
-    assert (sweeping.returncode, out) == (130, "")
+    with sweeping(tmp_path, "--out", "out", "--jobs", 2) as parent:
+        until(lambda: parts(tmp_path / "out"))
+        workers = children(parent.pid)
+        os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: the workers hear of it too
+        out, errors = parent.communicate(timeout=120)
+    assert (parent.returncode, out) == (130, "")
     assert errors == "interrupted; go on with: carrynet sweep plan.toml --out out\n"
     assert not any(map(works, workers))
     assert not any((tmp_path / "out" / "failed").iterdir())

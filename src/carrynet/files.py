@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from carrynet.errors import CarrynetError, RunError
+from carrynet.errors import CarrynetError, RunError, shorten
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -230,7 +230,8 @@ def contents(path: Path, most: int = MOST_BYTES) -> bytes:
         _check_regular(os.fstat(handle), path)
         data = file.read(most + 1)
     if len(data) > most:
-        raise OSError(errno.EFBIG, f"larger than {most / 2**20:g} MB, the most that is read", path)
+        size = f"{most / 2**20:g} MB" if most >= 2**20 else f"{most / 2**10:g} KB"
+        raise OSError(errno.EFBIG, f"larger than {size}, the most that is read", path)
     return data
 
 
@@ -267,6 +268,31 @@ def parse_tensors(data: bytes, path: object) -> "tuple[dict[str, Array], dict[st
             return load(data), facts
         except safetensors.SafetensorError as error:
             raise ValueError(first_line(error)) from None
+
+
+MODEL: Mapping[str, Any] = {"format": "carrynet-model", "version": 2}
+"""What the facts of a file of weights begin with."""
+
+
+def require_version(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuse a document of another format or version than is wanted; for use within `reading`."""
+    form, version = document.get("format"), document.get("version")
+    require(
+        form == wanted["format"], f"its format is not {' version '.join(map(str, wanted.values()))}"
+    )
+    same = type(version) is int and version == wanted["version"]
+    require(same, f"it has version {shorten(version)}, not {wanted['version']}")
+
+
+def require_facts(said: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Refuse what a file says of its weights unless it is so; for use within `reading`.
+
+    `about` is what is so, as `Network.about` and the checker's `Model.about` have it.
+    """
+    so = {**MODEL, **about}
+    for key in sorted(said.keys() | so.keys()):
+        same = key in said and key in so and said[key] == so[key]
+        require(same, f"its {shorten(key)} is not that of its network")
 
 
 def tensor_header(data: bytes) -> tuple[dict[str, Any], dict[str, Any], int]:

@@ -110,8 +110,9 @@ def main() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        code = _failed(_unwritten(error))
-    if isinstance(sys.stdout, io.TextIOWrapper) and code == output.BAD_INPUT:
+        # of a command that failed, perhaps because of this very output, one line is told already
+        code = _failed(_unwritten(error)) if code in output.DONE else code
+    if isinstance(sys.stdout, io.TextIOWrapper) and code not in output.DONE:
         # what cannot be written is not tried again when Python ends
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

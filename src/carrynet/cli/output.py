@@ -10,6 +10,7 @@ import click
 from carrynet.errors import InputError
 
 RIGHT, WRONG, BAD_INPUT, UNDECIDED = range(4)
+DONE = (RIGHT, WRONG, UNDECIDED)  # of commands that have printed a result
 CRASHED = 70  # as sysexits.h has it: an internal error
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.exchange import folding, reading as readings
 from carrynet.exchange.folding import Owned
@@ -38,6 +39,7 @@ from carrynet.nets import cells
 from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
+from carrynet.spec import builtin
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.tables import from_facts
 from carrynet.spec.task import Task
@@ -126,15 +128,15 @@ def take(
     not fit, when a tensor that may be needed has no place, and when it cannot be told how
     the network is to be read.
     """
-    facts = _facts(contents, task)
-    task = task or from_facts({"task": "add", **facts})
-    if "cell" in facts:
+    ours = _written(contents)
+    task = task or (ours.task if ours else builtin.add())
+    if ours and not ours.elman:
         said = {"--map": given, "--activation": activation, "--coding": coding, "--delay": delay}
         options = [name for name, value in said.items() if value not in (None, Mapping())]
-        return _own(contents, task, facts, [*options, *(["--leave-out"] if leave_out else [])])
-    for name in (activation, facts.get("activation")):
-        if name is not None and name not in ACTIVATIONS:
-            raise unknown("activation", name, ACTIVATIONS)
+        said_of_it = [*options, *(["--leave-out"] if leave_out else [])]
+        return _own(contents, replace(ours, task=task), said_of_it)
+    if activation is not None and activation not in ACTIVATIONS:
+        raise unknown("activation", activation, ACTIVATIONS)
     if coding is not None and coding not in folding.CODED:
         raise unknown("coding", coding, folding.CODED)
     left, tensors = _left_out(contents.tensors, leave_out)
@@ -142,7 +144,7 @@ def take(
     tensors |= {name: contents.tensors[name] for name in left if _is_in_part(name, given)}
     given = given or Mapping()
     guessed = guess(tensors, task, given)
-    candidates = {"": guessed} if facts else ways(guessed, given, tensors)
+    candidates = {"": guessed} if ours else ways(guessed, given, tensors)
     found, along = complete(guessed, given, tensors)
     passed = settle(tensors, found)
     if some := [name for name in in_part(found, contents.tensors) if name not in left]:
@@ -152,9 +154,9 @@ def take(
         )
     activation = _of_settings(contents, tensors, found, activation)
     stated = Stated(activation, coding, found.cuts, delay)
-    if facts:  # its own networks are read in one way only
+    if ours:  # its own networks are read in one way only
         codings = owned(tensors, task, found).codings
-        own = Stated(facts["activation"], next(iter(codings)), (0.0,), 0)
+        own = Stated(ours.activation, next(iter(codings)), (0.0,), 0)
         stated = _overlaid(own, stated)
     if len(candidates) == 1:
         theirs = owned(tensors, task, found)
@@ -183,12 +185,11 @@ def take(
     return Taken(network, source, lines)
 
 
-def _own(contents: Contents, task: Task, facts: dict[str, Any], said: list[str]) -> Taken:
+def _own(contents: Contents, network: Network, said: list[str]) -> Taken:
     """The network of a file of carrynet's own whose cell is not Elman's: its formulas are there.
 
     Raises `InputError` where anything is `said` of how to read it.
     """
-    network = _written(contents, task, facts)
     if said:
         raise InputError(
             f"{printable(contents.name)} is carrynet's own, of cell {network.kind}, and says how "
@@ -197,45 +198,31 @@ def _own(contents: Contents, task: Task, facts: dict[str, Any], said: list[str])
     mapping = ", ".join(f"{name}={name}" for name in network.weights)
     passed = tuple(printable(name) for name in contents.passed_over)
     source = Source(printable(contents.name), contents.sha256, mapping, passed, ())
-    notes = {"read as": f"{task.text}, {network.kind}", "passed over": ", ".join(passed)}
+    notes = {"read as": f"{network.task.text}, {network.kind}", "passed over": ", ".join(passed)}
     lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
     return Taken(network, source, lines)
 
 
-def _written(contents: Contents, task: Task, facts: dict[str, Any]) -> Network:
-    """The network that carrynet's own file says.  Raises `InputError` where it is not there."""
-    cell, readout = cells.formulas(facts)
-    return Network(task, cell, Weights(contents.tensors), readout)
+def _written(contents: Contents) -> Network | None:
+    """The network that carrynet wrote into a file, which says so itself; None of other files.
 
-
-def _facts(contents: Contents, said: Task | None) -> dict[str, Any]:
-    """Task and formulas that carrynet wrote into a file; nothing for other files.
-
-    Raises `InputError` where the weights are not those that it wrote them for, and for a task
-    that is unknown, unless the owner has `said` another.
+    Raises `InputError` where the file is of another version, or the weights are not those that
+    it was written for.
     """
-    keys = ("task", "activation", "cell", "readout", "weights_sha256")
-    facts: dict[str, Any] = {k: v for k in keys if isinstance(v := contents.facts.get(k), str)}
-    if "task" not in facts or not ("activation" in facts or {"cell", "readout"} <= facts.keys()):
-        return {}
-    facts["machine"] = contents.facts.get("machine")
+    said = contents.facts
+    if not said.keys() & {"format", "weights_sha256"}:
+        return None
     try:
-        task = from_facts(facts)
-    except InputError:
-        if said is None:
-            raise
-        return {}
-    if "weights_sha256" in facts:
-        try:
-            same = _written(contents, task, facts).digest() == facts["weights_sha256"]
-        except (InputError, TypeError):  # other tensors, or of other shapes
-            same = False
-        if not same:
-            raise InputError(
-                f"cannot take weights from {printable(contents.name)}: they are not those whose "
-                "SHA-256 carrynet wrote into it"
-            )
-    return facts
+        files.require_version(said, files.MODEL)
+        cell, readout = cells.formulas(said)
+        network = Network(from_facts(said), cell, Weights(contents.tensors), readout)
+        files.require_facts(said, network.about)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise InputError(
+            f"cannot take weights from {printable(contents.name)}, which carrynet wrote: {what}"
+        ) from None
+    return network
 
 
 def _tried(

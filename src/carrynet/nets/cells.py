@@ -157,9 +157,7 @@ def in_words(recipe: Recipe, noun: str = "units") -> str:
 
 
 def formulas(facts: Mapping[str, str]) -> tuple[Formula, Formula]:
-    """The formulas that a file names: see `Network.formulas`."""
-    if "activation" in facts:
-        return named(facts["activation"]), readout()
+    """The formulas that a file says: see `Network.about`."""
     return Formula.parse(facts["cell"]), readout(facts["readout"])
 
 

@@ -63,6 +63,8 @@ class _Parser:
                 f"a formula of {len(text):,} characters in {len(self.lines):,} lines is too long: "
                 f"at most {MOST_CHARACTERS:,} in {MOST_LINES:,} are accepted"
             )
+        if "\0" in text:  # of which versions of Python think differently
+            raise InputError("a formula with null characters")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of strings, which a formula has none of
@@ -70,8 +72,10 @@ class _Parser:
         except SyntaxError as error:
             self.line = error.lineno or 0
             raise self._wrong(f"is no equation such as {EXAMPLE}") from None
-        except (ValueError, RecursionError, MemoryError):
-            raise InputError("a formula with null characters or too many brackets") from None
+        except ValueError:  # half a surrogate pair
+            raise InputError("a formula with characters that are no text") from None
+        except (RecursionError, MemoryError):
+            raise InputError("a formula with too many brackets") from None
         if body and target(body[0]) == "state" and result is None:
             self._read_state(body.pop(0))
         self.values: dict[str, Key] = {name: name for name in (*inputs, *self.state)}

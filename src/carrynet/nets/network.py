@@ -38,6 +38,7 @@ from carrynet.nets.recurrence import Unrolled, blank, gather, pull
 from carrynet.nets.weights import Weights
 from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.recipe import Recipe
+from carrynet.spec.tables import to_facts
 from carrynet.spec.task import Task
 
 # Backward through time ---------------------------------------------------------------
@@ -292,11 +293,15 @@ class Network:
         return found
 
     @property
-    def formulas(self) -> dict[str, str]:
-        """What it computes, as files say it: Elman's activation, or cell and readout."""
-        if self.elman:
-            return {"activation": self.activation}
-        return {"cell": self.cell.text, "readout": self.readout.text}
+    def about(self) -> dict[str, Any]:
+        """What it computes, in full, as models and certificates say it."""
+        return {
+            **to_facts(self.task),
+            "cell": self.cell.text,
+            "readout": self.readout.text,
+            "start": self.start.tolist(),
+            "weights_sha256": self.digest(),
+        }
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -390,7 +395,7 @@ class Network:
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with, as 64 hexadecimal digits."""
-        formulas = self.activation or f"{self.cell} {self.readout} {' '.join(self.weights)}"
+        formulas = f"{self.cell} {self.readout} {' '.join(self.weights)}"
         text = f"{self.task.identity} {formulas} {self.dtype.name} {self.hidden}"
         digest = hashlib.sha256(text.encode())
         for array in self.weights.values():

@@ -359,11 +359,7 @@ def certificate(network: Network, boxes: Boxes) -> BoxCertificate:
     lower, upper = ((side[kept] * grid).astype(int).tolist() for side in (boxes.lower, boxes.upper))
     next_ = number[plan.next[kept]].tolist()
     return BoxCertificate(
-        task=network.task.identity,
-        activation=network.activation,
-        cell="" if network.elman else network.cell.text,
-        readout="" if network.elman else network.readout.text,
-        weights_sha256=network.digest(),
+        **network.about,
         bits=BITS,
         slack=int(boxes.slack * grid / (1 if network.elman else 2)),
         regions=tuple(

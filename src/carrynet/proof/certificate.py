@@ -13,13 +13,17 @@ word that begins in a region may be followed for several steps, its outputs righ
 until it lies in some region: then the words that are followed are the region's tree.
 
 Plain Python, because the checker trusts this module; what finds certificates is in `search`,
-`boxes` and `trees`, what believes them in `check`.  All numbers are exact.  The JSON of both kinds:
+`boxes` and `trees`, what believes them in `check`.  All numbers are exact.  A certificate says in
+full what it is about, so that nothing has to be looked up by a name.  The JSON of both kinds:
 
-    format, version   "carrynet-certificate", 1
-    claim             the theorem in words
+    format, version   "carrynet-certificate", 2
+    claim             the theorem in words; it names machine, encoding, equations and weights by
+                      their SHA-256
     method            "boxes" or "trees"
-    task, activation  of the network; of a task of one's own, its name and whole digest;
-                      cell, readout in place of activation where it is not Elman's: the equations
+    task              its text, as a recipe has it
+    machine           its tables, with the encoding; see `spec.tables`
+    cell, readout     the equations of the network; see `nets.formula`
+    start             the state before the first symbol (D numbers)
     weights_sha256    of the network, by `Model.digest`
 
 of boxes, numbers being whole multiples of 2^-bits:
@@ -39,14 +43,19 @@ of trees, numbers being doubles, which JSON's decimals stand for to the last bit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from carrynet import files
 from carrynet.errors import CarrynetError, InputError, shorten
 from carrynet.proof.model import EPSILON, Matrix, of_type
+from carrynet.spec.tables import from_facts
+from carrynet.spec.task import Task
 
-FORMAT, VERSION = "carrynet-certificate", 1
+HEAD = MappingProxyType({"format": "carrynet-certificate", "version": 2})
+"""What every certificate begins with."""
 MOST_BITS = 64
 MOST_BYTES = 96 * 2**20
 """The largest file of a certificate that is read.
@@ -90,18 +99,16 @@ class Region:
 
 @dataclass(frozen=True)
 class _Claim:
-    """What a certificate is about."""
+    """What a certificate is about; see the module."""
 
     task: str
-    activation: str
+    machine: Any
+    cell: str
+    readout: str
+    start: Sequence[float]
     weights_sha256: str
 
     method: ClassVar[str]
-
-    @property
-    def _own(self) -> bool:
-        """Whether it is about a network that is its equations, and not Elman's."""
-        return False
 
     @property
     def tolerance(self) -> float:
@@ -113,24 +120,30 @@ class _Claim:
         """How many regions there are."""
         raise NotImplementedError
 
+    @cached_property
+    def specification(self) -> Task:
+        """The task.  Raises `InputError` where its machine is not the one that its text names."""
+        return from_facts({"task": self.task, "machine": self.machine})
+
     @property
     def claim(self) -> str:
         """The theorem in words."""
+        task = self.specification
+        cell, readout = (files.sha256(text.encode()) for text in (self.cell, self.readout))
         return (
-            f"For the task {self.task}, the network with these weights, begun at "
-            f"{'its start' if self._own else 'h = 0'}, answers "
-            "every word of symbols of every length as the task's machine does: in exact "
-            "arithmetic, in that of the weights' own type, and in any other whose error in each "
-            f"hidden unit at each step is at most {self.tolerance!r} and whose readout is exact."
+            f"For the task {task.name}, of the machine {task.machine.digest()} and the encoding "
+            f"{task.encoding.digest()}, the network of the cell {cell} and the readout {readout}, "
+            f"with the weights {self.weights_sha256}, begun at its start, answers every word of "
+            "symbols of every length as the machine does: in exact arithmetic, in that of the "
+            "weights' own type, and in any other whose error in each hidden unit at each step is "
+            f"at most {self.tolerance!r} and whose readout is exact.  Machine, encoding, equations "
+            "and weights are named by their SHA-256."
         )
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON; see the module."""
-        head = {"format": FORMAT, "version": VERSION, "claim": self.claim, "method": self.method}
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        for key in ("activation",) if self._own else ("cell", "readout"):
-            values.pop(key, None)
-        return {**head, **values}
+        head = {**HEAD, "claim": self.claim, "method": self.method}
+        return {**head, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
 
 @dataclass(frozen=True)
@@ -182,14 +195,7 @@ class BoxCertificate(_Claim):
     slack: int
     regions: tuple[Region, ...]
 
-    cell: str = ""  #: of a network that is not Elman's, of which `activation` is '': its equations
-    readout: str = ""
-
     method: ClassVar[str] = "boxes"
-
-    @property
-    def _own(self) -> bool:
-        return bool(self.cell)
 
     @property
     def tolerance(self) -> float:
@@ -249,32 +255,27 @@ def from_json(document: Any) -> Certificate:
     numbers that are none, a claim that says something else.
     """
     _require(isinstance(document, Mapping), "it is not a table")
-    _require(document.get("format") == FORMAT, f"its format is not {FORMAT}")
-    version = document.get("version")
-    _require(
-        version == VERSION and _whole(version), f"it has version {shorten(version)}, not {VERSION}"
-    )
+    try:
+        files.require_version(document, HEAD)
+    except ValueError as error:
+        raise InputError(f"not a certificate: {error}") from None
     kind = KINDS.get(str(document.get("method")))
     if kind is None:
         raise InputError(f"not a certificate: its method is not one of {', '.join(KINDS)}")
     head = ("format", "version", "claim", "method")
     values = {key: value for key, value in document.items() if key not in head}
-    if kind is BoxCertificate and "cell" in values:
-        values = {"activation": "", **values}
-        _require(bool(values["cell"]), "its cell is empty")
-    elif kind is BoxCertificate:
-        values |= {"cell": "", "readout": ""}
     _keys(values, kind)
-    for key in ("task", "activation", "weights_sha256", *_formulas(kind)):
+    for key in ("task", "cell", "readout", "weights_sha256"):
         _require(isinstance(values[key], str), f"{key} must be text")
+    _require(_numbers(values["start"]), "start must be numbers")
     certificate: Certificate = kind._from_values(values)
     claimed = document.get("claim")
-    _require(claimed == certificate.claim, "its claim is not what its numbers say")
+    try:
+        claim = certificate.claim
+    except InputError as error:
+        raise InputError(f"not a certificate: {error}") from None
+    _require(claimed == claim, "its claim is not what its numbers say")
     return certificate
-
-
-def _formulas(kind: type) -> tuple[str, ...]:
-    return ("cell", "readout") if kind is BoxCertificate else ()
 
 
 def _keys(given: Mapping[str, Any], kind: type, of: str = "") -> None:

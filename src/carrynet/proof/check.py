@@ -3,12 +3,14 @@
 It redoes every inclusion and every output of boxes in ball arithmetic (Arb; Johansson 2017),
 whose results are intervals certain to hold the true value: a comparison is true only if it
 holds all over them.  It believes nothing that a search has computed, shares no code with one,
-and needs no NumPy.  What must be trusted: this module, `certificate` (with what it reads JSON
-by in `files`), the specification (`machine`, `codec`, `encoding`, `task`, `builtin` and `tables`
-of `spec`, which say what is read and what a right answer is), Python, and Arb with its binding
-python-flint; for trees of words, which are too many for Arb, also `check_trees`, which bounds
-the rounding of doubles; for other cells than Elman's also `check_formula`, `balls`, and `formula`
-of `nets`, which reads the equations.
+and needs no NumPy.  What must be trusted: this module, `certificate` and `model` (with what they
+read JSON by in `files`), `equations` and `formula` of `nets`, which read the equations, the
+specification (`machine`, `codec`, `encoding`, `task`, `rules`, `builtin` and `tables` of `spec`,
+which say what is read and what a right answer is), Python, and Arb with its binding python-flint;
+for trees of words, which are too many for Arb, also `check_trees`, which bounds the rounding of
+doubles; for other cells than Elman's also `check_formula` and `balls`.
+
+A network whose equations are Elman's is checked here, others in `check_formula`.
 
 For boxes [l, u], with f monotone and W+ and W- the positive and negative parts of Whh:
 
@@ -43,6 +45,7 @@ from dataclasses import dataclass
 import flint
 from flint import arb, arb_mat
 
+from carrynet.errors import InputError
 from carrynet.proof.certificate import (
     MOST_INCLUSIONS,
     BoxCertificate,
@@ -50,7 +53,7 @@ from carrynet.proof.certificate import (
     require,
     require_numbers,
 )
-from carrynet.proof.model import EPSILON, LARGEST, SMALLEST, FormulaModel, Model
+from carrynet.proof.model import EPSILON, LARGEST, SMALLEST, Elman, Model
 from carrynet.spec.task import Task
 
 PRECISION = 80  # bits of the balls
@@ -68,9 +71,7 @@ class Checked:
     margin: float  #: every logit of every word is at least this far on the right side
 
 
-def check(
-    model: Model | FormulaModel, certificate: Certificate, watch: Watch | None = None
-) -> Checked:
+def check(model: Model, certificate: Certificate, watch: Watch | None = None) -> Checked:
     """Check that a certificate proves its claim about a model.
 
     Raises `Rejected` with the first thing that does not hold.
@@ -79,45 +80,80 @@ def check(
     flint.ctx.prec = PRECISION
     try:
         task = model.specification
-        if isinstance(model, FormulaModel):
-            return _check_formula(model, task, certificate, watch)
         _check_model(model, task)
-        require(certificate.task == task.identity, "it is about another task")
-        require(certificate.activation == model.activation, "it is about another activation")
-        require(certificate.weights_sha256 == model.digest(), "it is about other weights")
-        drives = _drives(model, task)
+        for key, another in _ABOUT.items():
+            require(getattr(certificate, key) == model.about[key], f"it is about {another}")
         if isinstance(certificate, BoxCertificate):
-            reach, margin = _check_boxes(model, task, drives, certificate)
-            slack = arb((certificate.slack, -certificate.bits))
-            regions = len(certificate.regions)
+            _check_regions(certificate, task, len(model.start))
+        elman = model.elman
+        if elman is not None:
+            margin = _check_elman(elman, task, certificate, watch)
         else:
-            from carrynet.proof import check_trees  # which needs NumPy
+            require(isinstance(certificate, BoxCertificate), "trees are of Elman's cell only")
+            assert isinstance(certificate, BoxCertificate)
+            require(certificate.slack >= 0, "its slack is negative")
+            from carrynet.proof import check_formula
 
-            reach, margin = check_trees.check(model, task, drives, certificate, watch)
-            slack, regions = arb(certificate.slack), len(certificate.radii)
-        _check_rounding(model, task, reach, slack, margin)
-        return Checked(regions, certificate.tolerance, float(margin.lower()))
+            margin = check_formula.check(model, task, certificate, watch)
+        return Checked(certificate.count, certificate.tolerance, float(margin.lower()))
     finally:
         flint.ctx.prec = before
 
 
-def _check_formula(
-    model: FormulaModel, task: Task, certificate: Certificate, watch: Watch | None
-) -> Checked:
-    """Check a certificate of boxes about a network that is its equations."""
-    from carrynet.proof import check_formula
+_ABOUT = {
+    "task": "another task",
+    "machine": "another machine",
+    "cell": "other equations",
+    "readout": "other equations",
+    "weights_sha256": "other weights",
+    "start": "another start",
+}
 
-    require(isinstance(certificate, BoxCertificate), "it is about a network of Elman's")
-    assert isinstance(certificate, BoxCertificate)
-    check_formula.check_model(model, task)
-    require(certificate.task == task.identity, "it is about another task")
-    about = certificate.cell == model.cell and certificate.readout == model.readout
-    require(about, "it is about other equations")
-    require(certificate.weights_sha256 == model.digest(), "it is about other weights")
-    require(certificate.slack >= 0, "its slack is negative")
-    _check_regions(certificate, task, sum(model.widths))
-    margin = check_formula.check(model, task, certificate, watch)
-    return Checked(len(certificate.regions), certificate.tolerance, float(margin.lower()))
+
+def _check_elman(elman: Elman, task: Task, certificate: Certificate, watch: Watch | None) -> arb:
+    """Check a certificate about Elman's cell; the smallest margin."""
+    drives = _drives(elman, task)
+    if isinstance(certificate, BoxCertificate):
+        reach, margin = _check_boxes(elman, task, drives, certificate)
+        slack = arb((certificate.slack, -certificate.bits))
+    else:
+        from carrynet.proof import check_trees  # which needs NumPy
+
+        reach, margin = check_trees.check(elman, task, drives, certificate, watch)
+        slack = arb(certificate.slack)
+    _check_rounding(elman, task, reach, slack, margin)
+    return margin
+
+
+def _check_model(model: Model, task: Task) -> None:
+    """Make sure that equations, weights and task fit together, and that weights are numbers."""
+    cell, readout = model.formulas
+    starts = {f"{part}_start" for part in cell.state}
+    names = {*cell.parameters, *readout.parameters}
+    require(not set(cell.parameters) & set(readout.parameters), "cell and readout share weights")
+    require(model.weights.keys() in (names, names | starts), "the model has not its weights")
+    for name, value in model.weights.items():
+        even = not name[0].isupper() or len({len(row) for row in value}) == 1
+        require(even, "the model's weights do not fit together")
+    try:
+        sizes, read = cell.sizes(model.shapes), readout.sizes(model.shapes)
+    except InputError as error:
+        require(False, f"the model's weights do not fit together: {error}")
+    fits = sizes["H"] == read.get("H", sizes["H"]) and all(size > 0 for size in sizes.values())
+    require(fits, "the model's weights do not fit together")
+    fits = (sizes.get("X", task.inputs), read["Y"]) == (task.inputs, task.neurons)
+    require(fits, "the model's weights do not fit together and the task")
+    for part, width in zip(cell.state, model.widths, strict=True):
+        start = model.weights.get(f"{part}_start", [0.0] * width)
+        require(len(start) == width, "the model's start does not fit")
+    ends = [each.operation for each in readout.instructions[-2:]]
+    last = readout.instructions[-1]
+    linear = ends == ["matmul", "add"] and last.operands[0] == last.out - 1
+    require(linear and last.operands[1] in readout.parameter_slots, "its readout is not linear")
+    rows = [task.vector(symbol) for symbol in range(len(task.machine.symbols))]
+    for name, value in model.weights.items():
+        rows += value if name[0].isupper() else [value]
+    require_numbers(rows, model.dtype)
 
 
 def _check_regions(certificate: BoxCertificate, task: Task, units: int) -> None:
@@ -139,12 +175,11 @@ def _check_regions(certificate: BoxCertificate, task: Task, units: int) -> None:
 
 
 def _check_boxes(
-    model: Model, task: Task, drives: list[list[arb]], certificate: BoxCertificate
+    elman: Elman, task: Task, drives: list[list[arb]], certificate: BoxCertificate
 ) -> tuple[list[arb], arb]:
     """Check an inductive invariant of boxes: what |h| can reach, and the smallest margin."""
-    H = len(model.bh)
+    H = len(elman.bh)
     unit, regions = -certificate.bits, certificate.regions
-    _check_regions(certificate, task, H)
     start = regions[0]
     holds_zero = all(low <= 0 <= high for low, high in zip(start.lower, start.upper, strict=True))
     require(holds_zero, "region 0 does not hold the start, h = 0")
@@ -153,9 +188,9 @@ def _check_boxes(
         return [arb((number, unit)) for number in numbers]
 
     # step: z under symbol a is in [below, above] + drives[a]
-    W = arb_mat(model.Whh)
+    W = arb_mat(elman.Whh)
     positive, negative = _part(W, 1), _part(W, -1)
-    inverse, slack = INVERSES[model.activation], arb((certificate.slack, unit))
+    inverse, slack = INVERSES[elman.activation], arb((certificate.slack, unit))
     # -inf <= z <= inf holds for every z: beyond the range of f there is nothing to check
     least = [[inverse(low + slack, -1) for low in balls(region.lower)] for region in regions]
     most = [[inverse(high - slack, 1) for high in balls(region.upper)] for region in regions]
@@ -191,30 +226,18 @@ def _check_boxes(
     for j, outputs in needed.items():
         lower, upper = balls(regions[j].lower), balls(regions[j].upper)
         for output in outputs:
-            found = _margin(model, task, lower, upper, output)
+            found = _margin(elman, task, lower, upper, output)
             require(found > 0, f"in region {j} the output is not always {output}")
             margin = margin.min(found)
     return reach, margin
 
 
-def _check_model(model: Model, task: Task) -> None:
-    """Make sure that the weights are numbers that fit together."""
-    X, H, Y = task.inputs, len(model.bh), task.neurons
-    for matrix, height, width in ((model.Wxh, X, H), (model.Whh, H, H), (model.Why, H, Y)):
-        fits = len(matrix) == height and all(len(row) == width for row in matrix)
-        require(fits, "the model's weights do not fit together")
-    require(len(model.by) == Y and H > 0, "the model's weights do not fit together")
-    require(model.activation in INVERSES, "the model's activation is unknown")
-    rows = (*model.Wxh, *model.Whh, model.bh, *model.Why, model.by)
-    require_numbers(rows, model.dtype)
-
-
-def _drives(model: Model, task: Task) -> list[list[arb]]:
+def _drives(elman: Elman, task: Task) -> list[list[arb]]:
     """x Wxh + bh for every symbol; most entries of x are 0."""
     drives = []
     for a in range(len(task.machine.symbols)):
-        d = [arb(b) for b in model.bh]
-        for fed, row in zip(task.vector(a), model.Wxh, strict=True):
+        d = [arb(b) for b in elman.bh]
+        for fed, row in zip(task.vector(a), elman.Wxh, strict=True):
             if fed:
                 d = [x + arb(fed) * arb(w) for x, w in zip(d, row, strict=True)]
         drives.append(d)
@@ -228,7 +251,7 @@ def _part(matrix: arb_mat, sign: int) -> arb_mat:
 
 
 def _margin(
-    model: Model, task: Task, lower: Sequence[arb], upper: Sequence[arb], output: int
+    elman: Elman, task: Task, lower: Sequence[arb], upper: Sequence[arb], output: int
 ) -> arb:
     """A lower bound of how far the logits are on the right side, all over a box."""
 
@@ -238,8 +261,8 @@ def _margin(
         )
         return sum(ends, bias)
 
-    columns = [[arb(row[y]) for row in model.Why] for y in range(task.neurons)]
-    biases = [arb(b) for b in model.by]
+    columns = [[arb(row[y]) for row in elman.Why] for y in range(task.neurons)]
+    biases = [arb(b) for b in elman.by]
     if task.readout == "bits":
         sign = 1 if output == 1 else -1
         return least([sign * w for w in columns[0]], sign * biases[0])
@@ -252,27 +275,27 @@ def _margin(
 
 
 def _check_rounding(
-    model: Model, task: Task, reach: Sequence[arb], slack: arb, margin: arb
+    elman: Elman, task: Task, reach: Sequence[arb], slack: arb, margin: arb
 ) -> None:
     """That slack and margin cover the model's own arithmetic; |h| <= reach."""
-    H, X, eps = len(reach), task.inputs, arb((1, EPSILON[model.dtype]))
-    slope = arb(0.25) if model.activation == "sigmoid" else arb(1)
+    H, X, eps = len(reach), task.inputs, arb((1, EPSILON[elman.dtype]))
+    slope = arb(0.25) if elman.activation == "sigmoid" else arb(1)
     # the most that each input is, either way; a vector's own sum of products is no larger
     vectors = [task.vector(a) for a in range(len(task.machine.symbols))]
     fed = [arb(max(abs(x) for x in column)) for column in zip(*vectors, strict=True)]
     for k in range(H):
-        size = sum((reach[i] * abs(arb(model.Whh[i][k])) for i in range(H)), abs(arb(model.bh[k])))
-        size += sum((x * abs(arb(row[k])) for x, row in zip(fed, model.Wxh, strict=True)), arb(0))
-        error = _rounding(model.dtype, H + X + 4, size) * slope + 8 * eps * reach[k].max(arb(1))
+        size = sum((reach[i] * abs(arb(elman.Whh[i][k])) for i in range(H)), abs(arb(elman.bh[k])))
+        size += sum((x * abs(arb(row[k])) for x, row in zip(fed, elman.Wxh, strict=True)), arb(0))
+        error = _rounding(elman.dtype, H + X + 4, size) * slope + 8 * eps * reach[k].max(arb(1))
         require(
             slack >= error,
-            f"its slack does not cover the rounding of {model.dtype}, {float(error.upper()):.1e}",
+            f"its slack does not cover the rounding of {elman.dtype}, {float(error.upper()):.1e}",
         )
     for y in range(task.neurons):
-        size = sum((reach[i] * abs(arb(model.Why[i][y])) for i in range(H)), abs(arb(model.by[y])))
+        size = sum((reach[i] * abs(arb(elman.Why[i][y])) for i in range(H)), abs(arb(elman.by[y])))
         require(
-            margin >= 2 * _rounding(model.dtype, H + 4, size),
-            f"its smallest margin does not cover the rounding of {model.dtype}",
+            margin >= 2 * _rounding(elman.dtype, H + 4, size),
+            f"its smallest margin does not cover the rounding of {elman.dtype}",
         )
 
 

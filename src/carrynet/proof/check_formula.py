@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from flint import arb, arb_mat
 
 from carrynet.proof.balls import Balls, Reading, Value, exact, slots_of
-from carrynet.proof.certificate import BoxCertificate, require, require_numbers
-from carrynet.proof.model import FormulaModel
+from carrynet.proof.certificate import BoxCertificate, require
+from carrynet.proof.model import Model
 from carrynet.spec.task import Task
 
 if TYPE_CHECKING:
@@ -23,17 +23,13 @@ if TYPE_CHECKING:
 class _Network:
     """What the certificate is about, ready to be carried out."""
 
-    def __init__(self, model: FormulaModel, task: Task) -> None:
+    def __init__(self, model: Model, task: Task) -> None:
         self.cell, self.readout = model.formulas
         self.reading, self.task = Reading(model.dtype), task
         self.slots = slots_of(self.cell, model.weights, self.reading)
         self.of_readout = slots_of(self.readout, model.weights, self.reading)
         self.widths = model.widths
-        self.start = [
-            x
-            for part, width in zip(self.cell.state, self.widths, strict=True)
-            for x in model.weights.get(f"{part}_start", [0.0] * width)
-        ]
+        self.start = model.start
         self.by_symbol = []
         for symbol in range(len(task.machine.symbols)):
             slots = list(self.slots)
@@ -96,36 +92,8 @@ class _Network:
         return margin
 
 
-def check_model(model: FormulaModel, task: Task) -> None:
-    """Make sure that equations and weights fit together and the task, and are numbers."""
-    cell, readout = model.formulas
-    starts = {f"{part}_start" for part in cell.state}
-    names = {*cell.parameters, *readout.parameters}
-    require(not set(cell.parameters) & set(readout.parameters), "cell and readout share weights")
-    require(model.weights.keys() in (names, names | starts), "the model has not its weights")
-    sizes = {**cell.sizes(model.shapes), **readout.sizes(model.shapes)}
-    top = cell.sizes(model.shapes).get("H"), readout.sizes(model.shapes).get("H")
-    require(top[0] == top[1], "cell and readout do not fit together")
-    require(sizes.get("X", task.inputs) == task.inputs, "the model does not fit the task")
-    require(sizes.get("Y") == task.neurons, "the model does not fit the task")
-    for part, width in zip(cell.state, model.widths, strict=True):
-        start = model.weights.get(f"{part}_start", [0.0] * width)
-        require(len(start) == width, "the model's start does not fit")
-    ends = [each.operation for each in readout.instructions[-2:]]
-    last = readout.instructions[-1]
-    linear = ends == ["matmul", "add"] and last.operands[0] == last.out - 1
-    require(linear and last.operands[1] in readout.parameter_slots, "its readout is not linear")
-    rows = [task.vector(symbol) for symbol in range(len(task.machine.symbols))]
-    for name, value in model.weights.items():
-        matrix = name[0].isupper()
-        even = not matrix or all(len(row) == len(value[0]) for row in value)
-        require(even, "the model's weights do not fit together")
-        rows += value if matrix else [value]
-    require_numbers(rows, model.dtype)
-
-
 def check(
-    model: FormulaModel,
+    model: Model,
     task: Task,
     certificate: BoxCertificate,
     watch: Callable[[int, int], None] | None = None,

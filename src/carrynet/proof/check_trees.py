@@ -34,7 +34,7 @@ from flint import arb, arb_mat
 from numpy.typing import NDArray
 
 from carrynet.proof.certificate import Rejected, TreeCertificate, require
-from carrynet.proof.model import Matrix, Model
+from carrynet.proof.model import Elman, Matrix
 from carrynet.spec.task import Task
 
 Array = NDArray[np.float64]
@@ -47,7 +47,7 @@ _AT_ONCE = 2**18  # numbers in the matrices of the words that are made at once
 
 
 def check(
-    network: Model,
+    network: Elman,
     task: Task,
     drives: list[list[arb]],
     certificate: TreeCertificate,
@@ -93,7 +93,7 @@ class _Words(NamedTuple):
 
 
 def _facts(
-    network: Model, task: Task, drives: list[list[arb]], certificate: TreeCertificate
+    network: Elman, task: Task, drives: list[list[arb]], certificate: TreeCertificate
 ) -> _Facts:
     """Everything that is computed but once, in part by Arb."""
     H, regions = len(network.bh), len(certificate.trees)
@@ -357,7 +357,7 @@ def _symmetric(M: Array) -> Array:
     return lower + np.swapaxes(np.tril(M, -1), -1, -2)
 
 
-def _readings(network: Model, task: Task) -> list[list[tuple[list[arb], arb]]]:
+def _readings(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:
     """What must be positive for each output: the logit, or its lead over every other one."""
     Y = task.neurons
     columns = [[arb(row[y]) for row in network.Why] for y in range(Y)]

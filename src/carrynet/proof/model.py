@@ -1,4 +1,4 @@
-"""A network as plain numbers, which is all that a claim is about.
+"""A network as its equations and plain numbers, which is all that a claim is about.
 
 Plain Python, because the checker trusts this module: it reads weights by itself, and knows what
 numbers there are of their type.
@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from carrynet import files
-from carrynet.errors import InputError, shorten
+from carrynet.errors import InputError
 from carrynet.nets.formula import Formula
-from carrynet.spec.tables import from_facts
+from carrynet.spec.tables import from_facts, to_facts
 from carrynet.spec.task import Task
 
 Matrix = Sequence[Sequence[float]]
@@ -35,57 +35,39 @@ def of_type(numbers: Sequence[float], dtype: str) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Model:
-    """A network as plain numbers, which is all that a claim is about.
+class Elman(NamedTuple):
+    """Elman's cell with a linear readout, begun at zero: the checker has a way of its own for it.
 
-    Shapes as in `network`: Wxh (X, H), Whh (H, H), bh (H,), Why (H, Y), by (Y,).
+    Shapes: Wxh (X, H), Whh (H, H), bh (H,), Why (H, Y), by (Y,).
     """
 
-    task: str
     activation: str
-    dtype: str  #: in which it is evaluated: float32 or float64
+    dtype: str
     Wxh: Matrix
     Whh: Matrix
     bh: Sequence[float]
     Why: Matrix
     by: Sequence[float]
-    machine: Any = None  #: the tables of a task of one's own; see `spec.tables`
 
-    @cached_property
-    def specification(self) -> Task:
-        """What is right.  Raises `InputError` for a task that is unknown, or not its machine."""
-        return from_facts({"task": self.task, "machine": self.machine})
 
-    @classmethod
-    def read(cls, data: bytes) -> "Model":
-        """A model of Elman's cell; see `read_model`.  Raises `InputError` for anything else."""
-        model = read_model(data)
-        if not isinstance(model, Model):
-            raise InputError("not a model of Elman's cell")
-        return model
-
-    def digest(self) -> str:
-        """SHA-256 over everything that the network computes with; `Network.digest` agrees."""
-        head = f"{self.specification.identity} {self.activation} {self.dtype} {len(self.bh)}"
-        digest = hashlib.sha256(head.encode())
-        code = {"float32": "f", "float64": "d"}[self.dtype]
-        for rows in (self.Wxh, self.Whh, [self.bh], self.Why, [self.by]):
-            for row in rows:
-                digest.update(struct.pack(f"<{len(row)}{code}", *row))
-        return digest.hexdigest()
+# said again and not taken from `nets.cells`, which need not be trusted
+_ELMAN = {
+    f"h = {activation}(x @ Wxh + bh + h @ Whh)": activation
+    for activation in ("sigmoid", "tanh", "relu")
+}
+_LINEAR = "logits = h @ Why + by"
 
 
 @dataclass(frozen=True)
-class FormulaModel:
+class Model:
     """A network as its equations and plain numbers, which is all that a claim is about."""
 
     task: str
+    machine: Any  #: the task's tables, with the encoding; see `spec.tables`
     cell: str
     readout: str
-    dtype: str
+    dtype: str  #: in which it is evaluated: float32 or float64
     weights: Mapping[str, Any]  #: rows of matrices, vectors as they are; by name
-    machine: Any = None  #: the tables of a task of one's own; see `spec.tables`
 
     @cached_property
     def specification(self) -> Task:
@@ -101,7 +83,7 @@ class FormulaModel:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each of the weights."""
         return {
-            name: (len(value), len(value[0])) if name[0].isupper() else (len(value),)
+            name: (len(value), len(value[0]) if value else 0) if _matrix(name) else (len(value),)
             for name, value in self.weights.items()
         }
 
@@ -111,6 +93,37 @@ class FormulaModel:
         cell, _ = self.formulas
         sizes = cell.sizes(self.shapes)
         return tuple(sizes[dim] for dim in cell.state_dims)
+
+    @cached_property
+    def start(self) -> tuple[float, ...]:
+        """The state before the first symbol, its parts one after another; zero unless learned."""
+        cell, _ = self.formulas
+        return tuple(
+            x
+            for part, width in zip(cell.state, self.widths, strict=True)
+            for x in self.weights.get(f"{part}_start", [0.0] * width)
+        )
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What a model's file and a certificate say of it; `Network.about` agrees."""
+        cell, readout = self.formulas
+        return {
+            **to_facts(self.specification),
+            "cell": cell.text,
+            "readout": readout.text,
+            "start": list(self.start),
+            "weights_sha256": self.digest(),
+        }
+
+    @property
+    def elman(self) -> Elman | None:
+        """The same by its letters, where it is Elman's cell; None where it is another."""
+        cell, readout = self.formulas
+        activation = _ELMAN.get(cell.text) if readout.text == _LINEAR else None
+        if activation is None or self.weights.keys() != set(Elman._fields[2:]):
+            return None  # another, or a start that is learned
+        return Elman(activation, self.dtype, **self.weights)
 
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with; `Network.digest` agrees."""
@@ -123,23 +136,26 @@ class FormulaModel:
         code = {"float32": "f", "float64": "d"}[self.dtype]
         for name in names:
             value = self.weights[name]
-            for row in value if name[0].isupper() else [value]:
+            for row in value if _matrix(name) else [value]:
                 digest.update(struct.pack(f"<{len(row)}{code}", *row))
         return digest.hexdigest()
 
 
-def read_model(data: bytes) -> Model | FormulaModel:
+def _matrix(name: str) -> bool:
+    return name[0].isupper()
+
+
+def read_model(data: bytes) -> Model:
     """A model from the bytes of a run's `model.safetensors`: a header in JSON, then numbers.
 
     Raises `InputError` for anything else.
     """
     try:
         header, facts, start = files.tensor_header(data)
-        said = ("task", "activation") if "activation" in facts else ("task", "cell", "readout")
-        if not all(type(facts[key]) is str for key in said):
-            raise ValueError(f"its {' or '.join(said)} is not text")
-        if "activation" in facts and header.keys() != {"Wxh", "Whh", "bh", "Why", "by"}:
-            raise ValueError("its tensors are not Wxh, Whh, bh, Why and by")
+        files.require_version(facts, files.MODEL)
+        for key in ("task", "cell", "readout"):
+            if type(facts[key]) is not str:
+                raise ValueError(f"its {key} is not text")
         (kind,) = {entry["dtype"] for entry in header.values()}
         code, dtype = {"F32": ("f", "float32"), "F64": ("d", "float64")}[kind]
         arrays: dict[str, Any] = {}
@@ -148,7 +164,7 @@ def read_model(data: bytes) -> Model | FormulaModel:
             content = data[start + first : start + end]
             numbers = [x for (x,) in struct.iter_unpack(f"<{code}", content)]
             *rows, width = entry["shape"]
-            fits = len(rows) == name[0].isupper()
+            fits = len(rows) == _matrix(name)
             if not fits or not numbers or len(numbers) != prod(entry["shape"]):
                 raise ValueError(f"{name} has the wrong shape")
             if not all(map(isfinite, numbers)):
@@ -156,12 +172,13 @@ def read_model(data: bytes) -> Model | FormulaModel:
             arrays[name] = (
                 [numbers[i : i + width] for i in range(0, len(numbers), width)] if rows else numbers
             )
-        machine = facts.get("machine")
-        if "activation" in facts:
-            return Model(facts["task"], facts["activation"], dtype, **arrays, machine=machine)
-        return FormulaModel(facts["task"], facts["cell"], facts["readout"], dtype, arrays, machine)
+        said = {key: facts[key] for key in ("task", "machine", "cell", "readout")}
+        model = Model(**said, dtype=dtype, weights=arrays)
+        files.require_facts(facts, model.about)
+        return model
     except (
         *(ValueError, KeyError, TypeError, AttributeError, IndexError),
-        *(RecursionError, struct.error),
+        *(RecursionError, struct.error, InputError),
     ) as error:
-        raise InputError(f"not a model of carrynet's: {shorten(str(error))}") from None
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"not a model of carrynet's: {files.first_line(what)[:300]}") from None

@@ -29,7 +29,7 @@ from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
 from carrynet.proof.certificate import Certificate, Rejected, from_json, require
-from carrynet.proof.model import FormulaModel, Model
+from carrynet.proof.model import Model
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.spec.tables import to_facts
 
@@ -53,22 +53,10 @@ Watch = Callable[[str], None]
 
 
 def model(network: Network) -> Model:
-    """Elman's network as the plain numbers that certificates speak of."""
-    return Model(
-        **to_facts(network.task),
-        activation=network.activation,
-        dtype=network.dtype.name,
-        **{name: array.tolist() for name, array in network.weights.items()},
-    )
-
-
-def formula_model(network: Network) -> FormulaModel:
-    """A network as its equations and plain numbers."""
+    """A network as its equations and the plain numbers that certificates speak of."""
     weights = {name: array.tolist() for name, array in network.weights.items()}
     texts = {"cell": network.cell.text, "readout": network.readout.text}
-    return FormulaModel(
-        **to_facts(network.task), **texts, dtype=network.dtype.name, weights=weights
-    )
+    return Model(**to_facts(network.task), **texts, dtype=network.dtype.name, weights=weights)
 
 
 @in_one_thread
@@ -284,8 +272,7 @@ def _check(network: Network, certificate: Certificate, tell: Watch) -> "Checked"
     def watch(done: int, regions: int) -> None:
         tell(f"checking, {done} of {regions} regions")
 
-    subject = model(network) if network.elman else formula_model(network)
-    return check.check(subject, certificate, watch)
+    return check.check(model(network), certificate, watch)
 
 
 def _checked(

@@ -358,9 +358,7 @@ class _Attempt:
             trees.append(self._tree(self.roots[ball], number, order))
         network = self.model.network
         return TreeCertificate(
-            task=network.task.identity,
-            activation=network.activation,
-            weights_sha256=network.digest(),
+            **network.about,
             metric=self.T.tolist(),
             centres=[[float(x) for x in self.centres[ball]] for ball in order],
             radii=[0.0] + [float(self.radius)] * (len(order) - 1),

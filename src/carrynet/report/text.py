@@ -19,6 +19,7 @@ from carrynet.report import page
 from carrynet.report.worked import equation, falling, margin, units
 from carrynet.runs.folder import argument, load, newest, program
 from carrynet.runs.record import Record
+from carrynet.spec.codec import listing
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import Task
@@ -34,6 +35,7 @@ def summary(run: Record) -> str:
         if recipe.stages
         else f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}",
         *_assumed(run),
+        *_unreached(run.network.task.machine),
         "",
     ]
     if last is not None:
@@ -61,6 +63,12 @@ def _assumed(run: Record) -> list[str]:
     if run.source is None or not run.source.assumed:
         return []
     return [f"assumed     {printable(', '.join(run.source.assumed))}"]
+
+
+def _unreached(machine: Machine) -> list[str]:
+    """The states of a machine that do not matter, which may well be a slip of its author's."""
+    names = machine.unreachable
+    return [f"unreached   no word leads to {listing(names)}"] if names else []
 
 
 def _worse(run: Record, better: Path) -> str:

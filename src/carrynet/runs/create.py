@@ -15,10 +15,10 @@ from carrynet import __version__, engines, files
 from carrynet.errors import InputError, RunError
 from carrynet.exchange.foreign import Source
 from carrynet.learn import training
+from carrynet.nets import cells
 from carrynet.nets.network import Network
 from carrynet.runs.format import (
-    FORMAT,
-    FORMAT_VERSION,
+    HEAD,
     RUNS,
     foreign,
     read_config,
@@ -105,8 +105,7 @@ def _first_config(
 ) -> dict[str, Any]:
     more = {"source": source and source.to_json(), "hardened": hardened and str(hardened)}
     return {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
+        **HEAD,
         "carrynet": __version__,
         "python": sys.version.split()[0],
         "numpy": np.__version__,
@@ -126,12 +125,17 @@ def _begin(recipe: Recipe, config: Mapping[str, Any], origin: Network | None, fo
 
 
 def fresh_path(recipe: Recipe, root: str | Path = RUNS) -> Path:
-    """A name for a new run under `root`, numbered after those that are there."""
+    """A name for a new run under `root`, numbered after those that are there.
+
+    It says recipe, task, cell (where that is not Elman's, the usual one), units and seed.
+    """
     root = Path(root)
     numbers = [
         int(match[1])
         for folder in (root.iterdir() if root.is_dir() else ())
         if (match := re.match(r"(\d{4,})-", folder.name))
     ]
-    text = f"{recipe.name[:40]}-{recipe.task}-h{recipe.hidden}-s{recipe.seed}"
+    cell = cells.name_of(cells.of(recipe)[0])
+    what = recipe.task if cell == "elman" else f"{recipe.task}-{cell[:40]}"
+    text = f"{recipe.name[:40]}-{what}-h{recipe.hidden}-s{recipe.seed}"
     return root / f"{max(numbers, default=0) + 1:04}-{re.sub(r'[^A-Za-z0-9]+', '-', text)}"

@@ -21,7 +21,7 @@ from carrynet.proof.certificate import (
     Rejected,
     from_json,
 )
-from carrynet.proof.model import FormulaModel, Model, read_model as read_model_of
+from carrynet.proof.model import Model, read_model as read_model_of
 from carrynet.proof.verdict import Proved, Undecided, Verdict
 from carrynet.runs.card import model_card
 from carrynet.runs.checkpoint import read_metrics, read_snapshots
@@ -106,9 +106,8 @@ def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Ve
         values = read_result(folder, config, "certificate")
         with files.reading(folder / "certificate.json"):
             certificate = from_json(values)
-            about = certificate.task, certificate.weights_sha256
-            ours = network.task.identity, network.digest()
-            files.require(about == ours, "it is about another network")
+            ours = certificate.weights_sha256 == network.digest()
+            files.require(ours, "it is about another network")
     with files.reading(folder / "proof.json"):
         recorded = verdict.from_json(document, certificate)
         if isinstance(recorded, Undecided) or not search.quickly_confirmed(network, recorded):
@@ -122,7 +121,7 @@ def _read_proof(folder: Path, config: Mapping[str, Any], network: Network) -> Ve
             return Undecided((f"{error}",), recorded.seconds)
 
 
-def read_model(folder: Path) -> Model | FormulaModel:
+def read_model(folder: Path) -> Model:
     """A run's weights, as plain numbers and by the checker's own reader."""
     path = folder / "model.safetensors"
     data = files.read_bytes(path)
@@ -137,10 +136,13 @@ def read_network(path: Path) -> Network:
     """
     if not path.is_file():
         return read_trained(path, _finished(path))
-    tensors, facts = files.read_tensors(path)
+    tensors, said = files.read_tensors(path)
     with files.reading(path):
-        cell, readout = cells.formulas(facts)
-        return Network(from_facts(facts), cell, Weights(tensors), readout)
+        files.require_version(said, files.MODEL)
+        cell, readout = cells.formulas(said)
+        network = Network(from_facts(said), cell, Weights(tensors), readout)
+        files.require_facts(said, network.about)
+        return network
 
 
 def read_certificate(folder: Path) -> Certificate:

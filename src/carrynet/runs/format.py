@@ -30,6 +30,7 @@ a run, in `folder`.
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from carrynet import files, locks
@@ -39,7 +40,6 @@ from carrynet.nets.network import Network, network_for
 from carrynet.nets.weights import Weights
 from carrynet.proof.certificate import MOST_BYTES as MOST_CERTIFICATE
 from carrynet.runs.replace import recover
-from carrynet.spec import tables
 from carrynet.spec.recipe import Recipe
 
 RUNS = Path("runs")
@@ -48,7 +48,8 @@ PLOTS = "plots"
 """The folder of a run for figures."""
 FIGURES = ("learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights")
 """What the figures in `PLOTS` are called, less the kind of file."""
-FORMAT, FORMAT_VERSION = "carrynet-run", 1
+HEAD = MappingProxyType({"format": "carrynet-run", "version": 2})
+"""What every config.json begins with."""
 FILES = frozenset(
     {
         *("recipe.toml", "config.json", "metrics.jsonl", "model.safetensors"),
@@ -81,11 +82,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is not a run: it has no config.json")
     with files.reading(folder / "config.json"):
         config = files.from_json(locks.read_result(folder, "config.json", files.MOST_TEXT))
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise RunError(f"{folder} is not a run: {path.name} is not of format {FORMAT}")
-    if config.get("version") != FORMAT_VERSION:
+    if not isinstance(config, dict) or config.get("format") != HEAD["format"]:
+        raise RunError(f"{folder} is not a run: {path.name} is not of format {HEAD['format']}")
+    if config.get("version") != HEAD["version"]:
         version = shorten(config.get("version"))
-        raise RunError(f"{folder} has format version {version}, not {FORMAT_VERSION}")
+        raise RunError(f"{folder} has format version {version}, not {HEAD['version']}")
     with files.reading(folder / "config.json"):
         known = ("training", "trained", "complete")
         status = config.get("status")
@@ -143,12 +144,13 @@ def weights_from(tensors: Mapping[str, Array], recipe: Recipe) -> Weights:
 def read_trained(folder: Path, config: Mapping[str, Any]) -> Network:
     """The network that training ended in, which must be the one that it was finished with."""
     path, recipe = folder / "model.safetensors", read_recipe(folder, config)
-    tensors, _ = files.read_tensors(path)
+    tensors, said = files.read_tensors(path)
     with files.reading(path):
-        weights = weights_from(tensors, recipe)
-        network = network_for(recipe, weights)
+        files.require_version(said, files.MODEL)
+        network = network_for(recipe, weights_from(tensors, recipe))
         ours = network.digest() == config["weights_sha256"]
         files.require(ours, "its weights are not those that the run was finished with")
+        files.require_facts(said, network.about)
         return network
 
 
@@ -157,10 +159,10 @@ def read_origin(folder: Path, recipe: Recipe) -> Network | None:
     if not recipe.origin:
         return None
     path = folder / "origin.safetensors"
-    tensors, _ = files.read_tensors(path)
+    tensors, said = files.read_tensors(path)
     with files.reading(path):
-        weights = weights_from(tensors, recipe)
-        network = network_for(recipe, weights)
+        files.require_version(said, files.MODEL)
+        network = network_for(recipe, weights_from(tensors, recipe))
         files.require(network.digest() == recipe.origin, "it is not the recipe's origin")
         return network
 
@@ -204,8 +206,7 @@ def write_network(path: Path, network: Network) -> None:
 
 def facts(network: Network) -> dict[str, Any]:
     """What a file of weights says of the network that they are of."""
-    what = {**tables.to_facts(network.task), **network.formulas}
-    return {**what, "weights_sha256": network.digest()}
+    return {**files.MODEL, **network.about}
 
 
 def set_status(folder: Path, status: str, **more: Any) -> None:

@@ -11,6 +11,8 @@ Entries are numbers of float32, so that networks of either type are fed the same
 Python, because the proof checker trusts it.
 """
 
+import hashlib
+import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +49,11 @@ class Encoding:
                 f"an encoding needs vectors of one length, from 1 to {MOST_INPUTS:,} numbers"
             )
         object.__setattr__(self, "table", rows)
+
+    def digest(self) -> str:
+        """SHA-256 of the JSON of [kind, table], as 64 hexadecimal digits."""
+        text = json.dumps([self.kind, self.table], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def binary(self) -> bool:

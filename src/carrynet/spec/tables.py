@@ -193,8 +193,8 @@ def to_table(task: Task) -> dict[str, Any]:
 
 
 def to_facts(task: Task) -> dict[str, Any]:
-    """What a model's file says of its task: its text and, of one's own, the whole machine."""
-    return {"task": task.text, **({"machine": to_table(task)} if task.own else {})}
+    """What a model's file says of its task: its text and its whole machine."""
+    return {"task": task.text, "machine": to_table(task)}
 
 
 def from_facts(facts: Mapping[str, Any]) -> Task:
@@ -206,14 +206,13 @@ def from_facts(facts: Mapping[str, Any]) -> Task:
     text = facts.get("task")
     if not isinstance(text, str):
         raise InputError("its task is not text")
-    if "@" not in text:
-        return builtin.parse(text)
     if facts.get("machine") is None:
-        raise InputError(f"task {shorten(text)} is one's own, and its machine is not there")
+        raise InputError(f"the machine of task {shorten(text)} is not there")
     task = from_table(facts["machine"])
-    if task.text != text:
+    known = task if "@" in text else builtin.parse(text)
+    if known.text != text or known != task:
         raise InputError(f"task {shorten(text)} is not its machine, which is {task.text}")
-    return task
+    return known
 
 
 def _written(value: Any) -> str:

@@ -86,16 +86,13 @@ class Task:
 
     @property
     def own(self) -> bool:
-        """Whether it is a task of one's own, which must travel with what is about it."""
+        """Whether it is a task of one's own, which a recipe must carry along."""
         return "@" in self.text
 
     @property
     def identity(self) -> str:
-        """The text, with the whole digest of a task of one's own: what digests of networks cover.
-
-        A task that is built in is what its text says.
-        """
-        return f"{self.name}@{self.digest()}" if self.own else self.text
+        """Name and whole digest: what digests of networks cover."""
+        return f"{self.name}@{self.digest()}"
 
     @property
     def family(self) -> str:

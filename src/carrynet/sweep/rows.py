@@ -95,9 +95,9 @@ _PROOF = (
 def columns(plan: Plan) -> list[Column]:
     """The columns of a sweep's rows."""
     staged = {}
-    for base in (each for base in plan.bases.values() for each in plan.variants(base)):
-        varied = {base.places()[axis.key] for axis in (*plan.outer, *plan.inner)}
-        for stage in base.stages:
+    for recipe in (each for base in plan.bases.values() for each in plan.variants(base)):
+        varied = {recipe.places()[axis.key] for axis in (*plan.outer, *plan.inner)}
+        for stage in recipe.stages:
             for key in _STAGE:
                 if key in ALWAYS or (stage.name, key) in varied:
                     staged[f"{stage.name}_{key}"] = _STAGE[key]
