@@ -4,6 +4,7 @@ The oracle is Python itself: the equations, executed with autograd's numbers, or
 of them that are written out here.  Whatever stands in `CELLS` is tried.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from carrynet import tasks
 from carrynet.data.words import tables
-from carrynet.nets import cells, certified
+from carrynet.nets import cells, certified, recurrence
 from carrynet.nets.arrays import Array
 from carrynet.nets.formula import Formula
 from carrynet.nets.network import (
@@ -30,7 +31,8 @@ from carrynet.nets.network import (
 )
 from carrynet.nets.readings import run
 from carrynet.nets.readings.enclosure import Box, Enclosure
-from carrynet.nets.recurrence import Unrolled, blank
+from carrynet.nets.readings.numbers import Numbers
+from carrynet.nets.recurrence import Unrolled, blank, written
 
 TASKS = {"bits": tasks.add(), "argmax": tasks.compare(base=3)}
 ALONE = ["sigmoid", "tanh", "relu", *cells.CELLS]
@@ -455,6 +457,11 @@ def test_an_enclosure_without_slack_is_the_sequence_itself() -> None:
         box = unroll(network, x, Enclosure(0.0)).along(0)
         np.testing.assert_allclose(box.c, unroll(network, x).along(0), rtol=0, atol=1e-14)
         assert (box.r <= 1e-15).all()
+
+
+def test_the_way_through_time_is_written_as_its_module_shows() -> None:
+    shown = textwrap.indent(written(cells.cell("elman"), Numbers), "    ")
+    assert f"\n\n{shown}\n\n" in str(recurrence.__doc__)
 
 
 def test_bounds_by_hand() -> None:

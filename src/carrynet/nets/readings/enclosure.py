@@ -17,11 +17,13 @@ outward: something to train and to search with, no proof.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
-from carrynet.nets.arrays import ACTIVATIONS, Activation, Array, rows_of
+from carrynet.nets.arrays import ACTIVATIONS, HALF, Activation, Array, rows_of
+from carrynet.nets.readings import Rule
 
 Pair = tuple[Array, Array]
 Value = Any  #: a Box, or an array or number that does not vary
@@ -46,14 +48,14 @@ class Box:
     def c(self) -> Array:
         """The centre."""
         if self._c is None:
-            self._c = (self._l + self._u) / 2  # type: ignore[operator]
+            self._c = _half(self._l + self._u)  # type: ignore[operator]
         return self._c
 
     @property
     def r(self) -> Array:
         """The radius, unit by unit."""
         if self._r is None:
-            self._r = (self._u - self._l) / 2  # type: ignore[operator]
+            self._r = _half(self._u - self._l)  # type: ignore[operator]
         return self._r
 
     @property
@@ -86,7 +88,13 @@ def _given(value: Value, lower: Array, upper: Array) -> Gradient:
 def _of_ends(g: Gradient) -> Pair:
     """The gradients of the ends of a box, from those of centre and radius."""
     gc, gr = g
-    return (gc - gr) / 2, (gc + gr) / 2
+    return _half(gc - gr), _half(gc + gr)
+
+
+def _half(fresh: Array) -> Array:
+    """Half of an array, in its place."""
+    fresh *= HALF[fresh.dtype.char]
+    return fresh
 
 
 def _matmul(v: Value, W: Array) -> Value:
@@ -205,6 +213,8 @@ def _activate_vjp(activation: Activation, g: Gradient, y: Box, z: Value) -> tupl
 class Enclosure:
     """The reading with so much slack: what is added to the radius before each activation."""
 
+    inlined: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
+    names: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     backward: Mapping[str, Callable[..., tuple[Gradient, ...]]] = {
         "matmul": _matmul_vjp,
         "add": _add_vjp,
@@ -225,20 +235,12 @@ class Enclosure:
             **{name: partial(_activate, each, slack) for name, each in ACTIVATIONS.items()},
         }
 
-    def weigh(
-        self, operation: str, g: Gradient, value: Value, operands: Sequence[Value], of: int
-    ) -> Array:
-        """The gradient of the weights that are operand `of`."""
-        if operation == "matmul":
-            v, W = operands
-            if not isinstance(v, Box):
-                return rows_of(v).T.dot(rows_of(g))
-            from_c, from_r = (
-                rows_of(a).T.dot(rows_of(b)) for a, b in zip((v.c, v.r), g, strict=True)
-            )
-            return from_c + np.sign(W) * from_r
-        gradient: Array = self.backward[operation](g, value, *operands)[of]
-        return rows_of(gradient).sum(axis=0)
+    def product(self, v: Value, g: Gradient, W: Array) -> Array:
+        """The gradient of a matrix W, from that of v W, over all positions at once."""
+        if not isinstance(v, Box):
+            return rows_of(v).T.dot(rows_of(g))
+        from_c, from_r = (rows_of(a).T.dot(rows_of(b)) for a, b in zip((v.c, v.r), g, strict=True))
+        return from_c + np.sign(W) * from_r
 
     def stack(self, values: Sequence[Any]) -> Any:
         """Values, or gradients, of successive positions as one, with a first axis of time."""
