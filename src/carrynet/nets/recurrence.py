@@ -21,7 +21,6 @@ small, a loop over instructions costs more than what they do.  Of Elman's cell t
             s1, = s9,
             every1.append(s1)
         H1 = reading.stack(every1)
-        S9 = reading.at(H1, AFTER)
 
         def backward(G):
             c1, = map(reading.zeros, start)
@@ -39,7 +38,7 @@ small, a loop over instructions costs more than what they do.  Of Elman's cell t
             D4 = total(G8)
             return {'Wxh': D2, 'Whh': D3, 'bh': D4}, (c1,)
 
-        return (S9,), backward
+        return (reading.at(H1, AFTER),), backward
 
 Here `p` is a parameter, `s` a slot at one position and `S` at all of them; `g`, `G` and `D` are
 gradients, of a slot at one position, of one at all, of a parameter; `c` is a gradient that the
@@ -137,8 +136,9 @@ def written(formula: Formula, reading: type[Reading], biases: bool = True, last:
     ahead.carry_out(at_once)
     if formula.state:
         loop, back = _loops(formula, reading, behind)
+        along = [f"reading.at(H{part}, AFTER)" for part in _state(formula)]
     else:
-        loop, back = [], []
+        loop, back, along = [], [], [f"S{results[0]}"]
         behind.give(results[0], "G")
     behind.pull(at_once)
     behind.weigh(at_once)
@@ -158,7 +158,7 @@ def written(formula: Formula, reading: type[Reading], biases: bool = True, last:
             *_indented([*ahead.lines, *loop, "", "def backward(G):"]),
             *_indented(_indented([*back, *behind.lines])),
             *_indented([f"    return {{{', '.join(found)}}}, ({ends})", ""]),
-            *_indented([f"return ({_row('S', results)}), backward"]),
+            *_indented([f"return ({_row('', along)}), backward"]),
         ]
     )
 
@@ -169,12 +169,17 @@ def _loops(
     """The loop over steps, and the loop back, after which `behind` goes on."""
     state, results, drives = _state(formula), formula.results, formula.drives
     inner = [each.out for each in formula.of_state if each.out not in results]
+    part_of = {i: part for part, i in zip(state, results, strict=True) if i not in drives}
     step, back = (_Lines(formula, reading, "s", "g") for _ in range(2))
     step.carry_out(formula.of_state)
+    after = [f"reading.point(s{i})" if i in drives else f"s{i}" for i in results]
 
-    for part, result in zip(state, results, strict=True):
-        back.give(result, f"c{part}")
-    back.give(results[0], "g")
+    for i, gradient in [
+        *((i, f"c{part}") for part, i in zip(state, results, strict=True)),
+        (results[0], "g"),
+    ]:
+        # what needs the input only may be an array, which becomes a state as a point
+        back.give(i, f"reading.of_point({gradient}, {back.name(i)})" if i in drives else gradient)
     back.pull(formula.of_state)
     # drives hand their gradients on, instructions with parameters need those of their results
     asked = [*drives, *(each.out for each in formula.of_state if behind.places(each))]
@@ -184,13 +189,14 @@ def _loops(
     behind.lines = [f"{name.upper()} = reading.stack(every_{name}[::-1])" for name in names]
     behind.later = {i: f"reading.stack(every{i})" for i in inner}
     behind.later |= {part: f"reading.at(H{part}, BEFORE)" for part in state}
+    behind.later |= {i: f"reading.at(H{part}, AFTER)" for i, part in part_of.items()}
     behind.weigh(formula.of_state)
 
     # only what the way back reads is kept; of a result there is the history of the state
     kept = [i for i in inner if i in back.read | behind.read]
     ways = {i: f"every{i}[::-1]" for i in kept}
     ways |= {i: f"reading.unstack(S{i})[::-1]" for i in drives}
-    ways |= {i: f"every{part}[:0:-1]" for part, i in zip(state, results, strict=True)}
+    ways |= {i: f"every{part}[:0:-1]" for i, part in part_of.items()}
     ways |= {part: f"every{part}[-2::-1]" for part in state}
     read = sorted(back.read)
     handed_on = [back.gradients.get(part, f"c{part}") for part in state]
@@ -203,10 +209,9 @@ def _loops(
         f"for {each if drives else '_ in S0'}:",
         *_indented(step.lines),
         *_indented(f"every{i}.append(s{i})" for i in kept),
-        *_indented([f"{_row('s', state)} = {_row('s', results)}"]),
+        *_indented([f"{_row('s', state)} = {_row('', after)}"]),
         *_indented(f"every{part}.append(s{part})" for part in state),
         *(f"H{part} = reading.stack(every{part})" for part in state),
-        *(f"S{i} = reading.at(H{part}, AFTER)" for part, i in zip(state, results, strict=True)),
     ]
     loop_back = [
         f"{_row('c', state)} = map(reading.zeros, start)",
@@ -233,7 +238,8 @@ class _Lines:
         gradient: str,
         biases: bool = True,
     ) -> None:
-        self.formula, self.inlined = formula, reading.inlined
+        self.formula, self.inlined, self.asks = formula, reading.inlined, reading.asks
+        self.inside = {*_state(formula), *(each.out for each in formula.of_state)}
         self.asked = {*formula.parameters} - (set() if biases else formula.biases)
         self.slot, self.gradient = slot, gradient
         self.lines: list[str] = []
@@ -249,7 +255,7 @@ class _Lines:
             if each.operation in self.inlined:
                 value = self._inlined(self.inlined[each.operation].value, each)
             else:
-                value = f"{each.operation}({', '.join(self._name(i) for i in each.operands)})"
+                value = f"{each.operation}({', '.join(self.name(i) for i in each.operands)})"
             self.lines.append(f"{self.slot}{each.out} = {value}")
 
     def pull(self, instructions: Sequence[Instruction]) -> None:
@@ -265,7 +271,7 @@ class _Lines:
         for each in instructions:
             for place, i in self.places(each) if each.out in self.gradients else ():
                 if each.operation == "matmul":
-                    v, g = self._name(each.operands[0]), self.gradients[each.out]
+                    v, g = self.name(each.operands[0]), self.gradients[each.out]
                     gradient = f"reading.product({v}, {g}, p{i})"
                 else:
                     gradient = f"total({self._pulled(each, place)})"
@@ -298,10 +304,17 @@ class _Lines:
             return self._inlined(self.inlined[operation].gradients[place], instruction)
         names = [f"{self.gradient}{out}_{k}" for k in range(len(operands))]
         if out not in self._called:  # which gives those of all operands
-            values = ", ".join([self.gradients[out], *(self._name(i) for i in (out, *operands))])
-            self.lines.append(f"{_row('', names)} = {operation}_vjp({values})")
+            asks = self.asks.get(operation, ())
+            value = self._met(out, "value" in asks)
+            values = [self._met(i, "operands" in asks) for i in operands]
+            given = ", ".join([self.gradients[out], value, *values])
+            self.lines.append(f"{_row('', names)} = {operation}_vjp({given})")
             self._called.add(out)
         return names[place]
+
+    def _met(self, i: int, asked: bool) -> str:
+        """A slot for a rule, which may ask only whether it varies: what a step sets does."""
+        return self.name(i) if asked or i not in self.inside else "VARIES"
 
     def _inlined(self, text: str, instruction: Instruction) -> str:
         """The text of a rule, with the names that it has here."""
@@ -313,11 +326,12 @@ class _Lines:
         def named(word: re.Match[str]) -> str:
             if word[0] == "g":
                 return self.gradients[out]
-            return self._name(slots[word[0]]) if word[0] in slots else word[0]
+            return self.name(slots[word[0]]) if word[0] in slots else word[0]
 
         return re.sub(r"\b[^\W\d]\w*", named, text)
 
-    def _name(self, i: int) -> str:
+    def name(self, i: int) -> str:
+        """A slot's, which it is given first where that was left for later."""
         if i in self.formula.parameter_slots:
             return f"p{i}"
         if i in self.formula.constant_slots:

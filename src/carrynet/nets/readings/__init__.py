@@ -30,7 +30,10 @@ class Reading(Protocol):
     """What values are, and how operations work on them and on their gradients."""
 
     inlined: ClassVar[Mapping[str, Rule]]  #: by operation: what stands in place of a call
-    names: ClassVar[Mapping[str, Any]]  #: what those call
+    names: ClassVar[Mapping[str, Any]]  #: what those call; VARIES is some value that varies
+    #: by operation, unless inlined: whether `backward` looks into value or operands, or both;
+    #: of others it asks only whether they vary
+    asks: ClassVar[Mapping[str, tuple[str, ...]]]
 
     @property
     def forward(self) -> Mapping[str, Callable[..., Any]]:
@@ -52,8 +55,11 @@ class Reading(Protocol):
     def at(self, value: Any, t: slice) -> Any:
         """What a value with a first axis of time is at some positions."""
 
-    def point(self, array: Any) -> Any:
-        """An array as a value that can vary."""
+    def point(self, value: Any) -> Any:
+        """A value, which may be an array, as one that can vary."""
+
+    def of_point(self, gradient: Any, value: Any) -> Any:
+        """The gradient of a value, from that of `point` of it."""
 
     def zeros(self, value: Any) -> Any:
         """The gradient zero of a value."""

@@ -214,7 +214,14 @@ class Enclosure:
     """The reading with so much slack: what is added to the radius before each activation."""
 
     inlined: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
-    names: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    names: ClassVar[Mapping[str, Any]] = MappingProxyType({"VARIES": Box()})
+    asks: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {
+            "multiply": ("operands",),
+            "mix": ("operands",),
+            **dict.fromkeys(ACTIVATIONS, ("value",)),
+        }
+    )
     backward: Mapping[str, Callable[..., tuple[Gradient, ...]]] = {
         "matmul": _matmul_vjp,
         "add": _add_vjp,
@@ -271,9 +278,13 @@ class Enclosure:
             return Box(l=value.l[t], u=value.u[t])
         return Box(value.c[t], value.r[t])
 
-    def point(self, array: Array) -> Box:
-        """An array as a value that can vary."""
-        return Box(array, np.zeros_like(array))
+    def point(self, value: Value) -> Box:
+        """A value, which may be an array, as one that can vary."""
+        return value if isinstance(value, Box) else Box(value, np.zeros_like(value))
+
+    def of_point(self, gradient: Gradient, value: Value) -> Gradient:
+        """The gradient of a value, from that of `point` of it: of an array, its centre's."""
+        return gradient if isinstance(value, Box) else gradient[0]
 
     def zeros(self, value: Box) -> Gradient:
         """The gradient zero of a value that can vary."""

@@ -50,6 +50,7 @@ class Numbers:
 
     inlined: ClassVar[Mapping[str, Rule]] = RULES
     names: ClassVar[Mapping[str, Any]] = NAMES
+    asks: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     forward: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
         {name: rule.function(NAMES) for name, rule in RULES.items()}
     )
@@ -71,9 +72,13 @@ class Numbers:
         """What a value with a first axis of time is at some positions."""
         return value[t]
 
-    def point(self, array: Array) -> Array:
-        """An array as a value that can vary."""
-        return array
+    def point(self, value: Array) -> Array:
+        """A value as one that can vary."""
+        return value
+
+    def of_point(self, gradient: Array, value: Array) -> Array:
+        """The gradient of a value, from that of `point` of it."""
+        return gradient
 
     def zeros(self, value: Array) -> Array:
         """The gradient zero of a value."""
