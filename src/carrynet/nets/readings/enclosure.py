@@ -16,7 +16,7 @@ outward: something to train and to search with, no proof.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, reduce
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -141,8 +141,23 @@ def _multiply(a: Value, b: Value) -> Value:
         return Box(a * b.c, abs(a) * b.r)
     if not isinstance(b, Box):
         return Box(a.c * b, a.r * abs(b))
-    corners = np.array([a.l * b.l, a.l * b.u, a.u * b.l, a.u * b.u])
-    return Box(l=corners.min(axis=0), u=corners.max(axis=0))
+    corners = _corners(a, b)
+    return Box(l=reduce(np.minimum, corners), u=reduce(np.maximum, corners))
+
+
+def _corners(a: Box, b: Box) -> tuple[Array, ...]:
+    """The products of the ends, b's alternating first."""
+    return a.l * b.l, a.l * b.u, a.u * b.l, a.u * b.u
+
+
+def _first(corners: Sequence[Array], extreme: Array) -> list[Array]:
+    """Of each corner, where it is the first that is the extreme."""
+    found, left = [], np.ones(extreme.shape, bool)
+    for corner in corners:
+        here = left & (corner == extreme)
+        left ^= here
+        found.append(here)
+    return found
 
 
 def _multiply_vjp(g: Gradient, value: Value, a: Value, b: Value) -> tuple[Gradient, Gradient]:
@@ -152,22 +167,16 @@ def _multiply_vjp(g: Gradient, value: Value, a: Value, b: Value) -> tuple[Gradie
         return g[0] * b.c + np.sign(a) * g[1] * b.r, (g[0] * a, g[1] * abs(a))
     if not isinstance(b, Box):
         return (g[0] * b, g[1] * abs(b)), g[0] * a.c + np.sign(b) * g[1] * a.r
-    corners = np.array([a.l * b.l, a.l * b.u, a.u * b.l, a.u * b.u])
-    lowest, highest = corners.argmin(axis=0), corners.argmax(axis=0)
+    corners = _corners(a, b)
+    lowest, highest = (
+        _first(corners, reduce(extreme, corners)) for extreme in (np.minimum, np.maximum)
+    )
     from_l, from_u = _of_ends(g)
-    gl_a, gu_a, gl_b, gu_b = (np.zeros_like(from_l) for _ in range(4))
-    for k, (of_a, of_b, end_a, end_b) in enumerate(
-        (
-            (gl_a, gl_b, a.l, b.l),
-            (gl_a, gu_b, a.l, b.u),
-            (gu_a, gl_b, a.u, b.l),
-            (gu_a, gu_b, a.u, b.u),
-        )
-    ):
-        here = from_l * (lowest == k) + from_u * (highest == k)
-        of_a += here * end_b
-        of_b += here * end_a
-    return _given(a, gl_a, gu_a), _given(b, gl_b, gu_b)
+    ll, lu, ul, uu = (
+        from_l * low + from_u * high for low, high in zip(lowest, highest, strict=True)
+    )
+    of_a = _given(a, ll * b.l + lu * b.u, ul * b.l + uu * b.u)
+    return of_a, _given(b, ll * a.l + ul * a.u, lu * a.l + uu * a.u)
 
 
 def _mix(z: Value, n: Value, h: Value) -> Value:
