@@ -4,6 +4,7 @@ The oracle is Python itself: the equations, executed with autograd's numbers, or
 of them that are written out here.  Whatever stands in `CELLS` is tried.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any
@@ -15,14 +16,15 @@ import pytest
 
 from carrynet import tasks
 from carrynet.data.words import tables
-from carrynet.nets import cells, certified
+from carrynet.nets import cells, certified, recurrence
 from carrynet.nets.arrays import Array
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES, Loss, margins
 from carrynet.nets.network import Network, bptt, unroll
 from carrynet.nets.readings import run
 from carrynet.nets.readings.enclosure import Box, Enclosure
-from carrynet.nets.recurrence import Unrolled, blank
+from carrynet.nets.readings.numbers import Numbers
+from carrynet.nets.recurrence import Unrolled, blank, written
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import search
 
@@ -42,13 +44,19 @@ state = h, s
 s = tanh(x @ Wxs + s * 0.5)
 h = tanh(x @ Wxh + bh)
 """  # h forgets everything, and what s keeps is read by s alone
+DELAYED = """
+state = h, s
+h = tanh(s @ Wsh + h @ Whh + bh)
+s = x @ Wxs + bs
+"""  # what s becomes is the input's alone
+INWARD = "h = tanh(h @ Whh + bh)"  # no input at all
+WRITTEN = {"own": OWN, "unread": UNREAD, "delayed": DELAYED, "inward": INWARD}
 LAYERS = "u = relu(h @ Whu + bu)\nv = tanh(u @ Wuv)\nlogits = (u + v) @ Why + by"
 SLACK = 0.05
 
 
 def formula_of(name: str) -> Formula:
-    own = {"own": OWN, "unread": UNREAD}
-    return Formula.parse(own[name]) if name in own else cells.named(name)
+    return Formula.parse(WRITTEN[name]) if name in WRITTEN else cells.named(name)
 
 
 def example(
@@ -266,7 +274,7 @@ def close(gradients: Mapping[str, Array], oracle: Mapping[str, Array]) -> bool:
     )
 
 
-EVERY = [(name, False, False) for name in [*ALONE, *STACKS, "own", "unread"]]
+EVERY = [(name, False, False) for name in [*ALONE, *STACKS, *WRITTEN]]
 EVERY += [("sigmoid", True, True), ("lstm", True, True), ("gru,lstm", False, True)]
 of_every_case = pytest.mark.parametrize(
     ("name", "layers", "learned", "readout", "batch"),
@@ -337,7 +345,7 @@ def test_without_biases_their_gradients_are_zero(name: str) -> None:
 # What is computed ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*ALONE, *STACKS, "own"])
+@pytest.mark.parametrize("name", [*ALONE, *STACKS, *WRITTEN])
 def test_a_network_steps_as_its_equations_say(name: str) -> None:
     network, _, _ = example(name, learned=True)
     word = [3, 0, 1, 1, 2, 3, 3, 0]
@@ -367,7 +375,7 @@ def test_single_precision_stays_single(name: str) -> None:
     assert {g.dtype for g in (*gradients.values(), *worst.values())} == {np.dtype("float32")}
 
 
-@pytest.mark.parametrize("name", [*ALONE, *STACKS, "own"])
+@pytest.mark.parametrize("name", [*ALONE, *STACKS, *WRITTEN])
 @pytest.mark.parametrize("readout", TASKS)
 def test_every_sequence_begun_or_disturbed_inside_stays_inside(name: str, readout: str) -> None:
     """Points of the enclosure of one step, from boxes met along a word, by the equations."""
@@ -383,7 +391,7 @@ def test_every_sequence_begun_or_disturbed_inside_stays_inside(name: str, readou
         slots[0] = vectors
         slots[1 : 1 + len(state)] = state
         run(cell.instructions, reading, slots)
-        into = [slots[result] for result in cell.results]
+        into = [reading.point(slots[result]) for result in cell.results]
         # corners and inner points of the boxes, each pre-activation off by up to the slack
         given = {
             part: Point(box.c + box.r * rng.choice([-1, 1, rng.uniform()], (count, box.c.size)))
@@ -449,6 +457,11 @@ def test_an_enclosure_without_slack_is_the_sequence_itself() -> None:
         box = unroll(network, x, Enclosure(0.0)).along(0)
         np.testing.assert_allclose(box.c, unroll(network, x).along(0), rtol=0, atol=1e-14)
         assert (box.r <= 1e-15).all()
+
+
+def test_the_way_through_time_is_written_as_its_module_shows() -> None:
+    shown = textwrap.indent(written(cells.cell("elman"), Numbers), "    ")
+    assert f"\n\n{shown}\n\n" in str(recurrence.__doc__)
 
 
 def test_bounds_by_hand() -> None:

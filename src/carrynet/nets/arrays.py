@@ -20,6 +20,10 @@ def rows_of(a: Array) -> Array:
     return a.reshape(-1, a.shape[-1])
 
 
+ONE, HALF = ({kind: np.array(value, kind) for kind in "fd"} for value in (1, 0.5))
+"""1 and 1/2 for arrays of a `dtype.char`: to make them of a number takes as long as to add them."""
+
+
 # Activations -------------------------------------------------------------------------
 
 quiet = np.errstate(over="ignore")
@@ -31,7 +35,9 @@ def sigmoid(z: Array) -> Array:
 
     Where e^-z overflows, its reciprocal 0 is the right limit.
     """
-    return np.reciprocal(1 + np.exp(-z))
+    y = np.exp(-z)
+    y += ONE[y.dtype.char]
+    return np.reciprocal(y)
 
 
 def sigmoid_slope(y: Array) -> Array:
@@ -41,7 +47,7 @@ def sigmoid_slope(y: Array) -> Array:
 
 def tanh_slope(y: Array) -> Array:
     """The derivative of tanh, from its output: 1 - y^2."""
-    return 1 - y * y
+    return ONE[y.dtype.char] - y * y
 
 
 def relu(z: Array) -> Array:

@@ -11,16 +11,13 @@ Shapes: B batch, T time, X input, H hidden, Y output; the batch axis may be left
 These are gradients to train with, in floats that are not rounded outward: no proof.
 """
 
-from typing import Any
-
 import numpy as np
 
 from carrynet.nets.arrays import Array, quiet, rows_of
 from carrynet.nets.losses import Loss
 from carrynet.nets.network import Network, gradients_of, unroll
-from carrynet.nets.readings import run
 from carrynet.nets.readings.enclosure import Enclosure
-from carrynet.nets.recurrence import blank, gather, pull
+from carrynet.nets.recurrence import Unrolled
 from carrynet.nets.weights import Weights
 
 
@@ -50,24 +47,19 @@ def bptt(
 ) -> Weights:
     """The gradient of the loss of the worst logits, through time; arguments as `network.bptt`'s."""
     reading, readout = Enclosure(slack), network.readout
-    layers, (product, bias) = readout.instructions[:-2], readout.instructions[-2:]
-    unrolled = unroll(network, x, reading)
-    slots = blank(readout, network.weights)
-    slots[0] = unrolled.along(0)
-    run(layers, reading, slots)
-    v, Why, by = (slots[i] for i in (*product.operands, bias.operands[1]))
+    product, bias = readout.instructions[-2:]
+    of_Why, of_by = (readout.parameter_slots[each.operands[1]] for each in (product, bias))
+    states = unroll(network, x, reading, biases=biases)
+    layers = Unrolled(readout, network.weights, reading, states.along(0), biases=biases, last=2)
+    v, Why, by = layers.along(0), network.weights[of_Why], network.weights[of_by]
     d = loss.gradient(worst_logits(Why, by, v.c, v.r, targets), targets)
     if x.ndim == 3:
         d /= x.shape[1]
 
-    adjoint: list[Any] = [None] * readout.size
     *of_v, dWhy = worst_logits_vjp(Why, v.c, v.r, targets, d)
-    adjoint[product.operands[0]] = tuple(of_v)
-    pull(readout, layers, reading, slots, adjoint)
-    found, of_start = unrolled.backward(adjoint[0])
-    gather(readout, layers, reading, slots, adjoint, found)
-    names = readout.parameter_slots
-    found |= {names[product.operands[1]]: dWhy, names[bias.operands[1]]: rows_of(d).sum(axis=0)}
+    of_layers, (of_states,) = layers.backward(tuple(of_v))
+    of_cell, of_start = states.backward(of_states)
+    found = of_cell | of_layers | {of_Why: dWhy, of_by: rows_of(d).sum(axis=0)}
     return gradients_of(network, found, of_start, biases)
 
 

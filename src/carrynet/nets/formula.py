@@ -129,19 +129,6 @@ class Formula:
         inputs = range(len(self.inputs)) if self.state else ()
         return frozenset((*inputs, *self.parameter_slots, *self.constant_slots))
 
-    @cached_property
-    def weights_of(self) -> Mapping[int, tuple[tuple[int, str], ...]]:
-        """By slot of the result: the places and names of parameters among the operands."""
-        found = {
-            each.out: tuple(
-                (place, self.parameter_slots[slot])
-                for place, slot in enumerate(each.operands)
-                if slot in self.parameter_slots
-            )
-            for each in self.instructions
-        }
-        return {out: places for out, places in found.items() if places}
-
     def shapes(self, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         """The shape of each parameter, from what X, H and Y are.
 

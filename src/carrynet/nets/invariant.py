@@ -305,14 +305,13 @@ class _Step:
             if out not in adjoint:
                 continue
             values = [slots[i] for i in operands]
-            gs = reading.backward[operation](adjoint[out], slots[out], *values)
+            g = adjoint[out]
+            gs = reading.backward[operation](g, slots[out], *values)
             for place, i in enumerate(operands):
                 if name := formula.parameter_slots.get(i):
-                    _add(
-                        found,
-                        name,
-                        reading.weigh(operation, adjoint[out], slots[out], values, place),
-                    )
+                    matrix = operation == "matmul"
+                    own = reading.product(values[0], g, values[1]) if matrix else gs[place].sum(0)
+                    _add(found, name, own)
                 elif i not in formula.fixed:
                     give(i, gs[place])
         first = len(formula.inputs) if formula.state else 0

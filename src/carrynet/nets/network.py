@@ -17,9 +17,10 @@ numbers of any size.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,7 +35,7 @@ from carrynet.nets.losses import Loss, predict
 from carrynet.nets.readings import Reading, run
 from carrynet.nets.readings.enclosure import Box, Enclosure, ends as ends_of
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
-from carrynet.nets.recurrence import Unrolled, blank, gather, pull
+from carrynet.nets.recurrence import Unrolled, blank
 from carrynet.nets.weights import Weights
 from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.recipe import Recipe
@@ -54,48 +55,42 @@ def bptt(
     (T, B, X), `targets` (T, Y) or (T, B, Y).  Returns the gradients and the logits, shaped
     like the targets.  With `biases=False` the network has none: their gradients are zero.
     """
-    readout = network.readout
-    unrolled = unroll(network, x)
-    slots = blank(readout, network.weights)
-    slots[0] = unrolled.along(0)
-    run(readout.instructions, NUMBERS, slots)
-    logits = slots[readout.results[0]]
+    states = unroll(network, x, biases=biases)
+    readout = Unrolled(network.readout, network.weights, NUMBERS, states.along(0), biases=biases)
+    logits = readout.along(0)
     d_logits = loss.gradient(logits, targets)
     if x.ndim == 3:
         d_logits /= x.shape[1]
 
-    adjoint: list[Any] = [None] * readout.size
-    adjoint[readout.results[0]] = d_logits
-    pull(readout, readout.instructions, NUMBERS, slots, adjoint)
-    found, of_start = unrolled.backward(adjoint[0])
-    gather(readout, readout.instructions, NUMBERS, slots, adjoint, found)
-    return gradients_of(network, found, of_start, biases), logits
+    of_readout, (of_states,) = readout.backward(d_logits)
+    of_cell, of_start = states.backward(of_states)
+    return gradients_of(network, of_cell | of_readout, of_start, biases), logits
 
 
-def unroll(network: "Network", x: Array, reading: Reading = NUMBERS) -> Unrolled:
+def unroll(
+    network: "Network", x: Array, reading: Reading = NUMBERS, *, biases: bool = True
+) -> Unrolled:
     """The states h_0 ... h_T for a sequence of inputs (T, X) or (T, B, X)."""
     batch = x.shape[1:-1]
     start = [
-        reading.point(np.broadcast_to(part, (*batch, part.size)) if batch else part)
+        reading.point(part[None].repeat(batch[0], axis=0) if batch else part)
         for part in network.parts(network.start)
     ]
-    return Unrolled(network.cell, network.weights, reading, x, start)
+    return Unrolled(network.cell, network.weights, reading, x, start, biases=biases)
 
 
 def gradients_of(
-    network: "Network", found: Mapping[str, Array], of_start: Sequence[Any], biases: bool
+    network: "Network", found: dict[str, Array], of_start: Sequence[Any], biases: bool
 ) -> Weights:
     """Gradients in the order of the weights, the start's gathered over the batch."""
-    cell, readout, weights = network.cell, network.readout, network.weights
-    gradients = {name: found[name] for name in weights if name in found}
-    if not biases:
-        for name in (*cell.biases, *readout.biases):
-            gradients[name] = 0 * weights[name]
-    for part, g in zip(cell.state, of_start, strict=True):
+    weights = network.weights
+    for formula in () if biases else (network.cell, network.readout):
+        found |= {name: 0 * weights[name] for name in formula.biases}
+    for part, g in zip(network.cell.state, of_start, strict=True):
         if (name := f"{part}_start") in weights:
             g = g[0] if isinstance(g, tuple) else g  # the start is exact: only its centre moves
-            gradients[name] = g.reshape(-1, g.shape[-1]).sum(axis=0)
-    return Weights(gradients)
+            found[name] = g.reshape(-1, g.shape[-1]).sum(axis=0)
+    return Weights({name: found[name] for name in weights})
 
 
 # The network -------------------------------------------------------------------------
@@ -200,7 +195,7 @@ class Network:
         """A state (..., D) as its parts."""
         if len(self.widths) == 1:
             return [state]
-        ends = np.cumsum(self.widths)
+        ends = accumulate(self.widths)
         return [state[..., end - width : end] for width, end in zip(self.widths, ends, strict=True)]
 
     @cached_property

@@ -5,18 +5,58 @@ Backward (backpropagation through time, Werbos 1990), gradients go from the resu
 the state before it; the weights do not change on the way, so that their gradients are gathered
 in one product or sum each, after it.
 
+Both ways are written as Python from the instructions, once for each formula: on arrays this
+small, a loop over instructions costs more than what they do.  Of Elman's cell they read
+
+    def through(reading, parameters, S0, start):
+        p2, p3, p4, = parameters
+        S5 = S0.dot(p2)
+        S6 = S5 + p4
+        s1, = start
+        every1 = [s1]
+        for s6, in zip(reading.unstack(S6)):
+            s7 = s1.dot(p3)
+            s8 = s6 + s7
+            s9 = sigmoid(s8)
+            s1, = s9,
+            every1.append(s1)
+        H1 = reading.stack(every1)
+
+        def backward(G):
+            c1, = map(reading.zeros, start)
+            every_g8 = []
+            for g, s9, in zip(reading.unstack(G)[::-1], every1[:0:-1]):
+                g9 = c1 + g
+                g8 = g9 * sigmoid_slope(s9)
+                g1 = g8.dot(p3.T)
+                every_g8.append(g8)
+                c1, = g1,
+            G8 = reading.stack(every_g8[::-1])
+            S1 = reading.at(H1, BEFORE)
+            D3 = reading.product(S1, G8, p3)
+            D2 = reading.product(S0, G8, p2)
+            D4 = total(G8)
+            return {'Wxh': D2, 'Whh': D3, 'bh': D4}, (c1,)
+
+        return (reading.at(H1, AFTER),), backward
+
+Here `p` is a parameter, `s` a slot at one position and `S` at all of them; `g`, `G` and `D` are
+gradients, of a slot at one position, of one at all, of a parameter; `c` is a gradient that the
+next step hands on to this one.
+
 Shapes: B batch, T time, X input, H hidden; time is the first axis, and the batch axis may be
 left out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from carrynet.nets.arrays import Array
+from carrynet.nets.arrays import Array, rows_of
 from carrynet.nets.equations import Instruction
 from carrynet.nets.formula import Formula
-from carrynet.nets.readings import Reading, run
+from carrynet.nets.readings import Reading
 
 
 def blank(formula: Formula, weights: Mapping[str, Array]) -> list[Any]:
@@ -30,9 +70,11 @@ def blank(formula: Formula, weights: Mapping[str, Array]) -> list[Any]:
 
 
 class Unrolled:
-    """A formula carried out along inputs: what came of every step, kept for the way back.
+    """A formula carried out along inputs, and the way back.
 
-    `inputs` has a first axis of time, `start` is a value for each part of the state.
+    `inputs` has a first axis of time, `start` is a value for each part of the state.  Without
+    `biases` their gradients are not gathered.  A readout, which has no state, may leave its `last`
+    instructions to others: its result is then what the first of them is fed.
     """
 
     def __init__(
@@ -40,218 +82,275 @@ class Unrolled:
         formula: Formula,
         weights: Mapping[str, Array],
         reading: Reading,
-        inputs: Array,
-        start: Sequence[Any],
+        inputs: Any,
+        start: Sequence[Any] = (),
+        *,
+        biases: bool = True,
+        last: int = 0,
     ) -> None:
-        self.formula, self.reading, self.start = formula, reading, tuple(start)
-        self.base = blank(formula, weights)
-        self.base[0] = inputs
-        run(formula.of_input, reading, self.base)
-        self.step = _step(formula)
-        forward = self.step.forward(reading.forward, self.base)
-        self.tape: list[tuple[Any, ...]] = []
-        states = [self.start]
-        drives = [reading.unstack(self.base[slot]) for slot in formula.drives]
-        for shares in zip(*drives, strict=True) if drives else [()] * len(inputs):
-            state, kept = forward(shares, states[-1])
-            states.append(state)
-            self.tape.append(kept)
-        self._history = [reading.stack([parts[i] for parts in states]) for i in range(len(start))]
+        through = _through(formula, type(reading), biases, last)
+        parameters = [weights[name] for name in formula.parameters]
+        self._along, self._backward = through(reading, parameters, inputs, start)
 
     def along(self, part: int) -> Any:
-        """One part of the state after every step, with a first axis of time."""
-        return self.reading.at(self._history[part], slice(1, None))
+        """One part of the state after every step, or the result, with a first axis of time."""
+        return self._along[part]
 
     def backward(self, gradient: Any) -> tuple[dict[str, Array], tuple[Any, ...]]:
-        """The gradients of the weights, and of each part of the first state.
+        """The gradients of the weights, and of each part of the first state or of the inputs.
 
-        `gradient` is that of the first part of the state after every step, which is what a
-        readout reads.
+        `gradient` is that of `along(0)`, which of a state is what a readout reads.
         """
-        formula, reading, step = self.formula, self.reading, self.step
-        carried = zeros = tuple(reading.zeros(each) for each in self.start)
-        back = step.backward(reading.backward, reading.plus, zeros, self.base)
-        met: list[tuple[Any, ...]] = []  # gradients of drives, and of what has weights
-        for kept, own in zip(reversed(self.tape), reversed(reading.unstack(gradient)), strict=True):
-            carried, gs = back(kept, own, carried)
-            met.append(gs)
-        over_time = [reading.stack(gs[::-1]) for gs in zip(*met, strict=True)]
-        of_drives = over_time[: len(step.drives)]
-
-        found: dict[str, Array] = {}
-        for instruction, g in zip(step.weighted, over_time[len(step.drives) :], strict=True):
-            operands = [self._over_time(slot) for slot in instruction.operands]
-            needed = instruction.operation != "matmul"
-            value = self._over_time(instruction.out) if needed else None
-            _weigh(formula, reading, instruction, g, value, operands, found)
-        adjoint: list[Any] = [None] * formula.size
-        for slot, g in zip(step.drives, of_drives, strict=True):
-            adjoint[slot] = g
-        pull(formula, formula.of_input, reading, self.base, adjoint)
-        gather(formula, formula.of_input, reading, self.base, adjoint, found)
-        return found, carried
-
-    def _over_time(self, slot: int) -> Any:
-        """What a slot held before or in every step, with a first axis of time."""
-        first = len(self.formula.inputs)
-        if first <= slot < first + len(self.start):
-            return self.reading.at(self._history[slot - first], slice(None, -1))
-        if slot in self.step.kept:
-            i = self.step.kept[slot]
-            return self.reading.stack([kept[i] for kept in self.tape])
-        return self.base[slot]
+        found: tuple[dict[str, Array], tuple[Any, ...]] = self._backward(gradient)
+        return found
 
 
-def pull(
-    formula: Formula,
-    instructions: Sequence[Instruction],
-    reading: Reading,
-    slots: Sequence[Any],
-    adjoint: list[Any],
-) -> None:
-    """Pull gradients back through instructions, from the last to the first."""
-    backward, fixed, plus = reading.backward, formula.fixed, reading.plus
-    for operation, operands, out in reversed(instructions):
-        g = adjoint[out]
-        if g is None or fixed.issuperset(operands):
-            continue
-        gs = backward[operation](g, slots[out], *[slots[i] for i in operands])
-        for i, g in zip(operands, gs, strict=True):
-            if i not in fixed:
-                before = adjoint[i]
-                adjoint[i] = g if before is None else plus(before, g)
-
-
-def gather(
-    formula: Formula,
-    instructions: Sequence[Instruction],
-    reading: Reading,
-    slots: Sequence[Any],
-    adjoint: Sequence[Any],
-    found: dict[str, Array],
-) -> None:
-    """Add the gradients of the weights of instructions, of which those of the results are known."""
-    for each in instructions:
-        if adjoint[each.out] is not None:
-            operands = [slots[i] for i in each.operands]
-            _weigh(formula, reading, each, adjoint[each.out], slots[each.out], operands, found)
-
-
-def _weigh(
-    formula: Formula,
-    reading: Reading,
-    instruction: Instruction,
-    g: Any,
-    value: Any,
-    operands: Sequence[Any],
-    found: dict[str, Array],
-) -> None:
-    for place, name in formula.weights_of.get(instruction.out, ()):
-        gradient = reading.weigh(instruction.operation, g, value, operands, place)
-        found[name] = found[name] + gradient if name in found else gradient
-
-
-# Steps -------------------------------------------------------------------------------
-
-
-class Step(NamedTuple):
-    """One step as Python functions, made from the instructions: a loop over them costs more.
-
-    `forward(operations, slots)` gives (shares of the drives, state) -> (state, kept), and
-    `backward(operations, plus, zeros, slots)` gives (kept, gradient of the first part from
-    elsewhere, gradients of the state from the next step) -> (those of the state before, those of
-    the drives and of what `weighted` instructions yield).
-    """
-
-    forward: Callable[..., Callable[..., tuple[Any, ...]]]
-    backward: Callable[..., Callable[..., tuple[Any, ...]]]
-    drives: tuple[int, ...]  #: those that have a gradient
-    weighted: tuple[Instruction, ...]
-    kept: Mapping[int, int]  #: where in `kept` a slot is
+# Written as Python -------------------------------------------------------------------
 
 
 @cache
-def _step(formula: Formula) -> Step:
-    """The functions of a formula; of Elman's cell, for example, they read as follows.
+def _through(
+    formula: Formula, reading: type[Reading], biases: bool, last: int
+) -> Callable[..., Any]:
+    """The function that `written` gives the text of."""
+    made = {**reading.names, "total": _total, "BEFORE": slice(None, -1), "AFTER": slice(1, None)}
+    exec(
+        written(formula, reading, biases, last), made
+    )  # numbers, and names that `Formula` has parsed
+    through: Callable[..., Any] = made["through"]
+    return through
 
-    def forward(shares, state):        def backward(kept, own, carried):
-        s6, = shares                       s6, s1, s7, s8, s9, = kept
-        s1, = state                        g9 = carried[0]
-        s7 = f_matmul(s1, s3)              g9 = plus(g9, own)
-        s8 = f_add(s6, s7)                 g8, = b_sigmoid(g9, s9, s8)
-        s9 = f_sigmoid(s8)                 g6, g7, = b_add(g8, s8, s6, s7)
-        return (s9,), (s6, ...)            g1, _, = b_matmul(g7, s7, s1, s3)
-                                           return (g1,), (g6, g7,)
+
+def _total(gradients: Array) -> Array:
+    return rows_of(gradients).sum(axis=0)
+
+
+def written(formula: Formula, reading: type[Reading], biases: bool = True, last: int = 0) -> str:
+    """The way through time, forward and backward, as the text of a function.
+
+    For what `biases` and `last` mean see `Unrolled`.
     """
-    first, parts = len(formula.inputs), len(formula.state)
-    state = range(first, first + parts)
-    slots = [*formula.drives, *state, *(each.out for each in formula.of_state)]
-    varies = {*slots} - {*formula.fixed}
+    at_once, results = formula.of_input, formula.results
+    if last:
+        at_once, results = at_once[:-last], at_once[-last].operands[:1]
+    ahead, behind = (_Lines(formula, reading, "S", "G", biases) for _ in range(2))
+    ahead.carry_out(at_once)
+    if formula.state:
+        loop, back = _loops(formula, reading, behind)
+        along = [f"reading.at(H{part}, AFTER)" for part in _state(formula)]
+    else:
+        loop, back, along = [], [], [f"S{results[0]}"]
+        behind.give(results[0], "G")
+    behind.pull(at_once)
+    behind.weigh(at_once)
 
-    lines = [f"{_names('s', formula.drives)}= shares", f"{_names('s', state)}= state"]
-    for operation, operands, out in formula.of_state:
-        lines.append(f"s{out} = f_{operation}({', '.join(f's{i}' for i in operands)})")
-    lines.append(f"return ({_names('s', formula.results)}), ({_names('s', slots)})")
-    forward = _function("forward", "shares, state", lines)
-
-    known: set[int] = set()  # slots that have a gradient by now
-    lines = [f"{_names('s', slots)}= kept"]
-
-    def give(slot: int, text: str) -> None:
-        lines.append(f"g{slot} = plus(g{slot}, {text})" if slot in known else f"g{slot} = {text}")
-        known.add(slot)
-
-    for i, result in enumerate(formula.results):
-        give(result, f"carried[{i}]")
-    give(formula.results[0], "own")
-    for operation, operands, out in reversed(formula.of_state):
-        asked = [i for i in operands if i in varies]
-        if out not in known or not asked:
-            continue
-        values = ", ".join([f"g{out}", f"s{out}", *(f"s{i}" for i in operands)])
-        fresh = [i not in known and operands.count(i) == 1 for i in operands]
-        names = [
-            "_" if i not in varies else f"g{i}" if new else f"t{place}"
-            for place, (i, new) in enumerate(zip(operands, fresh, strict=True))
+    parameters = formula.parameter_slots
+    found = (f"{name!r}: D{i}" for i, name in parameters.items() if i in behind.weighed)
+    ends = _row("c", _state(formula)) if formula.state else f"{behind.gradients[0]},"
+    operations = {each.operation for each in at_once + formula.of_state} - {*reading.inlined}
+    called = (
+        f"{name}, {name}_vjp = reading.forward['{name}'], reading.backward['{name}']"
+        for name in sorted(operations)
+    )
+    return "\n".join(
+        [
+            "def through(reading, parameters, S0, start):",
+            *_indented([*called, f"{_row('p', parameters)} = parameters"]),
+            *_indented([*ahead.lines, *loop, "", "def backward(G):"]),
+            *_indented(_indented([*back, *behind.lines])),
+            *_indented([f"    return {{{', '.join(found)}}}, ({ends})", ""]),
+            *_indented([f"return ({_row('', along)}), backward"]),
         ]
-        lines.append(f"{', '.join(names)}, = b_{operation}({values})")
-        for place, (i, new) in enumerate(zip(operands, fresh, strict=True)):
-            if i in varies and new:
-                known.add(i)
-            elif i in varies:
-                give(i, f"t{place}")
-    drives = tuple(slot for slot in formula.drives if slot in known)
-    weighted = tuple(
-        each for each in formula.of_state if each.out in known and each.out in formula.weights_of
     )
-    # a part that no line reads hands no gradient on
-    before = "".join(
-        f"g{i}, " if i in known else f"zeros[{part}], " for part, i in enumerate(state)
-    )
-    met = _names("g", [*drives, *(each.out for each in weighted)])
-    lines.append(f"return ({before}), ({met})")
-    backward = _function("backward", "kept, own, carried", lines)
 
-    held = [*formula.parameter_slots, *formula.constant_slots]
-    prologue = [f"s{i} = slots[{i}]" for i in held]
-    operations = sorted({each.operation for each in formula.of_state})
-    makers: dict[str, Any] = {}
-    source = [
-        "def make_forward(operations, slots):",
-        *(f"    f_{name} = operations['{name}']" for name in operations),
-        *(f"    {line}" for line in (*prologue, *forward, "return forward")),
-        "def make_backward(operations, plus, zeros, slots):",
-        *(f"    b_{name} = operations['{name}']" for name in operations),
-        *(f"    {line}" for line in (*prologue, *backward, "return backward")),
+
+def _loops(
+    formula: Formula, reading: type[Reading], behind: "_Lines"
+) -> tuple[list[str], list[str]]:
+    """The loop over steps, and the loop back, after which `behind` goes on."""
+    state, results, drives = _state(formula), formula.results, formula.drives
+    inner = [each.out for each in formula.of_state if each.out not in results]
+    part_of = {i: part for part, i in zip(state, results, strict=True) if i not in drives}
+    step, back = (_Lines(formula, reading, "s", "g") for _ in range(2))
+    step.carry_out(formula.of_state)
+    after = [f"reading.point(s{i})" if i in drives else f"s{i}" for i in results]
+
+    for i, gradient in [
+        *((i, f"c{part}") for part, i in zip(state, results, strict=True)),
+        (results[0], "g"),
+    ]:
+        # what needs the input only may be an array, which becomes a state as a point
+        back.give(i, f"reading.of_point({gradient}, {back.name(i)})" if i in drives else gradient)
+    back.pull(formula.of_state)
+    # drives hand their gradients on, instructions with parameters need those of their results
+    asked = [*drives, *(each.out for each in formula.of_state if behind.places(each))]
+    met = {i: back.gradients[i] for i in asked if i in back.gradients}
+    behind.gradients = {i: name.upper() for i, name in met.items()}
+    names = list(dict.fromkeys(met.values()))
+    behind.lines = [f"{name.upper()} = reading.stack(every_{name}[::-1])" for name in names]
+    behind.later = {i: f"reading.stack(every{i})" for i in inner}
+    behind.later |= {part: f"reading.at(H{part}, BEFORE)" for part in state}
+    behind.later |= {i: f"reading.at(H{part}, AFTER)" for i, part in part_of.items()}
+    behind.weigh(formula.of_state)
+
+    # only what the way back reads is kept; of a result there is the history of the state
+    kept = [i for i in inner if i in back.read | behind.read]
+    ways = {i: f"every{i}[::-1]" for i in kept}
+    ways |= {i: f"reading.unstack(S{i})[::-1]" for i in drives}
+    ways |= {i: f"every{part}[:0:-1]" for i, part in part_of.items()}
+    ways |= {part: f"every{part}[-2::-1]" for part in state}
+    read = sorted(back.read)
+    handed_on = [back.gradients.get(part, f"c{part}") for part in state]
+    back_along = ["reading.unstack(G)[::-1]", *(ways[i] for i in read)]
+    each = f"{_row('s', drives)} in zip({', '.join(f'reading.unstack(S{i})' for i in drives)})"
+    loop = [
+        f"{_row('s', state)} = start",
+        *(f"every{part} = [s{part}]" for part in state),
+        *(f"every{i} = []" for i in kept),
+        f"for {each if drives else '_ in S0'}:",
+        *_indented(step.lines),
+        *_indented(f"every{i}.append(s{i})" for i in kept),
+        *_indented([f"{_row('s', state)} = {_row('', after)}"]),
+        *_indented(f"every{part}.append(s{part})" for part in state),
+        *(f"H{part} = reading.stack(every{part})" for part in state),
     ]
-    exec("\n".join(source), makers)  # numbers of slots and names of operations only
-    kept = {slot: i for i, slot in enumerate(slots)}
-    return Step(makers["make_forward"], makers["make_backward"], drives, weighted, kept)
+    loop_back = [
+        f"{_row('c', state)} = map(reading.zeros, start)",
+        *(f"every_{name} = []" for name in names),
+        f"for {_row('', ['g', *(f's{i}' for i in read)])} in zip({', '.join(back_along)}):",
+        *_indented(back.lines),
+        *_indented(f"every_{name}.append({name})" for name in names),
+        *_indented([f"{_row('c', state)} = {_row('', handed_on)}"]),
+    ]
+    return loop, loop_back
 
 
-def _names(letter: str, slots: Sequence[int]) -> str:
-    return "".join(f"{letter}{slot}, " for slot in slots)
+class _Lines:
+    """Lines that carry out instructions, or pull gradients back through them.
+
+    `slot` and `gradient` are what names begin with: small for one position, large for all.
+    """
+
+    def __init__(
+        self,
+        formula: Formula,
+        reading: type[Reading],
+        slot: str,
+        gradient: str,
+        biases: bool = True,
+    ) -> None:
+        self.formula, self.inlined, self.asks = formula, reading.inlined, reading.asks
+        self.inside = {*_state(formula), *(each.out for each in formula.of_state)}
+        self.asked = {*formula.parameters} - (set() if biases else formula.biases)
+        self.slot, self.gradient = slot, gradient
+        self.lines: list[str] = []
+        self.read: set[int] = set()  #: slots, other than of parameters and constants
+        self.later: dict[int, str] = {}  #: what sets slots that are not set unless they are read
+        self.gradients: dict[int, str] = {}  #: by slot: the name of what is known by now
+        self.weighed: set[int] = set()  #: parameters whose gradient is known
+        self._called: set[int] = set()
+
+    def carry_out(self, instructions: Sequence[Instruction]) -> None:
+        """Set the slots of instructions."""
+        for each in instructions:
+            if each.operation in self.inlined:
+                value = self._inlined(self.inlined[each.operation].value, each)
+            else:
+                value = f"{each.operation}({', '.join(self.name(i) for i in each.operands)})"
+            self.lines.append(f"{self.slot}{each.out} = {value}")
+
+    def pull(self, instructions: Sequence[Instruction]) -> None:
+        """Pull gradients back through instructions, from the last to the first."""
+        for each in reversed(instructions):
+            if each.out in self.gradients:
+                for place, i in enumerate(each.operands):
+                    if i not in self.formula.fixed:
+                        self.give(i, self._pulled(each, place))
+
+    def weigh(self, instructions: Sequence[Instruction]) -> None:
+        """Gather the gradients of parameters, where those of the results are known."""
+        for each in instructions:
+            for place, i in self.places(each) if each.out in self.gradients else ():
+                if each.operation == "matmul":
+                    v, g = self.name(each.operands[0]), self.gradients[each.out]
+                    gradient = f"reading.product({v}, {g}, p{i})"
+                else:
+                    gradient = f"total({self._pulled(each, place)})"
+                before = f"D{i} + " if i in self.weighed else ""
+                self.lines.append(f"D{i} = {before}{gradient}")
+                self.weighed.add(i)
+
+    def places(self, instruction: Instruction) -> list[tuple[int, int]]:
+        """Places and slots of the operands that are parameters whose gradient is asked for."""
+        name = self.formula.parameter_slots.get
+        return [(k, i) for k, i in enumerate(instruction.operands) if name(i) in self.asked]
+
+    def give(self, i: int, gradient: str) -> None:
+        """Add a gradient to what is known of a slot's."""
+        if i not in self.gradients and gradient.isidentifier():  # the same, by another name
+            self.gradients[i] = gradient
+            return
+        if i in self.gradients:
+            # where sums are inlined, gradients are what values are, and are added as they are
+            both = "{} + {}" if "add" in self.inlined else "reading.plus({}, {})"
+            own = gradient if gradient.isidentifier() else f"({gradient})"
+            gradient = both.format(self.gradients[i], own)
+        self.gradients[i] = f"{self.gradient}{i}"
+        self.lines.append(f"{self.gradients[i]} = {gradient}")
+
+    def _pulled(self, instruction: Instruction, place: int) -> str:
+        """The gradient of an operand, from that of the result."""
+        operation, operands, out = instruction
+        if operation in self.inlined:
+            return self._inlined(self.inlined[operation].gradients[place], instruction)
+        names = [f"{self.gradient}{out}_{k}" for k in range(len(operands))]
+        if out not in self._called:  # which gives those of all operands
+            asks = self.asks.get(operation, ())
+            value = self._met(out, "value" in asks)
+            values = [self._met(i, "operands" in asks) for i in operands]
+            given = ", ".join([self.gradients[out], value, *values])
+            self.lines.append(f"{_row('', names)} = {operation}_vjp({given})")
+            self._called.add(out)
+        return names[place]
+
+    def _met(self, i: int, asked: bool) -> str:
+        """A slot for a rule, which may ask only whether it varies: what a step sets does."""
+        return self.name(i) if asked or i not in self.inside else "VARIES"
+
+    def _inlined(self, text: str, instruction: Instruction) -> str:
+        """The text of a rule, with the names that it has here."""
+        operation, operands, out = instruction
+        slots = dict(
+            zip([*self.inlined[operation].operands.split(), "y"], [*operands, out], strict=True)
+        )
+
+        def named(word: re.Match[str]) -> str:
+            if word[0] == "g":
+                return self.gradients[out]
+            return self.name(slots[word[0]]) if word[0] in slots else word[0]
+
+        return re.sub(r"\b[^\W\d]\w*", named, text)
+
+    def name(self, i: int) -> str:
+        """A slot's, which it is given first where that was left for later."""
+        if i in self.formula.parameter_slots:
+            return f"p{i}"
+        if i in self.formula.constant_slots:
+            return f"({self.formula.constant_slots[i]!r})"
+        if i in self.later:
+            self.lines.append(f"{self.slot}{i} = {self.later.pop(i)}")
+        self.read.add(i)
+        return f"{self.slot}{i}"
 
 
-def _function(name: str, arguments: str, lines: Sequence[str]) -> list[str]:
-    return [f"def {name}({arguments}):", *(f"    {line}" for line in lines)]
+def _state(formula: Formula) -> range:
+    """The slots of the state before a step."""
+    return range(len(formula.inputs), len(formula.inputs) + len(formula.state))
+
+
+def _row(letter: str, names: Iterable[Any]) -> str:
+    return ", ".join(f"{letter}{name}" for name in names) + ","
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [line and f"    {line}" for line in lines]

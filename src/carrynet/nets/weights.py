@@ -4,7 +4,7 @@ Shapes: X input, H hidden, Y output; which weights there are, and their shapes, 
 the formulas.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,18 @@ class Weights(Mapping[str, Array]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
+    # what Mapping has instead takes several calls for each name
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
+
+    def items(self) -> ItemsView[str, Array]:
+        """Names with arrays."""
+        return self._arrays.items()
+
+    def values(self) -> ValuesView[Array]:
+        """The arrays."""
+        return self._arrays.values()
+
     def __len__(self) -> int:
         return len(self._arrays)
 
@@ -51,7 +63,8 @@ class Weights(Mapping[str, Array]):
 
     def map(self, function: Callable[..., Array], *others: "Weights") -> "Weights":
         """`function` of each array, and of those of the same name of others."""
-        return Weights({n: function(a, *[w[n] for w in others]) for n, a in self.items()})
+        arrays = [other._arrays for other in others]
+        return Weights({n: function(a, *[w[n] for w in arrays]) for n, a in self._arrays.items()})
 
     def replace(self, **changed: Array) -> "Weights":
         """The same with other arrays for some names."""

@@ -21,14 +21,12 @@ EPSILON = ("<eps>", "<epsilon>")
 # DOT ---------------------------------------------------------------------------------
 
 _START = "__start0"
-_TOKEN = re.compile(
-    r"""(?P<space>\s+|//[^\n]*|\#[^\n]*|/\*.*?\*/)
+# compiled when a graph is read: to do so takes longer than to import this
+_TOKEN = r"""(?P<space>\s+|//[^\n]*|\#[^\n]*|/\*.*?\*/)
       | (?P<quoted>"(?:[^"\\]|\\.)*")
       | (?P<arrow>->)
       | (?P<word>[A-Za-z0-9_.\u0080-\uffff+-]+?(?=->|[^A-Za-z0-9_.\u0080-\uffff+-]|$))
-      | (?P<sign>[][{};,=])""",
-    re.VERBOSE | re.DOTALL,
-)
+      | (?P<sign>[][{};,=])"""
 
 
 def from_dot(text: str) -> Machine:
@@ -74,9 +72,10 @@ def from_dot(text: str) -> Machine:
 
 def _tokens(text: str) -> list[tuple[str, str, int]]:
     """The tokens of a graph: kind, text and line."""
+    token_at = re.compile(_TOKEN, re.VERBOSE | re.DOTALL).match
     found, place, line = [], 0, 1
     while place < len(text):
-        match = _TOKEN.match(text, place)
+        match = token_at(text, place)
         if match is None:
             raise InputError(f"DOT, line {line}: {shorten(text[place : place + 20])} is not read")
         kind, token = str(match.lastgroup), match[0]

@@ -6,13 +6,34 @@ product.  Everything else, such as unrolling through time, is the same for all r
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from carrynet.nets.equations import Instruction
 
 
+class Rule(NamedTuple):
+    """An operation as text, for where a call would cost more than what it does."""
+
+    operands: str  #: their names, as in "a b"
+    value: str
+    gradients: tuple[str, ...]  #: of each operand, from the value y and its gradient g
+
+    def function(self, names: Mapping[str, Any]) -> Callable[..., Any]:
+        """From the operands to the value, where `names` are what the text calls."""
+        made: Callable[..., Any] = eval(
+            f"lambda {', '.join(self.operands.split())}: {self.value}", dict(names)
+        )
+        return made
+
+
 class Reading(Protocol):
     """What values are, and how operations work on them and on their gradients."""
+
+    inlined: ClassVar[Mapping[str, Rule]]  #: by operation: what stands in place of a call
+    names: ClassVar[Mapping[str, Any]]  #: what those call; VARIES is some value that varies
+    #: by operation, unless inlined: whether `backward` looks into value or operands, or both;
+    #: of others it asks only whether they vary
+    asks: ClassVar[Mapping[str, tuple[str, ...]]]
 
     @property
     def forward(self) -> Mapping[str, Callable[..., Any]]:
@@ -20,10 +41,10 @@ class Reading(Protocol):
 
     @property
     def backward(self) -> Mapping[str, Callable[..., Any]]:
-        """By operation: from (gradient, value, *operands) to the gradients of the operands."""
+        """By operation, unless inlined: from (gradient, value, *operands) to their gradients."""
 
-    def weigh(self, operation: str, g: Any, value: Any, operands: Sequence[Any], of: int) -> Any:
-        """The gradient of the weights that are operand `of`, over all positions at once."""
+    def product(self, v: Any, g: Any, W: Any) -> Any:
+        """The gradient of a matrix W, from that of v W, over all positions at once."""
 
     def stack(self, values: Sequence[Any]) -> Any:
         """Values of successive positions as one, with a first axis of time."""
@@ -34,8 +55,11 @@ class Reading(Protocol):
     def at(self, value: Any, t: slice) -> Any:
         """What a value with a first axis of time is at some positions."""
 
-    def point(self, array: Any) -> Any:
-        """An array as a value that can vary."""
+    def point(self, value: Any) -> Any:
+        """A value, which may be an array, as one that can vary."""
+
+    def of_point(self, gradient: Any, value: Any) -> Any:
+        """The gradient of a value, from that of `point` of it."""
 
     def zeros(self, value: Any) -> Any:
         """The gradient zero of a value."""

@@ -16,12 +16,14 @@ outward: something to train and to search with, no proof.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from functools import partial, reduce
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
-from carrynet.nets.arrays import ACTIVATIONS, Activation, Array, rows_of
+from carrynet.nets.arrays import ACTIVATIONS, HALF, Activation, Array, rows_of
+from carrynet.nets.readings import Rule
 
 Pair = tuple[Array, Array]
 Value = Any  #: a Box, or an array or number that does not vary
@@ -46,14 +48,14 @@ class Box:
     def c(self) -> Array:
         """The centre."""
         if self._c is None:
-            self._c = (self._l + self._u) / 2  # type: ignore[operator]
+            self._c = _half(self._l + self._u)  # type: ignore[operator]
         return self._c
 
     @property
     def r(self) -> Array:
         """The radius, unit by unit."""
         if self._r is None:
-            self._r = (self._u - self._l) / 2  # type: ignore[operator]
+            self._r = _half(self._u - self._l)  # type: ignore[operator]
         return self._r
 
     @property
@@ -86,7 +88,13 @@ def _given(value: Value, lower: Array, upper: Array) -> Gradient:
 def _of_ends(g: Gradient) -> Pair:
     """The gradients of the ends of a box, from those of centre and radius."""
     gc, gr = g
-    return (gc - gr) / 2, (gc + gr) / 2
+    return _half(gc - gr), _half(gc + gr)
+
+
+def _half(fresh: Array) -> Array:
+    """Half of an array, in its place."""
+    fresh *= HALF[fresh.dtype.char]
+    return fresh
 
 
 def _matmul(v: Value, W: Array) -> Value:
@@ -133,8 +141,23 @@ def _multiply(a: Value, b: Value) -> Value:
         return Box(a * b.c, abs(a) * b.r)
     if not isinstance(b, Box):
         return Box(a.c * b, a.r * abs(b))
-    corners = np.array([a.l * b.l, a.l * b.u, a.u * b.l, a.u * b.u])
-    return Box(l=corners.min(axis=0), u=corners.max(axis=0))
+    corners = _corners(a, b)
+    return Box(l=reduce(np.minimum, corners), u=reduce(np.maximum, corners))
+
+
+def _corners(a: Box, b: Box) -> tuple[Array, ...]:
+    """The products of the ends, b's alternating first."""
+    return a.l * b.l, a.l * b.u, a.u * b.l, a.u * b.u
+
+
+def _first(corners: Sequence[Array], extreme: Array) -> list[Array]:
+    """Of each corner, where it is the first that is the extreme."""
+    found, left = [], np.ones(extreme.shape, bool)
+    for corner in corners:
+        here = left & (corner == extreme)
+        left ^= here
+        found.append(here)
+    return found
 
 
 def _multiply_vjp(g: Gradient, value: Value, a: Value, b: Value) -> tuple[Gradient, Gradient]:
@@ -144,22 +167,16 @@ def _multiply_vjp(g: Gradient, value: Value, a: Value, b: Value) -> tuple[Gradie
         return g[0] * b.c + np.sign(a) * g[1] * b.r, (g[0] * a, g[1] * abs(a))
     if not isinstance(b, Box):
         return (g[0] * b, g[1] * abs(b)), g[0] * a.c + np.sign(b) * g[1] * a.r
-    corners = np.array([a.l * b.l, a.l * b.u, a.u * b.l, a.u * b.u])
-    lowest, highest = corners.argmin(axis=0), corners.argmax(axis=0)
+    corners = _corners(a, b)
+    lowest, highest = (
+        _first(corners, reduce(extreme, corners)) for extreme in (np.minimum, np.maximum)
+    )
     from_l, from_u = _of_ends(g)
-    gl_a, gu_a, gl_b, gu_b = (np.zeros_like(from_l) for _ in range(4))
-    for k, (of_a, of_b, end_a, end_b) in enumerate(
-        (
-            (gl_a, gl_b, a.l, b.l),
-            (gl_a, gu_b, a.l, b.u),
-            (gu_a, gl_b, a.u, b.l),
-            (gu_a, gu_b, a.u, b.u),
-        )
-    ):
-        here = from_l * (lowest == k) + from_u * (highest == k)
-        of_a += here * end_b
-        of_b += here * end_a
-    return _given(a, gl_a, gu_a), _given(b, gl_b, gu_b)
+    ll, lu, ul, uu = (
+        from_l * low + from_u * high for low, high in zip(lowest, highest, strict=True)
+    )
+    of_a = _given(a, ll * b.l + lu * b.u, ul * b.l + uu * b.u)
+    return of_a, _given(b, ll * a.l + ul * a.u, lu * a.l + uu * a.u)
 
 
 def _mix(z: Value, n: Value, h: Value) -> Value:
@@ -205,6 +222,15 @@ def _activate_vjp(activation: Activation, g: Gradient, y: Box, z: Value) -> tupl
 class Enclosure:
     """The reading with so much slack: what is added to the radius before each activation."""
 
+    inlined: ClassVar[Mapping[str, Rule]] = MappingProxyType({})
+    names: ClassVar[Mapping[str, Any]] = MappingProxyType({"VARIES": Box()})
+    asks: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {
+            "multiply": ("operands",),
+            "mix": ("operands",),
+            **dict.fromkeys(ACTIVATIONS, ("value",)),
+        }
+    )
     backward: Mapping[str, Callable[..., tuple[Gradient, ...]]] = {
         "matmul": _matmul_vjp,
         "add": _add_vjp,
@@ -225,20 +251,12 @@ class Enclosure:
             **{name: partial(_activate, each, slack) for name, each in ACTIVATIONS.items()},
         }
 
-    def weigh(
-        self, operation: str, g: Gradient, value: Value, operands: Sequence[Value], of: int
-    ) -> Array:
-        """The gradient of the weights that are operand `of`."""
-        if operation == "matmul":
-            v, W = operands
-            if not isinstance(v, Box):
-                return rows_of(v).T.dot(rows_of(g))
-            from_c, from_r = (
-                rows_of(a).T.dot(rows_of(b)) for a, b in zip((v.c, v.r), g, strict=True)
-            )
-            return from_c + np.sign(W) * from_r
-        gradient: Array = self.backward[operation](g, value, *operands)[of]
-        return rows_of(gradient).sum(axis=0)
+    def product(self, v: Value, g: Gradient, W: Array) -> Array:
+        """The gradient of a matrix W, from that of v W, over all positions at once."""
+        if not isinstance(v, Box):
+            return rows_of(v).T.dot(rows_of(g))
+        from_c, from_r = (rows_of(a).T.dot(rows_of(b)) for a, b in zip((v.c, v.r), g, strict=True))
+        return from_c + np.sign(W) * from_r
 
     def stack(self, values: Sequence[Any]) -> Any:
         """Values, or gradients, of successive positions as one, with a first axis of time."""
@@ -269,9 +287,13 @@ class Enclosure:
             return Box(l=value.l[t], u=value.u[t])
         return Box(value.c[t], value.r[t])
 
-    def point(self, array: Array) -> Box:
-        """An array as a value that can vary."""
-        return Box(array, np.zeros_like(array))
+    def point(self, value: Value) -> Box:
+        """A value, which may be an array, as one that can vary."""
+        return value if isinstance(value, Box) else Box(value, np.zeros_like(value))
+
+    def of_point(self, gradient: Gradient, value: Value) -> Gradient:
+        """The gradient of a value, from that of `point` of it: of an array, its centre's."""
+        return gradient if isinstance(value, Box) else gradient[0]
 
     def zeros(self, value: Box) -> Gradient:
         """The gradient zero of a value that can vary."""

@@ -1,14 +1,12 @@
 """The reading of formulas in numbers: arrays of any leading axes, vectors last.
 
-Beside each operation stands its vector-Jacobian product: from the gradient g of the result,
-the result and the operands, the gradients of the operands, in their order.  A gradient that
-nobody asks for, of a matrix, is None: see `weigh`.
+Beside each operation stands its vector-Jacobian product: from the gradient g of the result, the
+result y and the operands, the gradients of the operands, in their order.
 """
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,83 +19,46 @@ from carrynet.nets.arrays import (
     sigmoid_slope,
     tanh_slope,
 )
+from carrynet.nets.readings import Rule
 
-Gradients = tuple[Any, ...]
-
-
-def _matmul_vjp(g: Array, _: Array, v: Array, W: Array) -> Gradients:
-    return g.dot(W.T), None
-
-
-def _add_vjp(g: Array, _: Array, a: Array, b: Array) -> Gradients:
-    return g, g
-
-
-def _subtract_vjp(g: Array, _: Array, a: Array, b: Array) -> Gradients:
-    return g, -g
-
-
-def _multiply_vjp(g: Array, _: Array, a: Array, b: Array) -> Gradients:
-    return g * b, g * a
-
-
-def _mix(z: Array, n: Array, h: Array) -> Array:
-    """(1 - z) n + z h."""
-    return (1 - z) * n + z * h
-
-
-def _mix_vjp(g: Array, _: Array, z: Array, n: Array, h: Array) -> Gradients:
-    return g * (h - n), g * (1 - z), g * z
-
-
-def _sigmoid_vjp(g: Array, y: Array, z: Array) -> Gradients:
-    return (g * sigmoid_slope(y),)
-
-
-def _tanh_vjp(g: Array, y: Array, z: Array) -> Gradients:
-    return (g * tanh_slope(y),)
-
-
-def _relu_vjp(g: Array, y: Array, z: Array) -> Gradients:
-    return (g * relu_slope(y),)
+RULES: MappingProxyType[str, Rule] = MappingProxyType(
+    {
+        "matmul": Rule("v W", "v.dot(W)", ("g.dot(W.T)",)),
+        "add": Rule("a b", "a + b", ("g", "g")),
+        "subtract": Rule("a b", "a - b", ("g", "-g")),
+        "multiply": Rule("a b", "a * b", ("g * b", "g * a")),
+        "mix": Rule("z n h", "(1 - z) * n + z * h", ("g * (h - n)", "g * (1 - z)", "g * z")),
+        "sigmoid": Rule("z", "sigmoid(z)", ("g * sigmoid_slope(y)",)),
+        "tanh": Rule("z", "tanh(z)", ("g * tanh_slope(y)",)),
+        "relu": Rule("z", "relu(z)", ("g * relu_slope(y)",)),
+    }
+)
+NAMES: MappingProxyType[str, Any] = MappingProxyType(
+    {
+        "sigmoid": sigmoid,
+        "sigmoid_slope": sigmoid_slope,
+        "tanh": np.tanh,
+        "tanh_slope": tanh_slope,
+        "relu": relu,
+        "relu_slope": relu_slope,
+    }
+)
 
 
 class Numbers:
     """The reading itself; it has no settings, `NUMBERS` is the one there is."""
 
-    forward: MappingProxyType[str, Callable[..., Array]] = MappingProxyType(
-        {
-            "matmul": np.ndarray.dot,
-            "add": operator.add,
-            "subtract": operator.sub,
-            "multiply": operator.mul,
-            "mix": _mix,
-            "sigmoid": sigmoid,
-            "tanh": np.tanh,
-            "relu": relu,
-        }
+    inlined: ClassVar[Mapping[str, Rule]] = RULES
+    names: ClassVar[Mapping[str, Any]] = NAMES
+    asks: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    forward: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
+        {name: rule.function(NAMES) for name, rule in RULES.items()}
     )
-    backward: MappingProxyType[str, Callable[..., Gradients]] = MappingProxyType(
-        {
-            "matmul": _matmul_vjp,
-            "add": _add_vjp,
-            "subtract": _subtract_vjp,
-            "multiply": _multiply_vjp,
-            "mix": _mix_vjp,
-            "sigmoid": _sigmoid_vjp,
-            "tanh": _tanh_vjp,
-            "relu": _relu_vjp,
-        }
-    )
+    backward: MappingProxyType[str, Callable[..., Any]] = MappingProxyType({})
 
-    def weigh(
-        self, operation: str, g: Array, value: Array, operands: Sequence[Array], of: int
-    ) -> Array:
-        """The gradient of the weights that are operand `of`: one product, one sum over rows."""
-        if operation == "matmul":
-            return rows_of(operands[0]).T.dot(rows_of(g))
-        gradient = self.backward[operation](g, value, *operands)[of]
-        return rows_of(gradient).sum(axis=0)
+    def product(self, v: Array, g: Array, W: Array) -> Array:
+        """The gradient of a matrix W from those of v W, over all positions at once."""
+        return rows_of(v).T.dot(rows_of(g))
 
     def stack(self, values: Sequence[Array]) -> Array:
         """Values of successive positions as one, with a first axis of time."""
@@ -111,22 +72,28 @@ class Numbers:
         """What a value with a first axis of time is at some positions."""
         return value[t]
 
-    def point(self, array: Array) -> Array:
-        """An array as a value that can vary."""
-        return array
+    def point(self, value: Array) -> Array:
+        """A value as one that can vary."""
+        return value
+
+    def of_point(self, gradient: Array, value: Array) -> Array:
+        """The gradient of a value, from that of `point` of it."""
+        return gradient
 
     def zeros(self, value: Array) -> Array:
         """The gradient zero of a value."""
-        return np.zeros_like(value)
+        return np.zeros(value.shape, value.dtype)
 
-    plus = staticmethod(operator.add)
+    def plus(self, one: Array, other: Array) -> Array:
+        """The sum of two gradients."""
+        return one + other
 
 
 NUMBERS = Numbers()
 
 
 class Flat(Numbers):
-    """The same with products of matrices only: far faster for states (N, S, D) of a tree."""
+    """For `run`, with products of matrices only: far faster for states (N, S, D) of a tree."""
 
     forward = MappingProxyType(
         {**Numbers.forward, "matmul": lambda v, W: rows_of(v).dot(W).reshape(*v.shape[:-1], -1)}
@@ -137,7 +104,7 @@ FLAT = Flat()
 
 
 class Sizes(Numbers):
-    """Bounds of the sizes of values, from those of the operands: sums without regard to signs."""
+    """For `run`, bounds of the sizes of values: sums of those of the operands."""
 
     forward = MappingProxyType(
         {
