@@ -148,7 +148,7 @@ def fit(
             state.network, state.moments, recipe, stage, words, state.step
         )
         _check_finite(recipe, stage, shown + state.step * stage.batch, logits, weights)
-        network = replace(state.network, weights=weights)
+        network = state.network.moved(weights)
         done = state.step + count
         if done < stage.steps:
             state = State(network, moments, state.stage, done)
@@ -246,7 +246,7 @@ def _fit_across(recipes: list[Recipe]) -> list[Network | None]:
         chosen = [recipes[lane] for lane in alive]
         trained = native.advance_across(list(alive.values()), chosen, words)
         alive = {
-            lane: replace(network, weights=weights)
+            lane: network.moved(weights)
             for (lane, network), weights in zip(alive.items(), trained, strict=True)
             if all(np.isfinite(array).all() for array in weights.values())
         }
