@@ -6,7 +6,7 @@ X inputs of the network; Y its output neurons.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,11 @@ class Tables:
     output: NDArray[np.int32]  #: (Q, S) output; `OPEN` where nothing is asked
     vectors: NDArray[np.float32]  #: (S, X) what the network is fed for each symbol
     targets: NDArray[np.float32]  #: (outputs, Y) what each output asks of the output neurons
+
+    @cached_property
+    def active(self) -> int:
+        """The most numbers other than 0 that the network is fed for a symbol."""
+        return int(np.count_nonzero(self.vectors, axis=1).max(initial=1))
 
 
 @cache

@@ -150,7 +150,7 @@ def _common(network: Network) -> dict[str, Any]:
         "lanes": jit.processor().lanes,
         "hidden": network.hidden,
         "inputs": task.inputs,
-        "active": int(np.count_nonzero(tables(task).vectors, axis=1).max(initial=1)),
+        "active": tables(task).active,
         "outputs": task.neurons,
         "activation": network.activation,
         "readout": task.readout,

@@ -152,7 +152,7 @@ def fit(
         made = _updates(recipe, state, count, advance)
         begun = shown + state.step * recipe.batch(stage)
         _check_finite(recipe, stage, begun, made.logits, made.weights)
-        network = replace(state.network, weights=made.weights)
+        network = state.network.moved(made.weights)
         done = state.step + count
         if done < stage.steps:
             state = State(network, made.moments, state.stage, done, made.boxes)
@@ -276,7 +276,7 @@ def _fit_across(recipes: list[Recipe]) -> list[Network | None]:
         chosen = [recipes[lane] for lane in alive]
         trained = native.advance_across(list(alive.values()), chosen, words)
         alive = {
-            lane: replace(network, weights=weights)
+            lane: network.moved(weights)
             for (lane, network), weights in zip(alive.items(), trained, strict=True)
             if all(np.isfinite(array).all() for array in weights.values())
         }
