@@ -97,8 +97,9 @@ function rightAt(task, operands, digits) {
 }
 
 /** What a snapshot is called. */
-export function nameOf({ problem, again = false }, say) {
+export function nameOf({ problem, again = false, edges = 0 }, say) {
   if (problem === null) return say("errors.now");
   if (problem === 0) return say(again ? "errors.again" : "errors.start");
+  if (edges) return say("errors.after.edges", { problems: problem - edges, edges });
   return say("errors.after", { problems: problem });
 }

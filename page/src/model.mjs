@@ -16,7 +16,7 @@ export function decode(page) {
   }
   // of a network that was not trained here no moment of a training is known
   const trained = page.about.stages.length > 0, again = Boolean(page.about.origin);
-  const snapshots = [...(trained ? groups : [])].sort(([a], [b]) => a - b).map(([problem, tensors]) => ({ problem, again, network: network(tensors) }));
+  const snapshots = [...(trained ? groups : [])].sort(([a], [b]) => a - b).map(([problem, tensors]) => ({ problem, again, edges: page.about.edges ? Math.max(0, problem - page.about.problems) : 0, network: network(tensors) }));
   return {
     kind: "run", task, network: final, page, trained,
     snapshots: snapshots.length ? snapshots : [{ problem: null, network: final }],
