@@ -14,7 +14,8 @@ import carrynet as cn
 from carrynet import files
 from tests.test_cli import carrynet, process
 
-SHORT = ("--hidden", 4, "--digits", 4, "--set", "learn.steps=5", "--set", "harden.steps=2")
+FEW = ("--hidden", 4, "--digits", 4, "--set", "learn.steps=5")
+SHORT = (*FEW, "--set", "harden.steps=2")
 STEP = "h = tanh(x @ Wxh + bh + h @ Whh)"
 GIGABYTE = 2**30
 
@@ -77,7 +78,7 @@ def test_readouts(tmp_path: Path) -> None:
         "logits = h @ Wxh + bxy": "both have weights Wxh",
     }.items():
         settings = ("--cell", STEP, "--set", f"readout={readout}")
-        assert words in refused("train", *settings, *SHORT, cwd=tmp_path)
+        assert words in refused("train", *settings, *FEW, cwd=tmp_path)
 
 
 # Machines ----------------------------------------------------------------------------
@@ -220,12 +221,12 @@ def test_what_is_piped_in_is_not_read(tmp_path: Path) -> None:
     """A link to standard input, which is a pipe or a terminal, has nothing that can be reread."""
     for option, name in (("--task", "in.toml"), ("--cell", "in.cell")):
         (tmp_path / name).symlink_to("/dev/stdin")
-        done = process("train", option, name, *SHORT, cwd=tmp_path, given="h = x @ Wxh\n")
+        done = process("train", option, name, *FEW, cwd=tmp_path, given="h = x @ Wxh\n")
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
         assert name in done.stderr
         assert "not a regular file" in done.stderr
     for option in ("--task", "--cell"):
-        said = refused("train", option, "/dev/stdin", *SHORT, cwd=tmp_path)
+        said = refused("train", option, "/dev/stdin", *FEW, cwd=tmp_path)
         assert "'/dev/stdin'" in said
         assert "FILE." in said  # what is accepted
 

@@ -51,7 +51,7 @@ def test_a_machine_and_a_cell_of_ones_own_end_in_a_proof(tmp_path: Path) -> None
         (tmp_path / name).unlink()  # the run holds both
     assert "right on all 64 words of 6 symbols" in run("evaluate", "r", "--digits", 6)
     assert json.loads(run("prove", "r", "--json"))["proof"]["verdict"] == "proved"
-    assert "valid       For the task doors@" in run("check", "r")
+    assert "valid       For the task doors, of the machine " in run("check", "r")
     assert "push push pull -> creak nothing creak" in run("ask", "r", "push push pull").replace(
         ",", " "
     )
