@@ -16,7 +16,7 @@ from latex2mathml import converter
 from sphinx.application import Sphinx
 
 import carrynet
-from carrynet.spec.recipe import accepted
+from carrynet.spec.stage import accepted
 
 project = "carrynet"
 author = "The carrynet authors"

@@ -17,7 +17,8 @@ from carrynet.errors import InputError
 from carrynet.learn import training
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.weights import Weights
-from carrynet.spec.recipe import RECIPES, Recipe, Stage
+from carrynet.spec.recipe import RECIPES, Recipe
+from carrynet.spec.stage import Stage
 from tests.conftest import elman
 from tests.test_problems import numbers
 

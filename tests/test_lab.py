@@ -13,7 +13,8 @@ from carrynet.nets.network import Network
 from carrynet.runs import folder
 from carrynet.runs.create import create
 from carrynet.runs.record import Record
-from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 
 SHORT = Recipe(name="short", hidden=2, digits=3, stages=(Stage(steps=20),))
 

@@ -21,6 +21,7 @@ LAYERS = [
     "spec.tables",
     "spec.automata",
     "spec.tasks",
+    "spec.stage",
     "spec.recipe",
     "data data.rng",
     "data.words",
@@ -97,7 +98,15 @@ LAYERS = [
 ]
 PLAIN = {
     *("errors", "files", "locks", "spec.machine", "spec.codec", "spec.encoding", "spec.task"),
-    *("spec.rules", "spec.builtin", "spec.tables", "spec.automata", "spec.tasks", "spec.recipe"),
+    *(
+        "spec.rules",
+        "spec.builtin",
+        "spec.tables",
+        "spec.automata",
+        "spec.tasks",
+        "spec.stage",
+        "spec.recipe",
+    ),
     *("sweep.settings", "sweep.cost", "sweep.plan"),
     *(
         "exchange.pickles",

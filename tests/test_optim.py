@@ -5,7 +5,7 @@ import pytest
 
 from carrynet.nets.optim import BUFFERS, UPDATES, initial_moments
 from carrynet.nets.weights import Weights
-from carrynet.spec import recipe
+from carrynet.spec import stage
 from tests.conftest import elman
 
 
@@ -54,5 +54,5 @@ def test_a_zero_gradient_moves_nothing(name: str) -> None:
 
 
 def test_recipes_offer_what_there_is() -> None:
-    choices = recipe.Stage.__dataclass_fields__["optimiser"].metadata["choices"]
+    choices = stage.Stage.__dataclass_fields__["optimiser"].metadata["choices"]
     assert set(choices) == set(UPDATES) == set(BUFFERS)

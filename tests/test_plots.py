@@ -25,7 +25,8 @@ from carrynet.proof.verdict import Proved, Refuted
 from carrynet.report import error_maps, figures, plots, space
 from carrynet.spec.encoding import Encoding
 from carrynet.spec.machine import Machine
-from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 from tests.conftest import briefly, hand_built_adder
 
 NAMES = ["learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights"]

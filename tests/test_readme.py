@@ -7,7 +7,8 @@ from pathlib import Path
 
 from carrynet.cli import COMMANDS
 from carrynet.nets.cells import ACTIVATIONS, CELLS
-from carrynet.spec.recipe import RECIPES, Recipe, Stage
+from carrynet.spec.recipe import RECIPES, Recipe
+from carrynet.spec.stage import Stage
 from tests.test_cli import carrynet
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,8 @@ from carrynet.errors import InputError
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.losses import LOSSES
 from carrynet.spec import recipe as recipes
-from carrynet.spec.recipe import RECIPES, Recipe, Stage
+from carrynet.spec.recipe import RECIPES, Recipe
+from carrynet.spec.stage import Stage
 from tests.test_cli import carrynet
 
 stages = st.builds(

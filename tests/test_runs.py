@@ -34,7 +34,8 @@ from carrynet.runs import checkpoint
 from carrynet.runs.create import create, fresh_path
 from carrynet.runs.folder import newest, read_certificate
 from carrynet.runs.format import FIGURES
-from carrynet.spec.recipe import RECIPES, Recipe, Stage
+from carrynet.spec.recipe import RECIPES, Recipe
+from carrynet.spec.stage import Stage
 from tests.conftest import started
 
 SHORT = Recipe(name="short", hidden=4, stages=(Stage(steps=600),))

@@ -9,7 +9,8 @@ from carrynet.learn import training
 from carrynet.learn.training import Diverged, Progress
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
-from carrynet.spec.recipe import RECIPES, Recipe, Stage
+from carrynet.spec.recipe import RECIPES, Recipe
+from carrynet.spec.stage import Stage
 
 TWO_STAGES = Recipe(
     hidden=8,

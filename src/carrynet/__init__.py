@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     )
     from carrynet.spec import tasks as _tasks
     from carrynet.spec.machine import Machine as Machine
-    from carrynet.spec.recipe import Recipe as Recipe, Stage as Stage
+    from carrynet.spec.recipe import Recipe as Recipe
+    from carrynet.spec.stage import Stage as Stage
 
     tasks = _tasks
 
@@ -63,7 +64,8 @@ _HOME = {
     "proof.search": ("prove",),
     "proof.verdict": ("Proved", "Refuted", "Undecided"),
     "spec.machine": ("Machine",),
-    "spec.recipe": ("Recipe", "Stage"),
+    "spec.recipe": ("Recipe",),
+    "spec.stage": ("Stage",),
 }
 __all__ = sorted([name for names in _HOME.values() for name in names] + ["tasks"])
 

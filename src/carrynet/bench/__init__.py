@@ -31,7 +31,8 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.optim import initial_moments
 from carrynet.nets.weights import Weights
-from carrynet.spec.recipe import RECIPES, Recipe, Stage
+from carrynet.spec.recipe import RECIPES, Recipe
+from carrynet.spec.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.optim import Moments
 from carrynet.nets.weights import Weights
-from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 
 Subject = Network | Recipe
 Advance = Callable[[Network, Moments, Recipe, Stage, Words, int], tuple[Weights, Moments, Array]]

@@ -20,7 +20,8 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.optim import BETA1, BETA2, Moments
 from carrynet.nets.weights import Weights
-from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 
 if not jit.missing:
     from carrynet.engines import kernels

@@ -17,7 +17,8 @@ from carrynet.nets.losses import LOSSES, margins, predict
 from carrynet.nets.network import Network, bptt
 from carrynet.nets.optim import UPDATES, Moments
 from carrynet.nets.weights import Weights
-from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 
 
 @in_one_thread

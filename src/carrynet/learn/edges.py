@@ -12,7 +12,8 @@ from carrynet.nets.invariant import Edges, Strength
 from carrynet.nets.network import Network
 from carrynet.nets.optim import UPDATES, Moments, initial_moments
 from carrynet.nets.weights import Weights
-from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 
 
 class Boxes(NamedTuple):

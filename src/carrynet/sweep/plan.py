@@ -31,7 +31,8 @@ from carrynet import __version__, files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.nets import cells
 from carrynet.spec import recipe as recipes, tables, tasks
-from carrynet.spec.recipe import Recipe, Stage, check_value
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage, check_value
 from carrynet.spec.task import Task
 from carrynet.sweep.cost import Cost
 from carrynet.sweep.settings import MOST_CELLS, Settings

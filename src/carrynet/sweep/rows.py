@@ -14,7 +14,8 @@ from carrynet.judge.evaluation import KINDS, Evaluation, Exhaustive
 from carrynet.learn.training import Diverged
 from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Verdict
-from carrynet.spec.recipe import Recipe, Stage
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 from carrynet.sweep.plan import Plan
 
 ALWAYS = ("steps", "batch", "step")

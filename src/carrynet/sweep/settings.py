@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.spec.recipe import accepted, check_fields, setting
+from carrynet.spec.stage import accepted, check_fields, setting
 
 MOST_CELLS = 100_000
 """Of a block, whose rows and weights are held in memory until it is written."""
