@@ -335,3 +335,28 @@ def test_diverging_boxes_are_told() -> None:
     recipe = closing(**{"cell": "elman,elman", "activation": "relu", "close.step": 1e6})
     with pytest.raises(training.Diverged, match="diverged at problem"):
         training.fit(recipe)
+
+
+def test_populations_train_over_edges_as_one_network_does() -> None:
+    stage = Stage(over="edges", steps=30, step=0.1, loss="cross-entropy", worst=0.5, closing=1.0)
+    recipes = [Recipe(hidden=4, biases=True, seed=seed, stages=(stage,)) for seed in (0, 1)]
+    for recipe, network in zip(recipes, training.fit_many(recipes), strict=True):
+        assert isinstance(network, Network)
+        assert network.digest() == training.fit(recipe).digest()
+
+
+def test_what_only_meets_edges_has_no_last_problem() -> None:
+    run = cn.train(closing(**{"learn.steps": 3, "close.steps": 3}), progress=False)
+    assert run.last_problem is not None
+    last = training.draw(run.recipe, 0, 2, 1)[0, -1]
+    assert training.last_problem(run.recipe) == run.recipe.specification.problem(last.tolist())
+    hardened = cn.harden(run, settings={"steps": 3}, progress=False)
+    assert hardened.last_problem is None
+
+
+def test_snapshots_of_large_gated_networks_are_read(tmp_path: Path) -> None:
+    recipe = get("certified").with_settings(
+        {"cell": "lstm", "hidden": 96, "digits": 2, "learn.batch": 1, "learn.steps": 100}
+    )
+    run = cn.train(recipe.with_settings({"close.steps": 100}), out=tmp_path / "run", progress=False)
+    assert len(cn.load(tmp_path / "run").snapshots) == len(run.snapshots) > 10

@@ -9,11 +9,13 @@ from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array
+from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES, margins, predict
 from carrynet.nets.network import Network, bptt
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import Unrolled
 from carrynet.nets.weights import Weights, initialise
+from carrynet.proof import search
 from carrynet.spec.task import Task
 from tests.test_cells import example
 
@@ -120,3 +122,30 @@ def test_the_digest_is_of_everything_that_is_computed_with(adder: Network) -> No
     assert changed() == adder.digest()
     fortran = changed(Whh=np.asfortranarray(adder.weights.Whh))
     assert fortran == adder.digest()
+
+
+def test_the_digest_says_what_shapes_the_weights_have() -> None:
+    """The same numbers in layers of other widths are another network."""
+    text = "u = tanh(h @ Wa + ba)\nv = tanh(u @ Wb + bb)\nlogits = v @ Wc + bc"
+    readout, cell, task = cells.readout(text), cells.formula("tanh"), tasks.parse("parity")
+    digests = set()
+    for u, v in ((1, 5), (2, 3)):  # of 19 numbers both
+        widths = {"X": task.inputs, "H": 2, "u": u, "v": v, "Y": 1}
+        weights, numbers = {}, iter(np.linspace(-1, 1, 100))
+        for formula in (cell, readout):
+            for name, dims in formula.dims.items():
+                shape = tuple(widths[dim] for dim in dims)
+                drawn = [next(numbers) for _ in range(int(np.prod(shape)))]
+                weights[name] = np.array(drawn).reshape(shape)
+        network = Network(task, cell, Weights(weights), readout)
+        assert search.model(network).digest() == network.digest()
+        digests.add(network.digest())
+    assert len(digests) == 2
+
+
+def test_weights_cannot_be_called_as_a_learned_start_is() -> None:
+    cell = Formula.parse("state = b\nb = tanh(x @ Wx + b_start + b @ Wb)")
+    task = tasks.parse("parity")
+    readout = cells.readout()
+    with pytest.raises(InputError, match="b_start are called as a learned start is"):
+        Network(task, cell, initialise(task, 2, cell, readout=readout), readout)

@@ -1,5 +1,6 @@
 """What is refused, by the command line alone: one line, exit code 2, soon, and nothing is lost."""
 
+import json
 import os
 import resource
 import shutil
@@ -12,6 +13,8 @@ import pytest
 
 import carrynet as cn
 from carrynet import files
+from carrynet.errors import InputError
+from carrynet.proof.certificate import from_json
 from tests.test_cli import carrynet, process
 
 FEW = ("--hidden", 4, "--digits", 4, "--set", "learn.steps=5")
@@ -345,3 +348,20 @@ def test_certificates_of_version_1(place: Path) -> None:
     said = refused("check", "run", cwd=place)
     assert "certificate.json" in said
     assert "it has version 1, not 2" in said
+
+
+def test_numbers_beyond_all_floats(tmp_path: Path) -> None:
+    huge = "1" + "0" * 400
+    machine = (
+        f'[transitions.a]\n0 = ["a", "1"]\n1 = ["a", "0"]\n[encoding]\n0 = [{huge}]\n1 = [1]\n'
+    )
+    (tmp_path / "huge.toml").write_text(machine)
+    assert "a vector must be of numbers" in refused("train", "--task", "huge.toml", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("key", ["slack", "start", "cell"])
+def test_certificates_with_numbers_or_text_that_are_none(made: Path, key: str) -> None:
+    document = json.loads((made / "run" / "certificate.json").read_text())
+    document[key] = {"slack": 10**400, "start": [10**400], "cell": "\ud800"}[key]
+    with pytest.raises(InputError, match="not a certificate"):
+        from_json(document)

@@ -181,6 +181,7 @@ def lanes_for(recipe: Recipe) -> int:
     """How many networks of a recipe are best trained at once by one thread: 1 or all lanes."""
     (stage, *more) = recipe.stages
     simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
+    simple = simple and stage.over == "problems" and not stage.growing
     return (
         jit.processor().lanes if simple and recipe.elman and recipe.hidden <= ACROSS_HIDDEN else 1
     )

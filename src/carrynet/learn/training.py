@@ -287,8 +287,9 @@ def _fit_across(recipes: list[Recipe]) -> list[Network | None]:
 
 
 def last_problem(recipe: Recipe) -> tuple[Operand, ...]:
-    """The operands of the last problem that the recipe, which has stages, shows."""
-    word = draw(recipe, len(recipe.stages) - 1, recipe.stages[-1].steps - 1, 1)[0, -1]
+    """The operands of the last problem that the recipe, which shows some, shows."""
+    last = max(i for i, stage in enumerate(recipe.stages) if stage.over == "problems")
+    word = draw(recipe, last, recipe.stages[last].steps - 1, 1)[0, -1]
     return recipe.specification.problem(word.tolist())
 
 

@@ -158,6 +158,14 @@ class Formula:
                     )
         return {dim: size for dim, (size, _) in found.items()}
 
+    def free(self, shapes: Mapping[str, tuple[int, ...]]) -> list[int]:
+        """The widths that neither the task nor H decides, by their names; see `sizes`.
+
+        What a digest of weights must say, since it covers their numbers as one row.
+        """
+        sizes = self.sizes(shapes)
+        return [sizes[dim] for dim in sorted(sizes.keys() - {"X", "H", "Y"})]
+
     def __str__(self) -> str:
         return self.text
 

@@ -125,6 +125,8 @@ class Network:
         if twice := {name for name in self.cell.parameters if name in self.readout.parameters}:
             raise InputError(f"cell and readout both have weights {min(twice)}")
         starts = tuple(f"{part}_start" for part in self.cell.state)
+        if taken := {*starts}.intersection(names):
+            raise InputError(f"weights {min(taken)} are called as a learned start is")
         given = tuple(self.weights)
         if set(given) not in (set(names), {*names, *starts}):
             raise InputError(
@@ -391,7 +393,9 @@ class Network:
     def digest(self) -> str:
         """SHA-256 over everything that the network computes with, as 64 hexadecimal digits."""
         formulas = f"{self.cell} {self.readout} {' '.join(self.weights)}"
-        text = f"{self.task.identity} {formulas} {self.dtype.name} {self.hidden}"
+        shapes = {name: array.shape for name, array in self.weights.items()}
+        widths = [self.hidden, *self.cell.free(shapes), *self.readout.free(shapes)]
+        text = f"{self.task.identity} {formulas} {self.dtype.name} {' '.join(map(str, widths))}"
         digest = hashlib.sha256(text.encode())
         for array in self.weights.values():
             digest.update(np.ascontiguousarray(array, dtype=self.dtype.newbyteorder("<")).tobytes())

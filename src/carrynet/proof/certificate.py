@@ -45,6 +45,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from math import isfinite
+from sys import float_info
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -268,11 +269,11 @@ def from_json(document: Any) -> Certificate:
     for key in ("task", "cell", "readout", "weights_sha256"):
         _require(isinstance(values[key], str), f"{key} must be text")
     _require(_numbers(values["start"]), "start must be numbers")
-    certificate: Certificate = kind._from_values(values)
     claimed = document.get("claim")
     try:
+        certificate: Certificate = kind._from_values(values)
         claim = certificate.claim
-    except InputError as error:
+    except (InputError, OverflowError, UnicodeError) as error:
         raise InputError(f"not a certificate: {error}") from None
     _require(claimed == claim, "its claim is not what its numbers say")
     return certificate
@@ -287,7 +288,8 @@ def _keys(given: Mapping[str, Any], kind: type, of: str = "") -> None:
 
 
 def _number(value: Any) -> bool:
-    return type(value) in (int, float) and isfinite(value)
+    # a whole number may be larger than any float, of which isfinite makes an error
+    return type(value) in (int, float) and abs(value) <= float_info.max
 
 
 def _numbers(values: Any) -> bool:

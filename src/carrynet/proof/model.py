@@ -132,7 +132,8 @@ class Model:
         names = [*cell.parameters, *readout.parameters, *starts]
         names = [name for name in names if name in self.weights]
         head = f"{self.specification.identity} {cell} {readout} {' '.join(names)}"
-        digest = hashlib.sha256(f"{head} {self.dtype} {self.widths[0]}".encode())
+        widths = [self.widths[0], *cell.free(self.shapes), *readout.free(self.shapes)]
+        digest = hashlib.sha256(f"{head} {self.dtype} {' '.join(map(str, widths))}".encode())
         code = {"float32": "f", "float64": "d"}[self.dtype]
         for name in names:
             value = self.weights[name]
@@ -178,7 +179,7 @@ def read_model(data: bytes) -> Model:
         return model
     except (
         *(ValueError, KeyError, TypeError, AttributeError, IndexError),
-        *(RecursionError, struct.error, InputError),
+        *(RecursionError, OverflowError, struct.error, InputError),
     ) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InputError(f"not a model of carrynet's: {files.first_line(what)[:300]}") from None

@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +20,7 @@ from carrynet import files
 from carrynet.learn import training
 from carrynet.learn.edges import Boxes
 from carrynet.learn.training import Album, Diverged, Progress, Snapshot, State
-from carrynet.nets import invariant
+from carrynet.nets import cells, invariant
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, network_for
 from carrynet.nets.optim import BUFFERS
@@ -251,11 +251,20 @@ def read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
 
 
 def most_snapshots(recipe: Recipe) -> int:
-    """The most bytes that the snapshots of a training take: weights, and a header."""
+    """The most bytes that the snapshots of a training take: weights, and a header.
+
+    With room for layers that are wider than H, of a network from elsewhere.
+    """
     task, H = recipe.specification, recipe.hidden
-    numbers = (task.inputs + H + 1) * H + (H + 1) * task.neurons
+    cell, readout = cells.of(recipe)
+    sizes = {"X": task.inputs, "H": H, "Y": task.neurons}
+    shapes = [*cell.shapes(sizes).values(), *readout.shapes(sizes).values(), (len(cell.state), H)]
+    numbers = _WIDER * sum(prod(shape) for shape in shapes)
     moments = 1 + len(recipe.stages) * len(training.SHARES)
     return moments * (numbers * np.dtype(recipe.dtype).itemsize + 1000) + files.MOST_TEXT
+
+
+_WIDER = 4
 
 
 def _write(folder: Path, name: str, tensors: dict[str, Array], **facts: Any) -> None:

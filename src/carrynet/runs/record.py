@@ -55,7 +55,7 @@ class Record:
     @cached_property
     def last_problem(self) -> Worked | None:
         """The last problem of the training, worked by the finished network."""
-        if not self.recipe.stages:
+        if not self.recipe.problems:
             return None
         digits = self.recipe.digits - self.network.task.headroom
         return work(self.network, training.last_problem(self.recipe), digits)

@@ -16,7 +16,6 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from carrynet.errors import InputError, shorten, unknown
@@ -144,7 +143,7 @@ def _one_hot(places: Sequence[int], size: int) -> tuple[float, ...]:
 def _single(value: Any) -> float:
     """The nearest number of float32."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not isfinite(value) or abs(value) > MOST_INPUT:
+    if not number or not abs(value) <= MOST_INPUT:
         raise InputError(
             f"a vector must be of numbers from {-MOST_INPUT:g} to {MOST_INPUT:g}, "
             f"not {shorten(value)}"
