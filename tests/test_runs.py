@@ -1116,8 +1116,10 @@ def test_readers_find_results_while_they_are_replaced(proved: Path, tmp_path: Pa
         writer.join()
 
 
-def test_the_limit_of_snapshots_is_that_of_the_recipe(tmp_path: Path) -> None:
-    recipe = RECIPES["certified"].with_settings({"hidden": 96, "dtype": "float64"})
+@pytest.mark.parametrize("cell", ["elman", "lstm"])
+def test_the_limit_of_snapshots_is_that_of_the_recipe(tmp_path: Path, cell: str) -> None:
+    settings = {"hidden": 96, "dtype": "float64", "cell": cell}
+    recipe = RECIPES["certified"].with_settings(settings)
     network = training.start(recipe).network
     moments = 1 + len(recipe.stages) * len(training.SHARES)
     album = [training.Snapshot(10**9 + i, network) for i in range(moments)]

@@ -253,13 +253,16 @@ def read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
 def most_snapshots(recipe: Recipe) -> int:
     """The most bytes that the snapshots of a training take: weights, and a header.
 
-    With room for layers that are wider than H, of a network from elsewhere.
+    Layers of a network from elsewhere may be wider than H: where there are any, four times as much.
     """
     task, H = recipe.specification, recipe.hidden
     cell, readout = cells.of(recipe)
     sizes = {"X": task.inputs, "H": H, "Y": task.neurons}
     shapes = [*cell.shapes(sizes).values(), *readout.shapes(sizes).values(), (len(cell.state), H)]
-    numbers = _WIDER * sum(prod(shape) for shape in shapes)
+    numbers = sum(prod(shape) for shape in shapes)
+    dims = {dim for each in (cell, readout) for named in each.dims.values() for dim in named}
+    if not dims <= {"X", "H", "Y"}:
+        numbers *= _WIDER
     moments = 1 + len(recipe.stages) * len(training.SHARES)
     return moments * (numbers * np.dtype(recipe.dtype).itemsize + 1000) + files.MOST_TEXT
 
