@@ -24,7 +24,18 @@ from carrynet.spec.task import Task
 from tests.test_cells import LAYERS, OWN, UNREAD
 
 STRENGTH = Strength(worst=0.6, slack=0.02, closing=0.7, forgetting=0.3)
-NAMES = ["sigmoid", "tanh", *cells.CELLS, "gru,lstm", "own", "unread"]
+# a gate of the input alone; one gate for two parts of the state, for one of them the other way
+INPUT_GATE = "k = sigmoid(x @ Wxk + bk)\nh = mix(k, tanh(x @ Wxh + bh + h @ Whh), h)"
+SHARED_GATE = """
+state = h, s, u
+f = sigmoid(x @ Wxf + bf + h @ Whf)
+n = tanh(x @ Wxn + bn + s @ Wsn)
+s = f * s + n
+u = mix(f, u, n)
+h = mix(f, tanh(u @ Wuh), h)
+"""
+EQUATIONS = {"own": OWN, "unread": UNREAD, "input gate": INPUT_GATE, "shared gate": SHARED_GATE}
+NAMES = ["sigmoid", "tanh", *cells.CELLS, "gru,lstm", *EQUATIONS]
 
 
 def example(
@@ -32,8 +43,7 @@ def example(
 ) -> tuple[Network, Weights]:
     """A network and boxes at random, in float64."""
     rng = np.random.default_rng(3)
-    own = {"own": OWN, "unread": UNREAD}
-    cell = Formula.parse(own[name]) if name in own else cells.named(name)
+    cell = Formula.parse(EQUATIONS[name]) if name in EQUATIONS else cells.named(name)
     readout = cells.readout(LAYERS) if layers else cells.readout()
     weights = initialise(
         task, 3, cell, readout=readout, learned_start=learned, dtype="float64"
@@ -41,6 +51,11 @@ def example(
     network = Network(task, cell, weights, readout)
     boxes = invariant.begin(network).map(lambda a: a + 0.1 * rng.normal(size=a.shape))
     return network, boxes
+
+
+def every_edge(task: Task) -> invariant.Edges:
+    known = invariant.regions(task)
+    return known.edges(np.arange(known.edge_count))
 
 
 def by_differences(loss: Callable[[Weights], float], at: Weights, along: Weights) -> float:
@@ -57,7 +72,7 @@ def test_gradients_of_weights_and_boxes(name: str, layers: bool, text: str) -> N
     if layers and name == "own":
         return  # both have weights Whu
     network, boxes = example(name, tasks.parse(text), layers=layers)
-    some, rng = invariant.edges(network.task), np.random.default_rng(0)
+    some, rng = every_edge(network.task), np.random.default_rng(0)
 
     def of_weights(weights: Weights) -> float:
         moved = Network(network.task, network.cell, weights, network.readout)
@@ -90,8 +105,8 @@ def test_the_loss_by_hand() -> None:
         Why=np.array([[2.0]]), by=np.array([0.25]),
     )  # fmt: skip
     network = Network(task, "tanh", weights)
-    some = invariant.edges(task)
-    R, Q = some.regions, len(task.machine.states)
+    some = every_edge(task)
+    R, Q = invariant.regions(task).count, len(task.machine.states)
     boxes = Weights(
         centre=np.linspace(-0.5, 0.5, R)[:, None], log_radius=np.full((R, 1), np.log(0.125)),
         Wstate=np.zeros((1, Q)), bstate=np.zeros(Q),
@@ -118,10 +133,10 @@ def test_the_loss_by_hand() -> None:
 
 def test_edges_are_those_that_words_take() -> None:
     for task in (tasks.add(), tasks.parse("divide_by:k=3"), tasks.parse("dyck:kinds=1,depth=2")):
-        every, machine = invariant.edges(task), task.machine
+        every, machine = every_edge(task), task.machine
         at = dict(zip(zip(every.source.tolist(), every.symbol.tolist(), strict=True),
                       range(len(every.source)), strict=True))  # fmt: skip
-        assert every.regions == 1 + machine.entrances
+        assert invariant.regions(task).count == 1 + machine.entrances
         rng, seen = np.random.default_rng(0), set()
         for _ in range(300):
             region = state = 0
@@ -160,6 +175,7 @@ def test_gates_that_keep_the_state(cell: str, kept: int) -> None:
 def test_a_gate_on_its_way_through_a_matrix_keeps_nothing() -> None:
     reset_only = "r = sigmoid(x @ Wxr + br)\nh = tanh(x @ Wxh + bh + (r * h) @ Whh)"
     assert invariant.keeping(Formula.parse(reset_only)) == ()
+    assert len(invariant.keeping(Formula.parse(SHARED_GATE))) == 2  # each way once
     both = "k = sigmoid(x @ Wxk + bk)\nh = k * h + (1 - k) * tanh(x @ Wxh + bh)"
     assert len(invariant.keeping(Formula.parse(both))) == 1
 
@@ -191,8 +207,7 @@ def test_a_stage_over_edges_goes_on_bit_for_bit(tmp_path: Path, batch: int) -> N
     run = cn.resume(tmp_path / "run", progress=False)
     assert run.network.digest() == whole.network.digest()
     assert [line["problem"] for line in run.metrics] == [line["problem"] for line in whole.metrics]
-    edges = invariant.edges(recipe.specification)
-    per_update = min(batch, len(edges.source))
+    per_update = min(batch, invariant.regions(recipe.specification).edge_count)
     assert run.metrics[-1]["problem"] == 60 * 16 + 40 * per_update
     assert recipe.problems == 60 * 16
 
@@ -263,7 +278,8 @@ def test_boxes_are_an_invariant_where_nothing_stands_out() -> None:
     before = states[-2]
     assert before.boxes is not None
     network, boxes = before.network.astype("float64"), before.boxes.values
-    every, rng = invariant.edges(network.task), np.random.default_rng(0)
+    every, rng = every_edge(network.task), np.random.default_rng(0)
+    known = invariant.regions(network.task)
     centre, radius = boxes.centre.astype(float), np.exp(boxes.log_radius.astype(float))
     outside = invariant.gradient(before.network, boxes, every, Strength(0, CLOSE.slack, 1, 0)).loss
     outside -= invariant.gradient(before.network, boxes, every, Strength(0, CLOSE.slack, 0, 0)).loss
@@ -272,7 +288,7 @@ def test_boxes_are_an_invariant_where_nothing_stands_out() -> None:
     for _ in range(200):
         symbols = rng.integers(0, 2, 64)
         states_ = network.step(states_, symbols) + rng.uniform(-1, 1, states_.shape) * CLOSE.slack
-        region = every.next[region, symbols]
+        region = known.after(region, symbols)
         assert (np.abs(states_ - centre[region]) <= radius[region] + 0.01).all()
 
 
@@ -360,3 +376,32 @@ def test_snapshots_of_large_gated_networks_are_read(tmp_path: Path) -> None:
     )
     run = cn.train(recipe.with_settings({"close.steps": 100}), out=tmp_path / "run", progress=False)
     assert len(cn.load(tmp_path / "run").snapshots) == len(run.snapshots) > 10
+
+
+def test_a_machine_of_many_edges_is_met_a_batch_at_a_time() -> None:
+    """Sums of four digits in base 16: 5,100,339,200 edges, which are not listed."""
+    task = tasks.parse("add:base=16,operands=4")
+    known = invariant.regions(task)
+    assert known.count == 1 + task.machine.entrances
+    assert known.edge_count == 5_100_339_200
+    some = known.edges(np.array([0, known.edge_count - 1]))
+    for source, a, target, y, state in zip(*some, strict=True):
+        before = known.state[source]
+        assert (task.machine.output[before][a], task.machine.delta[before][a]) == (y, state)
+        assert (known.state[target], known.symbol[target]) == (state, a)
+
+
+def test_what_does_not_fit_in_memory() -> None:
+    count = 900
+    steps = tuple((q, (q + 1) % count) for q in range(count))
+    outputs = tuple((int(q == 0),) * 2 for q in range(count))
+    names = tuple(map(str, range(count)))
+    ring = tasks.own("ring", cn.Machine(names, ("0", "1"), ("0", "1"), steps, outputs))
+    certified = get("certified").with_settings({"cell": "gru"})
+    for settings, words in (
+        ({"task": ring}, "512 edges, 900 states that 1,800 transitions enter and hidden 32"),
+        ({"digits": 4096, "learn.batch": 512}, "batch 512, digits 4,096 and hidden 32"),
+    ):
+        with pytest.raises(InputError, match=f"{words} does not fit in memory"):
+            certified.with_settings(settings)
+    certified.with_settings({"digits": 1000})  # of which edges know nothing

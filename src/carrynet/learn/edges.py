@@ -1,4 +1,7 @@
-"""Updates over the edges of the machine: weights and boxes together; see `nets.invariant`."""
+"""Updates over the edges of the machine: weights and boxes together; see `nets.invariant`.
+
+In NumPy, whatever the engine of the other stages.
+"""
 
 from typing import NamedTuple
 
@@ -8,7 +11,7 @@ from numpy.typing import NDArray
 from carrynet.data import rng
 from carrynet.nets import invariant
 from carrynet.nets.arrays import Array, in_one_thread
-from carrynet.nets.invariant import Edges, Strength
+from carrynet.nets.invariant import Edges, Regions, Strength
 from carrynet.nets.network import Network
 from carrynet.nets.optim import UPDATES, Moments, initial_moments
 from carrynet.nets.weights import Weights
@@ -44,7 +47,7 @@ def advance(
     Returns the new weights, moments and boxes; of every update the outputs that its edges ask
     for, (count, E), and the logits that speak most against them, (count, E, Y).
     """
-    how, every = recipe.stages[stage], invariant.edges(network.task)
+    how, every = recipe.stages[stage], invariant.regions(network.task)
     update = UPDATES[how.optimiser]
     outputs, logits = [], []
     with np.errstate(over="ignore", invalid="ignore"):
@@ -63,10 +66,10 @@ def advance(
     return network.weights, moments, boxes, np.array(outputs), np.array(logits)
 
 
-def _drawn(every: Edges, recipe: Recipe, stage: int, update: int) -> Edges:
+def _drawn(every: Regions, recipe: Recipe, stage: int, update: int) -> Edges:
     """The edges of an update: all where the batch holds them, else some at random."""
-    batch, count = recipe.stages[stage].batch, len(every.source)
+    batch, count = recipe.stages[stage].batch, every.edge_count
     if count <= batch:
-        return every
+        return every.edges(np.arange(count))
     bits = rng.raw(recipe.seed, rng.STAGES + stage, update * batch, batch)
-    return every[rng.below(count, bits)]
+    return every.edges((rng.unit(bits) * count).astype(np.intp))  # there may be 2^36 of them

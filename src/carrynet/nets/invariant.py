@@ -17,16 +17,16 @@ no image stands out, the boxes are an inductive invariant.
 The last term is about gates by which the state is multiplied on its way to itself: update gates,
 forget gates.  What they keep, with every error in it, adds up without bound when they are open,
 and so no boxes close: they are held below sigmoid(-1), and the state is written anew from the one
-before.  Found by structure (`keeping`), of any formula.
+before.  They are found by structure (`keeping`), in any formula in which they are sigmoids: of
+what is written out as (1 - z) * h and not as `mix`, z is not known as a gate that keeps.
 
 Shapes: E edges, R regions, Q states of the machine, S symbols, X input, H hidden, D whole state.
 These are floats that are not rounded outward: something to train with, no proof.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,57 +51,80 @@ KEPT = -1.0
 """The pre-activation above which a gate that keeps the state is held down."""
 
 
-@dataclass(frozen=True, eq=False)
-class Edges:
-    """The edges of a task's machine, between regions: (state, symbol by which it is entered)."""
+class Edges(NamedTuple):
+    """Some edges of a task's machine."""
 
-    source: Numbers  #: (E,) the region it comes from; region 0 is the start's
+    source: Numbers  #: (E,) the region it comes from
     symbol: Numbers  #: (E,)
     target: Numbers  #: (E,) the region that it leads to
     output: Numbers  #: (E,) `OPEN` where nothing is asked
     state: Numbers  #: (E,) the machine's next
-    regions: int
 
-    def __getitem__(self, some: Numbers) -> "Edges":
-        """Some of them."""
-        parts = ("source", "symbol", "target", "output", "state")
-        return replace(self, **{name: getattr(self, name)[some] for name in parts})
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The regions of a task's machine: the start, and every state with a symbol that enters it.
+
+    Between them there are R S edges, far too many to list for large alphabets: edge r S + a is
+    the one from region r by symbol a.
+    """
+
+    task: Task
+    state: Numbers  #: (R,) of the machine; region 0 is the start's
+    entered: Numbers  #: (Q, S) the region of a state and the symbol by which it was entered
+    source: Numbers  #: (R,) the first region from which each is reached, which is before it
+    symbol: Numbers  #: (R,) the symbol by which it is entered; -1 for the start
 
     @property
-    def next(self) -> Numbers:
-        """Of all edges: the region that follows each, shape (R, S)."""
-        return self.target.reshape(self.regions, -1)
+    def count(self) -> int:
+        """R, the number of regions."""
+        return len(self.state)
+
+    @property
+    def edge_count(self) -> int:
+        """R S, the number of edges."""
+        return self.count * self.entered.shape[1]
+
+    def after(self, region: Numbers, symbol: Numbers) -> Numbers:
+        """The regions that symbols lead to."""
+        return self.entered[tables(self.task).delta[self.state[region], symbol], symbol]
+
+    def edges(self, numbers: Numbers) -> Edges:
+        """The edges of some numbers."""
+        table = tables(self.task)
+        source, symbol = np.divmod(numbers, self.entered.shape[1])
+        before = self.state[source]
+        return Edges(
+            source=source,
+            symbol=symbol,
+            target=self.after(source, symbol),
+            output=table.output[before, symbol].astype(np.intp),
+            state=table.delta[before, symbol].astype(np.intp),
+        )
 
 
 @cache
-def edges(task: Task) -> Edges:
-    """All edges that words can take, region by region in the order in which they are reached."""
-    table = tables(task)
-    symbols = np.arange(table.delta.shape[1])
-    number, order = {(0, -1): 0}, [(0, -1)]
-    for q, _ in order:  # grows while it is read
-        for a in symbols:
-            region = int(table.delta[q, a]), int(a)
-            if region not in number:
-                number[region] = len(order)
-                order.append(region)
-    before = np.repeat([q for q, _ in order], len(symbols))
-    symbol = np.tile(symbols, len(order))
-    state = table.delta[before, symbol].astype(np.intp)
-    target = [number[region] for region in zip(state.tolist(), symbol.tolist(), strict=True)]
-    return Edges(
-        source=np.repeat(np.arange(len(order)), len(symbols)),
-        symbol=symbol,
-        target=np.array(target),
-        output=table.output[before, symbol].astype(np.intp),
-        state=state,
-        regions=len(order),
-    )
+def regions(task: Task) -> Regions:
+    """All regions that words come to, in the order in which they are reached."""
+    delta = tables(task).delta
+    entered = np.full(delta.shape, -1, np.intp)
+    order, source, known = [(0, -1)], [0], set[int]()
+    for i, (q, _) in enumerate(order):  # grows while it is read
+        if q in known:
+            continue  # another region of this state has led to all that it leads to
+        known.add(q)
+        for a, state in enumerate(delta[q].tolist()):
+            if entered[state, a] < 0:
+                entered[state, a] = len(order)
+                order.append((state, a))
+                source.append(i)
+    state, symbol = np.array(order, np.intp).T
+    return Regions(task, state, entered, np.array(source), symbol)
 
 
 def shapes(network: Network) -> dict[str, tuple[int, ...]]:
     """The shapes of what `begin` yields."""
-    R, D, Q = edges(network.task).regions, len(network.start), len(network.task.machine.states)
+    R, D, Q = regions(network.task).count, len(network.start), len(network.task.machine.states)
     boxes = {"centre": (R, D), "log_radius": (R, D)}
     return {**boxes, "Wstate": (network.hidden, Q), "bstate": (Q,)}
 
@@ -113,18 +136,16 @@ def begin(network: Network) -> Weights:
     The centre of a region is the mean of the states that words come to it with: not of their
     hull, which of a network that forgets slowly is so wide that the boxes lie one in another.
     """
-    double, found = network.astype("float64"), edges(network.task)
-    following, D = found.next, len(network.start)
-    sums, counts = np.zeros((found.regions, D)), np.ones(found.regions)
+    double, known, D = network.astype("float64"), regions(network.task), len(network.start)
+    sums, counts = np.zeros((known.count, D)), np.ones(known.count)
     sums[0] = double.start
-    # each region is first reached from one before it
-    for region, edge in zip(*np.unique(following, return_index=True), strict=True):
-        sums[region] = double.step(sums[found.source[edge]], int(found.symbol[edge]))
-    S = following.shape[1]
+    for i in range(1, known.count):
+        sums[i] = double.step(sums[known.source[i]], int(known.symbol[i]))
+    S = network.symbols
     drawn = rng.below(S, rng.raw(0, rng.PROOF, 0, _WORDS * _LENGTH)).reshape(_LENGTH, _WORDS)
     states, region = np.repeat(double.start[None], _WORDS, axis=0), np.zeros(_WORDS, np.intp)
     for symbols in drawn:
-        states, region = double.step(states, symbols), following[region, symbols]
+        states, region = double.step(states, symbols), known.after(region, symbols)
         np.add.at(sums, region, states)
         np.add.at(counts, region, 1)
     states_of_machine, kind = len(network.task.machine.states), network.dtype
@@ -132,7 +153,7 @@ def begin(network: Network) -> Weights:
     spread = (2 * draws - 1) / np.sqrt(network.hidden)
     return Weights(
         centre=(sums / counts[:, None]).astype(kind),
-        log_radius=np.full((found.regions, D), np.log(_RADIUS), kind),
+        log_radius=np.full((known.count, D), np.log(_RADIUS), kind),
         Wstate=spread.reshape(network.hidden, states_of_machine).astype(kind),
         bstate=np.zeros(states_of_machine, kind),
     )
@@ -221,13 +242,13 @@ def gradient(
         of_into.append((low - high, -low - high))
 
     # gates that keep the state
-    held: dict[int, Any] = {}
+    held: list[tuple[int, Any]] = []
     for slot, sign in keeping(cell):
-        z = step.slots[slot]
+        z = step.value(slot)
         over = sign * z.c + z.r - kind(KEPT)
         slope = kind(strength.forgetting / E) * (over > 0)
         loss += float((slope * over).sum())
-        held[slot] = sign * slope, slope
+        held.append((slot, (sign * slope, slope)))
 
     inward = step.backward([tuple(g) for g in pulled], found, held)
     of_centre, of_radius = np.zeros_like(centre), np.zeros_like(centre)
@@ -255,9 +276,6 @@ def _beside(gradients: Sequence[tuple[Array, Array]], which: int) -> Array:
     return np.concatenate([each[which] for each in gradients], axis=-1)
 
 
-_NONE: MappingProxyType[int, Any] = MappingProxyType({})
-
-
 class _Step:
     """One step of a formula in enclosures, forward and backward.
 
@@ -275,8 +293,12 @@ class _Step:
     @property
     def results(self) -> list[Box]:
         """The state after the step, part by part; or the result."""
-        values = (self.slots[i] for i in self.ends)
-        return [v if isinstance(v, Box) else Box(v, np.zeros_like(v)) for v in values]
+        return [self.value(i) for i in self.ends]
+
+    def value(self, slot: int) -> Box:
+        """What a slot holds, as a box also where it does not depend on the state."""
+        v = self.slots[slot]
+        return v if isinstance(v, Box) else Box(v, np.zeros_like(v))
 
     def forward(self, state: Sequence[Box] = ()) -> None:
         """Carry the formula out."""
@@ -285,21 +307,24 @@ class _Step:
         run(self.instructions, self.reading, self.slots)
 
     def backward(
-        self, of_results: Sequence[Any], found: dict[str, Array], held: Mapping[int, Any] = _NONE
+        self,
+        of_results: Sequence[Any],
+        found: dict[str, Array],
+        held: Sequence[tuple[int, Any]] = (),
     ) -> list[Any]:
         """The gradients of the state before, or of what was fed; those of weights go to `found`.
 
-        `held` are gradients of further slots.
+        `held` are further slots, each with its gradient.
         """
         formula, reading, slots = self.formula, self.reading, self.slots
-        adjoint = dict(held)
+        adjoint: dict[int, Any] = {}
 
         def give(i: int, g: Any) -> None:
             if not isinstance(slots[i], Box) and isinstance(g, tuple):
                 g = g[0]  # it has no radius
             adjoint[i] = reading.plus(adjoint[i], g) if i in adjoint else g
 
-        for i, g in zip(self.ends, of_results, strict=True):
+        for i, g in (*zip(self.ends, of_results, strict=True), *held):
             give(i, g)
         for operation, operands, out in reversed(self.instructions):
             if out not in adjoint:
@@ -344,8 +369,9 @@ def keeping(formula: Formula) -> tuple[tuple[int, int], ...]:
         if out in returned and operation in ("mix", "multiply", "add", "subtract"):
             returned.update(operands)
     made_by = {each.out: each for each in formula.instructions}
-    return tuple(
+    found = (
         (made_by[gate].operands[0], sign)
         for gate, sign, out in gates
         if out in returned and gate in made_by and made_by[gate].operation == "sigmoid"
     )
+    return tuple(dict.fromkeys(found))  # one gate may keep several parts of the state

@@ -64,18 +64,33 @@ class Recipe:
         names = {stage.name for stage in self.stages}
         if not (self.stages or self.origin) or len(names) < len(self.stages):
             raise InputError("a recipe needs one or more stages with different names")
+        for stage in self.stages:
+            self._check_memory(stage)
+
+    def _check_memory(self, stage: Stage) -> None:
+        """Refuse a stage of which an update holds more than `MAX_NUMBERS`."""
+        task = self.specification
         # hidden states forward and back, inputs, outputs, and digits while they are drawn
         # of a stack or of gates more, for the way back
         values = 3 if self.elman else 16 * (1 + self.cell.count(","))
         width = values * self.hidden + 2 * task.inputs + 3 * task.neurons + 6 * task.operands
-        for stage in self.stages:
-            if stage.batch * self.digits * width > MAX_NUMBERS:
-                raise InputError(
-                    f"an update with batch {stage.batch:,}, digits {self.digits:,} and hidden "
-                    f"{self.hidden:,} does not fit in memory: it takes "
-                    f"{stage.batch * self.digits * width:,} numbers, at most {MAX_NUMBERS:,} "
-                    "are accepted"
-                )
+        what = f"batch {stage.batch:,}, digits {self.digits:,}"
+        numbers = stage.batch * self.digits * width
+        if stage.over == "edges":
+            # a box for each region, and what tells every output, and every state, from any other
+            batch, states, entrances = (
+                self.batch(stage),
+                len(task.machine.states),
+                task.machine.entrances,
+            )
+            what = f"{batch:,} edges, {states:,} states that {entrances:,} transitions enter"
+            numbers = (batch + entrances) * width
+            numbers += (batch + self.hidden) * (states**2 + task.neurons**2)
+        if numbers > MAX_NUMBERS:
+            raise InputError(
+                f"an update with {what} and hidden {self.hidden:,} does not fit in memory: "
+                f"it takes {numbers:,} numbers, at most {MAX_NUMBERS:,} are accepted"
+            )
 
     def _task(self) -> Task:
         """The task that is meant: a text, a file, a machine; or the one that came along."""
