@@ -3,7 +3,7 @@
 A certificate is an *inductive invariant*: finitely many regions of hidden space, each
 labelled with a state of the task's machine, such that
 
-    start    the state h = 0 lies in region 0, which is labelled with the start state;
+    start    the network's start lies in region 0, which is labelled with the start state;
     step     from every region, under every symbol, the next hidden state, moved by up to
              `slack` in every unit, lies in a region labelled with the machine's next state;
     output   all over that region the readout gives the machine's output.
@@ -30,7 +30,7 @@ of boxes, numbers being whole multiples of 2^-bits:
 
     bits, slack
     regions           for each: name (a history, for readers), state (of the machine),
-                      lower, upper (H numbers each), next (a region for each symbol)
+                      lower, upper (D numbers each), next (a region for each symbol)
 
 of trees, numbers being doubles, which JSON's decimals stand for to the last bit:
 
