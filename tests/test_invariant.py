@@ -361,13 +361,16 @@ def test_populations_train_over_edges_as_one_network_does() -> None:
         assert network.digest() == training.fit(recipe).digest()
 
 
-def test_what_only_meets_edges_has_no_last_problem() -> None:
+def test_what_only_meets_edges_has_no_last_problem(tmp_path: Path) -> None:
     run = cn.train(closing(**{"learn.steps": 3, "close.steps": 3}), progress=False)
     assert run.last_problem is not None
     last = training.draw(run.recipe, 0, 2, 1)[0, -1]
     assert training.last_problem(run.recipe) == run.recipe.specification.problem(last.tolist())
-    hardened = cn.harden(run, settings={"steps": 3}, progress=False)
+    hardened = cn.harden(run, settings={"steps": 3}, out=tmp_path / "run", progress=False)
     assert hardened.last_problem is None
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "trained on 3 times 10 edges of the machine of the task `parity`" in card
+    assert run.recipe.showing("words") == "48 words, and 3 times 10 edges of the machine"
 
 
 def test_snapshots_of_large_gated_networks_are_read(tmp_path: Path) -> None:

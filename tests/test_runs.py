@@ -28,6 +28,7 @@ from carrynet.judge import refutation as refute
 from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.learn.training import Progress
+from carrynet.nets.network import Network
 from carrynet.proof import search
 from carrynet.report import plots, text
 from carrynet.runs import checkpoint
@@ -1116,18 +1117,24 @@ def test_readers_find_results_while_they_are_replaced(proved: Path, tmp_path: Pa
         writer.join()
 
 
-@pytest.mark.parametrize("cell", ["elman", "lstm"])
-def test_the_limit_of_snapshots_is_that_of_the_recipe(tmp_path: Path, cell: str) -> None:
-    settings = {"hidden": 96, "dtype": "float64", "cell": cell}
+@pytest.mark.parametrize("cell", ["elman", "lstm", "wide"])
+def test_the_limit_of_snapshots_is_that_of_the_network(tmp_path: Path, cell: str) -> None:
+    settings = {"hidden": 96, "dtype": "float64", "cell": cell.replace("wide", "gru")}
     recipe = RECIPES["certified"].with_settings(settings)
     network = training.start(recipe).network
+    if cell == "wide":  # a layer that no recipe makes, of a network from elsewhere
+        layers = {"readout": "u = relu(h @ Whu + bu); logits = u @ Why + by"}
+        recipe = recipe.with_settings({"hidden": 8, **layers})
+        made, shapes = training.start(recipe).network, {"Whu": (8, 9_000), "Why": (9_000, 1)}
+        wide = {name: np.zeros(shape) for name, shape in shapes.items()} | {"bu": np.zeros(9_000)}
+        network = Network(made.task, made.cell, made.weights.replace(**wide), made.readout)
     moments = 1 + len(recipe.stages) * len(training.SHARES)
     album = [training.Snapshot(10**9 + i, network) for i in range(moments)]
     folder = create(tmp_path / "run", recipe)
     checkpoint.write_snapshots(folder, album)
     size = (folder / "snapshots.safetensors").stat().st_size
-    assert size < checkpoint.most_snapshots(recipe) < size + 2 * files.MOST_TEXT
-    assert len(checkpoint.read_snapshots(folder, recipe)) == moments
+    assert size < checkpoint.most_snapshots(recipe, network) < size + 2 * files.MOST_TEXT
+    assert len(checkpoint.read_snapshots(folder, recipe, network)) == moments
 
 
 def test_links_and_devices_are_written_into(tmp_path: Path) -> None:
@@ -1264,6 +1271,10 @@ def test_a_hardened_run_knows_its_origin(tmp_path: Path) -> None:
     create(path, recipe, run.engine, origin=old.network)
     assert cn.resume(path).network.digest() == run.network.digest()
     data = (path / "origin.safetensors").read_bytes()
+    tensors, said = files.read_tensors(path / "origin.safetensors")
+    files.write_tensors(path / "origin.safetensors", tensors, said | {"start": [1.0] * 8})
+    with pytest.raises(RunError, match=r"origin\.safetensors is damaged .* 'start'"):
+        cn.load(path)
     (path / "origin.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(RunError, match=r"origin\.safetensors is damaged"):
         cn.load(path)

@@ -12,6 +12,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -918,3 +919,14 @@ def test_of_other_cells_a_recipe_has_its_own_stages() -> None:
         Plan.parse(text.format('"gru"') + "harden.steps = 30\n", Path())
     with pytest.raises(InputError, match="unknown key 'close"):
         Plan.parse(text.format('"elman", "gru"') + "close.steps = 30\n", Path())
+
+
+def test_of_other_cells_than_elmans_a_cell_costs_what_the_numpy_engine_takes() -> None:
+    plan = Plan.parse('recipe = "plain-adam"\ncell = ["elman", "gru"]\n', Path())
+    auto, numpy = (replace(plan.settings, engine=engine) for engine in ("auto", "numpy"))
+    by_auto, by_numpy = (
+        {recipe.cell: plan.cost.seconds(recipe, each) for recipe in map(plan.recipe, (0, 1))}
+        for each in (auto, numpy)
+    )
+    assert by_auto["elman"] < by_numpy["elman"]
+    assert by_auto["gru"] == by_numpy["gru"]

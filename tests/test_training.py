@@ -1,5 +1,7 @@
 """The loop: it learns, reports, resumes, and stops when numbers overflow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -233,11 +235,11 @@ def test_the_problem_where_training_diverges_is_found() -> None:
 
 
 def test_weights_that_are_not_finite_are_divergence_too() -> None:
-    stage, fine = Stage(steps=100), Weights(W=np.zeros(2))
-    recipe, weights = Recipe(stages=(stage,)), fine.replace(b=np.array([np.inf]))
-    training._check_finite(recipe, stage, 0, np.zeros((5, 8, 1, 1)), fine)
+    fine, recipe = Weights(W=np.zeros(2)), Recipe(stages=(Stage(steps=100),))
+    weights, state = fine.replace(b=np.array([np.inf])), training.start(recipe)
+    training._check_finite(recipe, state, np.zeros((5, 8, 1, 1)), fine)
     with pytest.raises(Diverged, match="problem 25 of 100"):
-        training._check_finite(recipe, stage, 20, np.zeros((5, 8, 1, 1)), weights)
+        training._check_finite(recipe, replace(state, step=20), np.zeros((5, 8, 1, 1)), weights)
 
 
 def test_the_last_problem_is_the_last_that_was_shown() -> None:

@@ -19,6 +19,7 @@ export function about(scene, say) {
       ["about.seed", String(made.seed)],
       ["about.origin", made.origin || say("about.random")],
       ["about.problems", say.number(made.problems)],
+      ...(made.edges ? [["about.edges", say.number(made.edges)]] : []),
       ["about.seconds", made.seconds.toPrecision(2)],
       ["about.engine", made.engine],
     ] : []),

@@ -9,7 +9,7 @@ const ICONS = {
 };
 
 /** A picture for a button. */
-export const icon = (name) => s("svg", { class: "icon", viewBox: "0 0 16 16", width: 18, height: 18, "aria-hidden": "true" }, s("path", { d: ICONS[name] }));
+const icon = (name) => s("svg", { class: "icon", viewBox: "0 0 16 16", width: 18, height: 18, "aria-hidden": "true" }, s("path", { d: ICONS[name] }));
 
 const DIGITS = "0123456789abcdef";
 

@@ -1,4 +1,4 @@
-// Formulas, carried out in numbers and in reverse: the page's reading of what formula.py has parsed.
+// Formulas, carried out in numbers and in reverse: the page's reading of what equations.py has parsed.
 //
 // Slots hold the inputs, the state before the step, the parameters, the constants, and what each
 // instruction yields.  All but parameters and constants are there for some words at once, a row

@@ -16,7 +16,7 @@ export function decode(page) {
   }
   // of a network that was not trained here no moment of a training is known
   const trained = page.about.stages.length > 0, again = Boolean(page.about.origin);
-  const snapshots = [...(trained ? groups : [])].sort(([a], [b]) => a - b).map(([problem, tensors]) => ({ problem, again, edges: page.about.edges ? Math.max(0, problem - page.about.problems) : 0, network: network(tensors) }));
+  const snapshots = [...(trained ? groups : [])].sort(([a], [b]) => a - b).map(([problem, tensors]) => ({ problem, again, edges: edgesAmong(problem, page.about.stages), network: network(tensors) }));
   return {
     kind: "run", task, network: final, page, trained,
     snapshots: snapshots.length ? snapshots : [{ problem: null, network: final }],
@@ -30,7 +30,7 @@ export function bytesOf(base64) {
 }
 
 /** The tensors of a safetensors file, in rows, one after another. */
-export function tensorsOf(bytes) {
+function tensorsOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset), length = Number(view.getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
   const tensors = {};
@@ -43,4 +43,15 @@ export function tensorsOf(bytes) {
     );
   }
   return tensors;
+}
+
+/** Of so many problems and edges that were shown, how many are edges. */
+function edgesAmong(shown, stages) {
+  let left = shown, edges = 0;
+  for (const [, count, over] of stages) {
+    const here = Math.min(left, count);
+    if (over === "edges") edges += here;
+    left -= here;
+  }
+  return edges;
 }

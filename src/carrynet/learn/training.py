@@ -145,14 +145,12 @@ def fit(
     """
     advance = engines.get(engine, recipe).advance
     state = state or start(recipe)
-    shown = recipe.shown(state.stage)
     while state.stage < len(recipe.stages):
         stage = recipe.stages[state.stage]
         _, until = recipe.length(stage, state.step)
         count = min(_updates_at_once(recipe, stage, reports), until - state.step)
         made = _updates(recipe, state, count, advance)
-        begun = shown + state.step * recipe.batch(stage)
-        _check_finite(recipe, stage, begun, made.logits, made.weights)
+        _check_finite(recipe, state, made.logits, made.weights)
         network = state.network.moved(made.weights)
         done = state.step + count
         if done < stage.steps:
@@ -160,11 +158,9 @@ def fit(
         else:
             state = _next_stage(recipe, network, state.stage + 1)
         if callbacks:
-            progress = _measure(recipe, stage, state, done, shown, made)
+            progress = _measure(recipe, stage, state, done, made)
             for callback in callbacks:
                 callback(progress)
-        if done == stage.steps:
-            shown += stage.steps * recipe.batch(stage)
     return state.network
 
 
@@ -331,14 +327,14 @@ def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
     return max(1, min(stage.steps // reports, int(0.25 / seconds)))
 
 
-def _check_finite(
-    recipe: Recipe, stage: Stage, shown: int, logits: Array, weights: Weights
-) -> None:
+def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights) -> None:
+    """Refuse what updates from `state` on have made, unless it is finite."""
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=(1, 2, 3)))  # updates
     if not len(bad) and all(np.isfinite(array).all() for array in weights.values()):
         return
     first = int(bad[0]) if len(bad) else len(logits) - 1
-    problem, all_ = shown + first * recipe.batch(stage) + 1, recipe.shown(len(recipe.stages))
+    problem = recipe.shown(state.stage, state.step + first) + 1
+    all_, stage = recipe.shown(len(recipe.stages)), recipe.stages[state.stage]
     raise Diverged(
         f"training diverged at problem {problem:,} of {all_:,}: the weights "
         f"or outputs are no longer finite; try a smaller step (now {stage.step:g}) or init_width"
@@ -346,14 +342,7 @@ def _check_finite(
 
 
 @quiet
-def _measure(
-    recipe: Recipe,
-    stage: Stage,
-    state: State,
-    done: int,
-    shown: int,
-    made: _Made,
-) -> Progress:
+def _measure(recipe: Recipe, stage: Stage, state: State, done: int, made: _Made) -> Progress:
     task, outputs, logits = state.network.task, made.outputs, made.logits
     targets = problems.tables(task).targets[outputs]
     asked = outputs != problems.OPEN
@@ -364,7 +353,7 @@ def _measure(
         stage=stage.name,
         step=done,
         steps=stage.steps,
-        problem=shown + done * recipe.batch(stage),
+        problem=recipe.shown(state.stage, state.step),
         problems=recipe.shown(len(recipe.stages)),
         error=float(gaps.sum(axis=1).mean()),
         loss=float(loss.sum(axis=1).mean()),

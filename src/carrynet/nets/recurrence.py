@@ -114,9 +114,8 @@ def _through(
 ) -> Callable[..., Any]:
     """The function that `written` gives the text of."""
     made = {**reading.names, "total": _total, "BEFORE": slice(None, -1), "AFTER": slice(1, None)}
-    exec(
-        written(formula, reading, biases, last), made
-    )  # numbers, and names that `Formula` has parsed
+    # numbers, names of operations, and names of weights that `Formula` has parsed
+    exec(written(formula, reading, biases, last), made)
     through: Callable[..., Any] = made["through"]
     return through
 

@@ -129,10 +129,11 @@ def model(run: Record) -> dict[str, Any]:
             "digits": run.recipe.digits,
             "dtype": network.dtype.name,
             "stages": [
-                [stage.name, stage.steps * run.recipe.batch(stage)] for stage in run.recipe.stages
+                [stage.name, stage.steps * run.recipe.batch(stage), stage.over]
+                for stage in run.recipe.stages
             ],
             "hardens": any(s.worst and s.over == "problems" for s in run.recipe.stages),
-            "edges": any(stage.over == "edges" for stage in run.recipe.stages),
+            "edges": run.recipe.shown(len(run.recipe.stages)) - run.recipe.problems,
             "origin": run.recipe.origin,
             "weights_sha256": network.digest(),
             "carrynet": __version__,

@@ -115,7 +115,6 @@ label { color: var(--soft); font-size: 15px; }
 .column dt { color: var(--soft); } .column sup { line-height: 0; } .column dd { margin: 0; font-family: var(--mono); }
 .units { display: block; width: 100%; height: auto; }
 .parts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 280px), 1fr)); gap: 14px 24px; } .parts figure { margin: 0; min-width: 0; }
-.gauge { display: block; width: 100%; height: 26px; margin-top: 4px; }
 .two { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 28px 36px; align-items: start; }
 .pixels { image-rendering: pixelated; display: block; width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; background: var(--faint); }
 .map { position: relative; max-width: 520px; } .map canvas { cursor: crosshair; touch-action: manipulation; }

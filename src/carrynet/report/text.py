@@ -31,7 +31,7 @@ def summary(run: Record) -> str:
     kind = f"{cells.in_words(recipe)}, seed {recipe.seed}, {run.engine} engine"
     lines = [
         f"recipe      {recipe.name}: {recipe.task}, {kind}",
-        f"trained     {_shown(recipe)}, in {run.seconds:.2f} s"
+        f"trained     {recipe.showing(f'problems of {_length(recipe)}')}, in {run.seconds:.2f} s"
         if recipe.stages
         else f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}",
         *_assumed(run),
@@ -87,15 +87,6 @@ def _worse(run: Record, better: Path) -> str:
 def subjects(task: Task) -> str:
     """What a verdict speaks of."""
     return "numbers" if task.numeric else "words"
-
-
-def _shown(recipe: Recipe) -> str:
-    """What a training shows: problems, and edges of the machine."""
-    shown = [f"{recipe.problems:,} problems of {_length(recipe)}"] if recipe.problems else []
-    for stage in recipe.stages:
-        if stage.over == "edges":
-            shown.append(f"{stage.steps:,} times {recipe.batch(stage):,} edges of the machine")
-    return ", and ".join(shown)
 
 
 def _length(recipe: Recipe) -> str:

@@ -21,9 +21,7 @@ def model_card(
         f"| {part.digits:,} | {part.kind} | {part.right:,} of {part.pairs:,} | {part.margin:.2f} |"
         for part in evaluation.sampled
     )
-    made = f"trained on {recipe.problems:,} examples of the task `{recipe.task}`"
-    if any(stage.over == "edges" for stage in recipe.stages):
-        made += ", and on the edges of its machine"
+    made = f"trained on {recipe.showing('examples')} of the task `{recipe.task}`"
     task = recipe.specification
     what, units = ("numbers", "digits") if task.numeric else ("words", "symbols")
     order = ""

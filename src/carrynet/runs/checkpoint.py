@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite, prod
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +20,7 @@ from carrynet import files
 from carrynet.learn import training
 from carrynet.learn.edges import Boxes
 from carrynet.learn.training import Album, Diverged, Progress, Snapshot, State
-from carrynet.nets import cells, invariant
+from carrynet.nets import invariant
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, network_for
 from carrynet.nets.optim import BUFFERS
@@ -73,13 +73,13 @@ class Recorder:
     def __init__(self, folder: Path, recipe: Recipe, start: Callable[[], State]) -> None:
         state, seconds = read(folder, recipe)
         state = state or start()
-        shown = _shown(recipe, state)
+        shown = recipe.shown(state.stage, state.step)
         begun = (folder / "metrics.jsonl").exists()
         before = read_metrics(folder) if begun else []
         kept = [line for line in before if line["problem"] <= shown]
         files.write(folder / "metrics.jsonl", files.json_lines(kept))
         begun = (folder / "snapshots.safetensors").exists()
-        album = read_snapshots(folder, recipe) if begun else []
+        album = read_snapshots(folder, recipe, state.network) if begun else []
         taken = [each for each in album if each.problem <= shown]
         self._album = Album(state, taken)
         self.state = state  # the very first can be saved too, should training go wrong at once
@@ -127,14 +127,6 @@ class Recorder:
 
     def _keep_snapshots(self) -> None:
         write_snapshots(self._folder, self._album.snapshots)
-
-
-def _shown(recipe: Recipe, state: State) -> int:
-    """How many problems were shown up to a state."""
-    done = recipe.shown(state.stage)
-    if state.stage < len(recipe.stages):
-        done += state.step * recipe.batch(recipe.stages[state.stage])
-    return done
 
 
 # Metrics -----------------------------------------------------------------------------
@@ -238,10 +230,10 @@ def write_snapshots(folder: Path, snapshots: Sequence[Snapshot]) -> None:
     _write(folder, "snapshots.safetensors", tensors)
 
 
-def read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
-    """The network at some moments of its training, in their order."""
+def read_snapshots(folder: Path, recipe: Recipe, network: Network) -> list[Snapshot]:
+    """The network at some moments of its training, in their order; `network` is one of them."""
     path = folder / "snapshots.safetensors"
-    tensors, facts = files.read_tensors(path, most_snapshots(recipe))
+    tensors, facts = files.read_tensors(path, most_snapshots(recipe, network))
     with files.reading(path):
         _check(folder, tensors, facts)
         return [
@@ -250,24 +242,10 @@ def read_snapshots(folder: Path, recipe: Recipe) -> list[Snapshot]:
         ]
 
 
-def most_snapshots(recipe: Recipe) -> int:
-    """The most bytes that the snapshots of a training take: weights, and a header.
-
-    Layers of a network from elsewhere may be wider than H: where there are any, four times as much.
-    """
-    task, H = recipe.specification, recipe.hidden
-    cell, readout = cells.of(recipe)
-    sizes = {"X": task.inputs, "H": H, "Y": task.neurons}
-    shapes = [*cell.shapes(sizes).values(), *readout.shapes(sizes).values(), (len(cell.state), H)]
-    numbers = sum(prod(shape) for shape in shapes)
-    dims = {dim for each in (cell, readout) for named in each.dims.values() for dim in named}
-    if not dims <= {"X", "H", "Y"}:
-        numbers *= _WIDER
-    moments = 1 + len(recipe.stages) * len(training.SHARES)
-    return moments * (numbers * np.dtype(recipe.dtype).itemsize + 1000) + files.MOST_TEXT
-
-
-_WIDER = 4
+def most_snapshots(recipe: Recipe, network: Network) -> int:
+    """The most bytes that the snapshots of a network's training take: weights, and a header."""
+    each = sum(array.nbytes for array in network.weights.values()) + 1000
+    return (1 + len(recipe.stages) * len(training.SHARES)) * each + files.MOST_TEXT
 
 
 def _write(folder: Path, name: str, tensors: dict[str, Array], **facts: Any) -> None:

@@ -48,7 +48,7 @@ def load(path: str | Path) -> Record:
     recorded, and says so (`Proved.checked`).
 
     Raises `RunError`, naming the file, for a folder that is missing, not a run,
-    unfinished, damaged or from a later version.
+    unfinished, damaged or of another version.
     """
     folder, error = Path(path), None
     config: dict[str, Any] = {}
@@ -92,7 +92,7 @@ def _read_run(folder: Path, config: Mapping[str, Any], proof: Verdict | None = N
         tuple(read_metrics(folder)),
         folder,
         read_origin(folder, recipe),
-        tuple(read_snapshots(folder, recipe)),
+        tuple(read_snapshots(folder, recipe, network)),
         source,
         Path(config["worse_than"]) if "worse_than" in config else None,
     )

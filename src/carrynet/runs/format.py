@@ -164,6 +164,7 @@ def read_origin(folder: Path, recipe: Recipe) -> Network | None:
         files.require_version(said, files.MODEL)
         network = network_for(recipe, weights_from(tensors, recipe))
         files.require(network.digest() == recipe.origin, "it is not the recipe's origin")
+        files.require_facts(said, network.about)
         return network
 
 

@@ -70,8 +70,8 @@ class Recipe:
     def _check_memory(self, stage: Stage) -> None:
         """Refuse a stage of which an update holds more than `MAX_NUMBERS`."""
         task = self.specification
-        # hidden states forward and back, inputs, outputs, and digits while they are drawn
-        # of a stack or of gates more, for the way back
+        # Hidden states forward and back, of a stack or of gates more of them; inputs, outputs,
+        # and digits while they are drawn.
         values = 3 if self.elman else 16 * (1 + self.cell.count(","))
         width = values * self.hidden + 2 * task.inputs + 3 * task.neurons + 6 * task.operands
         what = f"batch {stage.batch:,}, digits {self.digits:,}"
@@ -150,9 +150,20 @@ class Recipe:
         machine = self.specification.machine
         return min(stage.batch, (1 + machine.entrances) * len(machine.symbols))
 
-    def shown(self, stages: int) -> int:
-        """How many problems, and edges, the first stages take, so many."""
-        return sum(stage.steps * self.batch(stage) for stage in self.stages[:stages])
+    def shown(self, stage: int, step: int = 0) -> int:
+        """How many problems, and edges, training has taken after so many stages and steps."""
+        before = sum(each.steps * self.batch(each) for each in self.stages[:stage])
+        return before + (step * self.batch(self.stages[stage]) if step else 0)
+
+    def showing(self, problems: str) -> str:
+        """What training shows, in words; `problems` is what its problems are called."""
+        parts = [f"{self.problems:,} {problems}"] if self.problems else []
+        parts += [
+            f"{stage.steps:,} times {self.batch(stage):,} edges of the machine"
+            for stage in self.stages
+            if stage.over == "edges"
+        ]
+        return ", and ".join(parts)
 
     def to_toml(self) -> str:
         """The recipe as TOML, which `from_toml` reads back to an equal recipe."""

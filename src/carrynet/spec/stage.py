@@ -117,7 +117,9 @@ class Stage:
         within=(0, 1e3),
     )
     ramp_from: float = setting(
-        0.0, "the part of the stage after which worst and slack grow from 0", within=(0, 1)
+        0.0,
+        "the part of the stage after which worst and, of problems, slack grow from 0",
+        within=(0, 1),
     )
     ramp_to: float = setting(0.0, "the part of the stage after which they are whole", within=(0, 1))
     closing: float = setting(

@@ -33,7 +33,8 @@ class Cost:
         task, H = recipe.specification, recipe.hidden
         symbols, Y = len(task.machine.symbols), task.neurons
         operations = 2.0 * H * (H + Y + task.operands)  # of a digit, forward
-        native = settings.engine != "numpy" and recipe.dtype == "float32" and H <= 256
+        native = settings.engine != "numpy" and recipe.elman
+        native = native and recipe.dtype == "float32" and H <= 256
         seconds = 0.001
         for stage in recipe.stages:
             if stage.over == "edges":
