@@ -44,7 +44,7 @@ def main() -> None:
             plan = Path(folder) / "plan.toml"
             plan.write_text(text)
             started = time.perf_counter()
-            summary = sweep.run(sweep.read(plan), Path(folder) / "out", jobs=arguments.jobs)
+            summary = sweep.execute(sweep.read(plan), Path(folder) / "out", jobs=arguments.jobs)
             swept.append(summary.networks / (time.perf_counter() - started))
     print(f"{arguments.networks:,} networks, hidden {arguments.hidden}, {arguments.jobs} cores")
     for name, rates in (("bare kernel", bare), ("sweep", swept)):

@@ -4,7 +4,6 @@ It follows `check_trees` in what it does and not in how: every number is an inte
 hold the true value, and a comparison is true only if it is certain.  Some hundred times slower.
 """
 
-from collections.abc import Callable
 from math import isfinite
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from flint import arb, arb_mat
 from carrynet.proof.certificate import Rejected, TreeCertificate, require
 from carrynet.proof.model import Elman, Matrix
 from carrynet.spec.task import Task
+from carrynet.watch import Watch
 
 
 def check(
@@ -20,7 +20,7 @@ def check(
     task: Task,
     drives: list[list[arb]],
     certificate: TreeCertificate,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> tuple[list[arb], arb]:
     """Check trees of words: what |h| can reach (H,), and a lower bound of the smallest margin.
 

@@ -459,7 +459,8 @@ def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
         "from carrynet.cli import main\n"
         "try:\n    main()\nfinally:\n    assert 'numpy' not in sys.modules\n"
     )
-    for arguments in (["--help"], ["--version"], ["train", "--help"], ["train", "--task", "ad"]):
+    helps = ([command, "--help"] for command in cli.COMMANDS)
+    for arguments in (["--help"], ["--version"], *helps, ["train", "--task", "ad"]):
         done = subprocess.run(
             [sys.executable, "-c", probe, *arguments],
             cwd=tmp_path,
@@ -467,7 +468,7 @@ def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
         )
-        assert "AssertionError" not in done.stderr
+        assert "AssertionError" not in done.stderr, arguments
         assert done.returncode == (2 if "ad" in arguments else 0)
     assert (
         cn.__version__

@@ -107,7 +107,9 @@ def test_workers_write_to_an_object_store_themselves(
 
     # in this process; the workers have their own
     monkeypatch.setattr(Store, "finish", refuse)
-    summary = sweep.run(parse(QUICK), url, hire=lambda store, jobs: Cluster(store, jobs, address))
+    summary = sweep.execute(
+        parse(QUICK), url, hire=lambda store, jobs: Cluster(store, jobs, address)
+    )
     monkeypatch.undo()
     assert summary.complete
     run(parse(QUICK), tmp_path / "here")
@@ -170,7 +172,7 @@ def test_a_node_that_goes_and_one_that_comes(simulation: Any, tmp_path: Path) ->
                 until(lambda: self.slots == 2)
             return outcomes[-1]
 
-    summary = sweep.run(
+    summary = sweep.execute(
         plan,
         tmp_path / "out",
         hire=lambda store, jobs: Watched(store, jobs, simulation.address),
@@ -241,7 +243,7 @@ sys.stdin.read()
 @needs_ray
 def test_an_engine_on_gpus_asks_for_one(address: str, tmp_path: Path) -> None:
     store = Store(tmp_path / "out")
-    store.begin(parse(f'{QUICK}engine = "cuda"'))  # `sweep.run` refuses it, until there is one
+    store.begin(parse(f'{QUICK}engine = "cuda"'))  # `sweep.execute` refuses it, until there is one
     executor = Cluster(store, None, address)
     try:
         assert executor.slots == 1  # a block for each GPU, though there are two cores

@@ -80,7 +80,7 @@ def test_a_sweep_is_the_same_wherever_it_is(root: str, tmp_path: Path) -> None:
     begun.begin(parse(QUICK, keep="all"))
     finished = block.work(begun.plan(), 3)
     begun.finish(3, finished.rows, finished.weights)
-    summary = sweep.run(parse(QUICK, keep="all"), root, jobs=1)  # goes on; by another process
+    summary = sweep.execute(parse(QUICK, keep="all"), root, jobs=1)  # goes on; by another process
     assert summary.complete
     assert summary.networks == 32 - len(begun.plan().block(3))
     assert kept(root) == expected

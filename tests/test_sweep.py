@@ -98,7 +98,7 @@ class Here:
 def run(
     plan: Plan, folder: str | Path, fails: Callable[[int], str] = lambda n: ""
 ) -> sweep.Summary:
-    return sweep.run(plan, folder, hire=lambda store, jobs: Here(store, fails))
+    return sweep.execute(plan, folder, hire=lambda store, jobs: Here(store, fails))
 
 
 @pytest.fixture(scope="module")
@@ -262,7 +262,7 @@ def test_seeds_are_looked_at_without_the_rest_of_their_recipes(
 
 def test_a_sweeps_files_are_regular_ones(tmp_path: Path) -> None:
     plan = parse('recipe = "tutorial"\nsteps = 50\nhidden = 2\nseed = "0..1"')
-    sweep.run(plan, tmp_path / "out", jobs=1)
+    sweep.execute(plan, tmp_path / "out", jobs=1)
     store = Store(tmp_path / "out")
     for name in ("plan.toml", "parts/part-000000.parquet"):
         (tmp_path / "out" / name).unlink()
@@ -280,9 +280,9 @@ def test_a_sweeps_files_are_regular_ones(tmp_path: Path) -> None:
 def test_an_engine_that_cannot_take_a_cell_is_refused(tmp_path: Path) -> None:
     plan = parse('recipe = "tutorial"\nhidden = [4, 500]\n[sweep]\nengine = "native"')
     with pytest.raises(CarrynetError, match="up to 256 hidden units, not 500"):
-        sweep.run(plan, tmp_path / "out")
+        sweep.execute(plan, tmp_path / "out")
     with pytest.raises(InputError, match="did you mean 'numpy'"):
-        sweep.run(parse('[sweep]\nengine = "nunpy"'), tmp_path / "out")
+        sweep.execute(parse('[sweep]\nengine = "nunpy"'), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -332,7 +332,9 @@ def test_a_million_cells_start_at_once_in_little_memory(tmp_path: Path) -> None:
     started = time.perf_counter()
     try:
         with pytest.raises(KeyboardInterrupt):
-            sweep.run(parse(text), tmp_path / "out", hire=lambda store, jobs: Interrupted(store))
+            sweep.execute(
+                parse(text), tmp_path / "out", hire=lambda store, jobs: Interrupted(store)
+            )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -547,13 +549,13 @@ def test_a_sweep_goes_on_where_it_was(tmp_path: Path, swept: Path) -> None:
         return workers[-1]
 
     with pytest.raises(KeyboardInterrupt):
-        sweep.run(plan, folder, hire=hire)
+        sweep.execute(plan, folder, hire=hire)
     assert workers[0].closed
-    summary = sweep.run(plan, folder, hire=hire)
+    summary = sweep.execute(plan, folder, hire=hire)
     assert workers[1].order == [3, 4, 5, 6]
     assert (summary.complete, summary.networks, summary.total.networks) == (True, 17, 32)
     assert rows_of(folder) == rows_of(swept)
-    assert sweep.run(plan, folder, hire=hire).networks == 0
+    assert sweep.execute(plan, folder, hire=hire).networks == 0
     assert len(workers) == 2  # nobody is hired where nothing is left to do
 
 
@@ -622,7 +624,7 @@ def test_a_block_that_fails_is_tried_again_at_the_end(tmp_path: Path, swept: Pat
         workers.append(Here(store, fails))
         return workers[-1]
 
-    summary = sweep.run(parse(QUICK), tmp_path / "out", hire=hire)
+    summary = sweep.execute(parse(QUICK), tmp_path / "out", hire=hire)
     assert summary.complete
     assert not summary.failures
     assert workers[0].order == [0, 1, 2, 3, 4, 5, 6, 2, 4, 2]
@@ -672,13 +674,13 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, swept: Path) -> Non
         pools.append(LocalPool(store, jobs))
         return pools[-1]
 
-    def watch(progress: sweep.Progress) -> None:
+    def kill(status: sweep.Status) -> None:
         workers = [worker._process.pid for worker in pools[0]._workers]
-        if workers and progress.blocks_done in (1, 3) and not set(workers) & set(killed):
+        if workers and status.blocks_done in (1, 3) and not set(workers) & set(killed):
             os.kill(workers[0], signal.SIGKILL)
             killed.append(workers[0])
 
-    summary = sweep.run(parse(QUICK), tmp_path / "out", jobs=1, watch=watch, hire=hire)
+    summary = sweep.execute(parse(QUICK), tmp_path / "out", jobs=1, callback=kill, hire=hire)
     assert len(killed) >= 2
     assert summary.complete
     assert rows_of(tmp_path / "out") == rows_of(swept)

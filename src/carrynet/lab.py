@@ -15,7 +15,7 @@ from carrynet import engines, files, locks
 from carrynet.errors import InputError, RunError
 from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
 from carrynet.learn import training
-from carrynet.learn.progress import Bar
+from carrynet.learn.bar import Bar
 from carrynet.learn.training import Callback
 from carrynet.nets.network import Network, network_of
 from carrynet.proof import search

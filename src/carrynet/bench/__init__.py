@@ -33,6 +33,7 @@ from carrynet.nets.optim import initial_moments
 from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.spec.stage import Stage
+from carrynet.watch import Tell
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def machine() -> dict[str, Any]:
 
 
 def run(
-    only: tuple[str, ...] = (), rounds: int = 5, tell: Callable[[str], None] = lambda _: None
+    only: tuple[str, ...] = (), rounds: int = 5, tell: Tell = lambda _: None
 ) -> list[Comparison]:
     """The comparisons, all or some of them; `tell` hears what is going on.
 

@@ -16,7 +16,7 @@ def evaluate(run: Path | None, digits: int | None, as_json: bool) -> None:
     """Test a run on every problem of some length, and on samples of long ones."""
     from carrynet.cli.runs import load
     from carrynet.judge import evaluation
-    from carrynet.learn.progress import Bar
+    from carrynet.learn.bar import Bar
     from carrynet.report import text
 
     loaded = load(run)

@@ -27,7 +27,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
     from carrynet import lab
     from carrynet.cli.runs import load, write_page
     from carrynet.judge import evaluation
-    from carrynet.learn.progress import Bar
+    from carrynet.learn.bar import Bar
     from carrynet.proof import verdict
     from carrynet.report import text
 

@@ -37,7 +37,7 @@ def sweep(
     code 0 if every block is done, 1 if some had to be given up.
     """
     from carrynet import sweep as sweeps
-    from carrynet.learn.progress import Bar
+    from carrynet.learn.bar import Bar
     from carrynet.report import sweep_page, sweep_text
     from carrynet.runs.folder import program
     from carrynet.sweep.outcomes import VERDICTS
@@ -53,14 +53,14 @@ def sweep(
 
     with Bar() as bar:
 
-        def watch(progress: sweeps.Progress) -> None:
-            counts, blocks = progress.counts, f"{progress.blocks_done}/{progress.blocks}"
+        def show(status: sweeps.Status) -> None:
+            counts, blocks = status.counts, f"{status.blocks_done}/{status.blocks}"
             known = {name: getattr(counts, name) for name in VERDICTS}
-            failed = {"failed": progress.failed} if progress.failed else {}
-            bar.sweep(progress.done, progress.cells, blocks=blocks, **known, **failed)
+            failed = {"failed": status.failed} if status.failed else {}
+            bar.sweep(status.done, status.cells, blocks=blocks, **known, **failed)
 
         try:
-            summary = sweeps.run(chosen, out, jobs=jobs, watch=watch, hire=hire)
+            summary = sweeps.execute(chosen, out, jobs=jobs, callback=show, hire=hire)
         except KeyboardInterrupt:
             again = f"{program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(out)}"
             again += f" --ray {shlex.quote(ray)}" if ray else ""

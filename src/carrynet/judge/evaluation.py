@@ -38,14 +38,12 @@ from carrynet.judge.work import work
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.task import Task
+from carrynet.watch import Watch
 
 LENGTHS = (16, 64, 256, 1024, 4096)
 KINDS = ("uniform", "chains")
 MOST_PROBLEMS = 2**32
 """An exhaustive evaluation of more problems than this is refused."""
-
-Watch = Callable[[int, int], None]
-"""Told how much is done, out of how much."""
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")

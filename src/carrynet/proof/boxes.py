@@ -106,7 +106,7 @@ class Seen:
 
 
 @quiet
-def watch(network: Network, plan: Plan) -> Seen:
+def observe(network: Network, plan: Plan) -> Seen:
     """Follow words that come to every region of a plan."""
     h, region = _states_seen(network, plan)
     S, double = plan.next.shape[1], network.astype("float64")

@@ -55,11 +55,9 @@ from carrynet.proof.certificate import (
 )
 from carrynet.proof.model import EPSILON, LARGEST, SMALLEST, Elman, Model
 from carrynet.spec.task import Task
+from carrynet.watch import Watch
 
 PRECISION = 80  # bits of the balls
-
-Watch = Callable[[int, int], None]
-"""Told how many regions are checked, out of how many."""
 
 
 @dataclass(frozen=True)

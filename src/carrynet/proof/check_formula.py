@@ -6,7 +6,6 @@ of the state, must lie in the region that follows; and the readout must be right
 region, by more than two logits may be off.  No cell is named here.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flint import arb, arb_mat
@@ -15,6 +14,7 @@ from carrynet.proof.balls import Balls, Reading, Value, exact, slots_of
 from carrynet.proof.certificate import BoxCertificate, require
 from carrynet.proof.model import Model
 from carrynet.spec.task import Task
+from carrynet.watch import Watch
 
 if TYPE_CHECKING:
     from carrynet.nets.equations import Instruction
@@ -96,7 +96,7 @@ def check(
     model: Model,
     task: Task,
     certificate: BoxCertificate,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> arb:
     """Check an inductive invariant of boxes; the smallest margin.
 

@@ -25,7 +25,6 @@ NumPy's exp, log and tanh are taken to be good to 2^-40, which is 8,000 times wh
 Shapes: N words, S symbols, H hidden, R readings of an output.
 """
 
-from collections.abc import Callable
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -36,6 +35,7 @@ from numpy.typing import NDArray
 from carrynet.proof.certificate import Rejected, TreeCertificate, require
 from carrynet.proof.model import Elman, Matrix
 from carrynet.spec.task import Task
+from carrynet.watch import Watch
 
 Array = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def check(
     task: Task,
     drives: list[list[arb]],
     certificate: TreeCertificate,
-    watch: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> tuple[list[arb], arb]:
     """Check trees of words: what |h| can reach (H,), and a lower bound of the smallest margin.
 
@@ -125,7 +125,7 @@ def _facts(
 
 
 def _check(
-    facts: _Facts, certificate: TreeCertificate, watch: Callable[[int, int], None] | None
+    facts: _Facts, certificate: TreeCertificate, watch: Watch | None
 ) -> tuple[list[arb], arb]:
     H, S = len(facts.W), len(facts.task.machine.symbols)
     at_once, regions = max(1, _AT_ONCE // (S * H * H)), len(certificate.trees)

@@ -10,7 +10,7 @@ certificate by `check`.  The first three always do the same work; only the last,
 take long, looks at the clock.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 from types import MappingProxyType
@@ -32,6 +32,7 @@ from carrynet.proof.certificate import Certificate, Rejected, from_json, require
 from carrynet.proof.model import Model
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.spec.tables import to_facts
+from carrynet.watch import Tell
 
 if TYPE_CHECKING:
     from carrynet.proof.check import Checked
@@ -48,9 +49,6 @@ PLANS = MappingProxyType({1: (0.5, 0.3), 2: (0.3, 0.15), 3: (0.3, 0.15, 0.08), 4
 MOST_EDGES = 100_000  # of the plan of a history
 FINE_EDGES = 20_000  # of a plan for which the slack is bisected finely
 
-Watch = Callable[[str], None]
-"""Told what is being tried."""
-
 
 def model(network: Network) -> Model:
     """A network as its equations and the plain numbers that certificates speak of."""
@@ -65,7 +63,7 @@ def prove(
     network: Network | HasNetwork,
     *,
     budget: float = BUDGET,
-    watch: Watch | None = None,
+    tell: Tell = lambda step: None,
     suspect: Sequence[int] | None = None,
 ) -> Verdict:
     """Decide whether a network is right for words of every length, if that can be done.
@@ -75,7 +73,6 @@ def prove(
     `suspect` is a word that the network is known or thought to answer wrongly, if there is one.
     """
     network, started = network_of(network), monotonic()
-    tell = watch or (lambda step: None)
     tried: list[str] = []
 
     def proved(method: str, certificate: Certificate) -> Proved | None:
@@ -131,7 +128,7 @@ def decide(
     network: Network,
     evaluation: Evaluation,
     budget: float,
-    watch: Watch | None = None,
+    tell: Tell = lambda step: None,
     suspect: Sequence[int] | None = None,
 ) -> Verdict:
     """A verdict by `prove`, which takes up where an evaluation has found something wrong.
@@ -139,7 +136,7 @@ def decide(
     Raises `RunError` where a proof shows that the evaluation is not the network's.
     """
     suspect = suspect or first_wrong(network, evaluation)
-    found = prove(network, budget=budget, watch=watch, suspect=suspect)
+    found = prove(network, budget=budget, tell=tell, suspect=suspect)
     if isinstance(found, Proved) and not evaluation.right:
         if examine(network, evaluation.exhaustive.digits).right:
             raise RunError("the evaluation that the run has is not its network's: make it anew")
@@ -157,7 +154,7 @@ def _by_boxes(network: Network) -> Boxes | None:
         if len(machine.states) * len(machine.symbols) ** (length + 1) > MOST_EDGES:
             return None
         histories = boxes.by_history(machine, length)
-        seen = boxes.watch(network, histories)
+        seen = boxes.observe(network, histories)
         for gap in gaps:
             plan = boxes.split(histories, seen, gap)
             if plan is None:
@@ -219,7 +216,7 @@ def rounding(network: Network, reach: Array) -> tuple[float, float]:
 
 
 def confirm(
-    network: Network, verdict: Proved | Refuted, tell: Watch = lambda step: None
+    network: Network, verdict: Proved | Refuted, tell: Tell = lambda step: None
 ) -> Proved | Refuted:
     """A verdict that is recorded, once more seen to be true: a proof by the checker.
 
@@ -265,7 +262,7 @@ _MANY = 5_000  # regions, of which certificates may be longer than what is read
 _QUICK = 200_000  # multiplications of balls, each of some 5 microseconds
 
 
-def _check(network: Network, certificate: Certificate, tell: Watch) -> "Checked":
+def _check(network: Network, certificate: Certificate, tell: Tell) -> "Checked":
     """What the checker says.  Raises `Rejected`."""
     from carrynet.proof import check
 
@@ -276,7 +273,7 @@ def _check(network: Network, certificate: Certificate, tell: Watch) -> "Checked"
 
 
 def _checked(
-    network: Network, method: str, certificate: Certificate, tried: list[str], tell: Watch
+    network: Network, method: str, certificate: Certificate, tried: list[str], tell: Tell
 ) -> Proved | None:
     """A proof, if the checker accepts the certificate, also when it is read from a file."""
     try:

@@ -24,7 +24,7 @@ Shapes: N words, S symbols, Q machine states, G balls, H hidden, Y output, R rea
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,9 +36,7 @@ from carrynet.nets.arrays import Array, in_one_thread, quiet, sigmoid
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import TreeCertificate
 from carrynet.proof.metric import metric, norms
-
-Watch = Callable[[int, int], None]
-"""Told how many balls are done, out of how many so far."""
+from carrynet.watch import Watch
 
 
 @in_one_thread

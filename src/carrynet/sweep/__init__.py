@@ -9,219 +9,44 @@
     block.py    one block: train, test, prove, write
     pool.py     who works the blocks: processes of this machine
     cluster.py  or the machines of a Ray cluster
+    loop.py     the loop over blocks
 
-Here is the loop over blocks: what is not done is given to an executor, what fails is given
-again, and what fails three times is recorded.  A sweep that was killed goes on with the same
-call, and ends with every row once.
+Names are loaded when they are first used, so that the command line's help, which lists the keys
+of a plan, does not wait for NumPy.
 """
 
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from carrynet import __version__, engines
-from carrynet.errors import InputError, RunError
-from carrynet.nets import cells
-from carrynet.sweep import places
-from carrynet.sweep.block import Counts, network
-from carrynet.sweep.outcomes import OUTCOMES
-from carrynet.sweep.plan import Plan, read
-from carrynet.sweep.pool import Executor, LocalPool, cores
-from carrynet.sweep.rows import columns
-from carrynet.sweep.settings import Settings
-from carrynet.sweep.store import Store
-from carrynet.sweep.table import Group, summarise
+if TYPE_CHECKING:
+    from carrynet.sweep.block import Counts as Counts, network as network
+    from carrynet.sweep.loop import Status as Status, Summary as Summary, execute as execute
+    from carrynet.sweep.plan import Plan as Plan, read as read
+    from carrynet.sweep.pool import Executor as Executor, LocalPool as LocalPool, cores as cores
+    from carrynet.sweep.rows import columns as columns
+    from carrynet.sweep.settings import Settings as Settings
+    from carrynet.sweep.store import Store as Store
+    from carrynet.sweep.table import Group as Group, summarise as summarise
 
-__all__ = [
-    "Counts",
-    "Executor",
-    "Group",
-    "LocalPool",
-    "Plan",
-    "Progress",
-    "Settings",
-    "Store",
-    "Summary",
-    "columns",
-    "cores",
-    "network",
-    "read",
-    "run",
-    "summarise",
-]
-
-TRIES = 3
-"""A block that fails so often is given up."""
-
-LOSSES = 10
-"""And one that is lost so often with the machine that worked it."""
-
-HOPELESS = 10
-"""So many blocks given up with none that came through between them: something else is wrong."""
+_HOME = {
+    "block": ("Counts", "network"),
+    "loop": ("Status", "Summary", "execute"),
+    "plan": ("Plan", "read"),
+    "pool": ("Executor", "LocalPool", "cores"),
+    "rows": ("columns",),
+    "settings": ("Settings",),
+    "store": ("Store",),
+    "table": ("Group", "summarise"),
+}
+__all__ = sorted(name for names in _HOME.values() for name in names)
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a sweep stands."""
-
-    cells: int  #: of the plan
-    done: int  #: of them
-    blocks: int
-    blocks_done: int
-    failed: int  #: blocks that were given up, in this call
-    counts: Counts  #: of this call
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"carrynet.sweep.{module}"), name)
+    raise AttributeError(f"module 'carrynet.sweep' has no attribute '{name}'")
 
 
-Watch = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a sweep has come to."""
-
-    folder: str
-    plan: Plan
-    total: Group  #: of all that is done, from the table
-    blocks_done: int
-    failures: dict[int, dict[str, Any]]
-    networks: int  #: trained in this call
-    seconds: float  #: of this call
-
-    @property
-    def complete(self) -> bool:
-        """Whether every block is done."""
-        return self.blocks_done == self.plan.blocks
-
-    def to_json(self) -> dict[str, Any]:
-        """The document that `carrynet sweep --json` prints."""
-        return {
-            "sweep": self.folder,
-            "cells": self.plan.cells,
-            "blocks": {
-                "all": self.plan.blocks,
-                "done": self.blocks_done,
-                "failed": list(self.failures.values()),
-            },
-            **self.total.to_json(),
-            "trained_now": self.networks,
-            "seconds": self.seconds,
-            "networks_per_second": self.networks / self.seconds if self.seconds else 0.0,
-        }
-
-
-def run(
-    plan: Plan,
-    folder: str | Path,
-    *,
-    jobs: int | None = None,
-    watch: Watch | None = None,
-    hire: Callable[[Store, int | None], Executor] = LocalPool,
-) -> Summary:
-    """Work what a folder lacks of a plan, with `jobs` workers (one a core by default).
-
-    The folder may be the URL of an object store; see `places`.  `hire` makes the executor,
-    given the store and `jobs`.
-
-    Raises `InputError` where the folder holds another plan, or an engine cannot take a cell;
-    `RunError` when the folder cannot be written, or nothing comes through.
-    """
-    places.library()  # before anything is written
-    _check_engines(plan)
-    store = Store(folder)
-    plan = store.begin(plan)
-    started = time.perf_counter()
-    done = store.done(plan.blocks)
-    counts = Counts()
-    if not all(done):
-        executor = hire(store, jobs)
-        try:
-            counts = _work(plan, store, done, executor, watch or (lambda progress: None))
-        finally:
-            executor.close()
-    seconds = time.perf_counter() - started
-    groups = summarise(store, by=())
-    total = groups[0] if groups else Group({}, 0, dict.fromkeys(OUTCOMES, 0))
-    failures = {n: f for n, f in store.failures().items() if n < plan.blocks and not done[n]}
-    return Summary(store.root, plan, total, sum(done), failures, counts.networks, seconds)
-
-
-def _work(plan: Plan, store: Store, done: bytearray, executor: Executor, watch: Watch) -> Counts:
-    """The loop over blocks; marks in `done` what comes through."""
-    reasons: dict[int, list[str]] = {}
-    losses: Counter[int] = Counter()
-    again: deque[int] = deque()
-    fresh = (number for number in range(plan.blocks) if not done[number])
-    counts, failed, in_a_row, waiting = Counts(), 0, 0, 0
-    cells = sum(len(plan.block(number)) for number in range(plan.blocks) if done[number])
-    blocks_done = sum(done)
-
-    def tell() -> None:
-        watch(Progress(plan.cells, cells, plan.blocks, blocks_done, failed, counts))
-
-    tell()
-    while True:
-        # twice as many as are worked at once, so that nobody waits for the next
-        while waiting < 2 * executor.slots and (number := _next(fresh, again)) is not None:
-            executor.submit(number)
-            waiting += 1
-        if not waiting:
-            return counts
-        outcome = executor.result()
-        number, waiting = outcome.block, waiting - 1
-        if outcome.counts is not None:
-            done[number] = 1
-            counts += outcome.counts
-            cells, blocks_done, in_a_row = cells + len(plan.block(number)), blocks_done + 1, 0
-            reasons.pop(number, None)
-        else:
-            reasons.setdefault(number, []).append(outcome.reason)
-            losses[number] += outcome.lost
-            tries = len(reasons[number]) - losses[number]
-            if tries < TRIES and losses[number] < LOSSES:
-                again.append(number)
-            else:
-                _give_up(plan, store, number, reasons.pop(number))
-                failed, in_a_row = failed + 1, in_a_row + 1
-                if in_a_row == HOPELESS:
-                    raise RunError(
-                        f"{HOPELESS} blocks in a row have failed, the last with: {outcome.reason}"
-                    )
-        tell()
-
-
-def _next(fresh: Iterator[int], again: deque[int]) -> int | None:
-    """The next block to be worked: those that failed come last, when what ailed may be over."""
-    number = next(fresh, None)
-    if number is None and again:
-        number = again.popleft()
-    return number
-
-
-def _give_up(plan: Plan, store: Store, number: int, reasons: list[str]) -> None:
-    cells = plan.block(number)
-    document = {
-        "block": number,
-        "cells": [cells[0], cells[-1]],
-        "reasons": reasons,
-        "carrynet": __version__,
-    }
-    store.fail(number, document)
-
-
-def _check_engines(plan: Plan) -> None:
-    """Refuse an engine that does not take some cell, before anything starts."""
-    seen = set()
-    for kind in range(plan.kinds):
-        recipe = plan.recipe(kind * plan.alike)
-        needed = recipe.elman, recipe.hidden, recipe.dtype, recipe.specification
-        if needed in seen and recipe.elman:
-            continue
-        seen.add(needed)
-        try:
-            cells.of(recipe)
-            engines.get(plan.settings.engine, recipe)
-        except InputError as error:
-            raise InputError(f"[sweep]: {error}") from None
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """A bar for a training (use it as a callback), an evaluation (as `watch`), a sweep.
+    """A bar for a training (a callback), an evaluation (`watch`), a search (`say`), a sweep.
 
     Shown only where someone can see it move: on a terminal or in a notebook.
     """
