@@ -252,7 +252,7 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
     c, Q = rng.normal(size=(N, H)), roots @ roots.transpose(0, 2, 1)
     state = np.array([0, 1, 2, 1])
     below = [[f"{n}{a}" for a in range(S)] for n in range(N)]
-    words = check_trees._Words(c, Q, state, below, list(range(N)))
+    words = check_trees._Frontier(c, Q, state, below, list(range(N)))
     children, margin, reach = check_trees._follow(facts, words)
 
     margins, reaches = [], []

@@ -48,7 +48,7 @@ LAYERS = [
     "engines.kernels.shape",
     "engines.kernels.cell",
     "engines.kernels.bounds",
-    "engines.kernels.train engines.kernels.across engines.kernels.judge engines.kernels.peak",
+    "engines.kernels.train engines.kernels.across engines.kernels.inference engines.kernels.peak",
     "engines.kernels",
     "engines.reference engines.jit",
     "engines.native",

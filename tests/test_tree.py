@@ -476,7 +476,7 @@ def test_a_step_holds_every_state_that_follows(activation: str) -> None:
         H = int(rng.integers(1, 6))
         facts, (Q, x) = facts_of(H, rng, activation), ellipsoid(H, rng)
         c = rng.uniform(-1, 1, H)
-        words = check_trees._Words(c[None], Q[None], np.array([0]), [[0] * 4], [0])
+        words = check_trees._Frontier(c[None], Q[None], np.array([0]), [[0] * 4], [0])
         with np.errstate(all="ignore"):
             children, margin, reach = check_trees._follow(facts, words)
         for a in range(4):

@@ -331,8 +331,8 @@ def multiply_adds(turns: int) -> tuple[Callable[[], None], float]:
     """A function that only multiplies and adds, and how many operations a call makes."""
     shape = Shape(jit.processor().lanes, 8, 1, 1, 1)
     function = jit.function("peak", shape)
-    numbers = _buffer((kernels.PEAK_CHAINS + 1) * shape.lanes)
-    operations = 2.0 * turns * kernels.PEAK_CHAINS * shape.lanes
+    numbers = _buffer((kernels.PEAK_SUMS + 1) * shape.lanes)
+    operations = 2.0 * turns * kernels.PEAK_SUMS * shape.lanes
     return lambda: function(numbers=numbers, turns=turns), operations
 
 

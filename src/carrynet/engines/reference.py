@@ -155,7 +155,7 @@ def expand(
     h = rows_of(network.children(prefixes.h))
     so_far = np.repeat(prefixes.right, symbols)
     wanted = table.output[prefixes.state].ravel()
-    hit, doubt, margin = _judge_states(network, h, wanted, so_far, near)
+    hit, doubt, margin = _grade_states(network, h, wanted, so_far, near)
     children = Prefixes(
         h=h,
         state=table.delta[prefixes.state].ravel(),
@@ -174,7 +174,7 @@ def _flush(network: Network, prefixes: Prefixes, near: float) -> tuple[Prefixes,
     doubt = prefixes.doubt
     for _ in range(network.task.headroom):
         h = network.step(h, np.zeros(len(h), np.intp))
-        hit, unsure, margin = _judge_states(network, h, table.output[state, 0], right, near)
+        hit, unsure, margin = _grade_states(network, h, table.output[state, 0], right, near)
         right, doubt, state = right & hit, doubt | unsure, table.delta[state, 0]
         smallest = min(smallest, margin)
     return Prefixes(h, state, right, doubt, prefixes.word, prefixes.length), smallest
@@ -207,7 +207,7 @@ def follow_batch(network: Network, words: Words, *, near: float | None = None) -
         for t in range(len(block)):
             block[t] = h = network.step(h, words[:, start + t])
         here = np.s_[:, start : start + len(block)]
-        hit, doubt, margin = _judge_states(network, block, expected[here].T, right, near)
+        hit, doubt, margin = _grade_states(network, block, expected[here].T, right, near)
         hits[here], smallest = hit.T, min(smallest, margin)
         doubts, right = doubts | doubt.any(axis=0), right & hit.all(axis=0)
     first_error = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
@@ -272,7 +272,7 @@ def singly(network: Network, words: Words) -> tuple[NDArray[np.int32], Array]:
             states.append(network.step(states[-1], word[t]))
             logits.append(network.read(states[-1]))
         before = word
-    hits, margin = judge(np.array(logits)[steps], answers(network.task, words))
+    hits, margin = grade(np.array(logits)[steps], answers(network.task, words))
     first = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
     return first, margin.min(axis=1)
 
@@ -291,7 +291,7 @@ def _words(network: Network, prefixes: Prefixes, rows: NDArray[np.intp]) -> Word
     return np.pad(words, ((0, 0), (0, network.task.headroom)))
 
 
-def judge(logits: Array, expected: NDArray[np.integer]) -> tuple[NDArray[np.bool_], Array]:
+def grade(logits: Array, expected: NDArray[np.integer]) -> tuple[NDArray[np.bool_], Array]:
     """Which logits (..., Y) give the expected outputs (...), and their margins.
 
     Only ReLU states can overflow; logits that are not numbers are wrong by the most there is.
@@ -307,7 +307,7 @@ def numbers(margin: Array) -> Array:
     return np.nan_to_num(margin, nan=-float(np.finfo(margin.dtype).max))
 
 
-def _judge_states(
+def _grade_states(
     network: Network,
     h: Array,
     expected: NDArray[np.integer],
@@ -319,7 +319,7 @@ def _judge_states(
     States of words (N, H) or (T, N, H), of which some were `right` (N,) so far.  In doubt is only
     what decides: of a word that is wrong already, nothing.
     """
-    hit, margin = judge(network.read(h), expected)
+    hit, margin = grade(network.read(h), expected)
     size = np.abs(margin)
     # close to overflow, the order of a sum decides whether there is a number
     doubt = (size <= near) | (size > np.finfo(margin.dtype).max * _HUGE)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data.words import Words, answers, tables
-from carrynet.engines.reference import follow_batch, judge
+from carrynet.engines.reference import follow_batch, grade
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import Network
 
@@ -91,7 +91,7 @@ def confirm(network: Network, word: Sequence[int]) -> list[int] | None:
     expected = answers(network.task, np.array(word))
     start = 0
     for _, logits in network.states(list(word)):
-        right, _ = judge(logits, expected[start : start + len(logits)])
+        right, _ = grade(logits, expected[start : start + len(logits)])
         if not right.all():
             return list(word[: start + int(right.argmin()) + 1])
         start += len(logits)
@@ -189,7 +189,7 @@ def _chains(network: Network) -> Iterator[list[int]]:
             for t in range(_CHAIN_LENGTH):
                 a = words[:, t if t < prefix else prefix + (t - prefix) % period]
                 h = network.step(h, a)
-                margin = judge(network.read(h), table.output[state, a])[1]
+                margin = grade(network.read(h), table.output[state, a])[1]
                 state = table.delta[state, a]
                 wrong = np.flatnonzero(margin < 0)[:_DOUBTS]
                 for n in wrong:
@@ -214,7 +214,7 @@ def _expand(
     """Every state (N, D) after every symbol: row n * S + a; machine states and margins beside."""
     table = tables(network.task)
     h = rows_of(network.children(h))
-    margin = judge(network.read(h), table.output[state].ravel())[1]
+    margin = grade(network.read(h), table.output[state].ravel())[1]
     return h, table.delta[state].ravel(), margin
 
 
@@ -234,7 +234,7 @@ def _shortest_wrong(network: Network, tries: list[list[int]]) -> list[int] | Non
 def _report(network: Network, word: list[int], length: int) -> Refutation:
     *_, (_, logits) = network.states(word)
     expected = int(answers(network.task, np.array(word))[-1])
-    margin = judge(logits[-1:], np.array([expected]))[1]
+    margin = grade(logits[-1:], np.array([expected]))[1]
     return Refutation(
         word=tuple(word),
         answered=network.run(word)[-1],

@@ -12,7 +12,7 @@ import numpy as np
 
 from carrynet.data.words import OPEN, tables
 from carrynet.engines.reference import (
-    judge,
+    grade,
 )
 from carrynet.nets.arrays import Array, sigmoid
 from carrynet.nets.losses import predict
@@ -86,7 +86,7 @@ def work(
     blocks, margin, predicted, hits, error, start = [], [], [], [], 0.0, 0
     for h, logits in network.states(word):
         wanted = np.array([OPEN if y is None else y for y in expected[start : start + len(h)]])
-        hit, margin_here = judge(logits, wanted)
+        hit, margin_here = grade(logits, wanted)
         predicted += predict(logits).tolist()
         hits += hit.tolist()
         margin.append(margin_here)

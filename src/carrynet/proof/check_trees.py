@@ -80,16 +80,16 @@ class _Facts(NamedTuple):
     radii: Array  # (G,)
 
 
-class _Words(NamedTuple):
+class _Frontier(NamedTuple):
     centre: Array  # (N, H)
     shape: Array  # (N, H, H)
     state: NDArray[np.intp]  # (N,) of the machine
     below: list[Any]  # (N,) what follows: an entry for each symbol
     tree: list[int]  # (N,) where it is, for messages
 
-    def part(self, some: slice) -> "_Words":
+    def part(self, some: slice) -> "_Frontier":
         centre, shape, state, below, tree = self
-        return _Words(centre[some], shape[some], state[some], below[some], tree[some])
+        return _Frontier(centre[some], shape[some], state[some], below[some], tree[some])
 
 
 def _facts(
@@ -138,7 +138,7 @@ def _check(
         shape = (facts.radii[some] ** 2 * _UP)[:, None, None] * facts.ball
         numbers = list(range(regions))[some]
         trees = list(certificate.trees[some])
-        todo = [_Words(facts.centres[some], shape, states[some], trees, numbers)]
+        todo = [_Frontier(facts.centres[some], shape, states[some], trees, numbers)]
         while todo:
             words = todo.pop()
             if len(words.tree) > at_once:
@@ -153,7 +153,7 @@ def _check(
     return [arb(float(x)) for x in reach], arb(float(margin))
 
 
-def _follow(facts: _Facts, words: _Words) -> tuple[_Words, float, Array]:
+def _follow(facts: _Facts, words: _Frontier) -> tuple[_Frontier, float, Array]:
     """Every word one symbol longer (N * S); the smallest margin, and what |h| can reach (H,)."""
     H, machine = len(facts.W), facts.task.machine
     S = len(machine.symbols)
@@ -189,7 +189,7 @@ def _follow(facts: _Facts, words: _Words) -> tuple[_Words, float, Array]:
     # of the products k_i (1 + p) k_j Z_ij each is off by 4 u at most
     shape[..., diagonal, diagonal] *= 1 + 16 * H * _U
     shape[..., diagonal, diagonal] += _LEAST
-    children = _Words(
+    children = _Frontier(
         middle.reshape(-1, H),
         shape.reshape(-1, H, H),
         np.array(machine.delta)[words.state].ravel(),
@@ -270,7 +270,7 @@ def _margin(
     return (centre - spread - root_of_square - lost).min(axis=-1)
 
 
-def _end(facts: _Facts, words: _Words, states: NDArray[np.intp]) -> _Words:
+def _end(facts: _Facts, words: _Frontier, states: NDArray[np.intp]) -> _Frontier:
     """Words that go on; of the others it is checked that they end inside their region."""
     regions, inner, leaves = len(states), [], []
     for n, entry in enumerate(words.below):
@@ -289,7 +289,7 @@ def _end(facts: _Facts, words: _Words, states: NDArray[np.intp]) -> _Words:
     if not inside.all():
         n = int(np.argmin(inside))
         require(False, f"tree {words.tree[leaves[n]]}: a leaf is not inside region {ends[n]}")
-    return _Words(
+    return _Frontier(
         words.centre[inner],
         words.shape[inner],
         words.state[inner],

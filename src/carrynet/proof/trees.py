@@ -138,7 +138,7 @@ _CHORDS = {"sigmoid": _sigmoid_chord, "tanh": _tanh_chord, "relu": _relu_chord}
 """On [z - w, z + w] the activation is within rho of middle + k (x - z): (k, middle, rho)."""
 
 
-class _Words(NamedTuple):
+class _Frontier(NamedTuple):
     """Words that are followed side by side, each from a ball."""
 
     centre: Array  # (N, H)
@@ -147,14 +147,14 @@ class _Words(NamedTuple):
     slot: NDArray[np.intp]  # (N,) the place in the trees that waits for what becomes of it
     depth: NDArray[np.intp]  # (N,) symbols read since the ball
 
-    def at(self, index: Any) -> "_Words":
-        return _Words(*(a[index] for a in self))
+    def at(self, index: Any) -> "_Frontier":
+        return _Frontier(*(a[index] for a in self))
 
 
-def _joined(parts: list[_Words]) -> _Words:
+def _joined(parts: list[_Frontier]) -> _Frontier:
     if len(parts) == 1:
         return parts[0]
-    return _Words(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return _Frontier(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 @dataclass
@@ -186,8 +186,8 @@ class _Attempt:
         """Follow words until all trees end (True), an output is in doubt, or time is up."""
         start = np.zeros((1, len(self.T)), np.float32)
         nothing = np.zeros((1, *self.T.shape), np.float32)
-        stack = [_Words(start, nothing, np.array([0]), np.array([~0]), np.array([0]))]
-        waiting: list[_Words] = []  # balls whose trees are yet to be grown
+        stack = [_Frontier(start, nothing, np.array([0]), np.array([~0]), np.array([0]))]
+        waiting: list[_Frontier] = []  # balls whose trees are yet to be grown
         grown = 0
         while stack or waiting:
             if time.monotonic() > deadline:
@@ -216,7 +216,7 @@ class _Attempt:
             waiting += opened
         return True
 
-    def _step(self, words: _Words) -> tuple[_Words, Array, Array]:
+    def _step(self, words: _Frontier) -> tuple[_Frontier, Array, Array]:
         """Every word one symbol longer; the traces in the metric, and the margins (N * S,)."""
         model, H, S = self.model, len(self.T), self.symbols
         count, diagonal = len(words.state), np.arange(H)
@@ -255,7 +255,7 @@ class _Attempt:
         trace = (np.sqrt(image) + box) ** 2
         slots = (nodes[:, None] * S + np.arange(S)).ravel()
         state = model.delta[words.state].ravel().astype(np.intp)
-        children = _Words(
+        children = _Frontier(
             middle.reshape(-1, H),
             shape.reshape(-1, H, H),
             state,
@@ -264,13 +264,13 @@ class _Attempt:
         )
         return children, trace.ravel(), margin.ravel()
 
-    def _end(self, words: _Words, trace: Array) -> tuple[_Words, list[_Words]]:
+    def _end(self, words: _Frontier, trace: Array) -> tuple[_Frontier, list[_Frontier]]:
         """Let words end in balls that hold them, and make balls of small ones.
 
         Returns the words that go on, and the new balls as words without symbols.
         """
         radius, open_ = np.float32(self.radius), np.ones(len(words.state), bool)
-        opened: list[_Words] = []
+        opened: list[_Frontier] = []
         small = np.flatnonzero(trace < len(self.T) * radius**2)
         T, some = self.metric, words.at(small)
         squares = T @ some.shape @ T.T
@@ -297,7 +297,7 @@ class _Attempt:
                 here = here[~held]
         return words.at(open_), opened
 
-    def _make(self, word: _Words, place: Array) -> _Words:
+    def _make(self, word: _Frontier, place: Array) -> _Frontier:
         """A new ball around the states after a word, as a word without symbols."""
         number, state = len(self.centres), int(word.state[0])
         self.centres.append(word.centre[0])
@@ -305,7 +305,9 @@ class _Attempt:
         self.roots.append(-1)
         self.numbers[state].append(number)
         self.near[state] = np.concatenate([self.near[state], place])
-        return _Words(word.centre, self.ball[None], word.state, np.array([~number]), np.array([0]))
+        return _Frontier(
+            word.centre, self.ball[None], word.state, np.array([~number]), np.array([0])
+        )
 
     def _held(
         self, place: Array, size: Array, squares: Array, centres: Array

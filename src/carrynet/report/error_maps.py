@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data.words import tables
-from carrynet.engines.reference import judge
+from carrynet.engines.reference import grade
 from carrynet.nets.arrays import in_one_thread, rows_of
 from carrynet.nets.network import Network
 from carrynet.report.figures import BLUE, SKY, VERMILLION, WIDTH
@@ -63,7 +63,7 @@ def wrong_digits(network: Network, digits: int) -> Numbers:
     state, wrong = np.zeros(1, np.int32), np.zeros(1, np.int64)
     for read in [symbols] * digits + [symbols[:1]] * task.headroom:
         h = rows_of(network.children(h)[:, read])
-        hit, _ = judge(network.read(h), table.output[state][:, read].ravel())
+        hit, _ = grade(network.read(h), table.output[state][:, read].ravel())
         wrong = np.repeat(wrong, len(read)) + ~hit
         state = table.delta[state][:, read].ravel()
     # Now there is an axis for each digit of each operand, a_0 b_0 a_1 b_1 ..., the least

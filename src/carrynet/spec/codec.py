@@ -1,9 +1,9 @@
 """Codecs: how a problem is written as a word of symbols, and how outputs are read as its answer.
 
     Digits    integers, digit by digit: 118 + 8 is the word 0,0 1,0 1,0 0,1 ... of binary addition
-    Words     a text of symbols, for machines that are not about numbers: 0110
+    Letters   a text of symbols, for machines that are not about numbers: 0110
 
-A problem is a tuple of operands, of which `Words` has one, the word as text.  What both know
+A problem is a tuple of operands, of which `Letters` has one, the word as text.  What both know
 of symbols is their number as digits: symbol `a` holds `digits_of(a)`, in base `base`.  Plain
 Python, because the proof checker trusts it.
 """
@@ -154,11 +154,11 @@ class Digits:
 
 
 @dataclass(frozen=True)
-class Words:
-    """Words of symbols, and the outputs, written out: `0110` where all names are one character.
+class Letters:
+    """Words of symbols, and the outputs, letter by letter.
 
-    Where names are longer, commas or spaces stand between them.  Seen as digits, a symbol
-    is one, in base S, the number of symbols.
+    `0110` where all names are one character; where they are longer, commas or spaces stand
+    between them.  Seen as digits, a symbol is one, in base S, the number of symbols.
 
     Raises `InputError` for alphabets whose words could be read in two ways.
     """
@@ -253,7 +253,7 @@ def _spelt(names: Sequence[str], alphabet: Sequence[str]) -> str:
     return ("" if all(len(name) == 1 for name in alphabet) else " ").join(names)
 
 
-Codec = Digits | Words
+Codec = Digits | Letters
 """Either kind."""
 
 

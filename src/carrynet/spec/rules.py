@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise, product
 from typing import Any
 
-from carrynet.spec.codec import DIGITS, Codec, Digits, Words, to_digits
+from carrynet.spec.codec import DIGITS, Codec, Digits, Letters, to_digits
 from carrynet.spec.machine import Machine
 
 Parts = tuple[Machine, Codec]
@@ -150,7 +150,7 @@ def words(
         delta=tuple(tuple(number[there] for there, _ in row) for row in rows),
         output=tuple(tuple(out for _, out in row) for row in rows),
     )
-    return machine, Words(machine.symbols, machine.outputs, memory)
+    return machine, Letters(machine.symbols, machine.outputs, memory)
 
 
 def both(value: int) -> tuple[int, int]:

@@ -31,7 +31,7 @@ from typing import Any
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.spec import builtin, codec as codecs, encoding as encodings
-from carrynet.spec.codec import Codec, Digits, Words, listing
+from carrynet.spec.codec import Codec, Digits, Letters, listing
 from carrynet.spec.machine import MOST_STATES, OPEN, Machine
 from carrynet.spec.task import Task, own
 
@@ -77,7 +77,7 @@ def from_table(table: Any, name: str = "machine") -> Task:
     if "numbers" in table:
         codec = codecs.from_table({"memory": memory, **_as_table(table["numbers"])})
     else:
-        codec = Words(machine.symbols, machine.outputs, memory)
+        codec = Letters(machine.symbols, machine.outputs, memory)
     said = table.get("encoding")
     encoding = None if said is None else encodings.from_value(said, machine.symbols)
     return own(table.get("name", name), machine, codec=codec, encoding=encoding)

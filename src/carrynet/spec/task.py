@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from carrynet.errors import InputError, shorten
-from carrynet.spec.codec import Answer, Codec, Digits, Operand, Words
+from carrynet.spec.codec import Answer, Codec, Digits, Letters, Operand
 from carrynet.spec.encoding import Encoding, usual
 from carrynet.spec.machine import Machine
 
@@ -200,7 +200,7 @@ def own(
             "a task's name must be a word of up to 64 letters, digits, '_' and '-', "
             f"not {shorten(name)}"
         )
-    codec = codec or Words(machine.symbols, machine.outputs)
+    codec = codec or Letters(machine.symbols, machine.outputs)
     if isinstance(codec, Digits) and not codec.equation:
         operands = ", ".join(["{}"] * codec.operands)
         codec = replace(codec, equation=f"{name}({operands}) = {{answer}}")

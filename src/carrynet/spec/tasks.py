@@ -22,7 +22,7 @@ from carrynet.spec.codec import (
     DIGITS as DIGITS,
     MAX_WORD as MAX_WORD,
     Digits as Digits,
-    Words as Words,
+    Letters as Letters,
     from_digits as from_digits,
     to_digits as to_digits,
 )

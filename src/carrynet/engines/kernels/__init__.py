@@ -15,7 +15,7 @@ Products come in two forms, both with all sums in registers:
     rank    C[i] += sum_k A[k, i] B[k]                gradients, over time and batch
 
 For the way back W^T is kept beside W and takes the same updates, or is made anew.
-They are methods of `cell.Cell`.  `train` and `across` make updates, `judge` holds `walk`,
+They are methods of `cell.Cell`.  `train` and `across` make updates, `inference` holds `walk`,
 the tree of prefixes, and `follow`, for long words.
 """
 
@@ -25,15 +25,15 @@ from dataclasses import dataclass
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.across import ACROSS, across, across_offsets
-from carrynet.engines.kernels.judge import BLOCK, FOLLOW, WALK, follow, walk, walk_room
-from carrynet.engines.kernels.peak import PEAK, PEAK_CHAINS, peak
+from carrynet.engines.kernels.inference import BLOCK, FOLLOW, WALK, follow, walk, walk_room
+from carrynet.engines.kernels.peak import PEAK, PEAK_SUMS, peak
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.kernels.train import TRAIN, train
 
 __all__ = [
     "BLOCK",
     "KERNELS",
-    "PEAK_CHAINS",
+    "PEAK_SUMS",
     "Kernel",
     "Layout",
     "Parameters",

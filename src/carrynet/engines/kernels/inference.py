@@ -9,8 +9,8 @@ from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.vector import FLOAT, Integer, Value
 
 
-class Judge(Cell):
-    """Code that follows words and judges what the network answers.
+class Inference(Cell):
+    """Code that follows words and grades what the network answers.
 
     Where a symbol leads to is read from `drives`, x Wxh + bh for each symbol, (S, P).
     """
@@ -31,7 +31,7 @@ class Judge(Cell):
                     place = self.add(b_row, r * P + v * L)
                     self.store(self.activate(value, v), b, place)
 
-    def judge(
+    def grade(
         self, h: Value, h_row: Integer, edge: Integer, right: Value, seen: Sequence[Value]
     ) -> tuple[Value, list[Value]]:
         """Whether the answer to a hidden state is that of a machine's edge.
@@ -87,7 +87,7 @@ class Judge(Cell):
         return self.builder.icmp_unsigned("!=", number, self.i64(0))
 
     def seen(self) -> list[Value]:
-        """What has been seen of margins so far, in all calls; see `judge`."""
+        """What has been seen of margins so far, in all calls; see `grade`."""
         return [self.scalar(self.margin, i) for i in range(2)]
 
     def keep(self, seen: Sequence[Value]) -> None:
@@ -136,7 +136,7 @@ def walk(shape: Shape) -> ir.Module:
     Calls itself for each block of children.
     """
     module = ir.Module("walk")
-    k = Judge(module, "walk", WALK, shape)
+    k = Inference(module, "walk", WALK, shape)
     b, P, L = k.builder, k.layout.width, k.lanes
     columns_at_once = k.registers // 8
     most = k.mul(k.S, BLOCK)
@@ -160,12 +160,12 @@ def walk(shape: Shape) -> ir.Module:
 
             k.loop(k.S, child)
 
-    def judge_children(i: Value, *seen: Value) -> list[Value]:
+    def grade_children(i: Value, *seen: Value) -> list[Value]:
         before, so_far = k.integer(k.state, i, 32), k.integer(k.right, i, 32)
 
         def child(a: Value, *seen: Value) -> list[Value]:
             edge, row = k.add(k.mul(before, k.S), a), k.add(k.mul(i, k.S), a)
-            hit, now = k.judge(h_next, k.mul(row, P), edge, k.bit(so_far), seen)
+            hit, now = k.grade(h_next, k.mul(row, P), edge, k.bit(so_far), seen)
             k.store_integer(b.and_(hit, so_far), right_next, row, 32)
             k.store_integer(k.integer(k.delta, edge, 32), state_next, row, 32)
             return now
@@ -188,7 +188,7 @@ def walk(shape: Shape) -> ir.Module:
         def one(i: Value, *seen: Value) -> list[Value]:
             edge = k.mul(k.integer(state_next, i, 32), k.S)
             so_far = k.integer(right_next, i, 32)
-            hit, now = k.judge(there, k.mul(i, P), edge, k.bit(so_far), seen)
+            hit, now = k.grade(there, k.mul(i, P), edge, k.bit(so_far), seen)
             k.store_integer(b.and_(hit, so_far), right_next, i, 32)
             k.store_integer(k.integer(k.delta, edge, 32), state_next, i, 32)
             return now
@@ -218,7 +218,7 @@ def walk(shape: Shape) -> ir.Module:
         )
 
     k.each_row(k.N, 4, expand)
-    k.keep(k.loop(k.N, judge_children, k.seen()))
+    k.keep(k.loop(k.N, grade_children, k.seen()))
     with b.if_else(b.icmp_signed("==", k.depth, k.i64(1))) as (leaves, inner):
         with leaves:
             k.loop(k.headroom, flush, [h_next, h_flush])
@@ -255,7 +255,7 @@ def follow(shape: Shape) -> ir.Module:
     for 8 states, `state` for 4.
     """
     module = ir.Module("follow")
-    k = Judge(module, "follow", FOLLOW, shape)
+    k = Inference(module, "follow", FOLLOW, shape)
     b, P, L = k.builder, k.layout.width, k.lanes
 
     def some_words(first: Integer, count: int) -> None:
@@ -274,7 +274,7 @@ def follow(shape: Shape) -> ir.Module:
                 word = k.add(first, r)
                 none = b.trunc(k.integer(k.first_error, word, 32), ir.IntType(32))
                 right = b.icmp_signed("<", none, ir.Constant(ir.IntType(32), 0))
-                hit, seen = k.judge(there, r * P, edge, right, seen)
+                hit, seen = k.grade(there, r * P, edge, right, seen)
                 k.store_integer(k.integer(k.delta, edge, 32), k.state, r, 32)
                 new = b.and_(right, b.icmp_signed("==", hit, k.i64(0)))
                 error = b.select(new, b.trunc(t, ir.IntType(32)), none)
