@@ -41,7 +41,7 @@ def check(
         W,
         W.transpose(),
         drives,
-        _readings(network, task),
+        _conditions(network, task),
         arb(slack),
         T,
         T.transpose(),
@@ -91,7 +91,7 @@ class _Model(NamedTuple):
     W: arb_mat  # (H, H), and its transpose
     Wt: arb_mat
     drives: list[list[arb]]  # (S, H)
-    readings: list[list[tuple[list[arb], arb]]]  # of each output: (v, b), v . h + b > 0
+    conditions: list[list[tuple[list[arb], arb]]]  # of each output: (v, b), v . h + b > 0
     slack: arb
     T: arb_mat  # (H, H) the metric, its transpose, and T^T T
     Tt: arb_mat
@@ -180,9 +180,9 @@ def _activate(activation: str, x: arb) -> arb:
 
 
 def _margin(model: _Model, image: _Image, Z: arb_mat, output: int) -> float:
-    """A lower bound for v . h + b over the image and all readings of an output."""
+    """A lower bound for v . h + b over the image and all conditions of an output."""
     centre, least = image.centre.entries(), []
-    for v, b in model.readings[output]:
+    for v, b in model.conditions[output]:
         through = arb_mat(1, len(v), [x * k for x, k in zip(v, image.k, strict=True)])
         spread = _root((through * Z * through.transpose())[0, 0])
         for x, c, e in zip(v, centre, image.box, strict=True):
@@ -251,7 +251,7 @@ def _positive_definite(rows: list[list[arb]]) -> bool:
     return True
 
 
-def _readings(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:
+def _conditions(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:
     """What must be positive for each output: the logit, or its lead over every other one."""
     Y = task.neurons
     columns = _matrix(network.Why, len(network.bh), Y).transpose().tolist()

@@ -217,12 +217,12 @@ def least_lead(facts: Any, output: int, Z: Any, r: Any, k: Any, middle: Any, e: 
     """Of an image, all over it: the lead of the logit that is to be the largest."""
     H, leads = len(Z), []
     for y in range(2):
-        v, b = facts.readings[output, y], facts.offsets[output, y]
+        v, b = facts.conditions[output, y], facts.offsets[output, y]
         through = v * k
         furthest = 1.01 * np.abs(through) @ r
         ellipsoid = 1.01 * np.sqrt(through @ Z @ through + gamma(2 * H + 8) * furthest**2)
         sizes = np.abs(v) @ np.abs(middle) + abs(b) + np.abs(v) @ e + furthest
-        data = facts.readings_error[output, y] @ (np.abs(middle) + k * r + e)
+        data = facts.conditions_error[output, y] @ (np.abs(middle) + k * r + e)
         data += facts.offsets_error[output, y]
         lost = 1.01 * (2 * gamma(H + 8) * sizes + data) + 1e-3
         leads.append(v @ middle + b - np.abs(v) @ e - ellipsoid - lost)

@@ -67,7 +67,7 @@ def numbers(run: cn.Run) -> tuple[int | str, ...]:
 def test_a_run_of_ones_own_task_is_shown(run: cn.Run, tmp_path: Path) -> None:
     last = run.last_problem
     assert last is not None
-    assert last.expected == run.network.task.machine.run(last.word)
+    assert last.expected == run.network.task.machine.transduce(last.word)
     saved = run.save(tmp_path / "run")
     shown = text.summary(saved)
     assert run.network.task.text in shown

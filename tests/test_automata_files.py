@@ -183,7 +183,7 @@ def test_dot_of_others(text: str) -> None:
 def test_the_start_of_a_graph_need_not_come_first() -> None:
     machine = automata.from_dot(AALPY.replace("__start0 -> s0", "__start0 -> s1"))
     assert machine.states == ("q1", "q0")
-    assert machine.run([0, 1, 0]) == [1, 0, 0]
+    assert machine.transduce([0, 1, 0]) == [1, 0, 0]
 
 
 @pytest.mark.parametrize(

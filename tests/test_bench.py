@@ -63,7 +63,7 @@ def test_there_is_nothing_to_measure_without_the_native_engine(
 ) -> None:
     monkeypatch.setattr(jit, "missing", "llvmlite cannot be imported")
     with pytest.raises(native.Unavailable, match="llvmlite cannot be imported"):
-        bench.run(("process",))
+        bench.comparisons(("process",))
 
 
 def test_results_are_ratios_to_ours() -> None:
@@ -86,4 +86,4 @@ def test_the_command(tmp_path: Path) -> None:
         f"Populations: 64 tutorial jobs, H = {hidden}" for hidden in (8, 16, 32)
     ]
     with pytest.raises(InputError, match="did you mean 'exhaustive'"):
-        bench.run(("exhaust",))
+        bench.comparisons(("exhaust",))

@@ -40,7 +40,7 @@ def test_histories(task: str, length: int, regions: int) -> None:
         word = rng.integers(0, len(machine.symbols), rng.integers(1, 12)).tolist()
         region = follow(plan, word)
         assert plan.state[region] == machine.visit(word)[-1]
-        assert plan.output[region] == machine.run(word)[-1]
+        assert plan.output[region] == machine.transduce(word)[-1]
         assert plan.symbol[region] == word[-1]
 
 

@@ -156,7 +156,7 @@ def test_numbers_are_answered_as_by_python(text: str, oracle: Callable[..., int]
         assert task.answer(*operands) == oracle(*operands)
         word = task.encode(operands, 9)
         assert task.problem(word) == operands
-        assert task.decode(task.machine.run(word)) == oracle(*operands)
+        assert task.decode(task.machine.transduce(word)) == oracle(*operands)
 
 
 def test_the_most_significant_digit_comes_first_where_the_task_says_so() -> None:
@@ -169,7 +169,7 @@ def test_the_most_significant_digit_comes_first_where_the_task_says_so() -> None
 def test_not_is_of_as_many_bits_as_are_read() -> None:
     task = tasks.parse("bitwise_not")
     assert task.answer(5) == 2
-    assert task.decode(task.machine.run(task.encode((5,), 4))) == 10
+    assert task.decode(task.machine.transduce(task.encode((5,), 4))) == 10
 
 
 def every_task() -> list[Task]:

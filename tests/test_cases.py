@@ -300,7 +300,7 @@ def test_what_a_hardened_run_can_have_lost(adder: Network, forgetful: Network) -
     assert has_lost(replace(mute, evaluation=examine(mute.network, 6)), wrong)
 
 
-def test_hardening_is_not_advised_where_the_reading_is_in_doubt(
+def test_hardening_is_not_advised_where_the_convention_is_in_doubt(
     forgetful: Network, tmp_path: Path
 ) -> None:
     evaluation, verdict = examine(forgetful, 4), search.prove(forgetful, budget=0)

@@ -21,7 +21,7 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES, Loss, margins
 from carrynet.nets.network import Network, bptt, unroll
-from carrynet.nets.readings import run
+from carrynet.nets.readings import interpret
 from carrynet.nets.readings.enclosure import Box, Enclosure
 from carrynet.nets.readings.numbers import Numbers
 from carrynet.nets.recurrence import Unrolled, blank, written
@@ -390,7 +390,7 @@ def test_every_sequence_begun_or_disturbed_inside_stays_inside(name: str, readou
         slots = blank(cell, network.weights)
         slots[0] = vectors
         slots[1 : 1 + len(state)] = state
-        run(cell.instructions, reading, slots)
+        interpret(cell.instructions, reading, slots)
         into = [reading.point(slots[result]) for result in cell.results]
         # corners and inner points of the boxes, each pre-activation off by up to the slack
         given = {
@@ -407,7 +407,7 @@ def test_every_sequence_begun_or_disturbed_inside_stays_inside(name: str, readou
     readout_slots = blank(network.readout, network.weights)
     readout_slots[0] = state[0]
     *layers, last, bias = network.readout.instructions
-    run(layers, Enclosure(), readout_slots)
+    interpret(layers, Enclosure(), readout_slots)
     v, Why = (readout_slots[i] for i in last.operands)
     by = readout_slots[bias.operands[1]]
     outputs = targets[-1].argmax(-1) if readout == "argmax" else targets[-1, :, 0].astype(int)

@@ -161,7 +161,7 @@ def test_other_weights_are_rejected(which: int, size: float, seed: int) -> None:
     # what is accepted must be true: ask the network
     words = rng.integers(0, 4, (64, 50))
     for word in words.tolist():
-        assert network.run(word) == network.task.machine.run(word)
+        assert network.transduce(word) == network.task.machine.transduce(word)
 
 
 def test_a_slack_that_claims_too_much_is_rejected_and_the_precision_is_put_back() -> None:
@@ -292,7 +292,7 @@ def test_a_step_that_may_overflow_is_rejected() -> None:
     ]
     claim = BoxCertificate(**network.about, bits=0, slack=slack, regions=tuple(regions))
     with np.errstate(over="ignore", invalid="ignore"):
-        assert network.run([0, 0, 1, 0, 1]) != task.machine.run([0, 0, 1, 0, 1])
+        assert network.transduce([0, 0, 1, 0, 1]) != task.machine.transduce([0, 0, 1, 0, 1])
     with pytest.raises(Rejected, match="may overflow float32"):
         check(model(network), claim)
 

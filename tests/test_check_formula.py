@@ -22,7 +22,7 @@ from carrynet.nets import cells
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import predict
 from carrynet.nets.network import Network
-from carrynet.nets.readings import run
+from carrynet.nets.readings import interpret
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights, initialise
@@ -289,14 +289,14 @@ def test_balls_hold_whatever_a_type_computes(one: str, other: str, seed: int, dt
     before = flint.ctx.prec
     flint.ctx.prec = 80
     try:
-        reading = balls.Reading(dtype)
-        slots = balls.slots_of(formula, {n: w.tolist() for n, w in weights.items()}, reading)
+        arithmetic = balls.Arithmetic(dtype)
+        slots = balls.slots_of(formula, {n: w.tolist() for n, w in weights.items()}, arithmetic)
         slots[0] = balls.exact([arb(float(v)) for v in x])
         whole = [arb(float(a)).union(arb(float(b))) for a, b in zip(low, high, strict=True)]
         slots[1:3] = [balls.exact(whole[:H]), balls.exact(whole[H:])]
         try:
-            reading.run(formula.instructions, slots)
-            found = [ball for r in formula.results for ball in reading.settled(slots[r])]
+            arithmetic.interpret(formula.instructions, slots)
+            found = [ball for r in formula.results for ball in arithmetic.settled(slots[r])]
         except Rejected:
             return  # it may overflow
         for _ in range(20):
@@ -305,7 +305,7 @@ def test_balls_hold_whatever_a_type_computes(one: str, other: str, seed: int, dt
             ours = blank(formula, weights)
             ours[:3] = [x, point[:H], point[H:]]
             with np.errstate(all="ignore"):
-                run(formula.instructions, NUMBERS, ours)
+                interpret(formula.instructions, NUMBERS, ours)
             values = np.concatenate([ours[r] for r in formula.results])
             for ball, value in zip(found, values.tolist(), strict=True):
                 assert ball.lower() <= arb(value) <= ball.upper()

@@ -754,7 +754,7 @@ def test_automaton(proofs: Path) -> None:
     word = document["comparison"]["word"]
     network = cn.load(proofs / "refuted").network
     if document["comparison"]["confirmed"]:
-        assert network.run(word) != network.task.machine.run(word)
+        assert network.transduce(word) != network.task.machine.transduce(word)
     for form, start in (("svg", "<svg "), ("mermaid", "stateDiagram-v2"), ("dot", "digraph")):
         drawn = carrynet("automaton", "proved", "--format", form, cwd=proofs)
         assert drawn.stdout.startswith(start)
@@ -773,7 +773,9 @@ def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
     refused = carrynet("import", file, "--out", "run", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert len(refused.stderr.splitlines()) == 1
-    assert "of 256 sample problems of task add none of 36 readings gets all right" in refused.stderr
+    assert (
+        "of 256 sample problems of task add none of 36 conventions gets all right" in refused.stderr
+    )
     assert not (tmp_path / "run").exists()
     # it was never trained, and is a network nevertheless, once it is said how to read it
     said = ("--activation", "tanh", "--coding", "0/1", "--delay", 0, "--map", "logit=0")

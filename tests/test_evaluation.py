@@ -39,7 +39,7 @@ def by_brute_force(task: str, digits: int, steps: int) -> tuple[int, float]:
     right, smallest = 0, np.inf
     for operands in product(range(network.task.base**digits), repeat=network.task.operands):
         word = network.task.encode(operands, digits)
-        right += network.run(word) == machine.run(word)
+        right += network.transduce(word) == machine.transduce(word)
         smallest = min(smallest, work(network, operands).margins.min())
     return right, smallest
 
@@ -70,8 +70,8 @@ def test_every_problem_is_counted_once(task: str, digits: int, steps: int, engin
         assert right == result.pairs
     else:
         word = network.task.encode(result.wrong, digits)
-        assert network.run(word) != machine.run(word)
-        assert network.task.decode(network.run(word)) == result.answered
+        assert network.transduce(word) != machine.transduce(word)
+        assert network.task.decode(network.transduce(word)) == result.answered
 
 
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,11 @@ def test_samples_agree_with_one_problem_at_a_time(kind: str, engine: str) -> Non
     words = sampled_words(network, 20, kind, 50)
     machine = network.task.machine
     wrong = [
-        [t for t, (p, e) in enumerate(zip(network.run(w), machine.run(w), strict=True)) if p != e]
+        [
+            t
+            for t, (p, e) in enumerate(zip(network.transduce(w), machine.transduce(w), strict=True))
+            if p != e
+        ]
         for w in words
     ]
     assert result.right == sum(not errors for errors in wrong) < 50

@@ -53,7 +53,7 @@ def test_a_random_machine_is_found_again(seed: int) -> None:
     machine = random_machine(2 + seed, seed)
     network = network_of(machine, tasks.add())
     word = np.random.default_rng(seed).integers(0, 4, 200).tolist()
-    assert network.run(word) == machine.run(word)  # the construction does what it says
+    assert network.transduce(word) == machine.transduce(word)  # the construction does what it says
     found = extract.extract(network)
     assert found.complete
     assert shortest_difference(found.machine, machine) is None
@@ -79,7 +79,7 @@ def test_a_wrong_network_is_shown_where_it_differs(forgetful: Network) -> None:
     assert len(compared.word) == 2  # 1 + 1, and then the carry that is not there
     assert compared.confirmed
     word = list(compared.word)
-    assert forgetful.run(word)[-1] != forgetful.task.machine.run(word)[-1]
+    assert forgetful.transduce(word)[-1] != forgetful.task.machine.transduce(word)[-1]
     assert compared.names == ("",)
 
 

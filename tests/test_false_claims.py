@@ -152,7 +152,7 @@ FALSE_STEPS: dict[str, tuple[Network, Box, Box]] = {
 @pytest.mark.parametrize("how", FALSE_STEPS)
 def test_a_unit_that_is_elsewhere(how: str) -> None:
     network, zero, one = FALSE_STEPS[how]
-    assert any(network.run(word) != word for word in ([0, 1, 1, 1], [1, 0, 1, 0]))
+    assert any(network.transduce(word) != word for word in ([0, 1, 1, 1], [1, 0, 1, 0]))
     with pytest.raises(Rejected, match="leaves region"):
         check(model(network), repeats(network, zero, one))
 

@@ -22,7 +22,7 @@ from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.exchange import tensors as tensor_files
 from carrynet.exchange.archive import Archive
-from carrynet.exchange.folding import Reading
+from carrynet.exchange.folding import Convention
 from carrynet.exchange.foreign import Mapping, Source, owned, take
 from carrynet.exchange.found import MAX_BYTES, Tensors
 from carrynet.exchange.recognise import complete, guess, settle
@@ -50,7 +50,7 @@ def to_network(tensors: Tensors, task: Task, activation: str, mapping: Mapping) 
     """The network that a mapping makes, read as carrynet's own are."""
     theirs = owned(tensors, task, complete(mapping, Mapping(), tensors)[0])
     cut = mapping.cuts[0] if mapping.cuts else 0.0
-    return theirs.network(Reading(activation, next(iter(theirs.codings)), cut, 0))
+    return theirs.network(Convention(activation, next(iter(theirs.codings)), cut, 0))
 
 
 def logits(network: Network, word: list[int]) -> np.ndarray[Any, Any]:
@@ -86,7 +86,7 @@ def test_two_logits_give_the_larger_one() -> None:
     tensors = read(DATA / "two_logits.pt")
     network = to_network(tensors, ADD, "tanh", guess(tensors, ADD))
     theirs = np.array(EXPECTED["logits"]["two_logits"])
-    assert network.run(EXPECTED["word"]) == theirs.argmax(axis=1).tolist()
+    assert network.transduce(EXPECTED["word"]) == theirs.argmax(axis=1).tolist()
 
 
 def test_guessed_mapping_is_said_in_full() -> None:

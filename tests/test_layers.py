@@ -41,7 +41,7 @@ LAYERS = [
     "exchange.pytorch",
     "exchange.tensors",
     "exchange.mapping exchange.folding",
-    "exchange.reading",
+    "exchange.conventions",
     "exchange.recognise",
     "exchange.foreign",
     "engines.vector",

@@ -48,16 +48,16 @@ def words(symbols: int, longest: int) -> list[tuple[int, ...]]:
 
 
 def test_it_runs_as_the_tables_say() -> None:
-    assert ADDER.run([3, 2, 0]) == [0, 0, 1]  # 3 + 1 = 4
+    assert ADDER.transduce([3, 2, 0]) == [0, 0, 1]  # 3 + 1 = 4
     assert ADDER.visit([3, 2, 0]) == [0, 1, 1, 0]
-    assert ADDER.run([]) == []
+    assert ADDER.transduce([]) == []
 
 
 @given(machines())
 def test_minimised_answers_alike_and_is_smallest(machine: Machine) -> None:
     small = machine.minimise()
     tests = words(2, 6)
-    assert all(small.run(word) == machine.run(word) for word in tests)
+    assert all(small.transduce(word) == machine.transduce(word) for word in tests)
     # No two of its states answer every short word alike, and each can be reached.
     behaviours = set()
     for q in range(len(small.states)):
@@ -83,12 +83,12 @@ def test_minimised_tables_are_equal_exactly_when_answers_are(one: Machine, other
 @given(machines(), machines())
 def test_shortest_difference_is_one_and_is_shortest(one: Machine, other: Machine) -> None:
     found = shortest_difference(one, other)
-    differing = [word for word in words(2, 7) if one.run(word) != other.run(word)]
+    differing = [word for word in words(2, 7) if one.transduce(word) != other.transduce(word)]
     if found is None:
         assert not differing
     else:
-        assert one.run(found)[-1] != other.run(found)[-1]
-        assert one.run(found)[:-1] == other.run(found)[:-1]
+        assert one.transduce(found)[-1] != other.transduce(found)[-1]
+        assert one.transduce(found)[:-1] == other.transduce(found)[:-1]
         if differing:
             assert tuple(found) == min(differing, key=lambda word: (len(word), word))
 

@@ -308,4 +308,6 @@ def test_words_of_every_symbol_width_are_read() -> None:
     one, other = native.follow(network, words), reference.follow(network, words)
     assert one.first_error.tolist() == other.first_error.tolist()
     assert one.margin == pytest.approx(other.margin, rel=1e-4)
-    assert problems.answers(task, words).tolist() == [task.machine.run(w) for w in words.tolist()]
+    assert problems.answers(task, words).tolist() == [
+        task.machine.transduce(w) for w in words.tolist()
+    ]

@@ -220,7 +220,7 @@ def test_wrong_digits_are_those_of_plain_arithmetic(text: str, digits: int) -> N
     for operands in product(range(side), repeat=min(2, task.operands)):
         word = task.encode((*operands, *zeros), digits)
         right = right_outputs(task, (*operands, *zeros), len(word))
-        wrong = sum(a != b for a, b in zip(network.run(word), right, strict=True))
+        wrong = sum(a != b for a, b in zip(network.transduce(word), right, strict=True))
         where = operands if task.operands > 1 else divmod(operands[0], task.base ** (digits // 2))
         assert found[where] == wrong, operands
     assert found.size == side ** min(2, task.operands)

@@ -41,7 +41,9 @@ def numbers(text: str, words: problems.Words) -> np.ndarray:
 def test_answers_are_the_machines(text: str) -> None:
     task = tasks.parse(text)
     words = np.vstack([training_words(text, count=20), chains(text, 8, count=20)])
-    assert problems.answers(task, words).tolist() == [task.machine.run(word) for word in words]
+    assert problems.answers(task, words).tolist() == [
+        task.machine.transduce(word) for word in words
+    ]
 
 
 @pytest.mark.parametrize("text", ALL)

@@ -43,11 +43,11 @@ def test_the_first_wrong_word_is_a_shortest(forgetful: Network) -> None:
     assert len(found.word) == 2
     assert found.position == 1
     for word in product(range(4), repeat=1):
-        assert forgetful.run(list(word)) == forgetful.task.machine.run(word)
+        assert forgetful.transduce(list(word)) == forgetful.task.machine.transduce(word)
 
 
 def check(network: Network, word: tuple[int, ...]) -> None:
-    answers, expected = network.run(list(word)), network.task.machine.run(word)
+    answers, expected = network.transduce(list(word)), network.task.machine.transduce(word)
     assert answers[:-1] == expected[:-1]
     assert answers[-1] != expected[-1]
 
@@ -60,7 +60,7 @@ def test_what_is_found_is_wrong_in_the_networks_own_arithmetic() -> None:
         found = refute(network)
         if found is not None:
             check(network, found.word)
-            expected = network.task.machine.run(found.word)[-1] or 0
+            expected = network.task.machine.transduce(found.word)[-1] or 0
             assert (found.answered, found.expected) == (1 - expected, expected)
             assert found.margin < 0
             assert found.shortest == (len(found.word) <= 8)

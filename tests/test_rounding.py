@@ -40,7 +40,7 @@ def nearly_zero(activation: str, seed: int, ulps: int, task: str = "add") -> Net
         (margin, output)
         for word in words(network)
         for margin, output in zip(
-            alone(network, word)[1], network.task.machine.run(word), strict=True
+            alone(network, word)[1], network.task.machine.transduce(word), strict=True
         )
     ]
     margin, output = min(answered)
@@ -52,7 +52,7 @@ def nearly_zero(activation: str, seed: int, ulps: int, task: str = "add") -> Net
 
 def alone(network: Network, word: list[int]) -> tuple[bool, np.ndarray]:
     """Whether a word, asked by itself, is answered rightly, and its margins; bits only."""
-    expected = np.array(network.task.machine.run(word))
+    expected = np.array(network.task.machine.transduce(word))
     logits = np.concatenate([logits[:, 0] for _, logits in network.states(word)])
     return bool(((logits > 0) == expected).all()), np.where(expected == 1, logits, -logits)
 
@@ -142,7 +142,7 @@ def test_ties_of_several_outputs(task: str, engine: str) -> None:
     own = 0
     for pair in product(range(tied.task.base**3), repeat=2):
         word = tied.task.encode(pair, 3)
-        own += tied.run(word) == machine.run(word)
+        own += tied.transduce(word) == machine.transduce(word)
     assert (result.right, result.doubtful > 0) == (own, True)
 
 

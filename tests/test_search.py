@@ -46,7 +46,7 @@ def stands_long_words(network: Network, seed: int = 0) -> bool:
         period = rng.integers(1, 5)
         words[i] = np.resize(words[i, :period], 300)
     machine = network.task.machine
-    return all(network.run(word) == machine.run(word) for word in words.tolist())
+    return all(network.transduce(word) == machine.transduce(word) for word in words.tolist())
 
 
 @pytest.mark.parametrize("hidden", [8, 16, 32])

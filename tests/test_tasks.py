@@ -136,7 +136,7 @@ def test_words_are_least_significant_digit_first() -> None:
 
 def test_negative_answers_are_in_twos_complement() -> None:
     task = tasks.subtract()
-    assert task.machine.run(task.encode((5, 9))) == [0, 0, 1, 1, 1]  # -4 in five digits
+    assert task.machine.transduce(task.encode((5, 9))) == [0, 0, 1, 1, 1]  # -4 in five digits
     assert task.decode([0, 0, 1, 1, 1]) == -4
     assert tasks.subtract(base=10).decode([6, 9, 9]) == -4
     # the upper half of a base's digits on top is below 0

@@ -117,7 +117,7 @@ def test_progress_is_measured_before_the_update() -> None:
     for word in words.tolist():
         _, logits = next(network.states(word))
         outputs = 1 / (1 + np.exp(-logits[:, 0]))
-        wanted = np.array(network.task.machine.run(word))
+        wanted = np.array(network.task.machine.transduce(word))
         errors.append(np.abs(wanted - outputs).sum())
         losses.append(((wanted - outputs) ** 2).sum() / 2)
         rights.append(((outputs > 0.5) == wanted).all())

@@ -96,7 +96,7 @@ def test_right_networks_are_proved(make: Callable[[], Network]) -> None:
     # the bound holds for every word, so also for random ones
     words = np.random.default_rng(0).integers(0, len(network.task.machine.symbols), (20, 200))
     for word in words.tolist():
-        assert network.run(word) == network.task.machine.run(word)
+        assert network.transduce(word) == network.task.machine.transduce(word)
 
 
 def test_wrong_networks_are_not(forgetful: Network) -> None:
@@ -450,10 +450,10 @@ def test_products_cover_their_rounding() -> None:
 
 def facts_of(H: int, rng: np.random.Generator, activation: str) -> check_trees._Facts:
     """Random weights and a random metric, for binary addition; every output is right."""
-    nothing, readings = np.zeros((4, H)), rng.normal(size=(2, 1, H))
+    nothing, conditions = np.zeros((4, H)), rng.normal(size=(2, 1, H))
     return check_trees._Facts(
         tasks.add(), activation, rng.normal(size=(H, H)) * 2, rng.normal(size=(4, H)) * 3,
-        nothing, readings, np.zeros_like(readings), np.full((2, 1), 1e3), np.zeros((2, 1)),
+        nothing, conditions, np.zeros_like(conditions), np.full((2, 1), 1e3), np.zeros((2, 1)),
         10 ** rng.uniform(-8, -1), rng.normal(size=(H, H)) + 2 * np.eye(H),
         nothing, nothing, nothing,
     )  # fmt: skip
@@ -491,7 +491,7 @@ def test_a_step_holds_every_state_that_follows(activation: str) -> None:
             assert (inside <= 1 + 1e-9).all()
             assert (np.abs(h) <= reach + 1e-12).all()
             output = facts.task.machine.output[0][a]
-            assert (h @ facts.readings[output, 0] + 1e3 >= margin - 1e-9).all()
+            assert (h @ facts.conditions[output, 0] + 1e3 >= margin - 1e-9).all()
     assert largest > 0.9
 
 

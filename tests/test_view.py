@@ -236,7 +236,7 @@ def check_arithmetic(show: Open, run: cn.Run) -> None:
     )
     outputs, theirs, expected = np.moveaxis(np.array(found), -1, 0)
     weights, h = network.weights, np.tile(network.start, (len(words), 1))
-    table = np.array([network.task.machine.run(word) for word in words.tolist()])
+    table = np.array([network.task.machine.transduce(word) for word in words.tolist()])
     assert (expected == table).all()
     for t in range(12):
         h = network.step(h, words[:, t])
@@ -1013,7 +1013,7 @@ def check_gradients(
         [model["task"], model["formulas"], given, words],
     )
     task_, table = network.task, tables(network.task)
-    expected = np.array([[out or 0 for out in task_.machine.run(word)] for word in words])
+    expected = np.array([[out or 0 for out in task_.machine.transduce(word)] for word in words])
     targets = table.targets[expected.T]
     loss = LOSSES["cross-entropy", task_.readout]
     moved = replace(network, weights=weights)

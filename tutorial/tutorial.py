@@ -283,7 +283,7 @@ for _ in range(1000):
     a, b = map(int, rng.integers(VALUE_MAX // 2, size=2))
     word = adding.encode((a, b), 7)
     assert word == [int(2 * p + q) for p, q in zip(int2bin[a][::-1], int2bin[b][::-1])]
-    assert adding.machine.run(word) == list(int2bin[a + b][::-1])
+    assert adding.machine.transduce(word) == list(int2bin[a + b][::-1])
 SVG(drawing.svg(adding.machine))
 
 # %% [markdown] lang="en"

@@ -109,7 +109,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run(
+def comparisons(
     only: tuple[str, ...] = (), rounds: int = 5, tell: Tell = lambda _: None
 ) -> list[Comparison]:
     """The comparisons, all or some of them; `tell` hears what is going on.

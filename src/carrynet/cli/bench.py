@@ -14,7 +14,7 @@ def bench(only: tuple[str, ...], rounds: int, as_json: bool) -> None:
     """Measure this machine: carrynet beside the tutorial's loop and what else is installed."""
     from carrynet import bench as benchmarks
 
-    results = benchmarks.run(only, rounds, tell=lambda text: click.echo(text, err=True))
+    results = benchmarks.comparisons(only, rounds, tell=lambda text: click.echo(text, err=True))
     machine = benchmarks.machine()
     if as_json:
         tell({"machine": machine, "comparisons": [result.to_json() for result in results]})

@@ -1,7 +1,7 @@
 """A network of somebody else's as one of carrynet's, exactly but for the rounding of each sum.
 
 The same weights are another network with tanh than with relu, with bits as -1 and +1 than as
-0 and 1, cut at another logit, or where each answer comes a step late.  A `Reading` is one of
+0 and 1, cut at another logit, or where each answer comes a step late.  A `Convention` is one of
 the few possibilities.
 
 What carrynet's networks cannot do as the owner's does is folded into the weights.  With the
@@ -36,7 +36,7 @@ from carrynet.spec.task import Task
 
 
 @dataclass(frozen=True)
-class Reading:
+class Convention:
     """How a network computes with its weights."""
 
     activation: str
@@ -147,18 +147,18 @@ class Owned:
         """See `codings`."""
         return codings(self.task, len(self.weights.Wxh))
 
-    def network(self, reading: Reading) -> Network:
+    def network(self, convention: Convention) -> Network:
         """The network that answers as the owner's, up to rounding.
 
-        For a reading without delay whose coding can be folded.
+        For a convention without delay whose coding can be folded.
         """
-        coding, w = self.codings[reading.coding], self.weights
+        coding, w = self.codings[convention.coding], self.weights
         assert coding is not None
-        assert not reading.delay
-        (A, c), (B, d) = coding, decides(self.task, self.outputs, reading.cut)
+        assert not convention.delay
+        (A, c), (B, d) = coding, decides(self.task, self.outputs, convention.cut)
         with np.errstate(over="ignore", invalid="ignore"):
             folded = Weights(
                 Wxh=A @ w.Wxh, Whh=w.Whh, bh=w.bh + c @ w.Wxh, Why=w.Why @ B, by=w.by @ B + d
             )
             made = folded.map(lambda array: array.astype(self.dtype, order="C"))
-            return Network(self.task, cells.named(reading.activation), made)
+            return Network(self.task, cells.named(convention.activation), made)

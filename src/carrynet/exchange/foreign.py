@@ -3,7 +3,7 @@
 `take` does it all.  `recognise` finds the mapping for files with carrynet's own names, for
 `torch.nn.RNN` or `RNNCell` with an `nn.Linear` readout, and where shapes leave one possibility,
 and sees to it that no tensor that the answers may need is left out without the owner's saying
-so; `reading.choose` finds what weights do not say.  The run keeps it all as its `Source`.
+so; `conventions.choose` finds what weights do not say.  The run keeps it all as its `Source`.
 
     PyTorch:   h' = f(W_ih x + b_ih + W_hh h + b_hh),   logits = W h' + b     columns
     carrynet:  h' = f(x Wxh + h Whh + bh),              logits = h' Why + by  rows
@@ -27,11 +27,11 @@ import numpy as np
 
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.exchange import folding, reading as readings
+from carrynet.exchange import conventions, folding
+from carrynet.exchange.conventions import Stated
 from carrynet.exchange.folding import Owned
 from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, brief, evaluate, in_part, listing
 from carrynet.exchange.pytorch import CODE
-from carrynet.exchange.reading import Stated
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.exchange.tensors import Contents, read
 from carrynet.files import printable
@@ -120,7 +120,8 @@ def take(
     """The network in a file, computing as its owner's does up to rounding.
 
     Task, mapping, activation, coding and delay are what the owner says; what is not said, the
-    file says, if carrynet wrote it; else it is guessed, and tried on samples (`reading.choose`).
+    file says, if carrynet wrote it; else it is guessed, and tried on samples, by
+    `conventions.choose`.
     `leave_out` names tensors, with `*` for any text, that play no part in the answers.
 
     Sums are taken in float64.  The weights are float64 if a tensor they are made of is, or
@@ -160,12 +161,12 @@ def take(
         stated = _overlaid(own, stated)
     if len(candidates) == 1:
         theirs = owned(tensors, task, found)
-        choice, way = readings.choose(theirs, stated, usual_activation(found, tensors)), ""
+        choice, way = conventions.choose(theirs, stated, usual_activation(found, tensors)), ""
     else:
         found, theirs, choice, way = _tried(candidates, given, tensors, task, stated)
     assumed = (*choice.assumed, *([way] if way else []))
-    network = theirs.network(choice.reading)
-    found = _with_cut(found, choice.reading.cut)
+    network = theirs.network(choice.convention)
+    found = _with_cut(found, choice.convention.cut)
     source = Source(
         file=printable(contents.name),
         sha256=contents.sha256,
@@ -174,7 +175,7 @@ def take(
         assumed=assumed,
     )
     notes = {
-        "read as": f"{task.text}, {choice.reading.activation}, {source.mapping}",
+        "read as": f"{task.text}, {choice.convention.activation}, {source.mapping}",
         "comes along": ", ".join(along),
         "left out": ", ".join(left),
         "passed over": ", ".join([*contents.passed_over, *passed]),
@@ -227,7 +228,7 @@ def _written(contents: Contents) -> Network | None:
 
 def _tried(
     candidates: dict[str, Mapping], given: Mapping, tensors: Tensors, task: Task, stated: Stated
-) -> tuple[Mapping, Owned, readings.Choice, str]:
+) -> tuple[Mapping, Owned, conventions.Choice, str]:
     """The one of several mappings, by what they assume, with which the network is right.
 
     Raises `InputError` where it is right with none or with several.
@@ -238,7 +239,8 @@ def _tried(
         try:
             theirs = owned(tensors, task, found)
             usual = usual_activation(found, tensors)
-            right.append((found, theirs, readings.choose(theirs, stated, usual, tried=True), way))
+            choice = conventions.choose(theirs, stated, usual, tried=True)
+            right.append((found, theirs, choice, way))
         except InputError as error:
             refusals.append(f"with {brief(found)}: {error}")
     if len(right) == 1:

@@ -73,7 +73,7 @@ def extract(network: Network | HasNetwork, *, most: int = MOST_STATES, seed: int
     experiments: list[Word] = [(a,) for a in range(S)]
     while True:
         machine = _close(network, access, experiments, most)
-        differ = [(_run(machine, w) != a) for w, a in zip(tests, answers, strict=True)]
+        differ = [(_transduced(machine, w) != a) for w, a in zip(tests, answers, strict=True)]
         agreed = sum(int((~d.any(axis=1)).sum()) for d in differ)
         tested = sum(map(len, tests))
         found = next((i for i, d in enumerate(differ) if d.any()), None)
@@ -86,7 +86,7 @@ def extract(network: Network | HasNetwork, *, most: int = MOST_STATES, seed: int
             experiments.append(suffix)
             continue
         # asked by itself the network answers otherwise: within rounding of zero
-        alone = network.run(tests[found][row].tolist())
+        alone = network.transduce(tests[found][row].tolist())
         if alone == answers[found][row].tolist():
             break
         answers[found][row] = alone
@@ -98,7 +98,7 @@ def compare(network: Network | HasNetwork, machine: Machine) -> Comparison:
     network = network_of(network)
     specified = network.task.machine
     word = shortest_difference(machine, specified)
-    confirmed = word is not None and network.run(word) == machine.run(word)
+    confirmed = word is not None and network.transduce(word) == machine.transduce(word)
     held: list[set[int]] = [set() for _ in machine.states]
     pairs = {(0, 0): None}
     queue = [(0, 0)]
@@ -158,7 +158,7 @@ def _suffix(network: Network, machine: Machine, access: list[Word], word: Word) 
     it does not: the counterexample was one of rounding.
     """
     visited = machine.visit(word)
-    last = [network.run([*access[q], *word[i:]])[-1] for i, q in enumerate(visited[:-1])]
+    last = [network.transduce([*access[q], *word[i:]])[-1] for i, q in enumerate(visited[:-1])]
     return next((word[i:] for i in range(1, len(last)) if last[i] != last[0]), None)
 
 
@@ -192,7 +192,7 @@ def _after(network: Network, word: Word) -> Array:
     return h
 
 
-def _run(machine: Machine, words: NDArray[np.int64]) -> NDArray[np.int64]:
+def _transduced(machine: Machine, words: NDArray[np.int64]) -> NDArray[np.int64]:
     """A machine's outputs along words (N, T)."""
     delta, output = np.array(machine.delta), np.array(machine.output, dtype=np.int64)
     state, outputs = np.zeros(len(words), np.int64), np.empty_like(words)

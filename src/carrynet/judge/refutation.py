@@ -237,7 +237,7 @@ def _report(network: Network, word: list[int], length: int) -> Refutation:
     margin = grade(logits[-1:], np.array([expected]))[1]
     return Refutation(
         word=tuple(word),
-        answered=network.run(word)[-1],
+        answered=network.transduce(word)[-1],
         expected=expected,
         margin=float(margin[0]),
         shortest=len(word) <= length + 1,

@@ -82,7 +82,7 @@ def work(
     network = network_of(network)
     task, machine = network.task, network.task.machine
     word = task.encode(operands, digits)
-    expected = machine.run(word)
+    expected = machine.transduce(word)
     blocks, margin, predicted, hits, error, start = [], [], [], [], 0.0, 0
     for h, logits in network.states(word):
         wanted = np.array([OPEN if y is None else y for y in expected[start : start + len(h)]])

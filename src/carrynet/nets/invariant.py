@@ -39,7 +39,7 @@ from carrynet.nets.certified import worst_logits, worst_logits_vjp
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES
 from carrynet.nets.network import Network, gradients_of
-from carrynet.nets.readings import run
+from carrynet.nets.readings import interpret
 from carrynet.nets.readings.enclosure import Box, Enclosure
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights
@@ -304,7 +304,7 @@ class _Step:
         """Carry the formula out."""
         first = len(self.formula.inputs)
         self.slots[first : first + len(state)] = state
-        run(self.instructions, self.reading, self.slots)
+        interpret(self.instructions, self.reading, self.slots)
 
     def backward(
         self,

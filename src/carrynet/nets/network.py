@@ -32,7 +32,7 @@ from carrynet.nets import cells
 from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import Loss, predict
-from carrynet.nets.readings import Reading, run
+from carrynet.nets.readings import Reading, interpret
 from carrynet.nets.readings.enclosure import Box, Enclosure, ends as ends_of
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
 from carrynet.nets.recurrence import Unrolled, blank
@@ -205,7 +205,7 @@ class Network:
         """The cell's slots after what needs the input only, for every symbol at once: (S, ...)."""
         slots = blank(self.cell, self.weights)
         slots[0] = tables(self.task).vectors.astype(self.dtype)
-        run(self.cell.of_input, NUMBERS, slots)
+        interpret(self.cell.of_input, NUMBERS, slots)
         return slots
 
     @cached_property
@@ -218,7 +218,7 @@ class Network:
         for slot in self.cell.drives:
             slots[slot] = slots[slot][symbols]
         slots[1 : 1 + len(self.widths)] = self.parts(state)
-        run(self.cell.of_state, NUMBERS, slots)
+        interpret(self.cell.of_state, NUMBERS, slots)
         return _joined(self._new(slots))
 
     def children(self, states: Array) -> Array:
@@ -228,7 +228,7 @@ class Network:
         """
         slots = self._slots.copy()
         slots[1 : 1 + len(self.widths)] = self.parts(states[:, None])
-        run(self.cell.of_state, FLAT, slots)
+        interpret(self.cell.of_state, FLAT, slots)
         shape = len(states), len(tables(self.task).vectors)
         return _joined(
             [np.broadcast_to(part, (*shape, part.shape[-1])) for part in self._new(slots)]
@@ -241,7 +241,7 @@ class Network:
         """Logits of states: shape (..., D) to (..., Y)."""
         slots = self._read_out_slots.copy()
         slots[0] = self.parts(state)[0]
-        run(self.readout.instructions, NUMBERS, slots)
+        interpret(self.readout.instructions, NUMBERS, slots)
         logits: Array = slots[self.readout.results[0]]
         return logits
 
@@ -328,10 +328,10 @@ class Network:
         slots = blank(self.cell, double)
         slots[0] = np.abs(tables(self.task).vectors.astype(np.float64)).max(axis=0)
         slots[1 : 1 + len(self.widths)] = self.parts(reach)
-        run(self.cell.instructions, SIZES, slots)
+        interpret(self.cell.instructions, SIZES, slots)
         out = blank(self.readout, double)
         out[0] = self.parts(reach)[0]
-        run(self.readout.instructions, SIZES, out)
+        interpret(self.readout.instructions, SIZES, out)
         values = [slots[each.out] for each in self.cell.instructions]
         values += [out[each.out] for each in self.readout.instructions]
         return float(out[self.readout.results[0]].max()), max(float(v.max()) for v in values)
@@ -343,7 +343,7 @@ class Network:
             slots[slot] = slots[slot][symbols]
         ends = zip(self.parts(box.l), self.parts(box.u), strict=True)
         slots[1 : 1 + len(self.widths)] = [Box(l=low, u=high) for low, high in ends]
-        run(self.cell.of_state, reading, slots)
+        interpret(self.cell.of_state, reading, slots)
         parts = [ends_of(part) for part in self._new(slots)]
         return Box(l=_joined([low for low, _ in parts]), u=_joined([high for _, high in parts]))
 
@@ -352,7 +352,7 @@ class Network:
         *layers, product, bias = self.readout.instructions
         slots = self._read_out_slots.copy()
         slots[0] = Box(l=self.parts(box.l)[0], u=self.parts(box.u)[0])
-        run(layers, reading, slots)
+        interpret(layers, reading, slots)
         v, Why = (slots[i] for i in product.operands)
         return v.c, v.r, Why, slots[bias.operands[1]]
 
@@ -360,7 +360,7 @@ class Network:
         """The same network with its weights in another type."""
         return replace(self, weights=self.weights.map(lambda a: a.astype(dtype)))
 
-    def run(self, word: list[int]) -> list[int]:
+    def transduce(self, word: list[int]) -> list[int]:
         """The outputs that the network answers to a word of symbols."""
         return [int(out) for _, logits in self.states(word) for out in predict(logits)]
 
@@ -370,7 +370,7 @@ class Network:
         Of a task without numbers the problem is a word, as text, and so is the answer.
         Raises `InputError` for operands that the task does not take.
         """
-        return self.task.decode(self.run(self.task.encode(operands)))
+        return self.task.decode(self.transduce(self.task.encode(operands)))
 
     __call__ = compute
 

@@ -39,7 +39,7 @@ class Value(NamedTuple):
     roundings: int  #: 0 where the balls hold all there is to know
 
 
-class Reading:
+class Arithmetic:
     """The operations in the arithmetic of a type."""
 
     def __init__(self, dtype: str) -> None:
@@ -57,7 +57,7 @@ class Reading:
         pairs = zip(value.balls, value.size, strict=True)
         return [_widened(ball, share * size + least) for ball, size in pairs]
 
-    def run(
+    def interpret(
         self, instructions: Sequence[Instruction], slots: list[Value | arb_mat | arb | None]
     ) -> None:
         """Carry out instructions, filling their slots."""
@@ -128,7 +128,7 @@ def exact(balls: Balls) -> Value:
     return Value(balls, (), 0)
 
 
-def slots_of(formula: Formula, weights: Mapping[str, Any], reading: Reading) -> list[Any]:
+def slots_of(formula: Formula, weights: Mapping[str, Any], arithmetic: Arithmetic) -> list[Any]:
     """The slots of a formula with its parameters and constants in, all else empty.
 
     A constant that is no number of the type is rounded to one.
@@ -138,8 +138,8 @@ def slots_of(formula: Formula, weights: Mapping[str, Any], reading: Reading) -> 
         matrix = name[0].isupper()
         slots[slot] = arb_mat(weights[name]) if matrix else exact([arb(w) for w in weights[name]])
     for slot, constant in formula.constant_slots.items():
-        rounding = abs(constant) * reading.eps + reading.eta
-        held = of_type([constant], reading.dtype)
+        rounding = abs(constant) * arithmetic.eps + arithmetic.eta
+        held = of_type([constant], arithmetic.dtype)
         slots[slot] = arb(constant) if held else _widened(arb(constant), rounding)
     return slots
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flint import arb, arb_mat
 
-from carrynet.proof.balls import Balls, Reading, Value, exact, slots_of
+from carrynet.proof.balls import Arithmetic, Balls, Value, exact, slots_of
 from carrynet.proof.certificate import BoxCertificate, require
 from carrynet.proof.model import Model
 from carrynet.spec.task import Task
@@ -25,16 +25,16 @@ class _Network:
 
     def __init__(self, model: Model, task: Task) -> None:
         self.cell, self.readout = model.formulas
-        self.reading, self.task = Reading(model.dtype), task
-        self.slots = slots_of(self.cell, model.weights, self.reading)
-        self.of_readout = slots_of(self.readout, model.weights, self.reading)
+        self.arithmetic, self.task = Arithmetic(model.dtype), task
+        self.slots = slots_of(self.cell, model.weights, self.arithmetic)
+        self.of_readout = slots_of(self.readout, model.weights, self.arithmetic)
         self.widths = model.widths
         self.start = model.start
         self.by_symbol = []
         for symbol in range(len(task.machine.symbols)):
             slots = list(self.slots)
             slots[0] = exact([arb(x) for x in task.vector(symbol)])
-            self.reading.run(self.cell.of_input, slots)
+            self.arithmetic.interpret(self.cell.of_input, slots)
             self.by_symbol.append(slots)
 
     def images(self, state: Balls) -> list[Balls]:
@@ -52,9 +52,9 @@ class _Network:
             slots[1 : 1 + len(parts)] = parts
             for out, value in shared.items():
                 slots[out] = value
-            self.reading.run(rest, slots)
+            self.arithmetic.interpret(rest, slots)
             values = [slots[result] for result in self.cell.results]
-            found.append([ball for value in values for ball in self.reading.settled(value)])
+            found.append([ball for value in values for ball in self.arithmetic.settled(value)])
         return found
 
     def _shared(self, parts: list[Value]) -> dict[int, Value]:
@@ -67,7 +67,7 @@ class _Network:
             if known.issuperset(each.operands):
                 known.add(each.out)
                 chosen.append(each)
-        self.reading.run(chosen, slots)
+        self.arithmetic.interpret(chosen, slots)
         return {each.out: slots[each.out] for each in chosen}
 
     def margin(self, state: Balls, output: int) -> arb:
@@ -75,10 +75,10 @@ class _Network:
         *layers, last, bias = self.readout.instructions
         slots = list(self.of_readout)
         slots[0] = exact(state[: self.widths[0]])
-        self.reading.run(layers, slots)
+        self.arithmetic.interpret(layers, slots)
         v, W, b = slots[last.operands[0]], slots[last.operands[1]], slots[bias.operands[1]]
-        row = arb_mat([self.reading.settled(v)])
-        errors = self.reading.errors(v, W, b)
+        row = arb_mat([self.arithmetic.settled(v)])
+        errors = self.arithmetic.errors(v, W, b)
         if self.task.readout == "bits":
             sign = 1 if output == 1 else -1
             exact_logit = (row * W).entries()[0] + b.balls[0]

@@ -22,7 +22,7 @@ the slack and all that was lost the remainders are a box e, and the image lies i
 
 NumPy's exp, log and tanh are taken to be good to 2^-40, which is 8,000 times what they are.
 
-Shapes: N words, S symbols, H hidden, R readings of an output.
+Shapes: N words, S symbols, H hidden, R conditions of an output.
 """
 
 from math import isfinite
@@ -69,8 +69,8 @@ class _Facts(NamedTuple):
     W: Array  # (H, H)
     drives: Array  # (S, H)
     drives_error: Array
-    readings: Array  # (outputs, R, H): v . h + b must be positive
-    readings_error: Array
+    conditions: Array  # (outputs, R, H): v . h + b must be positive
+    conditions_error: Array
     offsets: Array  # (outputs, R)
     offsets_error: Array
     slack: float
@@ -114,10 +114,10 @@ def _facts(
     ball, error = _enclosed((inverse * inverse.transpose()).tolist())
     ball = _symmetric(ball)
     ball[np.diag_indices(H)] += _UP * (error + error.T + 16 * _U * np.abs(ball)).sum(axis=1)
-    outputs = _readings(network, task)
+    outputs = _conditions(network, task)
     d, d_error = _enclosed(drives)
-    v, v_error = _enclosed([[list(v) for v, _ in readings] for readings in outputs])
-    b, b_error = _enclosed([[b for _, b in readings] for readings in outputs])
+    v, v_error = _enclosed([[list(v) for v, _ in conditions] for conditions in outputs])
+    b, b_error = _enclosed([[b for _, b in conditions] for conditions in outputs])
     return _Facts(
         task, network.activation, _exact(network.Whh, H, H), d, d_error, v, v_error, b, b_error,
         slack, T, ball, _exact(centres, regions, H), np.array(radii, dtype=np.float64),
@@ -254,8 +254,8 @@ def _activate(activation: str, x: Array) -> Array:
 def _margin(
     facts: _Facts, output: Any, Z: Array, root: Array, k: Array, middle: Array, box: Array
 ) -> Array:
-    """Lower bounds of v . h + b over images, the least of all readings of an output: (N, S)."""
-    H, v = len(facts.W), facts.readings[output]  # (N, S, R, H)
+    """Lower bounds of v . h + b over images, the least of all conditions of an output: (N, S)."""
+    H, v = len(facts.W), facts.conditions[output]  # (N, S, R, H)
     b, size = facts.offsets[output], np.abs(v)
     centre = (v @ middle[..., None])[..., 0] + b
     spread = (size @ box[..., None])[..., 0]
@@ -265,7 +265,8 @@ def _margin(
     root_of_square = np.sqrt(np.maximum(square + _gamma(2 * H + 8) * reach**2, 0)) * _UP
     sizes = (size @ np.abs(middle)[..., None])[..., 0] + np.abs(b) + spread + reach
     most = np.abs(middle) + k * root + box
-    of_data = (facts.readings_error[output] @ most[..., None])[..., 0] + facts.offsets_error[output]
+    of_data = (facts.conditions_error[output] @ most[..., None])[..., 0]
+    of_data = of_data + facts.offsets_error[output]
     lost = (2 * _gamma(H + 8) * sizes + of_data) * _UP + _LEAST
     return (centre - spread - root_of_square - lost).min(axis=-1)
 
@@ -357,7 +358,7 @@ def _symmetric(M: Array) -> Array:
     return lower + np.swapaxes(np.tril(M, -1), -1, -2)
 
 
-def _readings(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:
+def _conditions(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:
     """What must be positive for each output: the logit, or its lead over every other one."""
     Y = task.neurons
     columns = [[arb(row[y]) for row in network.Why] for y in range(Y)]

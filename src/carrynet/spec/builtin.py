@@ -272,7 +272,7 @@ def subtract(base: int = 2) -> Task:
 
     >>> subtract().answer(9, 5), subtract().answer(5, 9)
     (4, -4)
-    >>> subtract().machine.run(subtract().encode((5, 9)))  # ...11100 in two's complement
+    >>> subtract().machine.transduce(subtract().encode((5, 9)))  # ...11100 in two's complement
     [0, 0, 1, 1, 1]
     """
     return make("subtract", base=base)
@@ -283,7 +283,7 @@ def compare(base: int = 2) -> Task:
 
     >>> compare().write((5, 9), compare().answer(5, 9))
     '5 < 9'
-    >>> compare().machine.run(compare().encode((5, 9)))  # 1?1, 01?01, 101?001, 0101?1001
+    >>> compare().machine.transduce(compare().encode((5, 9)))  # 1?1, 01?01, 101?001, 0101?1001
     [0, 0, 2, 1]
     """
     return make("compare", base=base)

@@ -46,7 +46,7 @@ class Machine:
     ...     output=((0, 1, 1, 0),
     ...             (1, 0, 0, 1)),
     ... )
-    >>> adder.run([3, 0])  # 1 + 1 = binary 10
+    >>> adder.transduce([3, 0])  # 1 + 1 = binary 10
     [0, 1]
 
     An output may be None: don't care.  Lists pass for tuples, and whole numbers of any type
@@ -140,7 +140,7 @@ class Machine:
         """What an output is called; `OPEN` for one that is left open."""
         return OPEN if output is None else self.outputs[output]
 
-    def run(self, word: Iterable[int]) -> list[int | None]:
+    def transduce(self, word: Iterable[int]) -> list[int | None]:
         """The outputs for a word of symbols, from the start state; None where any is right."""
         outputs, state = [], 0
         for symbol in word:

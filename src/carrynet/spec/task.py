@@ -169,7 +169,7 @@ class Task:
 
     def answer(self, *operands: Operand) -> Answer:
         """The right answer, by the machine."""
-        return self.decode(self.machine.run(self.encode(operands)))
+        return self.decode(self.machine.transduce(self.encode(operands)))
 
     def write_answer(self, answer: Answer) -> str:
         """An answer as text: `126`, `<`."""

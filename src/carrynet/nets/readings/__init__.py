@@ -68,7 +68,7 @@ class Reading(Protocol):
         """The sum of two gradients."""
 
 
-def run(instructions: Sequence[Instruction], reading: Reading, slots: list[Any]) -> None:
+def interpret(instructions: Sequence[Instruction], reading: Reading, slots: list[Any]) -> None:
     """Carry out instructions, filling their slots."""
     forward = reading.forward
     for operation, operands, out in instructions:

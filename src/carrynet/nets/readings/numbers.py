@@ -93,7 +93,7 @@ NUMBERS = Numbers()
 
 
 class Flat(Numbers):
-    """For `run`, with products of matrices only: far faster for states (N, S, D) of a tree."""
+    """For `interpret`, with products of matrices only: far faster for a tree's states (N, S, D)."""
 
     forward = MappingProxyType(
         {**Numbers.forward, "matmul": lambda v, W: rows_of(v).dot(W).reshape(*v.shape[:-1], -1)}
@@ -104,7 +104,7 @@ FLAT = Flat()
 
 
 class Sizes(Numbers):
-    """For `run`, bounds of the sizes of values: sums of those of the operands."""
+    """For `interpret`, bounds of the sizes of values: sums of those of the operands."""
 
     forward = MappingProxyType(
         {

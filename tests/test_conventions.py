@@ -9,8 +9,8 @@ from hypothesis import given, strategies as st
 
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.exchange.folding import Owned, Reading
-from carrynet.exchange.reading import Stated, _samples, attempt, choose
+from carrynet.exchange.conventions import Stated, _samples, attempt, choose
+from carrynet.exchange.folding import Convention, Owned
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
 from tests.conftest import elman, hand_built_adder
@@ -66,7 +66,7 @@ def test_codings_are_folded_into_the_weights(
     x = len(vector((0,) * task.operands))
     owned = owners(task, x, 4, task.neurons, seed)
     word = np.random.default_rng(seed).integers(len(task.machine.symbols), size=9).tolist()
-    network = owned.network(Reading(activation, coding, 0.0, 0))
+    network = owned.network(Convention(activation, coding, 0.0, 0))
     wanted = outputs(owned, activation, word, vector)
     np.testing.assert_allclose(logits(network, word), wanted, rtol=1e-9, atol=1e-9)
 
@@ -76,7 +76,7 @@ def test_one_of_two_logits_and_cuts(seed: int, cut: float) -> None:
     owned = owners(ADD, 2, 3, 2, seed)
     word = np.random.default_rng(seed).integers(4, size=9).tolist()
     zero, one = outputs(owned, "tanh", word, np.array).T
-    network = owned.network(Reading("tanh", "0/1", cut, 0))
+    network = owned.network(Convention("tanh", "0/1", cut, 0))
     np.testing.assert_allclose(logits(network, word)[:, 0], one - zero - cut, atol=1e-12)
 
 
@@ -86,8 +86,8 @@ def test_a_number_is_rounded_to_the_nearest_digit(seed: int, base: int) -> None:
     owned = owners(task, 2, 8, 1, seed)
     word = np.random.default_rng(seed).integers(base**2, size=20).tolist()
     y = outputs(owned, "tanh", word, np.array)[:, 0]
-    network = owned.network(Reading("tanh", "numbers", 0.0, 0))
-    assert network.run(word) == np.clip(np.rint(y), 0, base - 1).astype(int).tolist()
+    network = owned.network(Convention("tanh", "numbers", 0.0, 0))
+    assert network.transduce(word) == np.clip(np.rint(y), 0, base - 1).astype(int).tolist()
 
 
 # Choosing ----------------------------------------------------------------------------
@@ -122,10 +122,10 @@ def adder(
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 @pytest.mark.parametrize("coding", ["0/1", "-1/+1"])
-def test_the_reading_that_is_right_is_taken(activation: str, coding: str) -> None:
+def test_the_convention_that_is_right_is_taken(activation: str, coding: str) -> None:
     owned = adder(activation, coding)
     choice = choose(owned, Stated(), "tanh")
-    assert choice.reading == Reading(activation, coding, 0.0, 0)
+    assert choice.convention == Convention(activation, coding, 0.0, 0)
     bits = "0 and 1" if coding == "0/1" else "-1 and +1"
     assert choice.assumed == (
         f"activation {activation}",
@@ -134,7 +134,7 @@ def test_the_reading_that_is_right_is_taken(activation: str, coding: str) -> Non
         "no delay",
     )
     assert "right on 384 of 384 sample problems" in choice.why
-    network = owned.network(choice.reading)
+    network = owned.network(choice.convention)
     assert all(network.compute(a, b) == a + b for a in range(32) for b in range(32))
 
 
@@ -146,28 +146,28 @@ def test_what_is_stated_is_not_assumed() -> None:
 def test_what_is_stated_in_full_is_taken_as_it_is() -> None:
     stated = Stated("relu", "-1/+1", (0.25,), 0)  # mistaken, and a network nevertheless
     choice = choose(adder("tanh"), stated, "tanh")
-    assert choice.reading == Reading("relu", "-1/+1", 0.25, 0)
+    assert choice.convention == Convention("relu", "-1/+1", 0.25, 0)
     assert (choice.assumed, choice.why) == ((), "")
 
 
 def test_the_unit_of_a_threshold_is_told_by_samples() -> None:
     # p = 0.5 is logit 0, where small logits are cut; the bit itself as a number is cut at 0.5
     small = adder(scale=0.02)
-    assert choose(small, Stated(cuts=(0.5, 0.0)), None).reading.cut == 0
+    assert choose(small, Stated(cuts=(0.5, 0.0)), None).convention.cut == 0
     number = adder(scale=0.02, by=0.5)
-    assert choose(number, Stated(cuts=(0.5, 0.0)), None).reading.cut == 0.5
-    assert choose(number, Stated(), None).reading.cut == 0.5
+    assert choose(number, Stated(cuts=(0.5, 0.0)), None).convention.cut == 0.5
+    assert choose(number, Stated(), None).convention.cut == 0.5
     # large logits are right by both, and then it is what it says, a logit
-    assert choose(adder(), Stated(cuts=(0.5, 0.0)), None).reading.cut == 0.5
+    assert choose(adder(), Stated(cuts=(0.5, 0.0)), None).convention.cut == 0.5
 
 
 def test_zeros_on_the_very_edge_are_cut_elsewhere() -> None:
     exact = adder("relu", by=0.5)  # answers 0.0 and 1.0
-    assert choose(exact, Stated(), "tanh").reading == Reading("relu", "0/1", 0.5, 0)
-    assert choose(exact, Stated(cuts=(0.0,)), "tanh").reading.cut == 0
+    assert choose(exact, Stated(), "tanh").convention == Convention("relu", "0/1", 0.5, 0)
+    assert choose(exact, Stated(cuts=(0.0,)), "tanh").convention.cut == 0
 
 
-def test_several_right_readings_without_a_convention_are_asked_about() -> None:
+def test_several_right_conventions_without_a_custom_are_asked_about() -> None:
     # without any memory, every monotone activation of a bit is right
     task = tasks.parse("multiply_by:k=1")
     weights = elman(
@@ -178,16 +178,16 @@ def test_several_right_readings_without_a_convention_are_asked_about() -> None:
     with pytest.raises(InputError) as caught:
         choose(owned, stated, None)
     assert str(caught.value) == (
-        "the network is right on 384 of 384 sample problems by several readings: say which one "
+        "the network is right on 384 of 384 sample problems by several conventions: say which one "
         "is meant, --activation tanh or --activation relu or --activation sigmoid"
     )
-    assert choose(owned, stated, "tanh").reading.activation == "tanh"
-    assert choose(owned, Stated("relu"), None).reading == Reading("relu", "0/1", 0.0, 0)
+    assert choose(owned, stated, "tanh").convention.activation == "tanh"
+    assert choose(owned, Stated("relu"), None).convention == Convention("relu", "0/1", 0.0, 0)
 
 
-def test_convention_is_departed_from_as_little_as_can_be() -> None:
+def test_custom_is_departed_from_as_little_as_can_be() -> None:
     saturated = adder("tanh")  # as a sigmoid's, its logits are right if cut elsewhere
-    assert choose(saturated, Stated(), "tanh").reading == Reading("tanh", "0/1", 0.0, 0)
+    assert choose(saturated, Stated(), "tanh").convention == Convention("tanh", "0/1", 0.0, 0)
     with pytest.raises(InputError) as caught:
         choose(saturated, Stated(), None)
     ways = "--activation tanh --map logit=0 or --activation sigmoid --map logit=0.5"
@@ -228,15 +228,15 @@ def test_where_none_is_right_it_says_what_was_tried() -> None:
         choose(never, Stated(), "tanh")
     message = str(caught.value)
     assert message.isprintable()
-    assert "of 256 sample problems of task add none of 36 readings gets all right" in message
+    assert "of 256 sample problems of task add none of 36 conventions gets all right" in message
     for value in ("activation tanh", "activation relu", "bits as -1 and +1", "a delay of 2 steps"):
         assert value in message
-    # and no flags of a reading that is wrong, which would end in a verdict on it
+    # and no flags of a convention that is wrong, which would end in a verdict on it
     assert "logit=0" not in message
     assert "--activation tanh" not in message
 
 
-def test_no_reading_is_taken_only_for_its_long_problems() -> None:
+def test_no_convention_is_taken_only_for_its_long_problems() -> None:
     """A third unit drifts slowly, by which a cut at 0 is wrong after some 20 digits."""
     K = 20.0
     weights = (
@@ -252,7 +252,7 @@ def test_no_reading_is_taken_only_for_its_long_problems() -> None:
     message = str(caught.value)
     assert "right on all 256 sample problems of up to 8 digits" in message
     assert "by --map logit=0, and on all of them by --map logit=0.5" in message
-    assert choose(owned, Stated(cuts=(0.0,)), "tanh").reading.cut == 0
+    assert choose(owned, Stated(cuts=(0.0,)), "tanh").convention.cut == 0
 
 
 def test_what_is_stated_mistakenly_is_set_right() -> None:
@@ -275,9 +275,9 @@ def test_a_network_that_forgets_is_taken_by_its_short_problems() -> None:
     Whh[3, 3], bh[3], Why[3] = 1.0, 1.0, 0.1
     owned = Owned(ADD, elman(Wxh, Whh, bh, Why, w.by), np.dtype("f8"))
     choice = choose(owned, Stated(), None)
-    assert choice.reading == Reading("relu", "0/1", 0.0, 0)
+    assert choice.convention == Convention("relu", "0/1", 0.0, 0)
     assert "right on all 256 sample problems of up to 8 digits, and" in choice.why
-    assert owned.network(choice.reading).compute(2**63, 2**63) != 2**64
+    assert owned.network(choice.convention).compute(2**63, 2**63) != 2**64
 
 
 def test_samples_hold_carries_of_every_length() -> None:
@@ -317,8 +317,8 @@ def test_codings_of_other_sizes(coding: str) -> None:
 
 
 def test_what_overflows_is_never_right() -> None:
-    relu, reading = adder("relu"), Reading("relu", "0/1", 0.0, 0)
-    assert attempt(relu, [reading]).hits[reading].sum() == 384
+    relu, convention = adder("relu"), Convention("relu", "0/1", 0.0, 0)
+    assert attempt(relu, [convention]).hits[convention].sum() == 384
     w = relu.weights
     grows = w.replace(Whh=w.Whh + 1e300 * np.diag([1.0, -1, 0]))  # inf - inf in the carry
-    assert attempt(Owned(ADD, grows, relu.dtype), [reading]).count(reading) < 256
+    assert attempt(Owned(ADD, grows, relu.dtype), [convention]).count(convention) < 256

@@ -1,6 +1,6 @@
 """How a network is to be read: what its weights do not say, found by trying.
 
-`choose` takes the `Reading` by which the network is right on sample problems, and never settles
+`choose` takes the `Convention` by which the network is right on sample problems, and never settles
 for one of several that have nothing to be told apart by.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from carrynet.data import rng, words as problems
 from carrynet.data.words import tables
 from carrynet.errors import InputError
-from carrynet.exchange.folding import Owned, Reading, decides
+from carrynet.exchange.folding import Convention, Owned, decides
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array
 from carrynet.nets.losses import predict
@@ -31,35 +31,35 @@ DELAYS = (0, 1, 2)
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """On which sample problems a network is right, by each of some readings."""
+class Scores:
+    """On which sample problems a network is right, by each of some conventions."""
 
-    #: (problems,) each: the short ones and, where some reading was right on them, the long
-    hits: Mapping[Reading, NDArray[np.bool_]]
-    clear: Mapping[Reading, bool]  #: whether no logit lies exactly where it is cut
+    #: (problems,) each: the short ones and, where some convention was right on them, the long
+    hits: Mapping[Convention, NDArray[np.bool_]]
+    clear: Mapping[Convention, bool]  #: whether no logit lies exactly where it is cut
     short: int  #: problems that are not much longer than those that networks are trained on
 
-    def count(self, reading: Reading) -> int:
+    def count(self, convention: Convention) -> int:
         """How many of the short ones are answered rightly."""
-        return int(self.hits[reading][: self.short].sum())
+        return int(self.hits[convention][: self.short].sum())
 
-    def right(self, readings: Sequence[Reading]) -> list[Reading]:
+    def right(self, conventions: Sequence[Convention]) -> list[Convention]:
         """Those by which all problems are answered rightly; where there are none, the short.
 
         A network whose every 0 is on the very edge is not meant to be cut there, where it is
         right by another cut, too.
         """
-        on_all = [r for r in readings if self.hits[r].all()]
-        on_short = [r for r in readings if self.hits[r][: self.short].all()]
-        return [r for r in on_all if self.clear[r]] or on_all or on_short
+        on_all = [c for c in conventions if self.hits[c].all()]
+        on_short = [c for c in conventions if self.hits[c][: self.short].all()]
+        return [c for c in on_all if self.clear[c]] or on_all or on_short
 
-    def falters(self, reading: Reading) -> bool:
+    def falters(self, convention: Convention) -> bool:
         """Whether the short ones are all answered rightly, and not all of the long."""
-        return self.count(reading) == self.short and not self.hits[reading].all()
+        return self.count(convention) == self.short and not self.hits[convention].all()
 
-    def score(self, reading: Reading) -> str:
-        """How many are answered rightly, of a reading by which the short ones all are."""
-        hits, n = self.hits[reading], self.short
+    def score(self, convention: Convention) -> str:
+        """How many are answered rightly, of a convention by which the short ones all are."""
+        hits, n = self.hits[convention], self.short
         if hits.all():
             return f"{hits.sum():,} of {len(hits):,} sample problems"
         short = f"all {n:,} sample problems of up to {_LENGTHS[0][0]} digits"
@@ -83,28 +83,28 @@ def _samples(task: Task) -> list[problems.Words]:
     return samples
 
 
-def attempt(owned: Owned, readings: Sequence[Reading]) -> Trial:
-    """Let the network work the sample problems by each reading, the long where that is worth it.
+def attempt(owned: Owned, conventions: Sequence[Convention]) -> Scores:
+    """Let the network work the sample problems by each convention, the long where that is worth it.
 
     Where answers come late, zeros are read until the last has come.
     """
     task, samples = owned.task, _samples(owned.task)
-    hits = {r: np.ones(0, dtype=bool) for r in readings}
-    clear = dict.fromkeys(readings, True)
-    late = max(r.delay for r in readings)
+    hits = {c: np.ones(0, dtype=bool) for c in conventions}
+    clear = dict.fromkeys(conventions, True)
+    late = max(c.delay for c in conventions)
     for words in samples:
         right = problems.answers(task, words).T  # (T, N)
         read = np.pad(words, ((0, 0), (0, late))).T
-        going = [r for r in readings if hits[r].all()]
-        for activation, coding in dict.fromkeys((r.activation, r.coding) for r in going):
+        going = [c for c in conventions if hits[c].all()]
+        for activation, coding in dict.fromkeys((c.activation, c.coding) for c in going):
             outputs = _outputs(owned, activation, coding, read)
-            for r in going:
-                if (r.activation, r.coding) == (activation, coding):
-                    logits = _logits(owned, r, outputs)[: len(right)]
+            for c in going:
+                if (c.activation, c.coding) == (activation, coding):
+                    logits = _logits(owned, c, outputs)[: len(right)]
                     hit = (predict(logits) == right) & np.isfinite(logits).all(axis=-1)
-                    hits[r] = np.concatenate([hits[r], hit.all(axis=0)])
-                    clear[r] &= logits.shape[-1] > 1 or bool(logits.all())
-    return Trial(hits, clear, len(samples[0]))
+                    hits[c] = np.concatenate([hits[c], hit.all(axis=0)])
+                    clear[c] &= logits.shape[-1] > 1 or bool(logits.all())
+    return Scores(hits, clear, len(samples[0]))
 
 
 @np.errstate(all="ignore")
@@ -122,10 +122,10 @@ def _outputs(owned: Owned, activation: str, coding: str, words: problems.Words) 
 
 
 @np.errstate(all="ignore")
-def _logits(owned: Owned, reading: Reading, outputs: Array) -> Array:
-    """The logits (T', N, Y) of a reading, less the steps that it is late."""
-    B, d = decides(owned.task, owned.outputs, reading.cut)
-    return np.asarray(outputs[reading.delay :] @ B + d)
+def _logits(owned: Owned, convention: Convention, outputs: Array) -> Array:
+    """The logits (T', N, Y) of a convention, less the steps that it is late."""
+    B, d = decides(owned.task, owned.outputs, convention.cut)
+    return np.asarray(outputs[convention.delay :] @ B + d)
 
 
 # Choosing ----------------------------------------------------------------------------
@@ -133,37 +133,37 @@ def _logits(owned: Owned, reading: Reading, outputs: Array) -> Array:
 
 @dataclass(frozen=True)
 class Stated:
-    """What the owner, or the file, says of a reading; None where nothing is said."""
+    """What the owner, or the file, says of a convention; None where nothing is said."""
 
     activation: str | None = None
     coding: str | None = None
     cuts: tuple[float, ...] = ()  #: of which one is meant
     delay: int | None = None
 
-    def allows(self, reading: Reading) -> bool:
-        """Whether a reading is as stated."""
+    def allows(self, convention: Convention) -> bool:
+        """Whether a convention is as stated."""
         return (
-            self.activation in (None, reading.activation)
-            and self.coding in (None, reading.coding)
-            and (not self.cuts or reading.cut in self.cuts)
-            and self.delay in (None, reading.delay)
+            self.activation in (None, convention.activation)
+            and self.coding in (None, convention.coding)
+            and (not self.cuts or convention.cut in self.cuts)
+            and self.delay in (None, convention.delay)
         )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The reading that was taken."""
+    """The convention that was taken."""
 
-    reading: Reading
+    convention: Convention
     assumed: tuple[str, ...] = ()  #: what of it neither the owner nor the file has said
     why: str = ""  #: how it came out, where it was tried
 
 
 def choose(owned: Owned, stated: Stated, usual: str | None, *, tried: bool = False) -> Choice:
-    """The one reading, of those that are allowed by what is stated, that a network is meant by.
+    """The one convention, of those that are allowed by what is stated, that a network is meant by.
 
     What is stated in full is not tried, unless it must be (`tried`).  Else all are tried on
-    samples, and of those that are right that one is taken whose departures from convention all
+    samples, and of those that are right that one is taken whose departures from custom all
     others make, too: activation `usual` (None where there is none), bits as 0 and 1, a cut at 0
     or as stated first, no delay.
     Raises `InputError` where none is right, with how many each got right, where several are
@@ -183,41 +183,41 @@ def choose(owned: Owned, stated: Stated, usual: str | None, *, tried: bool = Fal
         )
     # beyond what is stated, to be able to tell where that is mistaken
     known = dict.fromkeys((*cuts, *_cuts(task, owned.outputs, Stated())))
-    everything = [Reading(*each) for each in product(ACTIVATIONS, codes, known, DELAYS)]
-    allowed = [reading for reading in everything if stated.allows(reading)]
-    convention = Reading(usual or "", codes[0], cuts[0], 0)
+    everything = [Convention(*each) for each in product(ACTIVATIONS, codes, known, DELAYS)]
+    allowed = [convention for convention in everything if stated.allows(convention)]
+    custom = Convention(usual or "", codes[0], cuts[0], 0)
     if len(allowed) == 1 and not tried:
         _require_possible(owned, allowed[0], "")
         return Choice(allowed[0], _assumed(owned, allowed[0], stated))
-    trial = attempt(owned, allowed)
-    right = trial.right(allowed)
+    scores = attempt(owned, allowed)
+    right = scores.right(allowed)
     if not right:
-        others = [reading for reading in everything if reading not in allowed]
-        raise InputError(_none_right(owned, trial, others, stated, convention))
-    least = _least(right, convention)
+        others = [convention for convention in everything if convention not in allowed]
+        raise InputError(_none_right(owned, scores, others, stated, custom))
+    least = _least(right, custom)
     if len(least) > 1:
-        ways = [_flags(r, least, owned) for r in least]
+        ways = [_flags(c, least, owned) for c in least]
         raise InputError(
-            f"the network is right on {trial.score(least[0])} by several readings: say which one "
-            f"is meant, {' or '.join(ways)}"
+            f"the network is right on {scores.score(least[0])} by several conventions: say which "
+            f"one is meant, {' or '.join(ways)}"
         )
-    (reading,) = least
+    (convention,) = least
     # never another than the usual one only because it is right on the long problems, too
-    nearer = _least([r for r in allowed if trial.falters(r)], convention)
-    nearer = [r for r in nearer if _departures(r, convention) < _departures(reading, convention)]
-    if nearer and trial.hits[reading].all():
-        both = [nearer[0], reading]
+    nearer = _least([c for c in allowed if scores.falters(c)], custom)
+    nearer = [c for c in nearer if _departures(c, custom) < _departures(convention, custom)]
+    if nearer and scores.hits[convention].all():
+        both = [nearer[0], convention]
         raise InputError(
-            f"the network is right on {trial.score(nearer[0])} by "
+            f"the network is right on {scores.score(nearer[0])} by "
             f"{_flags(nearer[0], both, owned)}, and on all of them by "
-            f"{_flags(reading, both, owned)}: say which one is meant"
+            f"{_flags(convention, both, owned)}: say which one is meant"
         )
-    score = trial.score(reading)
-    _require_possible(owned, reading, f"is right on {score} ")
-    why = f"right on {score}; {len(allowed)} readings were tried"
+    score = scores.score(convention)
+    _require_possible(owned, convention, f"is right on {score} ")
+    why = f"right on {score}; {len(allowed)} conventions were tried"
     if len(right) > 1:
         why += f", {len(right)} are right on as many, and the usual one is taken"
-    return Choice(reading, _assumed(owned, reading, stated), why)
+    return Choice(convention, _assumed(owned, convention, stated), why)
 
 
 def _cuts(task: Task, outputs: int, stated: Stated) -> tuple[float, ...]:
@@ -229,29 +229,29 @@ def _cuts(task: Task, outputs: int, stated: Stated) -> tuple[float, ...]:
     return stated.cuts or ((0.0, 0.5) if outputs == 1 else (0.0,))
 
 
-def _least(readings: Sequence[Reading], convention: Reading) -> list[Reading]:
-    """The readings that do not depart from convention as another does and in more, nearest first.
+def _least(conventions: Sequence[Convention], custom: Convention) -> list[Convention]:
+    """The conventions that do not depart from custom as another does and in more, nearest first.
 
     Of relu, and relu with another cut, the latter has nothing to speak for it.
     """
-    departs = {reading: _departures(reading, convention) for reading in readings}
-    least = [r for r in readings if not any(departs[s] < departs[r] for s in readings)]
-    return sorted(least, key=lambda reading: len(departs[reading]))
+    departs = {convention: _departures(convention, custom) for convention in conventions}
+    least = [c for c in conventions if not any(departs[s] < departs[c] for s in conventions)]
+    return sorted(least, key=lambda convention: len(departs[convention]))
 
 
-def _departures(reading: Reading, convention: Reading) -> set[tuple[str, Any]]:
-    return set(vars(reading).items()) - set(vars(convention).items())
+def _departures(convention: Convention, custom: Convention) -> set[tuple[str, Any]]:
+    return set(vars(convention).items()) - set(vars(custom).items())
 
 
-def _require_possible(owned: Owned, reading: Reading, so_far: str) -> None:
+def _require_possible(owned: Owned, convention: Convention, so_far: str) -> None:
     """Refuse what is understood, but what carrynet's networks cannot do."""
-    if reading.delay:
-        steps = f"{reading.delay} step{'s' * (reading.delay > 1)}"
+    if convention.delay:
+        steps = f"{convention.delay} step{'s' * (convention.delay > 1)}"
         raise InputError(
             f"the network {so_far or 'is said to be right '}when read {steps} later: networks "
             "that answer late cannot be taken yet, only those that answer each digit at once"
         )
-    if owned.codings[reading.coding] is None:
+    if owned.codings[convention.coding] is None:
         symbols = len(owned.task.machine.symbols)
         raise InputError(
             f"Wxh has {symbols} inputs, one for each of the {symbols} symbols of task "
@@ -261,49 +261,49 @@ def _require_possible(owned: Owned, reading: Reading, so_far: str) -> None:
         )
 
 
-def _assumed(owned: Owned, reading: Reading, stated: Stated) -> tuple[str, ...]:
+def _assumed(owned: Owned, convention: Convention, stated: Stated) -> tuple[str, ...]:
     said = {
         "activation": stated.activation is not None,
         "coding": stated.coding is not None,
         "cut": len(stated.cuts) == 1 or (owned.task.readout != "bits" and owned.outputs > 1),
         "delay": stated.delay is not None,
     }
-    phrases = reading.phrases(owned.outputs, owned.task)
+    phrases = convention.phrases(owned.outputs, owned.task)
     return tuple(phrase for key, phrase in phrases.items() if not said[key])
 
 
 def _none_right(
     owned: Owned,
-    trial: Trial,
-    others: Sequence[Reading],
+    scores: Scores,
+    others: Sequence[Convention],
     stated: Stated,
-    convention: Reading,
+    custom: Convention,
 ) -> str:
     """What was tried, with how many right for the best of each, and how to say what is meant.
 
     And by which of the `others`, that are not as stated, the network is right.
     """
-    allowed = list(trial.hits)
+    allowed = list(scores.hits)
 
-    def best(readings: Sequence[Reading]) -> Reading:
+    def best(conventions: Sequence[Convention]) -> Convention:
         # of equals the more usual one
-        return max(readings, key=lambda r: (trial.count(r), -_distance(r, convention)))
+        return max(conventions, key=lambda c: (scores.count(c), -_distance(c, custom)))
 
-    task, top = owned.task, best([r for r in allowed if not r.delay] or allowed)
+    task, top = owned.task, best([c for c in allowed if not c.delay] or allowed)
     parts = []
-    for f in fields(Reading):
-        values = dict.fromkeys(getattr(r, f.name) for r in allowed)
+    for f in fields(Convention):
+        values = dict.fromkeys(getattr(c, f.name) for c in allowed)
         if len(values) > 1:
             counts = []
             for value in values:
-                some = best([r for r in allowed if getattr(r, f.name) == value])
+                some = best([c for c in allowed if getattr(c, f.name) == value])
                 phrase = some.phrases(owned.outputs, task)[f.name]
-                counts.append(f"{phrase} {trial.count(some):,}")
+                counts.append(f"{phrase} {scores.count(some):,}")
             parts.append(", ".join(counts))
     instead = ""
     if others:
         elsewhere = attempt(owned, others)
-        usual = replace(convention, cut=_cuts(task, owned.outputs, Stated())[0])
+        usual = replace(custom, cut=_cuts(task, owned.outputs, Stated())[0])
         for other in _least(elsewhere.right(others), usual)[:1]:
             phrases = other.phrases(owned.outputs, task)
             differs = [key for key in phrases if not stated.allows(_only(top, other, key))]
@@ -312,29 +312,29 @@ def _none_right(
                 f"{elsewhere.score(other)}"
             )
     return (
-        f"cannot tell how the network is to be read: of {trial.short:,} sample problems of "
-        f"task {task.text} none of {len(allowed)} readings gets all right, at best "
+        f"cannot tell how the network is to be read: of {scores.short:,} sample problems of "
+        f"task {task.text} none of {len(allowed)} conventions gets all right, at best "
         f"{'; '.join(parts)}{instead}; say what is meant with --activation, --coding, "
         "--map logit= and --delay, or other weights with --map"
     )
 
 
-def _only(reading: Reading, other: Reading, key: str) -> Reading:
-    """A reading with one field of another."""
-    return replace(reading, **{key: getattr(other, key)})
+def _only(convention: Convention, other: Convention, key: str) -> Convention:
+    """A convention with one field of another."""
+    return replace(convention, **{key: getattr(other, key)})
 
 
-def _distance(reading: Reading, convention: Reading) -> int:
-    return sum(getattr(reading, f.name) != getattr(convention, f.name) for f in fields(reading))
+def _distance(convention: Convention, custom: Convention) -> int:
+    return sum(getattr(convention, f.name) != getattr(custom, f.name) for f in fields(convention))
 
 
-def _flags(reading: Reading, among: Sequence[Reading], owned: Owned) -> str:
-    """What is to be said on the command line for one reading of several."""
+def _flags(convention: Convention, among: Sequence[Convention], owned: Owned) -> str:
+    """What is to be said on the command line for one convention of several."""
     flags = {
-        "activation": f"--activation {reading.activation}",
-        "coding": f"--coding {reading.coding}",
-        "cut": f"--map logit={reading.cut:g}",
-        "delay": f"--delay {reading.delay}",
+        "activation": f"--activation {convention.activation}",
+        "coding": f"--coding {convention.coding}",
+        "cut": f"--map logit={convention.cut:g}",
+        "delay": f"--delay {convention.delay}",
     }
-    free = [key for key in flags if len({getattr(r, key) for r in among}) > 1]
+    free = [key for key in flags if len({getattr(c, key) for c in among}) > 1]
     return " ".join(flags[key] for key in free)
