@@ -1,11 +1,11 @@
-"""What a sweep withstands: kills at random moments, and a plan of a million cells.
+"""What a sweep withstands: kills at random moments, and a plan of a million trials.
 
 uv run --extra sweep python -m benchmarks.sweep_trials kills --kills 20
 uv run --extra sweep python -m benchmarks.sweep_trials million
 
 `kills` sends SIGKILL to a whole sweep, or to its parent alone, at moments drawn evenly, starts
 it again, and at the end compares every row, but for times, with those of a sweep that nobody
-disturbed.  `million` starts a plan of a million cells, kills it when its first part is there,
+disturbed.  `million` starts a plan of a million trials, kills it when its first part is there,
 and says how long that took and the most memory that the parent had.
 """
 
@@ -80,10 +80,10 @@ def kills(count: int, seed: int) -> bool:
             done = parts
         start(place, "out").wait()
         ours, theirs = rows(place / "out"), rows(place / "undisturbed")
-        cells = [row["number"] for row in ours]
+        trials = [row["number"] for row in ours]
         left = [file.name for file in (place / "out" / "parts").glob(".*")]
-        print(f"{killed} kills, the last after {done} parts of {len(cells) // 10}")
-        print(f"rows lost {800 - len(set(cells))}, twice {len(cells) - len(set(cells))}")
+        print(f"{killed} kills, the last after {done} parts of {len(trials) // 10}")
+        print(f"rows lost {800 - len(set(trials))}, twice {len(trials) - len(set(trials))}")
         print(f"rows that differ {sum(a != b for a, b in zip(ours, theirs, strict=True))}")
         print(f"files left half-written {len(left)}")
         return ours == theirs and not left and killed == count
@@ -105,7 +105,7 @@ def million() -> bool:
         (peak,) = (int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line)
         os.killpg(sweeping.pid, signal.SIGKILL)
         sweeping.wait()
-        print(f"1,000,000 cells: first part after {seconds:.1f} s, parent {peak / 1024:.0f} MiB")
+        print(f"1,000,000 trials: first part after {seconds:.1f} s, parent {peak / 1024:.0f} MiB")
         return peak < 2**20
 
 

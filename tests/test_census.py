@@ -81,11 +81,11 @@ def check(taken: census.Census, rows: Sequence[dict[str, Any]], keys: Sequence[s
         mine = expected[values]
         assert group.networks == len(mine)
         for outcome, count in group.counts.items():
-            cells = [row["number"] for row in mine if outcome in outcomes_of(row)]
-            assert count == len(cells)
-            assert taken.example(outcome, *place) == min(cells, default=None)
-            if cells and outcome in ("refuted", "refuted_beyond"):
-                (row,) = (row for row in mine if row["number"] == min(cells))
+            trials = [row["number"] for row in mine if outcome in outcomes_of(row)]
+            assert count == len(trials)
+            assert taken.example(outcome, *place) == min(trials, default=None)
+            if trials and outcome in ("refuted", "refuted_beyond"):
+                (row,) = (row for row in mine if row["number"] == min(trials))
                 kept = taken.counterexamples[row["number"]]
                 assert " ".join(kept.operands) == row["counterexample"]
                 assert kept.digits == row["counterexample_digits"]
@@ -111,7 +111,7 @@ def test_a_census_is_a_plain_count_over_the_rows(swept: Path) -> None:
     }
     whole = census.take(store, KEYS)
     check(whole, rows, KEYS)
-    assert (whole.cells, whole.over().cells) == (6, 48)
+    assert (whole.trials, whole.over().trials) == (6, 48)
     assert whole.axes[1].values == [4, 8]  # numbers by size, whatever the plan's order
     assert whole.axes[0].values == ["tutorial", "certified"]
     for keys in ((), ("hidden",), ("learn.steps", "recipe"), ("hidden", "learn.steps", "recipe")):
@@ -137,7 +137,7 @@ def test_conditions_keep_rows(
     for keys in (KEYS, ("seed",), ()):
         taken = census.take(Store(swept), keys, where)
         check(taken, rows, keys)
-        assert taken.over().cells == len(rows)
+        assert taken.over().trials == len(rows)
 
 
 def test_counts_are_those_of_the_table(swept: Path) -> None:
@@ -156,7 +156,7 @@ def test_what_was_not_asked_is_not_counted(tmp_path: Path) -> None:
     assert taken.counts.keys() == {"diverged"}
     assert taken.networks.tolist() == [14, 0]
     assert taken.group(1) is None
-    assert taken.cells == 24
+    assert taken.trials == 24
     assert not any(bins.any() for bins in taken.values.values())
 
 
@@ -239,13 +239,13 @@ def test_more_combinations_than_can_be_seen_are_refused(tmp_path: Path) -> None:
         census.take(store, (), ["hidden=7"])
 
 
-def test_rows_of_cells_that_the_plan_has_not_are_damage(tmp_path: Path, swept: Path) -> None:
+def test_rows_of_trials_that_the_plan_has_not_are_damage(tmp_path: Path, swept: Path) -> None:
     shutil.copytree(swept, tmp_path / "out")
     store = Store(tmp_path / "out")
     (row, *_) = rows_of(swept)
-    for cell in (48, -1):
-        store.finish(0, table.encode([{**row, "number": cell}], columns(store.plan())), None)
-        with pytest.raises(RunError, match="out is damaged: it has rows of cells"):
+    for trial in (48, -1):
+        store.finish(0, table.encode([{**row, "number": trial}], columns(store.plan())), None)
+        with pytest.raises(RunError, match="out is damaged: it has rows of trials"):
             census.take(store, ())
 
 
@@ -262,8 +262,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         same = {"outcome": "trained", "verdict": "refuted", "counterexample": "1 2"}
         for number in range(parts):
             rows = [
-                {**same, "number": cell, "counterexample_digits": 2 + cell % 7}
-                for cell in plan.block(number)
+                {**same, "number": trial, "counterexample_digits": 2 + trial % 7}
+                for trial in plan.block(number)
             ]
             store.finish(number, table.encode(rows, made), None)
         census.take(store, ("hidden",))  # what is imported and kept is not counted

@@ -1,4 +1,4 @@
-"""Sweeps: cells and blocks, rows, workers that die, sweeps that are killed, and tables."""
+"""Sweeps: trials and blocks, rows, workers that die, sweeps that are killed, and tables."""
 
 import json
 import os
@@ -115,7 +115,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="ne
 # Plans --------------------------------------------------------------------------------
 
 
-def test_cells_are_the_product_of_lists_and_ranges() -> None:
+def test_trials_are_the_product_of_lists_and_ranges() -> None:
     plan = parse(
         'recipe = "tutorial"\nseed = "7..9"\ntask = ["add", "subtract"]\nlearn.step = [0.1, 0.2]\n'
         'hidden = "2..4"\n[learn]\nsteps = [100, 300]\n'.replace("learn.step =", '"learn.step" =')
@@ -129,10 +129,10 @@ def test_cells_are_the_product_of_lists_and_ranges() -> None:
             ("add", "subtract"), (2, 3, 4), (100, 300), (0.1, 0.2), (7, 8, 9)
         )
     ]
-    assert plan.cells == len(expected)
-    assert [plan.recipe(cell) for cell in range(plan.cells)] == expected
-    kinds = [plan.kind(cell) for cell in range(plan.cells)]
-    assert kinds == [cell // 6 for cell in range(plan.cells)]
+    assert plan.trials == len(expected)
+    assert [plan.recipe(trial) for trial in range(plan.trials)] == expected
+    kinds = [plan.kind(trial) for trial in range(plan.trials)]
+    assert kinds == [trial // 6 for trial in range(plan.trials)]
     assert plan.varied == ("task", "hidden", "learn.steps", "learn.step", "seed")
 
 
@@ -184,12 +184,15 @@ def test_several_recipes_and_one_from_a_file(tmp_path: Path) -> None:
         ("hidden = [[4]]", "values are numbers"),
         ('seed = "9..3"', "the range '9..3' is empty"),
         ('seed = "0..9223372036854775808"', "too long or ends beyond"),
-        ('hidden = "1..2000"', r"cell 1024 .*hidden 1025.*hidden must be from 1 to 1,024"),
-        ('activation = ["tanh", "sine"]', r"cell 1 \(.*activation sine.*unknown activation 'sine'"),
+        ('hidden = "1..2000"', r"trial 1024 .*hidden 1025.*hidden must be from 1 to 1,024"),
+        (
+            'activation = ["tanh", "sine"]',
+            r"trial 1 \(.*activation sine.*unknown activation 'sine'",
+        ),
         ("steps = 5\n[learn]\nsteps = 6", "steps and learn.steps are one key"),
-        ("digits = [2, 1]", r"cell 1 \(recipe tutorial, digits 1\): digits must be at least 2"),
-        ("seed = [0, -1]", r"cell 1 .*seed must be from 0"),
-        ('hidden = "1..1024"\ndigits = "8..200"', "197,632 kinds of cells"),
+        ("digits = [2, 1]", r"trial 1 \(recipe tutorial, digits 1\): digits must be at least 2"),
+        ("seed = [0, -1]", r"trial 1 .*seed must be from 0"),
+        ('hidden = "1..1024"\ndigits = "8..200"', "197,632 kinds of trials"),
         ('seed = "0..999999999"\n[sweep]\nblock = 100', "more than 1,000,000 blocks"),
         ("hidden = [", "not a plan in TOML"),
     ],
@@ -248,7 +251,7 @@ def test_seeds_are_looked_at_without_the_rest_of_their_recipes(
 
     monkeypatch.setattr(Recipe, "with_settings", counted)
     plan = sweep.read(tmp_path / "plan.toml")
-    assert plan.cells == 120_000
+    assert plan.trials == 120_000
     assert len(asked) < 10  # one of each kind
     assert plan.recipe(60_001).seed == 7
     # its record is longer, and is read all the same
@@ -256,7 +259,7 @@ def test_seeds_are_looked_at_without_the_rest_of_their_recipes(
     assert Store(tmp_path / "out").plan().same(plan)
     with pytest.raises(InputError, match="seed has 7 twice"):
         parse(f"seed = {[*seeds, 7]}")
-    with pytest.raises(InputError, match=r"cell 59999 \(.*seed must be from 0"):
+    with pytest.raises(InputError, match=r"trial 59999 \(.*seed must be from 0"):
         parse(f"seed = {[*seeds[:-1], -1]}")
 
 
@@ -296,29 +299,29 @@ def test_an_engine_that_cannot_take_a_cell_is_refused(tmp_path: Path) -> None:
         'hidden = 2\nseed = "0..250000"\n[sweep]\nexhaustive = 0\nlengths = []\nseconds = 86400',
     ],
 )
-def test_blocks_hold_every_cell_once_and_follow_from_the_plan(text: str) -> None:
+def test_blocks_hold_every_trial_once_and_follow_from_the_plan(text: str) -> None:
     plan = parse(text)
     blocks = [plan.block(number) for number in range(plan.blocks)]
-    assert [cell for cells in blocks for cell in cells] == list(range(plan.cells))
+    assert [trial for trials in blocks for trial in trials] == list(range(plan.trials))
     assert all(blocks)
     again = Plan.from_toml(parse(text).to_toml())
     assert [again.block(number) for number in range(again.blocks)] == blocks
-    assert [plan.block_of(cells[0]) for cells in blocks] == list(range(len(blocks)))
-    assert [plan.block_of(cells[-1]) for cells in blocks] == list(range(len(blocks)))
+    assert [plan.block_of(trials[0]) for trials in blocks] == list(range(len(blocks)))
+    assert [plan.block_of(trials[-1]) for trials in blocks] == list(range(len(blocks)))
     settings = plan.settings
-    for cells in blocks:
+    for trials in blocks:
         seconds = [
-            plan.cost.seconds(plan.recipe(c), settings) for c in cells[:: len(cells) // 9 + 1]
+            plan.cost.seconds(plan.recipe(c), settings) for c in trials[:: len(trials) // 9 + 1]
         ]
         if settings.block:
-            assert len(cells) <= settings.block
-        elif len(cells) > 1:
+            assert len(trials) <= settings.block
+        elif len(trials) > 1:
             assert max(seconds) <= settings.seconds
-        if not settings.block and plan.kind(cells[0]) == plan.kind(cells[-1] + 1) < plan.kinds:
-            assert len(cells) % LANES == 0 or len(cells) < LANES
+        if not settings.block and plan.kind(trials[0]) == plan.kind(trials[-1] + 1) < plan.kinds:
+            assert len(trials) % LANES == 0 or len(trials) < LANES
 
 
-def test_a_million_cells_start_at_once_in_little_memory(tmp_path: Path) -> None:
+def test_a_million_trials_start_at_once_in_little_memory(tmp_path: Path) -> None:
     text = 'recipe = "tutorial"\nhidden = "1..20"\nseed = "0..49999"\n[sweep]\nproof = "none"'
     block.work(parse("hidden = 2\nsteps = 5\nrecipe = 'tutorial'"), 0)
     sees: list[int] = []
@@ -341,7 +344,7 @@ def test_a_million_cells_start_at_once_in_little_memory(tmp_path: Path) -> None:
     assert sees == [4]
     assert peak < 4e6
     assert time.perf_counter() - started < 10
-    assert parse(text).cells == 1_000_000
+    assert parse(text).trials == 1_000_000
 
 
 # Rows ---------------------------------------------------------------------------------
@@ -409,7 +412,7 @@ def test_a_population_and_a_network_alone_have_the_same_weights(tmp_path: Path) 
 
 def test_weights_are_kept_of_the_rows_that_are_asked_for(tmp_path: Path, swept: Path) -> None:
     assert not any((swept / "weights").iterdir())
-    with pytest.raises(RunError, match="the weights of cell 3 were not kept"):
+    with pytest.raises(RunError, match="the weights of trial 3 were not kept"):
         block.network(Store(swept), 3)
     text = QUICK.replace("steps = 200", "steps = [200, 8000]").replace("[2, 3]", "8")
     plan = parse(text, keep="refuted")
@@ -423,7 +426,7 @@ def test_weights_are_kept_of_the_rows_that_are_asked_for(tmp_path: Path, swept: 
         assert network.digest() == row["weights_sha256"]
         operands = tuple(map(int, row["counterexample"].split()))
         assert not work(network, operands, row["counterexample_digits"]).right
-    with pytest.raises(InputError, match="there is no cell 32: the plan has 0 to 31"):
+    with pytest.raises(InputError, match="there is no trial 32: the plan has 0 to 31"):
         block.network(Store(tmp_path / "out"), 32)
 
 
@@ -462,7 +465,7 @@ DOCS = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="ut
 
 def test_the_documents_examples_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (plan,) = re.findall(r"```toml\n(.*?)```", DOCS, flags=re.DOTALL)
-    assert parse(plan).cells == 2 * 4 * 1000 * 2
+    assert parse(plan).trials == 2 * 4 * 1000 * 2
     assert (parse(plan).settings.proof, parse(plan).settings.keep) == (10, "refuted")
     duck, polars, ours = re.findall(r"```python\n(.*?)```", DOCS, flags=re.DOTALL)
     text = QUICK.replace("steps = 200", "steps = [200, 9000]").replace("[2, 3]", "[2, 8]")
@@ -589,7 +592,7 @@ def test_blocks_keep_their_borders_when_the_model_of_their_cost_has_changed(
     record = tmp_path / "out" / "plan.toml"
     record.write_text(record.read_text().replace("proof = 0.05", "proof = 0.1"))
     summary = run(parse(text), tmp_path / "out")
-    assert summary.plan.blocks == 8  # 5 cells of 0.1 s each in half a second, and not 10
+    assert summary.plan.blocks == 8  # 5 trials of 0.1 s each in half a second, and not 10
 
 
 @needs_proc
@@ -648,7 +651,7 @@ def test_a_block_that_always_fails_is_recorded(tmp_path: Path, swept: Path) -> N
     done = carrynet(*command, cwd=tmp_path)
     assert done.returncode == 1
     assert "networks    27 of 32, in 6 of 7 blocks" in done.stdout
-    assert "FAILED      block 2, cells 10 to 14: cannot write" in done.stdout
+    assert "FAILED      block 2, trials 10 to 14: cannot write" in done.stdout
     record = json.loads((folder / "failed" / "part-000002.json").read_text())
     assert (record["block"], record["cells"], len(record["reasons"])) == (2, [10, 14], 3)
     assert "it is a folder" in record["reasons"][0]
@@ -911,19 +914,19 @@ def test_of_other_cells_a_recipe_has_its_own_stages() -> None:
     """Each of them is trained by what `certified` is for it; columns are those of all."""
     text = 'recipe = "certified"\ncell = [{}]\nhidden = 4\nlearn.steps = 20\n'
     both = Plan.parse(text.format('"elman", "gru"'), Path())
-    stages = {both.values(c)["cell"]: both.recipe(c).stages[-1].over for c in range(both.cells)}
+    stages = {both.values(c)["cell"]: both.recipe(c).stages[-1].over for c in range(both.trials)}
     assert stages == {"elman": "problems", "gru": "edges"}
     names = {column.name for column in columns(both)}
     assert {"learn_steps", "harden_steps", "close_steps"} <= names
     only = Plan.parse(text.format('"gru", "lstm"') + "close.steps = [30, 40]\n", Path())
-    assert [only.recipe(c).stages[-1].steps for c in range(only.cells)] == [30, 40, 30, 40]
+    assert [only.recipe(c).stages[-1].steps for c in range(only.trials)] == [30, 40, 30, 40]
     with pytest.raises(InputError, match="unknown key 'harden"):
         Plan.parse(text.format('"gru"') + "harden.steps = 30\n", Path())
     with pytest.raises(InputError, match="unknown key 'close"):
         Plan.parse(text.format('"elman", "gru"') + "close.steps = 30\n", Path())
 
 
-def test_of_other_cells_than_elmans_a_cell_costs_what_the_numpy_engine_takes() -> None:
+def test_of_other_cells_than_elmans_a_trial_costs_what_the_numpy_engine_takes() -> None:
     plan = Plan.parse('recipe = "plain-adam"\ncell = ["elman", "gru"]\n', Path())
     auto, numpy = (replace(plan.settings, engine=engine) for engine in ("auto", "numpy"))
     by_auto, by_numpy = (

@@ -54,8 +54,8 @@ def test_it_holds_what_the_rows_say(swept: Path) -> None:
         assert [sum(kind[1::2]) for kind in made["lengths"][i]] == [
             sum(row["counterexample_shortest"] is kind for row in mine) for kind in (False, True)
         ]
-    for cell, found in made["counterexamples"].items():
-        (row,) = (row for row in rows_of(swept) if row["number"] == int(cell))
+    for trial, found in made["counterexamples"].items():
+        (row,) = (row for row in rows_of(swept) if row["number"] == int(trial))
         a, b = row["counterexample"].split()
         assert found["problem"] == f"{a} + {b} = ?"
         assert found["digits"] == row["counterexample_digits"]
@@ -124,9 +124,9 @@ def run_some(plan: Any, folder: Path) -> None:
 
     store = Store(folder)
     store.begin(plan)
-    for cell in (0, plan.cells // 2):
-        finished = block.work(plan, plan.block_of(cell))
-        store.finish(plan.block_of(cell), finished.rows, finished.weights)
+    for trial in (0, plan.trials // 2):
+        finished = block.work(plan, plan.block_of(trial))
+        store.finish(plan.block_of(trial), finished.rows, finished.weights)
 
 
 def test_an_untested_sweep_and_one_that_failed_have_pages(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_cell_is_read_out_with_its_interval_and_an_example(show: Open, swept: 
         ),
         key=lambda row: int(row["number"]),
     )
-    expect(readout).to_contain_text(f"For example cell {row['number']}.")
+    expect(readout).to_contain_text(f"For example trial {row['number']}.")
     a, b = row["counterexample"].split()
     digits = row["counterexample_digits"]
     expect(readout).to_contain_text(f"It answers {a} + {b} = ? wrongly, read at length {digits}")
@@ -430,7 +430,7 @@ def test_a_sweep_that_is_not_finished_says_so(show: Open, tmp_path: Path) -> Non
     run(plan, tmp_path / "out", lambda n: "no <b>disk</b>" if n == 3 else "")
     opened = show(tmp_path / "out")
     expect(opened.get_by_role("status")).to_contain_text("6 of 8 networks are done, in 3 of 4")
-    expect(opened.locator("#failed")).to_contain_text("Block 3, cells 6 to 7: no <b>disk</b>")
+    expect(opened.locator("#failed")).to_contain_text("Block 3, trials 6 to 7: no <b>disk</b>")
     assert len(cells(opened)) == 2
 
 

@@ -57,7 +57,7 @@ def sweep(
             counts, blocks = status.counts, f"{status.blocks_done}/{status.blocks}"
             known = {name: getattr(counts, name) for name in VERDICTS}
             failed = {"failed": status.failed} if status.failed else {}
-            bar.sweep(status.done, status.cells, blocks=blocks, **known, **failed)
+            bar.sweep(status.done, status.trials, blocks=blocks, **known, **failed)
 
         try:
             summary = sweeps.execute(chosen, out, jobs=jobs, callback=show, hire=hire)

@@ -41,7 +41,7 @@ class Caption:
         fewest, most = int(done.min()), int(done.max())
         count = f"{most:,}" if fewest == most else f"{fewest:,}-{most:,}"
         text = f"{count} network{'s' * (most > 1)}{unit}"
-        total, all_done = census.cells * census.networks.size, int(census.networks.sum())
+        total, all_done = census.trials * census.networks.size, int(census.networks.sum())
         if all_done < total:
             text += f" ({all_done:,} of {total:,} are done)"
         plan = census.plan

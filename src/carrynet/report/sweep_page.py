@@ -68,17 +68,17 @@ def model(store: Store, first: Sequence[str] = ()) -> dict[str, Any]:
         "name": store.name,
         "carrynet": __version__,
         "plan": plan_text(plan),
-        "cells": plan.cells,
+        "cells": plan.trials,
         "networks": int(census.networks.sum()),
         "blocks": plan.blocks,
         "blocks_done": sum(done),
         "failures": _failures(store, failures),
         "failed": len(failures),
         "digits": plan.settings.exhaustive,
-        "axes": [_axis(axis) for axis in plan.axes],  # by which cells are numbered
+        "axes": [_axis(axis) for axis in plan.axes],  # by which trials are numbered
         "keys": [{"key": axis.key, "values": list(axis.values)} for axis in census.axes],
         "left_out": [a.key for a in censuses.varied(plan) if a.key not in keys],
-        "per_group": census.cells,
+        "per_group": census.trials,
         "first": [*asked, *(key for key in keys if key not in asked)][:2],
         "outcomes": outcomes,
         # each: places on the keys, networks, counts of the outcomes, their examples
@@ -93,12 +93,12 @@ def model(store: Store, first: Sequence[str] = ()) -> dict[str, Any]:
         ],
         "intervals": intervals(census),
         "counterexamples": {
-            str(cell): {
-                "problem": _problem(plan, cell, found.operands),
+            str(trial): {
+                "problem": _problem(plan, trial, found.operands),
                 "digits": found.digits,
                 "shortest": found.shortest,
             }
-            for cell, found in census.counterexamples.items()
+            for trial, found in census.counterexamples.items()
         },
         "edges": [float(f"{edge:.4g}") for edge in EDGES],
         "length_ends": LENGTHS.tolist(),
@@ -167,9 +167,9 @@ def _axis(axis: Axis) -> dict[str, Any]:
     return {"key": axis.key, "values": list(axis.values)}
 
 
-def _problem(plan: Plan, cell: int, operands: Sequence[str]) -> str:
+def _problem(plan: Plan, trial: int, operands: Sequence[str]) -> str:
     """`118 + 8 = ?`."""
-    task = plan.recipe(cell).specification
+    task = plan.recipe(trial).specification
     given = operands if task.numeric else (" ".join(operands),)
     return task.equation.format(*map(_brief, given), answer="?")
 
@@ -184,12 +184,12 @@ def _sparse(bins: Any) -> list[int]:
 
 
 def _failures(store: Store, failures: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Blocks that were given up: which cells, and the last reason."""
+    """Blocks that were given up: which trials, and the last reason."""
     found = []
     for number, failure in list(failures.items())[:_MOST_FAILURES]:
         try:
-            cells, reason = list(map(int, failure["cells"])), str(failure["reasons"][-1])
-            found.append({"block": number, "cells": cells, "reason": reason[:500]})
+            trials, reason = list(map(int, failure["cells"])), str(failure["reasons"][-1])
+            found.append({"block": number, "cells": trials, "reason": reason[:500]})
         except (KeyError, IndexError, TypeError, ValueError) as error:
             message = f"{store.root}: the record of block {number}, which failed, is damaged"
             raise RunError(f"{message}: {json.dumps(str(error))}") from None

@@ -10,7 +10,7 @@ def summary(found: Summary, page: str | None) -> str:
     """What a sweep has come to; `page` is where that can be seen."""
     plan, total = found.plan, found.total
     blocks = f"{found.blocks_done:,} of {plan.blocks:,} blocks"
-    lines = [f"networks    {total.networks:,} of {plan.cells:,}, in {blocks}"]
+    lines = [f"networks    {total.networks:,} of {plan.trials:,}, in {blocks}"]
     if found.networks:
         rate = found.networks / found.seconds
         now = f"{found.networks:,} of them now, in {found.seconds:.1f} s"
@@ -33,7 +33,7 @@ def summary(found: Summary, page: str | None) -> str:
     for number, failure in list(found.failures.items())[:5]:
         first, last = failure["cells"]
         lines.append(
-            f"FAILED      block {number}, cells {first} to {last}: {failure['reasons'][-1]}"
+            f"FAILED      block {number}, trials {first} to {last}: {failure['reasons'][-1]}"
         )
     if len(found.failures) > 5:
         lines.append(f"            and {len(found.failures) - 5:,} blocks more")

@@ -1,6 +1,6 @@
 """Sweeps: thousands of networks from one plan, and one table of what became of them.
 
-    plan.py     a plan: cells, and the blocks they are worked in
+    plan.py     a plan: trials, and the blocks they are worked in
     rows.py     what a row holds: the data dictionary
     places.py   where files are: a folder, an object store
     store.py    the files of a sweep: a block is done when its part is there

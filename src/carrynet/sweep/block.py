@@ -60,19 +60,19 @@ def work(plan: Plan, number: int) -> Finished:
     """Work a block, in one thread: there is a process for each core."""
     described = rows.columns(plan)
     found, kept, counts = [], {}, Counts()
-    cells = plan.block(number)
-    for _, alike in groupby(cells, plan.kind):
+    trials = plan.block(number)
+    for _, alike in groupby(trials, plan.kind):
         population = list(alike)
-        recipes = [plan.recipe(cell) for cell in population]
+        recipes = [plan.recipe(trial) for trial in population]
         started = time.perf_counter()
         trained = training.fit_many(recipes, engine=plan.settings.engine, threads=1)
         seconds = (time.perf_counter() - started) / len(population)
-        for cell, recipe, result in zip(population, recipes, trained, strict=True):
-            row = {"number": cell, "block": number, "recipe": plan.values(cell)["recipe"]}
+        for trial, recipe, result in zip(population, recipes, trained, strict=True):
+            row = {"number": trial, "block": number, "recipe": plan.values(trial)["recipe"]}
             row |= _row(recipe, result, seconds, plan.settings, described)
             if row["kept"]:
                 assert isinstance(result, Network)
-                kept.update({f"{cell}.{k}": w for k, w in result.weights.items()})
+                kept.update({f"{trial}.{k}": w for k, w in result.weights.items()})
             found.append(row)
             counts += Counts.of(row)
     weights = None
@@ -82,22 +82,22 @@ def work(plan: Plan, number: int) -> Finished:
     return Finished(counts, table.encode(found, described), weights)
 
 
-def network(store: Store, cell: int) -> Network:
-    """The network of a cell whose weights were kept.
+def network(store: Store, trial: int) -> Network:
+    """The network of a trial whose weights were kept.
 
-    Raises `RunError` where they were not, or are not there yet; `InputError` for no such cell.
+    Raises `RunError` where they were not, or are not there yet; `InputError` for no such trial.
     """
     plan = store.plan()
-    block = plan.block_of(cell)
+    block = plan.block_of(trial)
     tensors = store.weights(block)
     mine = {
-        name.removeprefix(f"{cell}."): w
+        name.removeprefix(f"{trial}."): w
         for name, w in tensors.items()
-        if name.startswith(f"{cell}.")
+        if name.startswith(f"{trial}.")
     }
     if not mine:
-        raise RunError(f"the weights of cell {cell} were not kept, or its block is not done")
-    recipe = plan.recipe(cell)
+        raise RunError(f"the weights of trial {trial} were not kept, or its block is not done")
+    recipe = plan.recipe(trial)
     with files.reading(f"block {block} of {store.root}"):
         return network_for(recipe, Weights(mine))
 

@@ -1,7 +1,7 @@
 """A census: what became of a sweep's networks, in one pass, for every combination of some keys.
 
 Counts, distributions in fixed bins, and an example of each outcome.  A row's place follows from
-its cell's number, by the plan.  Memory grows with the combinations, which are limited, and not
+its trial's number, by the plan.  Memory grows with the combinations, which are limited, and not
 with the rows: a million take no more than a few thousand.
 
 Shapes: the first axes of every array are the keys, then B bins of values, or L of lengths.
@@ -44,7 +44,7 @@ _NEEDED = (
     *("number", "outcome", "verdict", "exhaustive_pairs", "exhaustive_right", *VALUES),
     *("counterexample", "counterexample_digits", "counterexample_shortest"),
 )
-_NONE = np.iinfo(np.int64).max  # no cell
+_NONE = np.iinfo(np.int64).max  # no trial
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Census:
 
     plan: Plan
     axes: tuple[Axis, ...]  # the keys, with the values that are looked at
-    cells: int  # of the plan, for each combination
+    trials: int  # of the plan, for each combination
     networks: Counts  # (...) of them that are done
     counts: Mapping[str, Counts]  # (...) by outcome; those that were asked for
-    examples: Mapping[str, Counts]  # (...) the first cell of an outcome
-    counterexamples: Mapping[int, Counterexample]  # by cell, of examples that are refuted
+    examples: Mapping[str, Counts]  # (...) the first trial of an outcome
+    counterexamples: Mapping[int, Counterexample]  # by trial, of examples that are refuted
     values: Mapping[str, NDArray[np.int32]]  # (..., B)
     lengths: NDArray[np.int32]  # (..., 2, L) of counterexamples; 1: known to be shortest
 
@@ -96,7 +96,7 @@ class Census:
         return replace(
             self,
             axes=tuple(self.axes[i] for i in places),
-            cells=self.cells * prod(len(self.axes[i].values) for i in others),
+            trials=self.trials * prod(len(self.axes[i].values) for i in others),
             networks=summed(self.networks),
             counts={name: summed(counts) for name, counts in self.counts.items()},
             examples={name: ordered(e.min(axis=others)) for name, e in self.examples.items()},
@@ -122,9 +122,9 @@ class Census:
                 yield place, group
 
     def example(self, outcome: str, *place: int) -> int | None:
-        """The first cell of an outcome at a place."""
-        cell = int(self.examples[outcome][place])
-        return None if cell == _NONE else cell
+        """The first trial of an outcome at a place."""
+        trial = int(self.examples[outcome][place])
+        return None if trial == _NONE else trial
 
 
 def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census:
@@ -153,19 +153,19 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
     lengths = np.zeros((groups, 2, len(LENGTHS)), np.int32)
     texts: dict[int, Counterexample] = {}
     for batch in table.batches(store, _NEEDED):
-        cells = batch["number"].to_numpy()
-        if len(cells) and not 0 <= cells.min() <= cells.max() < plan.cells:
-            raise RunError(f"{store.root} is damaged: it has rows of cells that the plan has not")
-        where_is, at = _places(plan, kept, [axis.key for axis in axes], cells)
+        trials = batch["number"].to_numpy()
+        if len(trials) and not 0 <= trials.min() <= trials.max() < plan.trials:
+            raise RunError(f"{store.root} is damaged: it has rows of trials that the plan has not")
+        where_is, at = _places(plan, kept, [axis.key for axis in axes], trials)
         networks += np.bincount(at, minlength=groups)
         for outcome, flags in _flags(batch).items():
             if outcome in counts:
                 hits = flags[where_is]
                 counts[outcome] += np.bincount(at[hits], minlength=groups)
                 before = examples[outcome].copy()
-                np.minimum.at(examples[outcome], at[hits], cells[where_is][hits])
+                np.minimum.at(examples[outcome], at[hits], trials[where_is][hits])
                 if outcome in ("refuted", "refuted_beyond"):
-                    _note(texts, batch, cells, examples[outcome][examples[outcome] < before])
+                    _note(texts, batch, trials, examples[outcome][examples[outcome] < before])
         for name, bins in values.items():
             found = batch[name].to_numpy().astype(np.float64)[where_is]
             there = ~np.isnan(found)
@@ -177,7 +177,7 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
         np.add.at(lengths, (at[there], shortest[there].astype(np.int64), bins_of), 1)
     if not networks.any():
         raise RunError(f"{store.root}: nothing is done yet" + " of what --where says" * bool(where))
-    needed = {int(cell) for e in examples.values() for cell in e}
+    needed = {int(trial) for e in examples.values() for trial in e}
     orders = [_order(axis.values) for axis in axes]
 
     def shaped(array: NDArray[Any]) -> NDArray[Any]:
@@ -196,7 +196,7 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
         shaped(networks),
         {outcome: shaped(array) for outcome, array in counts.items()},
         {outcome: shaped(array) for outcome, array in examples.items()},
-        {cell: text for cell, text in texts.items() if cell in needed},
+        {trial: text for trial, text in texts.items() if trial in needed},
         {name: shaped(bins) for name, bins in values.items()},
         shaped(lengths),
     ).over(*keys)
@@ -224,19 +224,19 @@ def _flags(batch: Any) -> dict[str, NDArray[np.bool_]]:
 
 
 def _note(
-    texts: dict[int, Counterexample], batch: Any, cells: Counts, examples: Sequence[int] | Counts
+    texts: dict[int, Counterexample], batch: Any, trials: Counts, examples: Sequence[int] | Counts
 ) -> None:
-    """Keep the counterexamples of cells that have become examples."""
+    """Keep the counterexamples of trials that have become examples."""
     if not len(examples):
         return
-    row_of = {int(cells[row]): int(row) for row in np.flatnonzero(np.isin(cells, examples))}
-    for cell, row in row_of.items():
+    row_of = {int(trials[row]): int(row) for row in np.flatnonzero(np.isin(trials, examples))}
+    for trial, row in row_of.items():
         found = {
             name: batch[f"counterexample{name}"][row].as_py()
             for name in ("", "_digits", "_shortest")
         }
         operands = tuple(found[""].split())
-        texts[cell] = Counterexample(operands, found["_digits"], found["_shortest"])
+        texts[trial] = Counterexample(operands, found["_digits"], found["_shortest"])
 
 
 # Keys and places ------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def choose(
 
 
 def varied(plan: Plan, where: Sequence[str] = ()) -> list[Axis]:
-    """What cells differ in, but for the seed; what has numbers comes first."""
+    """What trials differ in, but for the seed; what has numbers comes first."""
     kept = _kept_axes(plan, conditions(plan, where))
     axes = [axis for axis in kept if len(axis.values) > 1 and axis.key != "seed"]
     return sorted(axes, key=lambda axis: not is_numeric(axis.values))
@@ -386,14 +386,14 @@ def _chosen(values: Sequence[Any], places: Sequence[range]) -> Sequence[Any]:
 
 
 def _places(
-    plan: Plan, kept: Kept, keys: Sequence[str], cells: Counts
+    plan: Plan, kept: Kept, keys: Sequence[str], trials: Counts
 ) -> tuple[NDArray[np.bool_], Counts]:
-    """Which cells (N,) are kept, and the combination of values that each of those has."""
-    keep = np.ones(len(cells), bool)
-    at = np.zeros(len(cells), np.int64)
+    """Which trials (N,) are kept, and the combination of values that each of those has."""
+    keep = np.ones(len(trials), bool)
+    at = np.zeros(len(trials), np.int64)
     before, combinations = 1, 1
     for axis in reversed(plan.axes):
-        place = cells // before % len(axis.values)
+        place = trials // before % len(axis.values)
         before *= len(axis.values)
         if axis.key in kept:
             place, inside, count = _renumbered(place, kept[axis.key])

@@ -1,4 +1,4 @@
-"""How long a cell of a sweep takes, by a model: it decides where blocks end, and nothing else."""
+"""How long a trial of a sweep takes, by a model: it decides where blocks end, and nothing else."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from carrynet.sweep.settings import Settings
 
 @dataclass(frozen=True)
 class Cost:
-    """A model of the seconds that a cell takes on one core, good to a factor of two or three.
+    """A model of the seconds that a trial takes on one core, good to a factor of two or three.
 
     It only decides where blocks end.  Measured on a core with AVX-512, of 80 GFLOP/s in
     these kernels; a sweep records it, and goes on with what it began with.
@@ -29,7 +29,7 @@ class Cost:
     proof_budget: float = 0.5  #: the part of a budget that is used
 
     def seconds(self, recipe: Recipe, settings: Settings) -> float:
-        """About how long a cell takes: training, evaluation and proof."""
+        """About how long a trial takes: training, evaluation and proof."""
         task, H = recipe.specification, recipe.hidden
         symbols, Y = len(task.machine.symbols), task.neurons
         operations = 2.0 * H * (H + Y + task.operands)  # of a digit, forward

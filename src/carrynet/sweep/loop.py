@@ -36,7 +36,7 @@ HOPELESS = 10
 class Status:
     """Where a sweep stands."""
 
-    cells: int  #: of the plan
+    trials: int  #: of the plan
     done: int  #: of them
     blocks: int
     blocks_done: int
@@ -65,7 +65,7 @@ class Summary:
         """The document that `carrynet sweep --json` prints."""
         return {
             "sweep": self.folder,
-            "cells": self.plan.cells,
+            "cells": self.plan.trials,
             "blocks": {
                 "all": self.plan.blocks,
                 "done": self.blocks_done,
@@ -127,11 +127,11 @@ def _work(
     again: deque[int] = deque()
     fresh = (number for number in range(plan.blocks) if not done[number])
     counts, failed, in_a_row, waiting = Counts(), 0, 0, 0
-    cells = sum(len(plan.block(number)) for number in range(plan.blocks) if done[number])
+    trials = sum(len(plan.block(number)) for number in range(plan.blocks) if done[number])
     blocks_done = sum(done)
 
     def tell() -> None:
-        callback(Status(plan.cells, cells, plan.blocks, blocks_done, failed, counts))
+        callback(Status(plan.trials, trials, plan.blocks, blocks_done, failed, counts))
 
     tell()
     while True:
@@ -146,7 +146,7 @@ def _work(
         if outcome.counts is not None:
             done[number] = 1
             counts += outcome.counts
-            cells, blocks_done, in_a_row = cells + len(plan.block(number)), blocks_done + 1, 0
+            trials, blocks_done, in_a_row = trials + len(plan.block(number)), blocks_done + 1, 0
             reasons.pop(number, None)
         else:
             reasons.setdefault(number, []).append(outcome.reason)
@@ -173,10 +173,10 @@ def _next(fresh: Iterator[int], again: deque[int]) -> int | None:
 
 
 def _give_up(plan: Plan, store: Store, number: int, reasons: list[str]) -> None:
-    cells = plan.block(number)
+    trials = plan.block(number)
     document = {
         "block": number,
-        "cells": [cells[0], cells[-1]],
+        "cells": [trials[0], trials[-1]],
         "reasons": reasons,
         "carrynet": __version__,
     }

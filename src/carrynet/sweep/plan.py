@@ -1,4 +1,4 @@
-"""Plans: a recipe with lists and ranges, which span a grid of cells, cut into blocks.
+"""Plans: a recipe with lists and ranges, which span a grid of trials, cut into blocks.
 
     recipe = "tutorial"              # or a list; a name or a file
     hidden = [4, 8, 16]
@@ -8,13 +8,13 @@
     [sweep]                          # see `Settings`
     keep = "refuted"
 
-Cells are numbered, and never listed: cell i is computed from i, whose digits, in a mixed
+Trials are numbered, and never listed: trial i is computed from i, whose digits, in a mixed
 radix, are the places on the axes.  What a step size, a width of initial weights or a seed may
 change comes last, so that neighbours are trained as one population.  A *kind* is a run of
-cells that differ in nothing else.
+trials that differ in nothing else.
 
 Where one block ends and the next begins follows from the plan alone, so that a sweep that was
-killed goes on where it was: from what its cells cost by a model, not by a clock.
+killed goes on where it was: from what its trials cost by a model, not by a clock.
 """
 
 import re
@@ -35,11 +35,11 @@ from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import Stage, check_value
 from carrynet.spec.task import Task
 from carrynet.sweep.cost import Cost
-from carrynet.sweep.settings import MOST_CELLS, Settings
+from carrynet.sweep.settings import MOST_TRIALS, Settings
 
 FORMAT, FORMAT_VERSION = "carrynet-sweep", 1
 MOST_KINDS = 100_000
-"""Each kind of cell is looked at before anything starts, which takes 30 microseconds."""
+"""Each kind of trial is looked at before anything starts, which takes 30 microseconds."""
 MOST_BLOCKS = 1_000_000
 MOST_VALUES = 10**12
 """Of a range."""
@@ -64,11 +64,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Plan:
-    """Cells 0, 1, ..., and the blocks that they are worked in."""
+    """Trials 0, 1, ..., and the blocks that they are worked in."""
 
     bases: Mapping[str, Recipe]  #: by the name that the plan gives them; the first axis
     outer: tuple[Axis, ...]
-    inner: tuple[Axis, ...]  #: what cells of a kind differ in
+    inner: tuple[Axis, ...]  #: what trials of a kind differ in
     settings: Settings
     cost: Cost = field(default_factory=Cost)
     machines: Mapping[str, Task] = field(default_factory=dict)  #: tasks of one's own, by their text
@@ -78,7 +78,7 @@ class Plan:
         """Read a plan; recipes and tasks that are files are found from `folder`.
 
         `settings` replace those of [sweep].  Raises `InputError` for an unknown key, naming
-        the nearest known one, and for the first cell that is no valid recipe.
+        the nearest known one, and for the first trial that is no valid recipe.
         """
         try:
             table = files.from_toml(text)
@@ -133,40 +133,40 @@ class Plan:
 
     @property
     def kinds(self) -> int:
-        """How many kinds of cells there are."""
+        """How many kinds of trials there are."""
         return len(self.bases) * prod(len(axis.values) for axis in self.outer)
 
     @property
     def alike(self) -> int:
-        """How many cells are of one kind."""
+        """How many trials are of one kind."""
         return prod(len(axis.values) for axis in self.inner)
 
     @property
-    def cells(self) -> int:
-        """How many cells there are."""
+    def trials(self) -> int:
+        """How many trials there are."""
         return self.kinds * self.alike
 
-    def values(self, cell: int) -> dict[str, Any]:
-        """What a cell has on each axis."""
+    def values(self, trial: int) -> dict[str, Any]:
+        """What a trial has on each axis."""
         values = {}
         for axis in reversed(self.axes):
-            cell, place = divmod(cell, len(axis.values))
+            trial, place = divmod(trial, len(axis.values))
             values[axis.key] = axis.values[place]
         return dict(reversed(values.items()))
 
-    def recipe(self, cell: int) -> Recipe:
-        """What a cell trains by."""
-        values = self.values(cell)
+    def recipe(self, trial: int) -> Recipe:
+        """What a trial trains by."""
+        values = self.values(trial)
         base = self.bases[values.pop("recipe")]
         if values.get("task") in self.machines:
             values["task"] = self.machines[values["task"]]
         return base.with_settings(values)
 
     def check(self) -> None:
-        """Raise `InputError` for a plan that is too large, or the first cell that is no recipe."""
+        """Raise `InputError` for a plan that is too large, or the first trial that is no recipe."""
         if self.kinds > MOST_KINDS:
             raise InputError(
-                f"the plan has {self.kinds:,} kinds of cells, which differ in more than step, "
+                f"the plan has {self.kinds:,} kinds of trials, which differ in more than step, "
                 f"initial weights and seed: at most {MOST_KINDS:,} are accepted"
             )
         before = 1
@@ -181,43 +181,43 @@ class Plan:
                     for one in checked:
                         check_value(one, values[place])
                 except InputError:
-                    self._check_cell(place * before)  # which says where it is
+                    self._check_trial(place * before)  # which says where it is
                     raise
             before *= len(values)
         for kind in range(self.kinds):
-            self._check_cell(kind * self.alike)
+            self._check_trial(kind * self.alike)
         if self.blocks > MOST_BLOCKS:
             raise InputError(
-                f"the plan has {self.cells:,} cells in more than {MOST_BLOCKS:,} blocks: "
+                f"the plan has {self.trials:,} trials in more than {MOST_BLOCKS:,} blocks: "
                 "let a block take more seconds"
             )
 
-    def _check_cell(self, cell: int) -> None:
+    def _check_trial(self, trial: int) -> None:
         try:
-            cells.of(self.recipe(cell))
+            cells.of(self.recipe(trial))
         except InputError as error:
-            values = ", ".join(f"{key} {value}" for key, value in self.values(cell).items())
-            raise InputError(f"cell {cell} ({shorten_text(values)}): {error}") from None
+            values = ", ".join(f"{key} {value}" for key, value in self.values(trial).items())
+            raise InputError(f"trial {trial} ({shorten_text(values)}): {error}") from None
 
     # Blocks --------------------------------------------------------------------------
 
     @cached_property
     def _starts(self) -> "array[int]":
-        """The first cell of each block, and the number of cells at the end."""
+        """The first trial of each block, and the number of trials at the end."""
         settings, starts = self.settings, array("q", [0])
         target, lanes = (float(settings.block), 1) if settings.block else (settings.seconds, LANES)
-        room, inside = target, 0  # of the block that is being filled: what is left, cells
+        room, inside = target, 0  # of the block that is being filled: what is left, trials
         for kind in range(self.kinds):
             cost = 1.0
             if not settings.block:
                 cost = self.cost.seconds(self.recipe(kind * self.alike), settings)
             left = self.alike
             while left:
-                fit = min(left, int(room / cost + 1e-9), MOST_CELLS - inside)
+                fit = min(left, int(room / cost + 1e-9), MOST_TRIALS - inside)
                 if fit < left and fit >= lanes:
                     fit -= fit % lanes  # whole vectors, where a kind goes on in the next block
                 if not inside:
-                    fit = max(fit, 1)  # a cell that takes longer is a block by itself
+                    fit = max(fit, 1)  # a trial that takes longer is a block by itself
                 if fit < left and inside and fit < lanes:
                     fit = 0  # too few to share a vector: they go with their likes
                 room, inside, left = room - fit * cost, inside + fit, left - fit
@@ -236,21 +236,21 @@ class Plan:
         return len(self._starts) - 1
 
     def block(self, number: int) -> range:
-        """The cells of a block."""
+        """The trials of a block."""
         return range(self._starts[number], self._starts[number + 1])
 
-    def block_of(self, cell: int) -> int:
-        """The block that a cell is in.
+    def block_of(self, trial: int) -> int:
+        """The block that a trial is in.
 
-        Raises `InputError` for a cell that the plan has not.
+        Raises `InputError` for a trial that the plan has not.
         """
-        if not 0 <= cell < self.cells:
-            raise InputError(f"there is no cell {cell}: the plan has 0 to {self.cells - 1:,}")
-        return bisect_right(self._starts, cell) - 1
+        if not 0 <= trial < self.trials:
+            raise InputError(f"there is no trial {trial}: the plan has 0 to {self.trials - 1:,}")
+        return bisect_right(self._starts, trial) - 1
 
-    def kind(self, cell: int) -> int:
-        """The number of a cell's kind."""
-        return cell // self.alike
+    def kind(self, trial: int) -> int:
+        """The number of a trial's kind."""
+        return trial // self.alike
 
     # The record in a sweep's folder ------------------------------------------------------
 
@@ -263,7 +263,7 @@ class Plan:
                 "format": FORMAT,
                 "version": FORMAT_VERSION,
                 "carrynet": __version__,
-                "cells": self.cells,
+                "cells": self.trials,
                 "blocks": self.blocks,
                 "sweep": self.settings.to_table(),
                 "cost": asdict(self.cost),

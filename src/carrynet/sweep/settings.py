@@ -6,7 +6,7 @@ from typing import Any
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.spec.stage import accepted, check_fields, setting
 
-MOST_CELLS = 100_000
+MOST_TRIALS = 100_000
 """Of a block, whose rows and weights are held in memory until it is written."""
 
 MOST_LENGTH, MOST_DIGITS = 65_536, 2**24
@@ -32,7 +32,7 @@ class Settings:
     pairs: int = setting(256, "problems in a sample of a length and kind", within=(1, 65_536))
     proof: float | None = 0.0  #: seconds beyond the quick steps; None for no proof at all
     keep: str = setting("none", "whose weights to keep", choices=KEEP)
-    block: int = setting(0, "cells in a block; 0: as `seconds` says", within=(0, MOST_CELLS))
+    block: int = setting(0, "trials in a block; 0: as `seconds` says", within=(0, MOST_TRIALS))
     seconds: float = setting(5.0, "that a block is to take, about", within=(0.001, 86_400))
 
     def __post_init__(self) -> None:

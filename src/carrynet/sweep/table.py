@@ -1,4 +1,4 @@
-"""Parts as Parquet, and what they say: counts and rates, by whatever the cells differ in.
+"""Parts as Parquet, and what they say: counts and rates, by whatever the trials differ in.
 
 A rate is of all networks of a group, those that diverged included, and has its Wilson 95 %
 interval (Wilson 1927).  Parts are read a batch at a time: a million rows take no more memory
@@ -122,16 +122,16 @@ def _text(groups: Sequence[Group]) -> str:
     ]
     lines = [[*keys, "networks", *(OUTCOMES[outcome].head for outcome in shown)]]
     for group in groups:
-        cells = ["" if v is None else str(v) for v in group.values.values()]
-        cells.append(f"{group.networks:,}")
+        fields = ["" if v is None else str(v) for v in group.values.values()]
+        fields.append(f"{group.networks:,}")
         for outcome in shown:
             rate = group.rate(outcome)
             percent = [] if rate is None else [100 * part for part in rate]
-            cells.append("{:.1f}% ({:.1f}-{:.1f})".format(*percent) if percent else "")
-        lines.append(cells)
+            fields.append("{:.1f}% ({:.1f}-{:.1f})".format(*percent) if percent else "")
+        lines.append(fields)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) + "\n"
+        "  ".join(each.rjust(width) for each, width in zip(line, widths, strict=True)) + "\n"
         for line in lines
     )
 
