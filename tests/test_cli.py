@@ -18,18 +18,20 @@ import click
 import pytest
 
 import carrynet as cn
-from carrynet import cli
+from carrynet import cli, tasks
 from carrynet.bench import COMPARISONS
 from carrynet.engines import ENGINES
 from carrynet.judge import extraction as extract
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
 from carrynet.report import plots
-from carrynet.runs.create import create
+from carrynet.spec import automata
+from carrynet.spec.machine import shortest_difference
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.sweep.settings import KEEP
 from carrynet.sweep.table import FORMATS
 from tests.conftest import started
+from tests.folders import create
 
 
 def process(*arguments: object, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -758,6 +760,28 @@ def test_automaton(proofs: Path) -> None:
     for form, start in (("svg", "<svg "), ("mermaid", "stateDiagram-v2"), ("dot", "digraph")):
         drawn = carrynet("automaton", "proved", "--format", form, cwd=proofs)
         assert drawn.stdout.startswith(start)
+        written = carrynet("automaton", "proved", "--format", form, "--out", form, cwd=proofs)
+        assert written.stdout == ""
+        assert (proofs / form).read_text() == drawn.stdout
+
+
+@pytest.mark.usefixtures("few_states")
+def test_the_machine_that_was_learned_is_written_for_others(proofs: Path, tmp_path: Path) -> None:
+    """As OpenFst's text with its symbol tables, and as DOT: read back, it is the task's."""
+    for form in ("openfst", "dot"):
+        file = tmp_path / f"learned.{form}"
+        carrynet("automaton", "proved", "--format", form, "--out", file, cwd=proofs)
+    tables = ((tmp_path / f"learned.{side}syms").read_text() for side in "io")
+    symbols = [automata.symbol_table(table) for table in tables]
+    for machine in (
+        automata.from_openfst((tmp_path / "learned.openfst").read_text(), *symbols),
+        automata.from_dot((tmp_path / "learned.dot").read_text()),
+    ):
+        assert shortest_difference(machine, tasks.add().machine) is None
+    assert symbols[0] == {"<eps>": 0, "0,0": 1, "0,1": 2, "1,0": 3, "1,1": 4}
+    done = carrynet("automaton", "proved", "--format", "openfst", cwd=proofs)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "give --out FILE.fst" in done.stderr
 
 
 def test_a_budget_is_a_number(tmp_path: Path) -> None:

@@ -240,20 +240,6 @@ sys.stdin.read()
     assert len(rows_of(tmp_path / "out")) == 32
 
 
-@needs_ray
-def test_an_engine_on_gpus_asks_for_one(address: str, tmp_path: Path) -> None:
-    store = Store(tmp_path / "out")
-    store.begin(parse(f'{QUICK}engine = "cuda"'))  # `sweep.execute` refuses it, until there is one
-    executor = Cluster(store, None, address)
-    try:
-        assert executor.slots == 1  # a block for each GPU, though there are two cores
-        executor.submit(0)
-        outcome = executor.result()
-        assert "unknown engine 'cuda'" in outcome.reason
-    finally:
-        executor.close()
-
-
 def test_another_version_on_a_worker_is_one_line() -> None:
     finished, reason = cluster._work(parse(QUICK).to_toml(), None, 0, "0.0.0")
     assert finished is None

@@ -117,7 +117,7 @@ def test_it_is_read_again(trained: Path) -> None:
 
 def test_it_is_resumed(trained: Path) -> None:
     """An unfinished run ends in the weights that it would have ended in."""
-    from carrynet.runs.create import create
+    from tests.folders import create
 
     run = cn.load(trained / "run")
     create(trained / "begun", run.recipe)

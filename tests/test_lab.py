@@ -11,10 +11,10 @@ from carrynet import lab
 from carrynet.errors import InputError, RunError
 from carrynet.nets.network import Network
 from carrynet.runs import folder
-from carrynet.runs.create import create
 from carrynet.runs.record import Record
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import Stage
+from tests.folders import create
 
 SHORT = Recipe(name="short", hidden=2, digits=3, stages=(Stage(steps=20),))
 

@@ -53,7 +53,7 @@ LAYERS = [
     "engines.reference engines.jit",
     "engines.native",
     "engines",
-    "learn.edges",
+    "learn.edges learn.cost",
     "learn.training",
     "learn learn.bar",
     "judge judge.work judge.extraction judge.refutation",
@@ -117,7 +117,7 @@ PLAIN = {
         "spec.stage",
         "spec.recipe",
     ),
-    *("sweep.settings", "sweep.cost", "sweep.plan"),
+    *("learn.cost", "sweep.settings", "sweep.cost", "sweep.plan"),
     *(
         "exchange.pickles",
         "exchange.names",

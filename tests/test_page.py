@@ -19,8 +19,8 @@ from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import from_json
 from carrynet.report import page, space
-from carrynet.runs.create import create
 from carrynet.spec.machine import Machine
+from tests.folders import create
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;\"'"
 SOURCES = Path(__file__).parents[1] / "page" / "src"

@@ -32,12 +32,13 @@ from carrynet.nets.network import Network
 from carrynet.proof import search
 from carrynet.report import plots, text
 from carrynet.runs import checkpoint
-from carrynet.runs.create import create, fresh_path
+from carrynet.runs.create import fresh_path
 from carrynet.runs.folder import newest, read_certificate
 from carrynet.runs.format import FIGURES
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.spec.stage import Stage
 from tests.conftest import started
+from tests.folders import create
 
 SHORT = Recipe(name="short", hidden=4, stages=(Stage(steps=600),))
 FILES = {
@@ -225,10 +226,10 @@ def pickled(run: Path) -> None:
         (remove("evaluation.json"), "has no evaluation.json"),
         (remove("config.json"), "not a run: it has no config.json"),
         (truncate("config.json", 20), "config.json is damaged"),
-        (overwrite("config.json", "[]"), "not of format carrynet-run"),
-        (overwrite("config.json", '{"format": "other"}'), "not of format carrynet-run"),
-        (edit("config.json", '"version": 2', '"version": 1'), "format version 1, not 2"),
-        (edit("config.json", '"version": 2', '"version": 3'), "format version 3, not 2"),
+        (overwrite("config.json", "[]"), "its format is not carrynet-run"),
+        (overwrite("config.json", '{"format": "other"}'), "its format is not carrynet-run"),
+        (edit("config.json", '"version": 2', '"version": 1'), "it has version 1, not 2"),
+        (edit("config.json", '"version": 2', '"version": 3'), "it has version 3, not 2"),
         (edit("config.json", '"complete"', '"odd"'), "unknown status 'odd'"),
         (edit("config.json", '"weights_sha256"', '"x"'), "weights_sha256 is missing"),
         (edit("config.json", '"proof_sha256"', '"prof_sha256"'), "proof_sha256 is missing"),

@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 from carrynet.cli import options
-from carrynet.cli.output import leave, tell
+from carrynet.cli.output import as_text, leave
+from carrynet.errors import InputError
+from carrynet.spec import automata
 from carrynet.spec.machine import Machine
 
 
@@ -14,25 +16,43 @@ from carrynet.spec.machine import Machine
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "mermaid", "svg", "dot"]),
+    type=click.Choice(["text", "mermaid", "svg", "dot", "openfst"]),
     default="text",
     show_default=True,
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write; with openfst its symbol tables too, which end in .isyms and .osyms.",
+)
 @options.as_json
-def automaton(run: Path | None, form: str, as_json: bool) -> None:
+def automaton(run: Path | None, form: str, out: Path | None, as_json: bool) -> None:
     """Show the machine that a network has learned, found by asking it."""
+    from carrynet import files
     from carrynet.cli.runs import load
     from carrynet.judge import extraction as extract
     from carrynet.report import drawing, text
 
+    if form == "openfst" and (out is None or as_json):
+        raise InputError("OpenFst's text needs its symbol tables beside it: give --out FILE.fst")
     loaded = load(run)
     extraction = extract.extract(loaded.network)
     comparison = extract.compare(loaded.network, extraction.machine)
     if as_json:
-        tell({"run": str(loaded.path), **text.automaton_json(extraction, comparison)})
+        shown = as_text({"run": str(loaded.path), **text.automaton_json(extraction, comparison)})
     elif form == "text":
-        tell(text.automaton(extraction, comparison, loaded.network.task))
+        shown = text.automaton(extraction, comparison, loaded.network.task) + "\n"
+    elif form == "openfst":
+        assert out is not None
+        shown, *symbols = automata.to_openfst(extraction.machine)
+        stem = out.name.partition(".")[0]  # as who reads them looks for them
+        for side, table in zip("io", symbols, strict=True):
+            files.write(out.with_name(f"{stem}.{side}syms"), table)
     else:
         draw = {"svg": drawing.svg, "mermaid": Machine.to_mermaid, "dot": Machine.to_dot}[form]
-        click.echo(draw(extraction.machine), nl=False)
+        shown = draw(extraction.machine)
+    if out is None:
+        click.echo(shown, nl=False)
+    else:
+        files.write(out, shown)
     leave(comparison.word is None and extraction.complete)

@@ -17,7 +17,12 @@ INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 def tell(result: str | dict[str, Any]) -> None:
     """Print a result: text as it is, plain values as one document of JSON."""
-    click.echo(result if isinstance(result, str) else json.dumps(result, indent=2, allow_nan=False))
+    click.echo(result if isinstance(result, str) else as_text(result), nl=isinstance(result, str))
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """Plain values as one document of JSON."""
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def leave(right: bool) -> NoReturn:

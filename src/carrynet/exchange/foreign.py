@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 
-from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.exchange import conventions, folding
 from carrynet.exchange.conventions import Stated
@@ -35,13 +34,11 @@ from carrynet.exchange.pytorch import CODE
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.exchange.tensors import Contents, read
 from carrynet.files import printable
-from carrynet.nets import cells
 from carrynet.nets.arrays import ACTIVATIONS, Array
-from carrynet.nets.network import Network
+from carrynet.nets.network import Network, written
 from carrynet.nets.weights import Weights
 from carrynet.spec import builtin
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.tables import from_facts
 from carrynet.spec.task import Task
 
 __all__ = ["Mapping", "Source", "Taken", "guess", "owned", "read", "take"]
@@ -214,16 +211,12 @@ def _written(contents: Contents) -> Network | None:
     if not said.keys() & {"format", "weights_sha256"}:
         return None
     try:
-        files.require_version(said, files.MODEL)
-        cell, readout = cells.formulas(said)
-        network = Network(from_facts(said), cell, Weights(contents.tensors), readout)
-        files.require_facts(said, network.about)
+        return written(contents.tensors, said)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else error
         raise InputError(
             f"cannot take weights from {printable(contents.name)}, which carrynet wrote: {what}"
         ) from None
-    return network
 
 
 def _tried(

@@ -21,7 +21,7 @@ from carrynet import engines
 from carrynet.data import rng, words as problems
 from carrynet.engines import native
 from carrynet.errors import CarrynetError, InputError
-from carrynet.learn import edges
+from carrynet.learn import cost, edges
 from carrynet.learn.edges import Boxes
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array, quiet, sigmoid
@@ -318,7 +318,7 @@ def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
 def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
     """Updates between two reports, each well under a second unless one is enough."""
     if stage.over == "edges":
-        seconds = 1e-3 + recipe.batch(stage) * recipe.hidden * (100e-9 + recipe.hidden * 6e-9)
+        seconds = cost.over_edges(recipe.batch(stage), recipe.hidden)
         return max(1, min(stage.steps // reports, int(0.25 / seconds)))
     if reports == 1:
         return max(1, MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden))

@@ -17,7 +17,7 @@ numbers of any size.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -26,6 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from carrynet import files
 from carrynet.data.words import tables
 from carrynet.errors import InputError, shorten
 from carrynet.nets import cells
@@ -39,7 +40,7 @@ from carrynet.nets.recurrence import Unrolled, blank
 from carrynet.nets.weights import Weights
 from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.tables import to_facts
+from carrynet.spec.tables import from_facts, to_facts
 from carrynet.spec.task import Task
 
 # Backward through time ---------------------------------------------------------------
@@ -410,6 +411,19 @@ def network_for(recipe: Recipe, weights: Weights) -> Network:
     """The network that a recipe speaks of, with weights that it, or something else, has got."""
     cell, readout = cells.of(recipe)
     return Network(recipe.specification, cell, weights, readout)
+
+
+def written(tensors: Mapping[str, Array], said: Mapping[str, Any]) -> Network:
+    """The network that carrynet wrote into a file: its tensors, and what the file says of them.
+
+    For use within `files.reading`: raises `ValueError`, or what else a wrong value leads to,
+    where the file is of another version, or its weights are not those that it speaks of.
+    """
+    files.require_version(said, files.MODEL)
+    cell, readout = cells.formulas(said)
+    network = Network(from_facts(said), cell, Weights(tensors), readout)
+    files.require_facts(said, network.about)
+    return network
 
 
 class HasNetwork(Protocol):

@@ -72,12 +72,6 @@ def making(
         lock.__exit__()
 
 
-def create(path: str | Path | None, recipe: Recipe, engine: str = "auto", **options: Any) -> Path:
-    """Make a new run folder by `making`, and leave it to whoever comes to `resume` it."""
-    with making(path, recipe, engine, **options) as folder:
-        return folder
-
-
 def _exists(path: Path) -> InputError:
     return InputError(f"{path} exists: choose another folder, or --force to replace it")
 

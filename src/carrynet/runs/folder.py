@@ -11,9 +11,7 @@ from carrynet import files, locks
 from carrynet.errors import RunError
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
-from carrynet.nets import cells
-from carrynet.nets.network import Network
-from carrynet.nets.weights import Weights
+from carrynet.nets.network import Network, written
 from carrynet.proof import search, verdict
 from carrynet.proof.certificate import (
     MOST_BYTES as MOST_CERTIFICATE,
@@ -38,7 +36,6 @@ from carrynet.runs.format import (
 from carrynet.runs.record import Record, has_lost
 from carrynet.runs.replace import meant_for, recover
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.tables import from_facts
 
 
 def load(path: str | Path) -> Record:
@@ -138,11 +135,7 @@ def read_network(path: Path) -> Network:
         return read_trained(path, _finished(path))
     tensors, said = files.read_tensors(path)
     with files.reading(path):
-        files.require_version(said, files.MODEL)
-        cell, readout = cells.formulas(said)
-        network = Network(from_facts(said), cell, Weights(tensors), readout)
-        files.require_facts(said, network.about)
-        return network
+        return written(tensors, said)
 
 
 def read_certificate(folder: Path) -> Certificate:

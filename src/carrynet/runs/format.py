@@ -82,11 +82,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is not a run: it has no config.json")
     with files.reading(folder / "config.json"):
         config = files.from_json(locks.read_result(folder, "config.json", files.MOST_TEXT))
-    if not isinstance(config, dict) or config.get("format") != HEAD["format"]:
-        raise RunError(f"{folder} is not a run: {path.name} is not of format {HEAD['format']}")
-    if config.get("version") != HEAD["version"]:
-        version = shorten(config.get("version"))
-        raise RunError(f"{folder} has format version {version}, not {HEAD['version']}")
+    try:
+        files.require_version(config if isinstance(config, dict) else {}, HEAD)
+    except ValueError as error:
+        raise RunError(f"{folder} is not a run that can be read: {error}") from None
     with files.reading(folder / "config.json"):
         known = ("training", "trained", "complete")
         status = config.get("status")

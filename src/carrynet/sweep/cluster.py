@@ -54,10 +54,7 @@ class Cluster:
             ) from None
         self._store, self._jobs = store, jobs
         plan = store.plan()
-        self._kind = "GPU" if plan.settings.engine == "cuda" else "CPU"
-        self._work = self._ray.remote(
-            num_cpus=1, num_gpus=float(self._kind == "GPU"), max_retries=0
-        )(_work)
+        self._work = self._ray.remote(num_cpus=1, max_retries=0)(_work)
         self._plan = self._ray.put(plan.to_toml())
         self._address = store.root if store.place.everywhere else None
         self._tasks: dict[Any, int] = {}
@@ -68,7 +65,7 @@ class Cluster:
         """How many blocks the cluster works at once; machines may come and go."""
         count, when = self._counted
         if time.monotonic() - when > 1.0:
-            count = int(self._ray.cluster_resources().get(self._kind, 0))
+            count = int(self._ray.cluster_resources().get("CPU", 0))
             self._counted = count, time.monotonic()
         return max(1, min(count, self._jobs or count))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from carrynet.learn import cost
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep.settings import Settings
 
@@ -20,9 +21,9 @@ class Cost:
     worst: float = 3.0  #: times as much for a stage with a worst case
     update_numpy: float = 2e-5  #: of a digit of an update, NumPy engine
     flop_numpy: float = 2.5e-10
-    update_edges: float = 1e-3  #: of an update over edges, NumPy engine
-    edge_unit: float = 1e-7  #: for each of its edges and hidden units
-    flop_edges: float = 6e-9  #: and for each weight between those
+    update_edges: float = cost.UPDATE  #: of an update over edges, NumPy engine
+    edge_unit: float = cost.UNIT  #: for each of its edges and hidden units
+    flop_edges: float = cost.FLOP  #: and for each weight between those
     judged: float = 5e-8  #: of a digit of a problem in an evaluation
     proof: float = 0.05  #: of the quick steps of a search
     proof_unit: float = 0.008  #: for each hidden unit
@@ -38,8 +39,8 @@ class Cost:
         seconds = 0.001
         for stage in recipe.stages:
             if stage.over == "edges":
-                each = recipe.batch(stage) * H * (self.edge_unit + H * self.flop_edges)
-                seconds += stage.steps * (self.update_edges + each)
+                model = self.update_edges, self.edge_unit, self.flop_edges
+                seconds += stage.steps * cost.over_edges(recipe.batch(stage), H, *model)
                 continue
             digits = float(stage.steps * stage.batch * recipe.digits)
             times = self.worst if stage.worst else 1.0

@@ -118,13 +118,6 @@ def columns(plan: Plan) -> list[Column]:
     ]
 
 
-def dictionary() -> list[Column]:
-    """Every column that there can be, with STAGE, KIND and N for what a plan decides."""
-    staged = (Column(f"STAGE_{key}", column.kind, column.about) for key, column in _STAGE.items())
-    sampled = (Column(f"KIND_N_{c.name}", c.kind, c.about) for c in _SAMPLED)
-    return [*_WHERE, *_OWN, *staged, *_TRAINED, *_EXHAUSTIVE, *sampled, *_PROOF]
-
-
 def described(recipe: Recipe, described: Sequence[Column]) -> dict[str, Any]:
     """The part of a row that says by what a network was trained."""
     row = {column.name: getattr(recipe, column.name) for column in _OWN}
