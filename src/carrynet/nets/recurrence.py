@@ -25,9 +25,10 @@ small, a loop over instructions costs more than what they do.  Of Elman's cell t
         def backward(G):
             c1, = map(reading.zeros, start)
             every_g8 = []
-            for g, s9, in zip(reading.unstack(G)[::-1], every1[:0:-1]):
+            F9 = sigmoid_slope(reading.at(H1, AFTER))
+            for g, f9, in zip(reading.unstack(G)[::-1], reading.unstack(F9)[::-1]):
                 g9 = c1 + g
-                g8 = g9 * sigmoid_slope(s9)
+                g8 = g9 * f9
                 g1 = g8.dot(p3.T)
                 every_g8.append(g8)
                 c1, = g1,
@@ -41,8 +42,8 @@ small, a loop over instructions costs more than what they do.  Of Elman's cell t
         return (reading.at(H1, AFTER),), backward
 
 Here `p` is a parameter, `s` a slot at one position and `S` at all of them; `g`, `G` and `D` are
-gradients, of a slot at one position, of one at all, of a parameter; `c` is a gradient that the
-next step hands on to this one.
+gradients, of a slot at one position, of one at all, of a parameter; `f` and `F` are slopes; `c` is
+a gradient that the next step hands on to this one.
 
 Shapes: B batch, T time, X input, H hidden; time is the first axis, and the batch axis may be
 left out.
@@ -180,6 +181,7 @@ def _loops(
     ]:
         # what needs the input only may be an array, which becomes a state as a point
         back.give(i, f"reading.of_point({gradient}, {back.name(i)})" if i in drives else gradient)
+    back.slopes = {}
     back.pull(formula.of_state)
     # drives hand their gradients on, instructions with parameters need those of their results
     asked = [*drives, *(each.out for each in formula.of_state if behind.places(each))]
@@ -193,14 +195,20 @@ def _loops(
     behind.weigh(formula.of_state)
 
     # only what the way back reads is kept; of a result there is the history of the state
-    kept = [i for i in inner if i in back.read | behind.read]
+    kept = [i for i in inner if i in back.read | behind.read | back.slopes.keys()]
     ways = {i: f"every{i}[::-1]" for i in kept}
     ways |= {i: f"reading.unstack(S{i})[::-1]" for i in drives}
     ways |= {i: f"every{part}[:0:-1]" for i, part in part_of.items()}
     ways |= {part: f"every{part}[-2::-1]" for part in state}
     read = sorted(back.read)
+    names_read = [*(f"s{i}" for i in read), *(f"f{i}" for i in back.slopes)]
     handed_on = [back.gradients.get(part, f"c{part}") for part in state]
     back_along = ["reading.unstack(G)[::-1]", *(ways[i] for i in read)]
+    back_along += [f"reading.unstack(F{i})[::-1]" for i in back.slopes]
+    slopes = []  # of all positions at once
+    for i, slope in back.slopes.items():
+        at_all = f"reading.at(H{part_of[i]}, AFTER)" if i in part_of else f"reading.stack(every{i})"
+        slopes.append(f"F{i} = {slope}".replace("(y)", f"({at_all})"))
     each = f"{_row('s', drives)} in zip({', '.join(f'reading.unstack(S{i})' for i in drives)})"
     loop = [
         f"{_row('s', state)} = start",
@@ -216,7 +224,8 @@ def _loops(
     loop_back = [
         f"{_row('c', state)} = map(reading.zeros, start)",
         *(f"every_{name} = []" for name in names),
-        f"for {_row('', ['g', *(f's{i}' for i in read)])} in zip({', '.join(back_along)}):",
+        *slopes,
+        f"for {_row('', ['g', *names_read])} in zip({', '.join(back_along)}):",
         *_indented(back.lines),
         *_indented(f"every_{name}.append({name})" for name in names),
         *_indented([f"{_row('c', state)} = {_row('', handed_on)}"]),
@@ -245,6 +254,7 @@ class _Lines:
         self.lines: list[str] = []
         self.read: set[int] = set()  #: slots, other than of parameters and constants
         self.later: dict[int, str] = {}  #: what sets slots that are not set unless they are read
+        self.slopes: dict[int, str] | None = None  #: by slot: those that are made apart, if any are
         self.gradients: dict[int, str] = {}  #: by slot: the name of what is known by now
         self.weighed: set[int] = set()  #: parameters whose gradient is known
         self._called: set[int] = set()
@@ -326,9 +336,19 @@ class _Lines:
         def named(word: re.Match[str]) -> str:
             if word[0] == "g":
                 return self.gradients[out]
+            if word[0] == "slope":
+                return self._slope(instruction)
             return self.name(slots[word[0]]) if word[0] in slots else word[0]
 
         return re.sub(r"\b[^\W\d]\w*", named, text)
+
+    def _slope(self, instruction: Instruction) -> str:
+        """The slope of a function: by its name, where that of all positions is made apart."""
+        slope = self.inlined[instruction.operation].slope
+        if self.slopes is None:
+            return self._inlined(slope, instruction)
+        self.slopes[instruction.out] = slope
+        return f"f{instruction.out}"
 
     def name(self, i: int) -> str:
         """A slot's, which it is given first where that was left for later."""

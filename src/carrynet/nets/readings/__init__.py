@@ -16,7 +16,8 @@ class Rule(NamedTuple):
 
     operands: str  #: their names, as in "a b"
     value: str
-    gradients: tuple[str, ...]  #: of each operand, from the value y and its gradient g
+    gradients: tuple[str, ...]  #: of each operand, from the value y, its gradient g, and `slope`
+    slope: str = ""  #: from the value y only, so that it is known for all positions at once
 
     def function(self, names: Mapping[str, Any]) -> Callable[..., Any]:
         """From the operands to the value, where `names` are what the text calls."""

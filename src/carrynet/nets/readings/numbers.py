@@ -28,9 +28,9 @@ RULES: MappingProxyType[str, Rule] = MappingProxyType(
         "subtract": Rule("a b", "a - b", ("g", "-g")),
         "multiply": Rule("a b", "a * b", ("g * b", "g * a")),
         "mix": Rule("z n h", "(1 - z) * n + z * h", ("g * (h - n)", "g * (1 - z)", "g * z")),
-        "sigmoid": Rule("z", "sigmoid(z)", ("g * sigmoid_slope(y)",)),
-        "tanh": Rule("z", "tanh(z)", ("g * tanh_slope(y)",)),
-        "relu": Rule("z", "relu(z)", ("g * relu_slope(y)",)),
+        "sigmoid": Rule("z", "sigmoid(z)", ("g * slope",), "sigmoid_slope(y)"),
+        "tanh": Rule("z", "tanh(z)", ("g * slope",), "tanh_slope(y)"),
+        "relu": Rule("z", "relu(z)", ("g * slope",), "relu_slope(y)"),
     }
 )
 NAMES: MappingProxyType[str, Any] = MappingProxyType(
@@ -64,9 +64,9 @@ class Numbers:
         """Values of successive positions as one, with a first axis of time."""
         return np.array(values)
 
-    def unstack(self, value: Array) -> Sequence[Array]:
+    def unstack(self, value: Array) -> Any:
         """Of each position what a value, or a gradient, with a first axis of time is there."""
-        return list(value)
+        return value  # whose items they are
 
     def at(self, value: Array, t: slice) -> Array:
         """What a value with a first axis of time is at some positions."""
