@@ -20,7 +20,7 @@ k_j, so that the image is (k Z k) plus a box rho, and that fits in the ellipsoid
 
 with p and alpha chosen so that the trace in the metric is least.
 
-Shapes: N words, S symbols, Q machine states, G balls, H hidden, Y output, R readings.
+Shapes: N words, S symbols, Q machine states, G balls, H hidden, Y output, R conditions of one.
 """
 
 import time
