@@ -200,7 +200,8 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
         assert lab.resume(folder).worse_than == proved.path
 
     found: dict[str, set[str]] = {}
-    for run in ("proved", "refuted", "imported", "hardened"):
+    cn.compile("parity", out=tmp_path / "compiled", progress=False)
+    for run in ("proved", "refuted", "imported", "hardened", "compiled"):
         for path in (tmp_path / run).iterdir():
             keys = found.setdefault(path.name, set())
             if path.suffix == ".json":
@@ -214,6 +215,7 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
     its = tomllib.loads(Recipe(task=own).to_toml())  # type: ignore[arg-type]
     assert documented("`recipe.toml`") == found["recipe.toml"] | its.keys()
     assert documented("`config.json`") == found["config.json"]
+    assert documented("`mechanism.json`") == found["mechanism.json"]
     assert documented("`metrics.jsonl`") == found["metrics.jsonl"]
     assert documented("`evaluation.json`") == found["evaluation.json"] - {"exhaustive", "sampled"}
     assert documented("`proof.json`") == found["proof.json"]

@@ -101,7 +101,7 @@ def test_a_run_in_memory_can_be_saved(tmp_path: Path) -> None:
 def test_the_document(made: Path) -> None:
     document = cn.load(made).to_json()
     keys = ["run", "recipe", "training", "evaluation", "proof", "last_problem"]
-    assert list(document) == [*keys, "source", "worse_than"]
+    assert list(document) == [*keys, "source", "worse_than", "compiled"]
     assert document["source"] is None  # it was trained here
     assert document["recipe"]["hidden"] == 4
     assert document["training"]["problems"] == 600

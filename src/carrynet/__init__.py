@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from carrynet.lab import (
         Run as Run,
         check as check,
+        compile as compile,  # noqa: A004
         harden as harden,
         load as load,
         resume as resume,
@@ -56,7 +57,7 @@ _HOME = {
     "errors": ("CarrynetError", "InputError", "RunError"),
     "judge.evaluation": ("by_length", "evaluate"),
     "judge.extraction": ("extract",),
-    "lab": ("Run", "check", "harden", "load", "resume", "train"),
+    "lab": ("Run", "check", "compile", "harden", "load", "resume", "train"),
     "learn.training": ("Diverged",),
     "nets.formula": ("Formula",),
     "nets.network": ("Network",),

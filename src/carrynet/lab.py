@@ -1,4 +1,4 @@
-"""The verbs: train, harden, resume, load, decide, check, save.
+"""The verbs: train, compile, harden, resume, load, decide, check, save.
 
 Each makes a `Run`, a record with its verbs, in memory or in a folder, or asks something of one.
 THE pipeline, by which every run comes about, is `_carry_out`: train, test, search for a proof.
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from carrynet import engines, files, locks
 from carrynet.errors import InputError, RunError
 from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
-from carrynet.learn import training
+from carrynet.learn import compile as compiling, training
 from carrynet.learn.bar import Bar
+from carrynet.learn.compile import Construction
 from carrynet.learn.training import Callback
 from carrynet.nets.network import Network, network_of
 from carrynet.proof import search
@@ -33,8 +34,10 @@ from carrynet.runs.format import (
     write_trained,
 )
 from carrynet.runs.record import Record
-from carrynet.spec import recipe as recipes
+from carrynet.spec import recipe as recipes, tasks
+from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import Recipe
+from carrynet.spec.task import Task
 
 if TYPE_CHECKING:
     from carrynet.proof.check import Checked
@@ -54,6 +57,7 @@ class Run(Record):
         Raises `InputError` when `path` exists, unless `force` and it is a run.
         """
         options: dict[str, Any] = {"origin": self.origin, "source": self.source}
+        options["mechanism"] = self.mechanism
         with making(path, self.recipe, self.engine, force=force, **options) as folder:
             files.write(folder / "metrics.jsonl", files.json_lines(self.metrics))
             write_snapshots(folder, self.snapshots)
@@ -160,16 +164,48 @@ def harden(
     )
 
 
-def importing(network: Network, digits: int = 8) -> Recipe:
-    """The recipe of a run that only holds a network: no stages, and the network its origin."""
+def compile(  # noqa: A001
+    task: str | Path | Task | Machine,
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    digits: int = 8,
+    progress: bool = True,
+    budget: float = 0.0,
+    **construction: Any,
+) -> Run:
+    """A network for a task's machine by construction, not by training, tested and proved.
+
+    `construction` as of `learn.compile.Construction`: `compile("parity", cell="gru", copies=3)`.
+    The run's `mechanism` says what each unit means.  `digits` as in `evaluate`; `out`, `force` and
+    `budget` as in `train`.
+
+    Raises `InputError` for what cannot be compiled: another cell, more than 1,024 units, symbols
+    that no linear score tells apart.
+    """
+    network, mechanism = compiling.build(tasks.parse(task), Construction(**construction))
+    recipe = importing(network, digits, **mechanism.settings)
+    if out is not None:
+        options: dict[str, Any] = {"origin": network, "mechanism": mechanism}
+        with making(out, recipe, force=force, **options) as folder:
+            return resume(folder, progress=progress, budget=budget)
+    with Bar(progress) as bar:
+        run = _carry_out(_InMemory(recipe, "auto", network), bar, (), budget)
+    return replace(run, mechanism=mechanism)
+
+
+def importing(network: Network, digits: int = 8, **named: Any) -> Recipe:
+    """The recipe of a run that only holds a network: no stages, and the network its origin.
+
+    `named` keys are what is known besides.
+    """
+    usual: dict[str, Any] = {"name": "imported", **network.settings, "biases": True, **named}
     return Recipe(
-        name="imported",
         task=network.task.text,
         machine=network.task,
         digits=digits,
         hidden=network.hidden,
-        **network.settings,
-        biases=True,
+        **usual,
         dtype=network.dtype.name,
         origin=network.digest(),
         stages=(),

@@ -34,6 +34,7 @@ COMMANDS = {
         "Check a run's certificate, from its weights and nothing else: exit code 0 valid, 1 not."
     ),
     "compare": "Say which of two numbers is larger: carrynet compare 5 9.",
+    "compile": "Make a run of weights by construction, for a machine: compile parity --cell gru.",
     "evaluate": "Test a run on every problem of some length, and on samples of long ones.",
     "explain": "Show a problem digit by digit: state, output, margin and hidden units.",
     "harden": "Train a run on, against its worst case, until it is easy to prove: a new run.",
@@ -56,6 +57,7 @@ COMMANDS = {
 """How the help of each command begins, so that the list of them needs none of their modules."""
 
 _HOME = {
+    "compile": ("compile", "compile_"),
     "import": ("import_", "import_"),
     **{name: ("arithmetic", name) for name in ("add", "subtract", "compare", "multiply")},
 }

@@ -119,6 +119,7 @@ def model(run: Record) -> dict[str, Any]:
         "regions": certificate and plane and _regions(certificate, network, plane),
         "certificate": certificate and _compressed(certificate),
         "source": run.source and run.source.to_json(),
+        "mechanism": run.mechanism and files.json_text(run.mechanism.to_json()),
         "recipe": run.recipe.to_toml(),
         "about": {
             "recipe": run.recipe.name,
@@ -179,6 +180,8 @@ def _pieces(task: Task) -> list[str | int]:
 
 def _command(run: Record) -> str | None:
     """What makes the run again."""
+    if run.mechanism is not None:
+        return run.mechanism.command(run.network.task)
     if not run.recipe.stages:
         return None
     begin = " --origin origin.safetensors" * bool(run.recipe.origin)

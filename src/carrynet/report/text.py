@@ -31,9 +31,7 @@ def summary(run: Record) -> str:
     kind = f"{cells.in_words(recipe)}, seed {recipe.seed}, {run.engine} engine"
     lines = [
         f"recipe      {recipe.name}: {recipe.task}, {kind}",
-        f"trained     {recipe.showing(f'problems of {_length(recipe)}')}, in {run.seconds:.2f} s"
-        if recipe.stages
-        else f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}",
+        _made(run),
         *_assumed(run),
         *_unreached(run.network.task.machine),
         "",
@@ -56,6 +54,17 @@ def summary(run: Record) -> str:
             lines.append(f"worse       {_worse(run, run.worse_than)}")
         lines.append(f"next        {_advice(run)}")
     return "\n".join(lines)
+
+
+def _made(run: Record) -> str:
+    """How a network came about."""
+    recipe = run.recipe
+    if run.mechanism is not None:
+        return f"compiled    {run.mechanism.in_words()}"
+    if not recipe.stages:
+        return f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}"
+    shown = recipe.showing(f"problems of {_length(recipe)}")
+    return f"trained     {shown}, in {run.seconds:.2f} s"
 
 
 def _assumed(run: Record) -> list[str]:
@@ -109,6 +118,10 @@ def _advice(run: Record) -> str:
     tested = run.evaluation.exhaustive
     if tested.right < tested.pairs and run.source is not None and run.source.assumed:
         return f"{program()} import --help   (is it read as its owner reads it?)"
+    if run.mechanism is not None:
+        finer = run.network.dtype.name == "float32"
+        way = "--dtype float64: it rounds less" if finer else "less noise, or another scale"
+        return f"{program()} compile --help   (try {way})"
     if run.right and _is_exact(run.network):
         digits = affordable_digits(task, 32, 2**24)
         return f"{program()} prove {folder} --digits {digits}   (tries all problems of that length)"

@@ -6,6 +6,7 @@ from typing import Any
 
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
+from carrynet.learn.compile import Mechanism
 from carrynet.nets.cells import in_words
 from carrynet.proof.verdict import Proved, Refuted, Verdict
 from carrynet.spec.codec import Digits
@@ -13,7 +14,11 @@ from carrynet.spec.recipe import Recipe
 
 
 def model_card(
-    recipe: Recipe, config: Mapping[str, Any], evaluation: Evaluation, proof: Verdict
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    evaluation: Evaluation,
+    proof: Verdict,
+    mechanism: Mechanism | None = None,
 ) -> str:
     """The run's README.md, with its results in the form that model hubs read."""
     tested, name = evaluation.exhaustive, f"{recipe.name}-{recipe.task}-h{recipe.hidden}"
@@ -36,7 +41,15 @@ def model_card(
         --engine {config["engine"]} --out again"""
     if recipe.origin:
         made += ", beginning with the weights in `origin.safetensors`"
-    if not recipe.stages:
+    learned = "learned"
+    if mechanism is not None:
+        learned = "by construction,"
+        made = f"not trained but compiled from the machine of the task `{recipe.task}`"
+        again = f"""Compiled by carrynet {config["carrynet"]}: {mechanism.in_words()}.
+What each unit means is in `mechanism.json`. To make it again:
+
+    {mechanism.command(task)} --out again"""
+    elif not recipe.stages:
         made = f"trained elsewhere, for the task `{recipe.task}`"
         again = f"Imported by carrynet {config['carrynet']}."
         if "source" in config:
@@ -51,7 +64,7 @@ model-index:
     dataset: {{type: exhaustive, name: "all problems of up to {tested.digits} {units}"}}
     metrics: [{{type: accuracy, value: {tested.right / tested.pairs}}}]
 ---
-# {recipe.task}, learned {units[:-1]} by {units[:-1]}
+# {recipe.task}, {learned} {units[:-1]} by {units[:-1]}
 
 A recurrent network with {in_words(recipe, "hidden units")} that was {made}{order}.
 

@@ -15,6 +15,7 @@ from carrynet import __version__, engines, files
 from carrynet.errors import InputError, RunError
 from carrynet.exchange.foreign import Source
 from carrynet.learn import training
+from carrynet.learn.compile import COMPILED, Mechanism
 from carrynet.nets import cells
 from carrynet.nets.network import Network
 from carrynet.runs.format import (
@@ -38,20 +39,30 @@ def making(
     origin: Network | None = None,
     source: Source | None = None,
     hardened: Path | None = None,
+    mechanism: Mechanism | None = None,
 ) -> Iterator[Path]:
     """Make a new run folder, which appears whole or not at all, for `resume` to carry out.
 
     It belongs to this thread for as long as the context lasts.  Without a path it gets the
     next free name under `RUNS`.  With `force` a run that is there is replaced, but not a folder
     that holds anything else.  `source` says where a network from elsewhere came from,
-    `hardened` which run is trained on: should this one come out worse, that one stays the newest.
+    `hardened` which run is trained on: should this one come out worse, that one stays the newest;
+    `mechanism` what the units of one by construction mean.
 
-    Raises `InputError` when `path` exists, for an unknown engine, or when the recipe's origin
-    is not given; `RunError` when the folder cannot be written, or is being written.
+    Raises `InputError` when `path` exists, for an unknown engine, or when the recipe's origin,
+    or the mechanism of one that is `COMPILED`, is not given; `RunError` when the folder cannot
+    be written, or is being written.
     """
+    if recipe.name == COMPILED and not recipe.stages and mechanism is None:
+        raise InputError(
+            f"recipe {COMPILED} has no training, and what its units mean is not in it: 'carrynet "
+            "compile' makes such a network"
+        )
     training.start(recipe, origin)
     chosen = engines.get(engine, recipe).name
-    fill = partial(_begin, recipe, _first_config(recipe, chosen, source, hardened), origin)
+    document = None if mechanism is None else files.json_text(mechanism.to_json())
+    config = _first_config(recipe, chosen, source, hardened, document)
+    fill = partial(_begin, recipe, config, origin, document)
     lock = None
     if path is not None:
         # the name itself, for '.' and the like, but not what a link points to
@@ -95,9 +106,17 @@ def _check_replaceable(path: Path, place: Path, force: bool) -> None:
 
 
 def _first_config(
-    recipe: Recipe, engine: str, source: Source | None, hardened: Path | None
+    recipe: Recipe,
+    engine: str,
+    source: Source | None,
+    hardened: Path | None,
+    mechanism: str | None,
 ) -> dict[str, Any]:
-    more = {"source": source and source.to_json(), "hardened": hardened and str(hardened)}
+    more = {
+        "source": source and source.to_json(),
+        "hardened": hardened and str(hardened),
+        "mechanism_sha256": mechanism and files.sha256(mechanism.encode()),
+    }
     return {
         **HEAD,
         "carrynet": __version__,
@@ -110,11 +129,19 @@ def _first_config(
     }
 
 
-def _begin(recipe: Recipe, config: Mapping[str, Any], origin: Network | None, folder: Path) -> None:
+def _begin(
+    recipe: Recipe,
+    config: Mapping[str, Any],
+    origin: Network | None,
+    mechanism: str | None,
+    folder: Path,
+) -> None:
     """Write what a run begins with."""
     files.write(folder / "recipe.toml", recipe.to_toml())
     if origin is not None:
         write_network(folder / "origin.safetensors", origin)
+    if mechanism is not None:
+        files.write(folder / "mechanism.json", mechanism)
     files.write_json(folder / "config.json", config)
 
 

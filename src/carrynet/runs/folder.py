@@ -28,6 +28,7 @@ from carrynet.runs.format import (
     RUNS,
     is_leftover,
     read_config,
+    read_mechanism,
     read_origin,
     read_recipe,
     read_result,
@@ -92,6 +93,7 @@ def _read_run(folder: Path, config: Mapping[str, Any], proof: Verdict | None = N
         tuple(read_snapshots(folder, recipe, network)),
         source,
         Path(config["worse_than"]) if "worse_than" in config else None,
+        read_mechanism(folder, config),
     )
 
 
@@ -217,8 +219,9 @@ def finish(folder: Path, network: Network, evaluation: Evaluation, proof: Verdic
     contents = {f"{name}.json": files.json_text(each).encode() for name, each in documents.items()}
     hashes = {f"{name}_sha256": files.sha256(contents[f"{name}.json"]) for name in documents}
     config |= {"status": "complete", **hashes}
+    mechanism = read_mechanism(folder, config)
     contents["README.md"] = model_card(
-        read_recipe(folder, config), config, evaluation, proof
+        read_recipe(folder, config), config, evaluation, proof, mechanism
     ).encode()
     contents["config.json"] = files.json_text(config).encode()  # the last to be moved
     locks.replace_all(folder, contents)

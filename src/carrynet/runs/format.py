@@ -7,6 +7,7 @@
     evaluation.json     what was tested, and the outcome
     proof.json          the verdict: proved, refuted or undecided
     certificate.json    the proof, where there is one
+    mechanism.json      what each unit of a network by construction means
     README.md           the model card
     origin.safetensors  the weights that training began with, where they were not random
     snapshots.safetensors    the weights at some moments of the training
@@ -35,6 +36,7 @@ from typing import Any
 
 from carrynet import files, locks
 from carrynet.errors import RunError, shorten, unknown
+from carrynet.learn.compile import Mechanism
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, network_for
 from carrynet.nets.weights import Weights
@@ -54,7 +56,7 @@ FILES = frozenset(
     {
         *("recipe.toml", "config.json", "metrics.jsonl", "model.safetensors"),
         *("evaluation.json", "proof.json", "certificate.json", "README.md"),
-        *("origin.safetensors", "snapshots.safetensors", "report.html"),
+        *("origin.safetensors", "snapshots.safetensors", "report.html", "mechanism.json"),
         "checkpoint.safetensors",
     }
 )
@@ -92,6 +94,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         files.require(status in known, f"unknown status {shorten(status)}")
         optional = set() if status == "training" else {"seconds", "weights_sha256"}
         later = {"source", "hardened", "worse_than", "seconds", "weights_sha256", *RESULTS}
+        later.add("mechanism_sha256")
         needed = _CONFIG.keys() - later | optional
         if status == "complete":
             needed |= {"evaluation_sha256", "proof_sha256"}
@@ -112,6 +115,7 @@ _CONFIG: dict[str, type | tuple[type, ...]] = {
     "source": dict,
     "hardened": str,
     "worse_than": str,
+    "mechanism_sha256": str,
 }
 """The keys of config.json, and what they hold."""
 
@@ -175,6 +179,21 @@ def read_result(folder: Path, config: Mapping[str, Any], name: str) -> Any:
         ours = files.sha256(data) == config[f"{name}_sha256"]
         files.require(ours, f"it is not the {name} that the run was finished with")
         return files.from_json(data)
+
+
+def read_mechanism(folder: Path, config: Mapping[str, Any]) -> Mechanism | None:
+    """What the units of a network by construction mean; None of any other."""
+    if "mechanism_sha256" not in config:
+        return None
+    path = folder / "mechanism.json"
+    data = files.read_bytes(path)
+    with files.reading(path):
+        ours = files.sha256(data) == config["mechanism_sha256"]
+        files.require(ours, "it is not the mechanism that the run was started with")
+        found = Mechanism.from_json(files.from_json(data))
+        its = found.weights_sha256 == config.get("weights_sha256", found.weights_sha256)
+        files.require(its, "it is about another network")
+        return found
 
 
 def foreign(file: Path) -> Path | None:

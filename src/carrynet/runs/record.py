@@ -15,6 +15,7 @@ from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation, evaluate
 from carrynet.judge.work import Worked, work
 from carrynet.learn import training
+from carrynet.learn.compile import Mechanism
 from carrynet.learn.training import Snapshot
 from carrynet.nets.network import Network
 from carrynet.proof import verdict
@@ -38,6 +39,7 @@ class Record:
     snapshots: tuple[Snapshot, ...] = ()
     source: Source | None = None  #: the file of a network that was trained elsewhere
     worse_than: Path | None = None  #: the run that was hardened, where this one came out worse
+    mechanism: Mechanism | None = None  #: of a network by construction: what its units mean
 
     def __repr__(self) -> str:
         tested = self.evaluation.exhaustive
@@ -66,7 +68,9 @@ class Record:
         return {
             "run": None if self.path is None else str(self.path),
             "recipe": self.recipe.to_table(),
-            "training": {
+            "training": None
+            if self.mechanism
+            else {
                 "engine": self.engine,
                 "seconds": self.seconds,
                 "problems": self.recipe.problems,
@@ -77,6 +81,7 @@ class Record:
             "last_problem": last and last.to_json(),
             "source": self.source and self.source.to_json(),
             "worse_than": self.worse_than and str(self.worse_than),
+            "compiled": self.mechanism and vars(self.mechanism.construction),
         }
 
 
