@@ -600,6 +600,36 @@ def test_of_an_imported_network_no_training_is_told(show: Open, adder: Network) 
     assert "assumed" not in said  # nothing is known of a file
 
 
+def test_of_a_network_by_construction_it_says_so(show: Open, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"activation": "tanh", "spare": 1, "shuffle": True, "seed": 2}
+    run = cn.compile("parity", **options, out=tmp_path / "run", progress=False)
+    assert run.mechanism is not None
+    for locale, words in (("en-US", ("Not trained", "nothing")), ("zh-CN", ("构造", "没有含义"))):
+        opened = show(run, locale=locale)
+        about = opened.locator("#about")
+        assert words[0] in about.inner_text()
+        assert f"carrynet compile parity {' '.join(COMPILED)}" in about.inner_text()
+        about.locator("summary").click()
+        told = about.locator("details dd").all_inner_texts()
+        assert len(told) == run.network.hidden == 6
+        for unit, said in zip(run.mechanism.units, told, strict=True):
+            if unit.role == "pair":
+                assert said == f"{unit.state}, {unit.symbol} → {unit.next} / {unit.output}"
+        assert told.count(words[1]) == 1
+        with opened.expect_download() as download:
+            about.get_by_role("button", name="mechanism.json").click()
+        assert run.path is not None
+        content = Path(download.value.path()).read_bytes()
+        assert content == (run.path / "mechanism.json").read_bytes()
+    said = show(run).locator(".page").inner_text().replace("Not trained", "")
+    for untrue in ("trained elsewhere", "before training", "seconds of training", "problems shown"):
+        assert untrue not in said
+    assert "its weights are by construction" in said
+
+
+COMPILED = ("--activation tanh", "--scale 8", "--spare 1", "--shuffle", "--seed 2")
+
+
 def test_a_network_that_was_trained_on(show: Open, adder: Network) -> None:
     steps = {"harden.steps": 20, "again.steps": 20}
     settings: dict[str, Any] = {**steps, "engine": "numpy", "progress": False}

@@ -10,7 +10,7 @@ export function about(scene, say) {
     return [h("p", { class: "prose" }, say("about.here", { ...settings, step: String(settings.step), updates }))];
   }
   const { kind, activation, cell, readout } = network.formulas;
-  const { page, trained } = subject, made = page.about, { source = null } = page, rows = [
+  const { page, trained } = subject, made = page.about, { source = null } = page, mechanism = page.mechanism ? JSON.parse(page.mechanism) : null, rows = [
     ["about.task", task.text],
     ["about.cell", say(kind === "own" ? "about.own" : "about.units", { hidden: network.hidden, kind })],
     ...(activation ? [] : [["about.equations", `${cell.text}\n${readout.text}`]]),
@@ -22,6 +22,11 @@ export function about(scene, say) {
       ...(made.edges ? [["about.edges", say.number(made.edges)]] : []),
       ["about.seconds", made.seconds.toPrecision(2)],
       ["about.engine", made.engine],
+    ] : []),
+    ...(mechanism ? [
+      ...["scale", "copies", "spare", "noise"].map((key) => [`about.built.${key}`, String(mechanism.construction[key])]),
+      ...["shuffle", "flip"].filter((key) => mechanism.construction[key]).map((key) => [`about.built.${key}`, say("about.yes")]),
+      ["about.seed", String(mechanism.construction.seed)],
     ] : []),
     ...(source ? [
       ["about.file", source.file],
@@ -42,12 +47,13 @@ export function about(scene, say) {
       getSelection().selectAllChildren(command); // where a page may not write there
     }
   } }, say("about.copy"));
-  const command = h("pre", {}, made.command), begun = made.origin ? "begun" : null;
-  const how = `about.${begun ?? "command"}`;
+  const command = h("pre", {}, made.command);
+  const how = mechanism ? "about.compiled" : made.origin ? "about.begun" : "about.command";
   const files = [
     ["model.safetensors", () => bytesOf(page.model)],
     page.snapshots && ["snapshots.safetensors", () => bytesOf(page.snapshots)],
     ["recipe.toml", () => page.recipe],
+    mechanism && ["mechanism.json", () => page.mechanism],
     page.certificate && ["certificate.json", () => inflated(page.certificate)],
   ].filter(Boolean);
   return [
@@ -55,8 +61,17 @@ export function about(scene, say) {
     made.command ? [h("p", { class: "prose" }, say(how)), command, h("div", { class: "actions" }, copy)] : h("p", {}, say("about.imported")),
     h("h3", { style: "margin-top:28px" }, say("about.downloads")),
     h("div", { class: "actions" }, files.map(([name, content]) => h("button", { onclick: async () => download(name, await content()) }, name))),
+    mechanism ? units(mechanism, say) : null,
     page.claim && !page.certificate ? h("p", { class: "hint" }, say("about.none")) : null,
   ];
+}
+
+/** What each unit of a network by construction means. */
+function units(mechanism, say) {
+  const role = (unit) => (unit.role === "pair" ? `${unit.state}, ${unit.symbol} → ${unit.next} / ${unit.output}` : say(`about.unit.${unit.role}`));
+  const name = (unit) => (mechanism.units.at(-1).layer > 1 ? `${unit.layer}.${unit.unit}` : String(unit.unit));
+  const rows = mechanism.units.map((unit) => [h("dt", {}, name(unit)), h("dd", {}, unit.on !== null && unit.on < unit.off ? say("about.unit.low", { role: role(unit) }) : role(unit))]);
+  return h("details", {}, h("summary", {}, say("about.mechanism")), h("p", { class: "hint" }, say("about.mechanism.text")), h("dl", { class: "made" }, rows));
 }
 
 const listed = (texts, say) => (texts.length ? h("ul", {}, texts.map((text) => h("li", {}, text))) : say("about.nothing"));

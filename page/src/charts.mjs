@@ -14,7 +14,7 @@ export function drawn(draw, signal) {
 
 export function curve(scene, say, signal) {
   const { metrics, page, snapshots } = scene.subject;
-  if (!metrics.problem.length) return [h("p", { class: "prose" }, say("curve.none"))];
+  if (!metrics.problem.length) return [h("p", { class: "prose" }, say(page.mechanism ? "curve.compiled" : "curve.none"))];
   const { problem, error, right, stage } = metrics, last = problem.at(-1);
   const ends = [error[0], error.at(-1)].map((e) => e.toPrecision(2));
 
