@@ -15,11 +15,11 @@ from carrynet.judge.evaluation import evaluate
 from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.nets.network import Network
-from carrynet.nets.weights import Weights
+from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check
 from carrynet.proof.search import model, prove, rounding
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
-from carrynet.spec.machine import shortest_difference
+from carrynet.spec.machine import Machine, shortest_difference
 from carrynet.spec.recipe import RECIPES
 from tests.conftest import elman
 from tests.test_extract import network_of, random_machine
@@ -82,6 +82,17 @@ def test_other_tasks_cells_and_readouts_are_proved(task: str, changes: dict[str,
     network = training.fit(recipe, reports=1)
     assert isinstance(quick(network), Proved)
     assert stands_long_words(network)
+
+
+def test_a_network_that_always_answers_the_same() -> None:
+    """Any slack will do, and the search for the largest must end."""
+    yes = Machine(("only",), ("0", "1"), ("no", "yes"), ((0, 0),), ((1, 1),))
+    task = tasks.own("yes", yes)
+    weights = initialise(task, 3)
+    weights = weights.replace(Why=0 * weights.Why, by=weights.by + np.float32(3))
+    found = prove(Network(task, "sigmoid", weights), budget=0)
+    assert isinstance(found, Proved)
+    assert 1e5 < found.slack < 1e7
 
 
 def test_right_on_every_pair_of_eight_digits_and_wrong_later() -> None:

@@ -168,11 +168,12 @@ def _by_boxes(network: Network) -> Boxes | None:
 def _largest_slack(network: Network, plan: Plan, found: Boxes) -> Boxes:
     """Boxes with a slack that cannot be raised by a twentieth: doubled, then bisected.
 
-    For large plans, where a try takes seconds, by a factor of two.
+    For large plans, where a try takes seconds, by a factor of two.  No more than `_ENOUGH`: of a
+    network that always answers the same, any slack will do.
     """
     low, high = found, None
     precision = 1.05 if plan.next.size < FINE_EDGES else 2.01
-    while high is None or high > precision * low.slack:
+    while low.slack < _ENOUGH and (high is None or high > precision * low.slack):
         slack = 2 * low.slack if high is None else (low.slack * high) ** 0.5
         wider = _close(network, plan, slack)
         if wider is None:
@@ -180,6 +181,9 @@ def _largest_slack(network: Network, plan: Plan, found: Boxes) -> Boxes:
         else:
             low = wider
     return low
+
+
+_ENOUGH = 1e6
 
 
 def _close(network: Network, plan: Plan, slack: float) -> Boxes | None:
