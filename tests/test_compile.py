@@ -141,6 +141,18 @@ def test_noise_beyond_what_can_be_borne_is_found_out() -> None:
     assert "refuted" in verdicts
 
 
+def test_of_a_network_that_is_wrong_it_is_said_what_may_help(tmp_path: Path) -> None:
+    for options, hint in (
+        (("--noise", 1), "(try less noise)"),
+        (("--scale", 0.5), "(try another scale)"),
+    ):
+        named = ("add", *options, "--digits", 2, "--out", "run", "--force")
+        done = carrynet("compile", *named, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "\nREFUTED     " in done.stdout
+        assert hint in done.stdout
+
+
 # The mechanism is the ground truth
 
 

@@ -24,7 +24,7 @@ encodings in which a symbol's vector lies between others', since no linear score
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ SCALE, SCALE_OF_RELU = 8.0, 64.0
 """The scale where none is said.
 
 A larger one leaves more room for errors, but less than it adds in rounding: of machines with some
-hundred pairs, whose sums are long, a proof in float32 has most to spare between 6 and 8.  Of ReLU
+hundred pairs, whose sums are long, a proof in float32 has most to spare between 5 and 8.  Of ReLU
 the room grows with the scale, and the prover expects states of up to 100.
 """
 
@@ -147,8 +147,8 @@ class Mechanism:
         return {
             **_HEAD,
             "weights_sha256": self.weights_sha256,
-            "construction": vars(self.construction),
-            "units": [vars(unit) for unit in self.units],
+            "construction": asdict(self.construction),
+            "units": [asdict(unit) for unit in self.units],
         }
 
     @classmethod
@@ -160,14 +160,14 @@ class Mechanism:
         if any(document[key] != value for key, value in _HEAD.items()):
             raise ValueError(f"it is not {_HEAD['format']} of version {_HEAD['version']}")
         units = tuple(Unit(**unit) for unit in document["units"])
-        texts = {unit.role for unit in units} <= {*ROLES}
+        known = {unit.role for unit in units} <= {*ROLES}
         kinds = Unit.__dataclass_fields__
         sound = all(
             isinstance(value, _KINDS[kinds[key].type])
             for unit in units
             for key, value in vars(unit).items()
         )
-        if not (texts and sound and type(document["weights_sha256"]) is str):
+        if not (known and sound and type(document["weights_sha256"]) is str):
             raise ValueError("its units are not units")
         return cls(Construction(**document["construction"]), units, document["weights_sha256"])
 

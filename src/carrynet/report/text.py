@@ -119,8 +119,9 @@ def _advice(run: Record) -> str:
     if tested.right < tested.pairs and run.source is not None and run.source.assumed:
         return f"{program()} import --help   (is it read as its owner reads it?)"
     if run.mechanism is not None:
-        finer = run.network.dtype.name == "float32"
-        way = "--dtype float64: it rounds less" if finer else "less noise, or another scale"
+        finer = run.network.dtype.name == "float32" and run.right
+        way = "--dtype float64, which rounds less" if finer else "another scale"
+        way = "less noise" if run.mechanism.construction.noise else way
         return f"{program()} compile --help   (try {way})"
     if run.right and _is_exact(run.network):
         digits = affordable_digits(task, 32, 2**24)

@@ -6,7 +6,7 @@ with the verbs that people use.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class Record:
             "last_problem": last and last.to_json(),
             "source": self.source and self.source.to_json(),
             "worse_than": self.worse_than and str(self.worse_than),
-            "compiled": self.mechanism and vars(self.mechanism.construction),
+            "compiled": self.mechanism and asdict(self.mechanism.construction),
         }
 
 
