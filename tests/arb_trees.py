@@ -36,6 +36,11 @@ def check(
     require(all(type(q) is int and 0 <= q < len(machine.states) for q in states), "a state")
     require(states[0] == 0 and radii[0] == 0 and not any(centres[0]), "the start point")
     require(all(isfinite(r) and r > 0 for r in radii[1:]), "a radius")
+    try:
+        ball = T.inv()  # of |T h| <= 1 the ellipsoid matrix is T^-1 T^-T
+    except ZeroDivisionError:
+        raise Rejected("the certificate is rejected: its metric cannot be inverted") from None
+    ball = ball * ball.transpose()
     model = _Model(
         network.activation,
         W,
@@ -46,13 +51,9 @@ def check(
         T,
         T.transpose(),
         (T.transpose() * T),
+        ball,
         [_matrix([centre], 1, H) for centre in centres],
     )
-    try:
-        ball = T.inv()  # of |T h| <= 1 the ellipsoid matrix is T^-1 T^-T
-    except ZeroDivisionError:
-        raise Rejected("the certificate is rejected: its metric cannot be inverted") from None
-    ball = ball * ball.transpose()
     margin, reach = float("inf"), [arb(0)] * H
     for i, tree in enumerate(trees):
         if watch is not None:
@@ -96,6 +97,7 @@ class _Model(NamedTuple):
     T: arb_mat  # (H, H) the metric, its transpose, and T^T T
     Tt: arb_mat
     P: arb_mat
+    ball: arb_mat  # T^-1 T^-T
     centres: list[arb_mat]  # (1, H) each
 
 
@@ -210,33 +212,22 @@ def _shape(model: _Model, image: _Image, Z: arb_mat) -> arb_mat:
 def _inside(model: _Model, image: _Image, Z: arb_mat, centre: arb_mat, radius: arb) -> bool:
     """Whether the ellipsoid of an image lies in the ball |T (h - centre)| <= radius.
 
-    With D = T (c - centre) and N = T Q T^T it does when |D| + |N|^1/2 <= radius, where |N| is
-    at most the trace of N, or (trace N^4)^1/4; or when for some number t > 0 this is positive
-    definite (the S-lemma):
+    With B = T^-1 T^-T and d = c - centre it does if for some p > 0 this is positive definite:
 
-        ( I - N / t      D       )
-        ( D^T        radius^2 - t )
+        radius^2 B - (1 + p) Q - (1 + 1/p) d^T d
+
+    The p is the one that `check_trees` takes, but for rounding.
     """
-    D = ((image.centre - centre) * model.Tt).entries()
-    distance = _root(sum((d * d for d in D), arb(0)))
-    if distance + _root(image.trace) < radius:
-        return True
+    d = image.centre - centre
+    distance = _root(sum((x * x for x in (d * model.Tt).entries()), arb(0)))
     if not distance < radius:
         return False
-    N = model.T * _shape(model, image, Z) * model.Tt
-    fourth = N * N
-    trace = (fourth * fourth).trace().upper()  # of N^4: at least |N|^4
-    if not trace > 0:
+    far, r = max(float(distance), 1e-6 * float(radius)), float(radius)
+    if not far < r:
         return False
-    size = trace.root(8).upper()
-    if distance + size < radius:
-        return True
-    t = (size * radius).mid()
-    rows = [[-x / t for x in row] for row in N.tolist()]
-    for j, row in enumerate(rows):
-        row[j] += 1
-        row.append(D[j])
-    return _positive_definite([*rows, [*D, radius * radius - t]])
+    p = arb(far / (r - far))
+    M = model.ball * (radius * radius) - _shape(model, image, Z) * (1 + p)
+    return _positive_definite((M - d.transpose() * d * (1 + 1 / p)).tolist())
 
 
 def _positive_definite(rows: list[list[arb]]) -> bool:

@@ -160,7 +160,7 @@ def test_a_ball_is_that_of_the_inverse_metric(
         return middles, errors + (off if middles.shape == (3, 3) else 0)
 
     def follow(facts: Any, words: Any) -> Any:
-        begun.append((words, facts.ball))
+        begun.append((words, facts.ball, facts.inner))
         raise Rejected("seen")
 
     monkeypatch.setattr(check_trees, "_enclosed", loosely)
@@ -170,12 +170,14 @@ def test_a_ball_is_that_of_the_inverse_metric(
         check_trees.check(
             facts, network.task, checker._drives(facts, network.task), replace(claim, metric=metric)
         )
-    ((words, ball),) = begun
+    ((words, ball, inner),) = begun
     expected = np.linalg.inv(T) @ np.linalg.inv(T).T
     assert (expected < 0).any()
     # what an entry may be off by is put on the diagonal of its row, and of its column's row
     lost = off + off.T + 16 * check_trees._U * np.abs(expected)
-    expected += np.diag(1.01 * lost.sum(axis=1))
+    off_diagonal = np.diag(1.01 * lost.sum(axis=1))
+    assert np.allclose(inner, expected - off_diagonal, rtol=1e-9)
+    expected += off_diagonal
     assert np.allclose(ball, expected, rtol=1e-9)
     radii = np.array(claim.radii)[:, None, None]
     assert np.allclose(words.shape, radii**2 * 1.01 * expected, rtol=1e-9)
@@ -209,7 +211,7 @@ def random_facts(rng: np.random.Generator, H: int, leads: float) -> check_trees.
     W, T = rng.normal(size=(H, H)), rng.normal(size=(H, H)) + 2 * np.eye(H)
     o = np.zeros((H, H))  # for what is not used
     return check_trees._Facts(
-        tasks.compare(), "tanh", W, d, off[0], v, off[1], b + leads, off[2], 0.125, T, o, o, o
+        tasks.compare(), "tanh", W, d, off[0], v, off[1], b + leads, off[2], 0.125, T, o, o, o, o
     )
 
 
@@ -282,40 +284,33 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
     assert np.allclose(reach, np.max(reaches, axis=0), rtol=1e-9)
 
 
-def surely_inside(T: Any, place: Any, shape: Any, centre: Any, radius: Any) -> bool:
+def surely_inside(T: Any, inner: Any, place: Any, shape: Any, centre: Any, radius: Any) -> bool:
     """As the docstring of `_inside` has it, with every allowance."""
-    H, u, up = len(T), 2.0**-12, 1.01
-    off = gamma(H + 4) * np.abs(T) @ (np.abs(place) + np.abs(centre))
-    radius = 0.98 * radius - up * np.linalg.norm(off)
-    D = T @ (place - centre)
-    distance = up * np.linalg.norm(D)
-    m = up * np.abs(T) @ np.sqrt(np.diag(shape))
-    N = T @ shape @ T.T + np.diag(2 * gamma(2 * H + 8) * H * m**2 + 1e-3)
-    of_N = up * np.linalg.norm(N)
-    of_square = up * np.sqrt(up * np.linalg.norm(N @ N) + gamma(H + 4) * of_N**2)
-    size = up * np.sqrt(min(of_square, of_N))
-    if distance + size < radius:
-        return True
-    if size >= radius or distance >= radius:
+    H, up = len(T), 1.01
+    d = place - centre
+    far = max(np.linalg.norm(T @ d), 1e-6 * radius)
+    if far >= radius:
         return False
-    t = size * radius
-    A = np.eye(H) - N / t
-    y = np.linalg.solve(A, D)
-    of_A = np.sqrt(H) + of_N / t
-    left = np.linalg.norm(D - A @ y)
-    left = up * (left + gamma(2 * H + 16) * (distance + np.sqrt(H) * of_A * np.linalg.norm(y)))
-    smallest = 0.98 * (1 - up * size**2 / t) - 4 * u
-    value = D @ y + 2 * gamma(H + 16) * distance * np.linalg.norm(y)
-    value = up * (value + distance * left / smallest) + up * t
-    return bool(smallest > 0 and value < 0.98 * radius**2)
+    p = far / (radius - far)
+    terms = 0.98 * radius**2 * inner, up * (1 + p) * shape, up * (1 + 1 / p) * np.outer(d, d)
+    m2 = up * sum(np.diag(term) for term in terms)
+    M = terms[0] - terms[1] - terms[2] - np.diag(4 * gamma(H + 16) * H * m2)
+    try:
+        L = np.linalg.cholesky(M)
+    except np.linalg.LinAlgError:
+        return False
+    left = up * np.abs(M - L @ L.T).max(axis=1)
+    left += up * (gamma(H + 4) * (L**2).sum(axis=1) + gamma(12) * m2) + 1e-3
+    return bool((left < 4 * gamma(H + 16) * m2).all())
 
 
 def test_to_be_inside_has_its_allowances(coarse: None) -> None:
     """The radii from which on ellipsoids are inside, for several at once and one by one."""
     rng, H, N = np.random.default_rng(8), 3, 60
-    T = rng.normal(size=(H, H)) + 2 * np.eye(H)
+    T = rng.normal(size=(H, H)) / 4 + 2 * np.eye(H)
     o = np.zeros((H, H))  # for what is not used
-    facts = check_trees._Facts(tasks.add(), "tanh", o, o, o, o, o, o, o, 0.0, T, o, o, o)
+    inner = np.linalg.inv(T) @ np.linalg.inv(T).T
+    facts = check_trees._Facts(tasks.add(), "tanh", o, o, o, o, o, o, o, 0.0, T, o, inner, o, o)
     roots = rng.normal(size=(N, H, H)) * 10 ** rng.uniform(-1, 0.5, (N, 1, 1))
     shape = roots @ roots.transpose(0, 2, 1)
     place, centre = rng.normal(size=(2, N, H)) * 10 ** rng.uniform(-1, 1, (2, N, 1))
@@ -324,7 +319,7 @@ def test_to_be_inside_has_its_allowances(coarse: None) -> None:
         low, high = 0.0, 1e3
         while high - low > 1e-11 * high:
             middle = (low + high) / 2
-            enough = surely_inside(T, place[n], shape[n], centre[n], middle)
+            enough = surely_inside(T, inner, place[n], shape[n], centre[n], middle)
             low, high = (low, middle) if enough else (middle, high)
         limits.append(high)
     for factor, expected in ((1 + 1e-9, True), (1 - 1e-9, False)):

@@ -451,11 +451,13 @@ def test_products_cover_their_rounding() -> None:
 def facts_of(H: int, rng: np.random.Generator, activation: str) -> check_trees._Facts:
     """Random weights and a random metric, for binary addition; every output is right."""
     nothing, conditions = np.zeros((4, H)), rng.normal(size=(2, 1, H))
+    W, d, T = rng.normal(size=(H, H)) * 2, rng.normal(size=(4, H)) * 3, rng.normal(size=(H, H))
+    T += 2 * np.eye(H)
+    inner = np.linalg.inv(T) @ np.linalg.inv(T).T * (1 - 1e-12)
     return check_trees._Facts(
-        tasks.add(), activation, rng.normal(size=(H, H)) * 2, rng.normal(size=(4, H)) * 3,
-        nothing, conditions, np.zeros_like(conditions), np.full((2, 1), 1e3), np.zeros((2, 1)),
-        10 ** rng.uniform(-8, -1), rng.normal(size=(H, H)) + 2 * np.eye(H),
-        nothing, nothing, nothing,
+        tasks.add(), activation, W, d, nothing, conditions, np.zeros_like(conditions),
+        np.full((2, 1), 1e3), np.zeros((2, 1)), 10 ** rng.uniform(-8, -1),
+        T, nothing, inner, nothing, nothing,
     )  # fmt: skip
 
 
@@ -531,17 +533,17 @@ def test_an_output_that_is_no_number_is_not_passed_over(monkeypatch: pytest.Monk
 
 
 def test_a_solver_that_lies_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The S-lemma's solution is only ever used with what it leaves over."""
+    """Cholesky's factors are only ever used with what they leave over."""
     network, certificate = found(plainly_trained)
     limit = replace(certificate, radii=[0.0, *(0.97 * r for r in certificate.radii[1:])])
     honest = ours(network, limit)
     rng = np.random.default_rng(0)
     for lie in (
-        lambda A, b: np.zeros_like(b),
-        lambda A, b: -1e3 * b,
-        lambda A, b: rng.normal(size=b.shape),
-        lambda A, b: np.full_like(b, np.nan),
+        np.zeros_like,
+        lambda M: -1e3 * M,
+        lambda M: rng.normal(size=M.shape),
+        lambda M: np.full_like(M, np.nan),
     ):
-        monkeypatch.setattr(np.linalg, "solve", lie)
+        monkeypatch.setattr(np.linalg, "cholesky", lie)
         assert ours(network, limit) is None or honest is not None
         assert ours(network, replace(certificate, slack=0.05)) is None

@@ -43,6 +43,7 @@ _U = 2.0**-53
 _UP, _DOWN = 1 + 1e-12, 1 - 1e-12  # outward, for a few operations and sums of up to 4,000 terms
 _LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
 _LEAST = 1e-250  # on every diagonal, for whatever underflows
+_NEAREST = 1e-6  # of the radius: an ellipsoid that is nearer to a ball's centre counts as so far
 _AT_ONCE = 2**18  # numbers in the matrices of the words that are made at once
 
 
@@ -75,7 +76,8 @@ class _Facts(NamedTuple):
     offsets_error: Array
     slack: float
     T: Array  # (H, H) the metric
-    ball: Array  # (H, H) of a ball of radius 1
+    ball: Array  # (H, H) of a ball of radius 1, or more
+    inner: Array  # (H, H) of a ball of radius 1, or less
     centres: Array  # (G, H)
     radii: Array  # (G,)
 
@@ -104,7 +106,8 @@ def _facts(
     known = len(task.machine.states)
     require(all(type(q) is int and 0 <= q < known for q in states), "a state")
     require(states[0] == 0 and radii[0] == 0 and not any(centres[0]), "the start point")
-    require(all(isfinite(r) and r > 0 for r in radii[1:]), "a radius")
+    # one that is less would make squares that underflow
+    require(all(isfinite(r) and r > 1e-100 for r in radii[1:]), "a radius")
     T = _exact(certificate.metric, H, H)
     try:
         inverse = arb_mat(T.tolist()).inv()
@@ -113,14 +116,15 @@ def _facts(
     # |T x| <= 1 exactly if |v . x|^2 <= v T^-1 T^-T v for all v
     ball, error = _enclosed((inverse * inverse.transpose()).tolist())
     ball = _symmetric(ball)
-    ball[np.diag_indices(H)] += _UP * (error + error.T + 16 * _U * np.abs(ball)).sum(axis=1)
+    off = np.diag(_UP * (error + error.T + 16 * _U * np.abs(ball)).sum(axis=1))
+    ball, inner = ball + off, ball - off
     outputs = _conditions(network, task)
     d, d_error = _enclosed(drives)
     v, v_error = _enclosed([[list(v) for v, _ in conditions] for conditions in outputs])
     b, b_error = _enclosed([[b for _, b in conditions] for conditions in outputs])
     return _Facts(
         task, network.activation, _exact(network.Whh, H, H), d, d_error, v, v_error, b, b_error,
-        slack, T, ball, _exact(centres, regions, H), np.array(radii, dtype=np.float64),
+        slack, T, ball, inner, _exact(centres, regions, H), np.array(radii, dtype=np.float64),
     )  # fmt: skip
 
 
@@ -304,47 +308,53 @@ def _inside(
 ) -> NDArray[np.bool_]:
     """Whether ellipsoids lie in balls |T (h - centre)| <= radius.
 
-    With D = T (place - centre) and N = T Q T^T they do when |D| + |N|^1/2 < radius, where |N| is
-    at most |N^2|_F^1/2; or when, for some t > |N|, D (I - N / t)^-1 D + t < radius^2 (the
-    S-lemma).  There (I - N / t)^-1 D is not trusted to be what a solver says it is: for any y,
-    with A = I - N / t and what is left, rho = D - A y,
+    With B = T^-1 T^-T and d = place - centre an ellipsoid does if, for some p > 0,
 
-        D A^-1 D = D y + D A^-1 rho <= D y + |D| |rho| / (1 - |N| / t)
+        M = radius^2 B - (1 + p) Q - (1 + 1/p) d^T d
+
+    is positive semidefinite: for |v . (x + d)|^2 <= (1 + p) v Q v + (1 + 1/p) (v . d)^2.  Any p
+    will do; here 1/p = radius / |T d| - 1.  The terms of M_ij add up to at most m_i m_j in
+    magnitude, m_i^2 those of M_ii.
+
+    M is taken to be L L^T + s H m^2 on the diagonal, and L is not trusted to be what a solver says
+    it is: whatever it is, with R = M - s H m^2 - L L^T,
+
+        y M y >= s H sum m_i^2 y_i^2 - sum |R_ij| |y_i| |y_j|
+
+    and R_ij^2 <= R_i R_j, R_i the largest of |R_ij|, so that the last sum is at most
+    H sum R_i y_i^2: enough is R_i <= s m_i^2, with what R and M are off by in R_i.
     """
-    H = len(facts.W)
+    H, diagonal = len(facts.W), np.arange(len(facts.W))
     if not len(place):
         return np.ones(0, dtype=bool)
-    D = (place - centre) @ facts.T.T
-    off = _gamma(H + 4) * (np.abs(place) + np.abs(centre)) @ np.abs(facts.T.T)
-    # a centre that is off is as good as a radius that is smaller
-    radius = radius * _DOWN - np.linalg.norm(off, axis=1) * _UP
-    distance = np.linalg.norm(D, axis=1) * _UP
-    N = _congruent(shape, facts.T.T)
-    square = N @ N
-    of_N = np.linalg.norm(N, axis=(1, 2)) * _UP
-    size = np.sqrt(np.linalg.norm(square, axis=(1, 2)) * _UP + _gamma(H + 4) * of_N**2) * _UP
-    size = np.sqrt(np.minimum(size, of_N)) * _UP  # |N|^1/2
-    inside = distance + size < radius
-    rest = np.flatnonzero(~inside & (size < radius) & (distance < radius))
-    if len(rest):
-        D, N, size, radius, distance = (a[rest] for a in (D, N, size, radius, distance))
-        t = size * radius
-        A = np.eye(H) - N / t[:, None, None]
-        try:
-            y = np.linalg.solve(A, D[:, :, None])
-        except np.linalg.LinAlgError:
-            return inside
-        length = np.linalg.norm(y[:, :, 0], axis=1)
-        left = np.linalg.norm(D - (A @ y)[:, :, 0], axis=1)
-        # A, the product and the difference are rounded; |A|_F <= sqrt(H) + |N|_F / t
-        of_A = np.sqrt(H) + of_N[rest] / t
-        left = (left + _gamma(2 * H + 16) * (distance + np.sqrt(H) * of_A * length)) * _UP
-        smallest = (1 - size**2 / t * _UP) * _DOWN - 4 * _U
-        # what is summed may cancel: so what it is off by is a part of |D| |y|
-        value = (D * y[:, :, 0]).sum(axis=1) + 2 * _gamma(H + 16) * distance * length
-        value = (value + distance * left / smallest) * _UP + t * _UP
-        inside[rest] = (smallest > 0) & (value < radius**2 * _DOWN)
+    d = place - centre
+    far = np.maximum(np.linalg.norm(d @ facts.T.T, axis=1), _NEAREST * radius)
+    p = far / np.where(far < radius, radius - far, np.nan)
+    of_B, of_Q, of_d = radius**2 * _DOWN, (1 + p) * _UP, (1 + 1 / p) * _UP
+    M = of_B[:, None, None] * facts.inner
+    M -= of_Q[:, None, None] * shape
+    M -= (of_d[:, None] * d)[:, :, None] * d[:, None]
+    size = of_B[:, None] * np.diagonal(facts.inner) + of_d[:, None] * d**2
+    size = (size + of_Q[:, None] * np.diagonal(shape, axis1=1, axis2=2)) * _UP  # m^2
+    spare = 4 * _gamma(H + 16)  # s
+    M[:, diagonal, diagonal] -= spare * H * size
+    L = _factors(M)
+    left = np.abs(M - L @ np.swapaxes(L, 1, 2)).max(axis=2) * _UP
+    # L L^T is off by g(H) |L_i| |L_j|, the difference by u of itself, M by g(12) m_i m_j
+    left += (_gamma(H + 4) * (L**2).sum(axis=2) + _gamma(12) * size) * _UP + _LEAST
+    inside: NDArray[np.bool_] = (left < spare * size).all(axis=1)
     return inside
+
+
+def _factors(M: Array) -> Array:
+    """Cholesky's factors; of those that have none, what is not a number."""
+    try:
+        return np.asarray(np.linalg.cholesky(M), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        if len(M) == 1:
+            return np.full_like(M, np.nan)
+        half = len(M) // 2
+        return np.concatenate([_factors(M[:half]), _factors(M[half:])])
 
 
 def _gamma(n: int) -> float:

@@ -314,8 +314,9 @@ class _Attempt:
     ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """The nearest of some balls, and whether it holds each ellipsoid; in the metric.
 
-        With D from the ball's centre to the ellipsoid's and N its matrix: when |D| + |N|^1/2
-        <= r; or, for some t, t I > N and D^T (I - N / t)^-1 D + t <= r^2 (the S-lemma).
+        With D from the ball's centre to the ellipsoid's, N its matrix and n > |N|^1/2: when |D| + n
+        <= r; or, by the S-lemma, when t I > N and D^T (I - N / t)^-1 D + t <= r^2.  Any t would do:
+        r (r - |D|) is the one that the checker takes, its r^2 / (1 + p).
         """
         radius = np.float32(self.radius)
         far = (place**2).sum(axis=1)[:, None] - 2 * place @ centres.T + (centres**2).sum(axis=1)
@@ -323,14 +324,14 @@ class _Attempt:
         D = place - centres[ball]
         distance = np.sqrt((D**2).sum(axis=1))
         held = distance + size < radius * np.float32(1 - 2e-4)
-        close = distance**2 + size**2 < radius**2 * np.float32(0.998)
-        maybe = np.flatnonzero(~held & close & (distance > 0))
+        t = radius * (radius - np.maximum(distance, np.float32(1e-6) * radius))
+        maybe = np.flatnonzero(~held & (size**2 < t * np.float32(0.998)))
         if len(maybe):
-            t = size[maybe] * radius
+            t = t[maybe]
             A = np.eye(len(self.T), dtype=np.float32) - squares[maybe] / t[:, None, None]
             solved = np.linalg.solve(A, D[maybe][:, :, None])[:, :, 0]
             value = (solved * D[maybe]).sum(axis=1) + t
-            held[maybe] = value < radius**2 * np.float32(1 - 4e-4)
+            held[maybe] = value < radius**2 * np.float32(1 - 8e-4)
         return ball, held
 
     # The trees ---------------------------------------------------------------------------
