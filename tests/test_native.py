@@ -254,7 +254,7 @@ def guarded(size, dtype=np.float32):
     raw = (ctypes.c_uint8 * bytes_).from_address(start + page + room - bytes_)
     return np.frombuffer(raw, np.uint8)[: size * np.dtype(dtype).itemsize].view(dtype)
 
-native._buffer = guarded
+native.buffer = guarded
 lanes = int(sys.argv[1])
 machine = jit.processor()
 jit.processor = lambda: jit.Processor(**{**vars(machine), "lanes": lanes})
@@ -269,6 +269,11 @@ for settings in (
     digits = evaluation.affordable_digits(network.task, 5, 2**12)
     evaluation.evaluate(network, digits, engine="native")
     evaluation.sample(network, 9, pairs=13, engine="native")
+from time import monotonic
+from carrynet.proof import trees
+for hidden in (1, 8, 17):
+    network = training.fit(RECIPES["tutorial"].with_settings({"steps": 2000, "hidden": hidden}))
+    trees.search(network, slack=1e-4, deadline=monotonic() + 0.5)
 print("untouched")
 """
 

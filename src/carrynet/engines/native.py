@@ -49,6 +49,13 @@ def refuses(subject: Network | Recipe) -> str | None:
         return f"the native engine asks for every output, which task {task.name} does not"
     if not task.encoding.binary:
         return f"the native engine feeds 0 and 1 only, not {task.encoding.kind} of task {task.name}"
+    return unavailable()
+
+
+def unavailable() -> str | None:
+    """Why there is no machine code on this machine; None if there is."""
+    if jit.missing:
+        return jit.missing
     try:
         jit.processor()
     except (RuntimeError, OSError) as error:
@@ -80,21 +87,21 @@ def advance(
 
     p = _pack(network.weights, layout)
     packed = [_pack(moment, layout) for moment in moments]
-    both = _buffer(len(packed) * layout.size)
+    both = buffer(len(packed) * layout.size)
     for i, moment in enumerate(packed):
         both[i * layout.size : (i + 1) * layout.size] = moment
     rates, roots = _rates(stage, first, updates, B)
     ramps = [stage.ramp_at(first + i) for i in range(updates)] if stage.worst else []
     shares = np.array([(ramp * stage.worst, ramp * stage.slack) for ramp in ramps], np.float32)
     bounded = rows if stage.worst else 0
-    logits = _buffer(updates * rows * Y)
-    scratch = _buffer(2 * layout.output_width)
+    logits = buffer(updates * rows * Y)
+    scratch = buffer(2 * layout.output_width)
     scratch[:] = -1e30  # what the softmax finds beyond the outputs
     jit.function("train", shape)(
         p=p,
-        transposed=_buffer(P * P),
+        transposed=buffer(P * P),
         moments=both,
-        gradient=_buffer(layout.size if stage.worst or shape.optimiser == "adam" else 0),
+        gradient=buffer(layout.size if stage.worst or shape.optimiser == "adam" else 0),
         words=np.ascontiguousarray(words, np.uint16),
         rates=rates,
         roots=roots,
@@ -103,21 +110,21 @@ def advance(
         delta=table.delta,
         output=table.output,
         targets=table.targets,
-        symbols=_buffer(rows, np.int32),
-        h=_buffer(rows * P),
-        dz=_buffer(rows * P),
-        dl=_buffer(rows * Y),
+        symbols=buffer(rows, np.int32),
+        h=buffer(rows * P),
+        dz=buffer(rows * P),
+        dl=buffer(rows * Y),
         scratch=scratch,
         shares=shares,
-        answers=_buffer(bounded, np.int32),
-        lower=_buffer(bounded * P),
-        upper=_buffer(bounded * P),
-        centre=_buffer((bounded + B) * P),
-        radius=_buffer((bounded + B) * P),
-        dcentre=_buffer((bounded + B) * P),
-        dradius=_buffer((bounded + B) * P),
-        worst=_buffer(bounded * Y),
-        dworst=_buffer(bounded * Y),
+        answers=buffer(bounded, np.int32),
+        lower=buffer(bounded * P),
+        upper=buffer(bounded * P),
+        centre=buffer((bounded + B) * P),
+        radius=buffer((bounded + B) * P),
+        dcentre=buffer((bounded + B) * P),
+        dradius=buffer((bounded + B) * P),
+        worst=buffer(bounded * Y),
+        dworst=buffer(bounded * Y),
         updates=updates,
         B=B,
         T=T,
@@ -165,7 +172,7 @@ def _rates(stage: Stage, first: int, updates: int, batch: int) -> tuple[Array, A
     else:
         steps = np.full(updates, stage.step)
     if stage.optimiser == "sgd":
-        return (-steps / batch).astype(np.float32), _buffer(0)
+        return (-steps / batch).astype(np.float32), buffer(0)
     count = np.arange(first + 1, first + updates + 1)
     roots = np.stack([steps / (1 - BETA1**count), 1 / np.sqrt(1 - BETA2**count)], axis=1)
     return np.full(updates, 1 / batch, np.float32), np.ascontiguousarray(roots, np.float32)
@@ -201,9 +208,9 @@ def advance_across(
     )
     L, (updates, T) = shape.lanes, words[0].shape
     X, Y = shape.inputs, shape.outputs
-    p = _buffer(kernels.across_offsets(shape)["size"] * L)
+    p = buffer(kernels.across_offsets(shape)["size"] * L)
     lanes = p.reshape(-1, L)
-    steps, read = _buffer(L), np.zeros((L, updates, T), np.uint16)
+    steps, read = buffer(L), np.zeros((L, updates, T), np.uint16)
     for lane in range(L):
         # lanes to spare train the first network again
         source = lane if lane < len(networks) else 0
@@ -217,10 +224,10 @@ def advance_across(
         delta=table.delta,
         output=table.output,
         targets=table.targets,
-        x=_buffer(T * X * L),
-        h=_buffer(T * H * L),
-        dz=_buffer(T * H * L),
-        dl=_buffer(T * Y * L),
+        x=buffer(T * X * L),
+        h=buffer(T * H * L),
+        dz=buffer(T * H * L),
+        dl=buffer(T * Y * L),
         updates=updates,
         T=T,
         S=table.delta.shape[1],
@@ -243,13 +250,13 @@ def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
     shape, layout, p, drives = _evaluation(network)
     table = tables(network.task)
     symbols, rows = table.delta.shape[1], len(prefixes.state)
-    h = _buffer(rows * layout.width).reshape(rows, layout.width)
+    h = buffer(rows * layout.width).reshape(rows, layout.width)
     h[:, : network.hidden] = prefixes.h
     # buffers of their own: two threads that write to one cache line slow each other down
-    tally, margin = _buffer(2, np.int64), _buffer(2)
+    tally, margin = buffer(2, np.int64), buffer(2)
     tally[:], margin[:] = (0, _NONE), np.inf
     function = jit.function("walk", shape)
-    work = _buffer(depth * kernels.walk_room(shape, symbols))
+    work = buffer(depth * kernels.walk_room(shape, symbols))
     state, so_far = prefixes.state.astype(np.int32), prefixes.right.astype(np.int32)
     for i in range(0, rows, kernels.BLOCK):
         some = np.s_[i : i + kernels.BLOCK]
@@ -283,7 +290,7 @@ def follow(network: Network, words: Words) -> Followed:
     shape, layout, p, drives = _evaluation(network)
     table = tables(network.task)
     first_error = np.full(len(words), -1, np.int32)
-    margin = _buffer(2)
+    margin = buffer(2)
     margin[:] = np.inf
     jit.function("follow", shape)(
         p=p,
@@ -291,8 +298,8 @@ def follow(network: Network, words: Words) -> Followed:
         delta=table.delta,
         output=table.output,
         words=np.ascontiguousarray(words, np.uint16),
-        h=_buffer(8 * layout.width),
-        state=_buffer(4, np.int32),
+        h=buffer(8 * layout.width),
+        state=buffer(4, np.int32),
         first_error=first_error,
         margin=margin,
         N=len(words),
@@ -319,7 +326,7 @@ def _evaluation(network: Network) -> tuple["Shape", "Layout", Array, Array]:
     """What both kernels of an evaluation need: their shape, weights and drives."""
     shape = Shape(**_common(network))
     layout = Layout(shape)
-    drives = _buffer(len(network.drives) * layout.width).reshape(-1, layout.width)
+    drives = buffer(len(network.drives) * layout.width).reshape(-1, layout.width)
     drives[:, : network.hidden] = network.drives
     return shape, layout, _pack(network.weights, layout), drives
 
@@ -331,7 +338,7 @@ def multiply_adds(turns: int) -> tuple[Callable[[], None], float]:
     """A function that only multiplies and adds, and how many operations a call makes."""
     shape = Shape(jit.processor().lanes, 8, 1, 1, 1)
     function = jit.function("peak", shape)
-    numbers = _buffer((kernels.PEAK_SUMS + 1) * shape.lanes)
+    numbers = buffer((kernels.PEAK_SUMS + 1) * shape.lanes)
     operations = 2.0 * turns * kernels.PEAK_SUMS * shape.lanes
     return lambda: function(numbers=numbers, turns=turns), operations
 
@@ -339,7 +346,7 @@ def multiply_adds(turns: int) -> tuple[Callable[[], None], float]:
 # Parameters in one array -------------------------------------------------------------
 
 
-def _buffer(size: int, dtype: Any = np.float32) -> NDArray[Any]:
+def buffer(size: int, dtype: Any = np.float32) -> NDArray[Any]:
     """Zeros on a cache line's border, with a vector's width to spare behind them.
 
     Kernels work on whole vectors and may touch what follows the last number.
@@ -366,7 +373,7 @@ def _sections(flat: Array, layout: "Layout") -> dict[str, Array]:
 
 
 def _pack(weights: Weights, layout: "Layout") -> Array:
-    flat = _buffer(layout.size)
+    flat = buffer(layout.size)
     for name, section in _sections(flat, layout).items():
         array = getattr(weights, name)
         section[tuple(map(slice, array.shape))] = array

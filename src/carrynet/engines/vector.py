@@ -117,9 +117,35 @@ class Code:
             phi.add_incoming(value, last)
         return results
 
+    def when(self, condition: Value, body: Callable[[], Integer]) -> Value:
+        """The integer that `body` returns, where a condition holds; else 0, and it is not run."""
+        before = self.builder.block
+        with self.builder.if_then(condition):
+            value = self.i64(body())
+            last = self.builder.block
+        result = self.builder.phi(INT)
+        result.add_incoming(self.i64(0), before)
+        result.add_incoming(value, last)
+        return result
+
     def done(self) -> None:
         """End the function."""
         self.builder.ret_void()
+
+    def procedure(
+        self, name: str, kinds: Sequence[Any], result: Any, body: Callable[..., None]
+    ) -> ir.Function:
+        """A function beside this one, for `builder.call`; `body(*arguments)` writes it.
+
+        The body returns by `builder.ret`, from where it likes.
+        """
+        function = ir.Function(self.module, ir.FunctionType(result, list(kinds)), name)
+        function.linkage = "internal"
+        function.attributes.add("nounwind")
+        outer, self.builder = self.builder, ir.IRBuilder(function.append_basic_block("entry"))
+        body(*function.args)
+        self.builder = outer
+        return function
 
     # Memory; positions count elements
 
@@ -178,6 +204,13 @@ class Code:
         first = self.builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
         return self.builder.shuffle_vector(first, nothing, ir.Constant(self.integers, None))
 
+    def splat_integer(self, value: Value) -> Value:
+        """An integer, cut to 32 bits, in every lane."""
+        nothing = ir.Constant(self.integers, ir.Undefined)
+        cut = self.builder.trunc(self.i64(value), ir.IntType(32))
+        first = self.builder.insert_element(nothing, cut, ir.Constant(ir.IntType(32), 0))
+        return self.builder.shuffle_vector(first, nothing, ir.Constant(self.integers, None))
+
     def fma(self, a: Value, b: Value, c: Value | None) -> Value:
         """a * b + c; without c, a * b."""
         if c is None:
@@ -197,6 +230,18 @@ class Code:
         """a * b."""
         return self.builder.fmul(a, b)
 
+    def fdiv(self, a: Value, b: Value) -> Value:
+        """a / b."""
+        return self.builder.fdiv(a, b)
+
+    def least(self, a: Value, b: Value) -> Value:
+        """The lesser of two; b where one is not a number."""
+        return self.builder.select(self.builder.fcmp_ordered("<", a, b), a, b)
+
+    def most(self, a: Value, b: Value) -> Value:
+        """The larger of two; b where one is not a number."""
+        return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
+
     def total(self, value: Value) -> Value:
         """The sum of the lanes, halves onto halves."""
         name, zero = f"llvm.vector.reduce.fadd.v{self.lanes}f32", ir.Constant(FLOAT, -0.0)
@@ -207,7 +252,9 @@ class Code:
         return self._intrinsic(f"llvm.vector.reduce.fmax.v{self.lanes}f32", FLOAT, value)
 
     def sqrt(self, value: Value) -> Value:
-        """The square root of each lane."""
+        """The square root of each lane, or of a single float."""
+        if value.type == FLOAT:
+            return self._intrinsic("llvm.sqrt.f32", FLOAT, value)
         return self._intrinsic(f"llvm.sqrt.v{self.lanes}f32", self.vector, value)
 
     def abs(self, value: Value) -> Value:
@@ -259,6 +306,29 @@ class Code:
         b = self.builder
         exponent = b.shl(b.bitcast(shifted, self.integers), self._bits(23))
         return b.bitcast(b.add(exponent, b.bitcast(e, self.integers)), self.vector)
+
+    def log(self, x: Value) -> Value:
+        """ln x to about one unit in the last place, for x of at least 2^-126.
+
+        x = 2^e (1 + m), m from sqrt(1/2) - 1 to sqrt(2) - 1; ln (1 + m) by the polynomial of
+        Cephes' logf (Moshier 1992).
+        """
+        c, b, fma = self.constant, self.builder, self.fma
+        # counted from the bits of sqrt(1/2), so that the exponent is rounded to the nearest
+        bits = b.sub(b.bitcast(x, self.integers), self._bits(0x3F3504F3))
+        e = b.sitofp(b.ashr(bits, self._bits(23)), self.vector)
+        fraction = b.add(b.and_(bits, self._bits(0x7FFFFF)), self._bits(0x3F3504F3))
+        m = self.fsub(b.bitcast(fraction, self.vector), c(1.0))
+        m2 = self.fmul(m, m)
+        polynomial = c(7.0376836292e-2)
+        for coefficient in (
+            *(-1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
+            *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
+        ):
+            polynomial = fma(polynomial, m, c(coefficient))
+        y = fma(e, c(-2.12194440e-4), self.fmul(self.fmul(polynomial, m2), m))
+        y = fma(m2, c(-0.5), y)
+        return fma(e, c(0.693359375), self.fadd(m, y))
 
     def sigmoid(self, z: Value) -> Value:
         """1 / (1 + e^-z)."""

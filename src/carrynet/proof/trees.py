@@ -23,19 +23,23 @@ with p and alpha chosen so that the trace in the metric is least.
 Shapes: N words, S symbols, Q machine states, G balls, H hidden, Y output, R conditions of one.
 """
 
+import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data.words import OPEN, tables
 from carrynet.nets.arrays import Array, in_one_thread, quiet, sigmoid
 from carrynet.nets.network import Network
+from carrynet.proof import grown
 from carrynet.proof.certificate import TreeCertificate
-from carrynet.proof.metric import metric, norms
+from carrynet.proof.grown import Grown
+from carrynet.proof.metric import norms
+from carrynet.proof.tree_model import TreeModel, tree_model
 from carrynet.watch import Watch
 
 
@@ -46,63 +50,69 @@ def search(
     """Search for balls whose trees all end; None if there was no success until the deadline.
 
     `slack` is an error that every hidden unit may have at every step.  `deadline` is an
-    instant of `time.monotonic()`.  Radii are tried from large to small: a ball that is too
-    large gets outputs wrong, one that is too small needs too many others.
+    instant of `time.monotonic()`.  A ball that is too large gets outputs wrong, one that is too
+    small needs too many others: radii are tried from large to small.  By machine code, where there
+    is some, several are tried at once; else by NumPy, one after another.
     """
-    model = _model(network, slack)
-    T = metric(network)
-    if T is None:
+    model = tree_model(network, slack)
+    if model is None:
         return None
+    by = _one_by_one if grown.refuses(network) else _side_by_side
+    found = by(model, deadline, watch)
+    return None if found is None else _harvest(model, found)
+
+
+def _one_by_one(model: TreeModel, deadline: float, watch: Watch | None) -> "_Attempt | None":
+    """The largest radius of which all trees end, each within a part of the time that is left."""
     for radius in _RADII:
         left = deadline - time.monotonic()
         if left <= 0:
             return None
-        attempt = _Attempt(model, T, radius)
+        attempt = _Attempt(model, radius)
         if attempt.closes(time.monotonic() + _SHARE * left, watch):
-            return attempt.harvest()
+            return attempt
     return None
 
 
-# One step for many ellipsoids -----------------------------------------------------------
+def _side_by_side(model: TreeModel, deadline: float, watch: Watch | None) -> Grown | None:
+    """Trees of one radius that all end, found with few nodes.
+
+    Every radius is grown to some nodes, in as many threads as there are cores, then those that are
+    neither closed nor hopeless to twice as many, and so on.  Of those that are left the two largest
+    get all of a round's nodes and each further one half of what the one before gets: it needs more
+    balls.  The largest that closes in a round is taken, so that what is found depends on the clock
+    only where time runs out.
+    """
+    live = [Grown(model, radius) for radius in _GRID]
+    nodes, closed, over = _FIRST_NODES, len(live), False
+
+    def grow(place: int) -> None:
+        nonlocal closed
+        share = max(_FIRST_NODES, nodes >> max(0, place - 1))
+        live[place].grow(share, lambda: over or place > closed or time.monotonic() > deadline)
+        if live[place].closed:
+            closed = min(closed, place)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            while live and time.monotonic() < deadline:
+                closed = len(live)
+                started = [pool.submit(grow, place) for place in range(len(live))]
+                while wait(started, timeout=0.2).not_done:
+                    if watch is not None:
+                        watch(*max(attempt.begun for attempt in live))
+                for each in started:
+                    each.result()
+                if closed < len(live):
+                    return live[closed]
+                live = [attempt for attempt in live if attempt.goes_on]
+                nodes *= 2
+        finally:
+            over = True  # also when the user interrupts
+    return None
 
 
-class _Model(NamedTuple):
-    """The network as the search needs it, in float32."""
-
-    network: Network
-    slack: float
-    Whh: Array  # (H, H)
-    drives: Array  # (S, H)
-    rows: Array  # (Q, S, R, H) what must stay positive of an answer: rows . h + offsets
-    offsets: Array  # (Q, S, R)
-    asked: NDArray[np.bool_]  # (Q, S) whether anything is asked
-    delta: NDArray[np.int32]  # (Q, S)
-
-
-def _model(network: Network, slack: float) -> _Model:
-    table, weights = tables(network.task), network.weights
-    Why, by = weights.Why.T.astype(np.float64), weights.by.astype(np.float64)
-    rows, offsets = [], []
-    for output in range(len(network.task.machine.outputs)):
-        if network.task.readout == "bits":
-            sign = 1 if output else -1
-            rows.append(sign * Why)
-            offsets.append(sign * by)
-        else:
-            others = [o for o in range(len(Why)) if o != output]
-            rows.append(Why[output] - Why[others])
-            offsets.append(by[output] - by[others])
-    single = np.float32
-    return _Model(
-        network,
-        slack,
-        weights.Whh.astype(single),
-        network.drives.astype(single),
-        np.array(rows, single)[table.output],
-        np.array(offsets, single)[table.output],
-        table.output != OPEN,
-        table.delta,
-    )
+# One step for many ellipsoids, in NumPy ---------------------------------------------------
 
 
 @quiet
@@ -161,16 +171,15 @@ def _joined(parts: list[_Frontier]) -> _Frontier:
 class _Attempt:
     """Balls of one radius, found as they are needed, until all their trees end."""
 
-    model: _Model
-    T: Array  # (H, H), float64
+    model: TreeModel
     radius: float
 
     def __post_init__(self) -> None:
+        self.T, P = self.model.T, self.model.P
         H, (self.states, self.symbols) = len(self.T), self.model.delta.shape
         self.metric = self.T.astype(np.float32)
-        P = self.T.T @ self.T
         self.P, self.columns = P.astype(np.float32), np.sqrt(np.diag(P)).astype(np.float32)
-        self.ball = (np.linalg.inv(P) * self.radius**2).astype(np.float32)
+        self.ball = (self.model.ball * self.radius**2).astype(np.float32)
         self.at_once = max(1, _CHILD_FLOATS // (self.symbols * H * H))
         # balls: centres and states
         self.centres, self.labels = [np.zeros(H, np.float32)], [0]
@@ -351,35 +360,38 @@ class _Attempt:
     def _link(self, slots: NDArray[np.intp], balls: NDArray[np.intp]) -> None:
         self.next[slots] = ~balls
 
-    def harvest(self) -> TreeCertificate:
-        """The regions that can be reached from the start, renumbered, and their trees."""
-        number, order = {0: 0}, [0]
-        trees = []
-        for ball in order:  # grows while it is read
-            trees.append(self._tree(self.roots[ball], number, order))
-        network = self.model.network
-        return TreeCertificate(
-            **network.about,
-            metric=self.T.tolist(),
-            centres=[[float(x) for x in self.centres[ball]] for ball in order],
-            radii=[0.0] + [float(self.radius)] * (len(order) - 1),
-            states=[self.labels[ball] for ball in order],
-            trees=trees,
-            slack=self.model.slack,
-        )
 
-    def _tree(self, node: int, number: dict[int, int], order: list[int]) -> list[Any]:
-        tree: list[Any] = []
-        for following in self.next[node * self.symbols : (node + 1) * self.symbols].tolist():
+# What was found ---------------------------------------------------------------------------
+
+
+def _harvest(model: TreeModel, attempt: "_Attempt | Grown") -> TreeCertificate:
+    """The regions that can be reached from the start, renumbered, and their trees."""
+    number, order = {0: 0}, [0]
+    S, next_, roots = attempt.symbols, attempt.next.tolist(), attempt.roots
+
+    def tree(node: int) -> list[Any]:
+        entries: list[Any] = []
+        for following in next_[node * S : (node + 1) * S]:
             if following >= 0:
-                tree.append(self._tree(following, number, order))
+                entries.append(tree(following))
                 continue
             ball = ~following
             if ball not in number:
                 number[ball] = len(order)
                 order.append(ball)
-            tree.append(number[ball])
-        return tree
+            entries.append(number[ball])
+        return entries
+
+    trees = [tree(roots[ball]) for ball in order]  # which grows while it is read
+    return TreeCertificate(
+        **model.network.about,
+        metric=model.T.tolist(),
+        centres=[[float(x) for x in attempt.centres[ball]] for ball in order],
+        radii=[0.0] + [float(attempt.radius)] * (len(order) - 1),
+        states=[int(attempt.labels[ball]) for ball in order],
+        trees=trees,
+        slack=model.slack,
+    )
 
 
 def leaves(tree: list[Any]) -> Iterator[int]:
@@ -392,7 +404,9 @@ def leaves(tree: list[Any]) -> Iterator[int]:
 
 
 _RADII = (4.0, 2.0, 1.2, 0.8, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2, 0.17, 0.14, 0.11)
-_SHARE = 0.6  # of the time that is left, for one radius
+_SHARE = 0.6  # of the time that is left, for one radius, where they are tried one by one
+_GRID = tuple(4 * 0.5 ** (i / 2) for i in range(13))  # the radii that are tried side by side
+_FIRST_NODES = 2**11  # of each of them, in the first round
 _OPEN_AT = 0.4  # of the radius: the size up to which a word that no ball holds gets its own
 _MOST_DEPTH = 120
 _LEAST_MARGIN = 1e-3

@@ -16,7 +16,7 @@ Products come in two forms, both with all sums in registers:
 
 For the way back W^T is kept beside W and takes the same updates, or is made anew.
 They are methods of `cell.Cell`.  `train` and `across` make updates, `inference` holds `walk`,
-the tree of prefixes, and `follow`, for long words.
+the tree of prefixes, and `follow`, for long words; `trees` is the search for proofs.
 """
 
 from collections.abc import Callable
@@ -29,9 +29,24 @@ from carrynet.engines.kernels.inference import BLOCK, FOLLOW, WALK, follow, walk
 from carrynet.engines.kernels.peak import PEAK, PEAK_SUMS, peak
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.kernels.train import TRAIN, train
+from carrynet.engines.kernels.trees import (
+    CLOSED,
+    DEEP,
+    DOUBT,
+    FULL,
+    GROWING,
+    TREES,
+    trees,
+    trees_room,
+)
 
 __all__ = [
     "BLOCK",
+    "CLOSED",
+    "DEEP",
+    "DOUBT",
+    "FULL",
+    "GROWING",
     "KERNELS",
     "PEAK_SUMS",
     "Kernel",
@@ -39,6 +54,7 @@ __all__ = [
     "Parameters",
     "Shape",
     "across_offsets",
+    "trees_room",
     "walk_room",
 ]
 
@@ -56,5 +72,6 @@ KERNELS = {
     "across": Kernel(across, ACROSS),
     "walk": Kernel(walk, WALK),
     "follow": Kernel(follow, FOLLOW),
+    "trees": Kernel(trees, TREES),
     "peak": Kernel(peak, PEAK),
 }

@@ -1,0 +1,586 @@
+"""Trees of words, grown one word after another: the search of `proof.trees` in machine code.
+
+A word waits as a record: the centre c (P,) and the matrix Q (P, P) of the ellipsoid {c + x :
+x x^T <= Q} that holds all hidden states after it.  Records are taken from the top of a stack,
+made one symbol longer, and what does not end is put back, the largest on top: where the trees
+will not end, the words that show it are soon come to.
+
+Shapes as in `kernels`; G balls, R conditions of an output, F the records that there is room for.
+"""
+
+from collections.abc import Callable, Sequence
+
+import llvmlite.ir as ir
+
+from carrynet.engines.kernels.cell import Cell
+from carrynet.engines.kernels.shape import Layout, Parameters, Shape
+from carrynet.engines.vector import FLOAT, INT, POINTER, Integer, Value
+
+CLOSED, GROWING, DOUBT, DEEP, FULL = range(5)
+"""How a call of `trees` ends: all trees end; as many nodes as were asked for; an output is in
+doubt; a word is too long; there is no room for more nodes or balls."""
+
+TREES = Parameters(
+    {
+        "W": "f4",  # (P, P) Whh
+        "turned": "f4",  # (P, P) its transpose
+        "drives": "f4",  # (S, P)
+        "conditions": "f4",  # (Q, S, R, P): v . h + b is to be positive
+        "offsets": "f4",  # (Q, S, R)
+        "delta": "i4",  # (Q, S)
+        "ball": "f4",  # (P, P) the matrix B of a ball of radius 1
+        "squared": "f4",  # (P, P) the metric's T^T T
+        "toward": "f4",  # (P, P) the metric's T^T
+        "scales": "f4",  # (3, P) t_j = |T_.j|, 1 / t_j, and B_jj
+        "limits": "f4",  # (8,) see LIMITS
+        "tally": "i8",  # (5,) see TALLY
+        "counts": "i8",  # (Q,) balls of each state
+        "order": "i4",  # (F,) the records: the stack's, from its bottom, then those to spare
+        "words": "f4",  # (F, P + P P) centre and matrix
+        "tags": "i4",  # (F, 3) state, symbols read, and the slot that waits; ~ball at a root
+        "traces": "f4",  # (F,) of T Q T^T
+        "next": "i4",  # (N, S) what follows a node: a node, or ~ball
+        "roots": "i4",  # (G,) the node of a ball
+        "labels": "i4",  # (G,) the state of a ball
+        "centres": "f4",  # (G, P)
+        "places": "f4",  # (G, P) T c
+        "numbers": "i4",  # (Q, G) the balls of each state
+        "near": "f4",  # (Q, G / L, P + 1, L) their places, and |T c|^2 / 2, across lanes
+        "work": "f4",  # `trees_room`
+    },
+    ("S", "R", "most_nodes", "most_balls", "most_depth", "turns"),
+)
+
+LIMITS = ("radius", "slack", "within", "open_at", "opening", "open_most", "margin", "floor")
+"""What `limits` holds: the radius; the slack; the part of the radius within which a word ends; the
+part up to which it gets a ball of its own: open_at + opening * symbols, at most open_most; the
+least margin; the least pivot, as a part of B's diagonal."""
+
+TALLY = ("nodes", "balls", "grown", "waiting", "status")
+"""What `tally` holds: nodes made, balls made, balls whose trees were begun, words on the stack,
+and how the call ended."""
+
+
+def trees_room(shape: Shape) -> int:
+    """Floats that `trees` works in."""
+    P = Layout(shape).width
+    return 3 * P * P + 12 * P + 64
+
+
+class Grower(Cell):
+    """Code that makes words longer."""
+
+    def limit(self, name: str) -> Value:
+        """One of LIMITS, a single float."""
+        return self.scalar(self.limits, LIMITS.index(name))
+
+    def count(self, name: str) -> Value:
+        """One of TALLY."""
+        return self.integer(self.tally, TALLY.index(name), 64)
+
+    def set_count(self, name: str, value: Integer) -> None:
+        """Set one of TALLY."""
+        self.store_integer(value, self.tally, TALLY.index(name), 64)
+
+    def number(self, value: float) -> Value:
+        """A single float."""
+        return ir.Constant(FLOAT, value)
+
+    def signed(self, pointer: Value, position: Integer) -> Value:
+        """A signed integer of 32 bits."""
+        kind = ir.IntType(32)
+        value = self.builder.load(self.at(pointer, position, kind), align=4, typ=kind)
+        return self.builder.sext(value, INT)
+
+    def row(self, a: Value, start: Integer, w: Value) -> list[Value]:
+        """a w, for a row of P numbers and a matrix (P, P)."""
+        columns = []
+        for tile in self.column_tiles(4):
+            columns += self.gemm(1, tile, a, start, w, None)[0]
+        return columns
+
+    def product(self, a: Value, a_start: Integer, w: Value, to: Value) -> None:
+        """to = a w, all (P, P)."""
+        P, L = self.layout.width, self.lanes
+
+        def some_rows(first: Value) -> None:
+            for columns in self.column_tiles(self.registers // 8):
+                start = self.add(a_start, self.mul(first, P))
+                for r, values in enumerate(self.gemm(4, columns, a, start, w, None)):
+                    for v, value in zip(columns, values, strict=True):
+                        self.store(value, to, self.add(self.mul(self.add(first, r), P), v * L))
+
+        self.loop(P, some_rows, step=4)
+
+    def form(self, a: Value, w: Value) -> Value:
+        """a w a^T, for a row of P numbers in memory and a matrix (P, P); a single float."""
+        sums: Value | None = None
+        for v, value in enumerate(self.row(a, 0, w)):
+            sums = self.fma(value, self.load(a, v * self.lanes), sums)
+        return self.total(sums)
+
+    def dot(self, a: Sequence[Value], b: Sequence[Value]) -> Value:
+        """a . b, a single float."""
+        sums: Value | None = None
+        for x, y in zip(a, b, strict=True):
+            sums = self.fma(x, y, sums)
+        return self.total(sums)
+
+    # Chords: on [z - w, z + w] the activation is within rho of middle + k (x - z)
+
+    def chord(self, z: Value, w: Value) -> tuple[Value, Value, Value]:
+        """k, middle and rho; see `proof.trees`."""
+        if self.shape.activation == "sigmoid":
+            return self._sigmoid_chord(z, w)
+        c = self.constant
+        if self.shape.activation == "tanh":  # tanh z = 2 sigmoid(2 z) - 1
+            k, middle, rho = self._sigmoid_chord(self.fadd(z, z), self.fadd(w, w))
+            return self.fmul(k, c(4.0)), self.fma(middle, c(2.0), c(-1.0)), self.fadd(rho, rho)
+        # (max(z + w, 0) - max(z - w, 0)) / 2 w, without what would cancel
+        k = self.fdiv(self.fadd(z, w), self.fadd(w, w))
+        k = self.at_most(1.0, self.at_least(0.0, k))
+        end = self.fma(k, w, self.at_least(0.0, self.fsub(z, w)))
+        inside = self.builder.fcmp_ordered("<", self.abs(z), w)
+        return k, *self._spread(end, self.builder.select(inside, self.fmul(k, z), end))
+
+    def _sigmoid_chord(self, z: Value, w: Value) -> tuple[Value, Value, Value]:
+        """That of the sigmoid, s: s(a) - s(b) = s(a) s(-b) (1 - e^(b - a)) cancels nothing."""
+        c, b, fma = self.constant, self.builder, self.fma
+        u = self.fadd(w, w)
+        powers = self.fdiv(
+            self.fsub(c(1.0), self.exp(self.fsub(c(0.0), u))), self.at_least(1e-30, u)
+        )
+        series = c(-1 / 720)
+        for coefficient in (1 / 120, -1 / 24, 1 / 6, -1 / 2, 1.0):
+            series = fma(series, u, c(coefficient))
+        part = b.select(b.fcmp_ordered("<", u, c(0.5)), series, powers)
+        below = self.sigmoid(self.fsub(w, z))  # s(-b)
+        k = self.fmul(self.fmul(self.sigmoid(self.fadd(z, w)), below), part)
+        k = self.at_most(0.25, k)
+        end = fma(k, w, self.fsub(c(1.0), below))
+        # where s' = k: at y and 1 - y
+        root = self.sqrt(self.at_least(0.0, fma(k, c(-4.0), c(1.0))))
+        y = self.at_least(1e-30, self.fdiv(self.fadd(k, k), self.fadd(c(1.0), root)))
+        other = self.fsub(c(1.0), y)
+        x = self.log(self.fdiv(y, other))
+        values = []
+        for place, value in ((x, y), (self.fsub(c(0.0), x), other)):
+            off = self.fsub(place, z)
+            inside = b.fcmp_ordered("<", self.abs(off), w)
+            values.append(b.select(inside, self.fsub(value, self.fmul(k, off)), end))
+        return k, *self._spread(end, *values)
+
+    def _spread(self, *values: Value) -> tuple[Value, Value]:
+        low = high = values[0]
+        for value in values[1:]:
+            low, high = self.least(value, low), self.most(value, high)
+        half = self.constant(0.5)
+        return self.fmul(self.fadd(low, high), half), self.fmul(self.fsub(high, low), half)
+
+    # Whether a matrix is positive definite
+
+    def definite(self) -> ir.Function:
+        """`definite(A, B, Q, d, a, b, c, floor)`: whether a B - b Q - c d d^T is, 1 or 0.
+
+        By Gauss's elimination of the upper triangle, in A (P, P), each pivot at least `floor` of
+        what stands on the diagonal of a B.
+        """
+        P, L, C, H = self.layout.width, self.lanes, self.layout.columns, self.shape.hidden
+        yes, no = ir.Constant(INT, 1), ir.Constant(INT, 0)
+
+        def body(A: Value, B: Value, Q: Value, d: Value, *numbers: Value) -> None:
+            of_B, of_Q, of_d = (self.splat(number) for number in numbers[:3])
+            floor = self.builder.fmul(numbers[0], numbers[3])
+            zero = self.constant(0.0)
+            scaled = [self.fmul(self.load(d, v * L), self.fsub(zero, of_d)) for v in range(C)]
+
+            for block in range(C):
+
+                def fill(i: Value, block: int = block) -> None:
+                    here = self.broadcast(d, i)
+                    for v in range(block, C):
+                        place = self.add(self.mul(i, P), v * L)
+                        value = self.fmul(of_B, self.load(B, place))
+                        value = self.fsub(value, self.fmul(of_Q, self.load(Q, place)))
+                        self.store(self.fma(here, scaled[v], value), A, place)
+
+                self.loop(min((block + 1) * L, H), fill, start=block * L)
+
+            for block in range(C):
+                stop = min((block + 1) * L, H)
+
+                def eliminate(k: Value, block: int = block, stop: int = stop) -> None:
+                    start, diagonal = self.mul(k, P), self.mul(k, P + 1)
+                    pivot = self.scalar(A, diagonal)
+                    least = self.builder.fmul(floor, self.scalar(B, diagonal))
+                    with self.builder.if_then(
+                        self.builder.fcmp_unordered("<=", pivot, least), likely=False
+                    ):
+                        self.builder.ret(no)
+                    inverse = self.builder.fdiv(self.number(-1.0), pivot)
+                    row = [self.load(A, self.add(start, v * L)) for v in range(block, C)]
+
+                    def subtract(i: Value, first: int) -> None:
+                        factor = self.builder.fmul(self.scalar(A, self.add(start, i)), inverse)
+                        factors = self.splat(factor)
+                        for v in range(first, C):
+                            place = self.add(self.mul(i, P), v * L)
+                            value = self.fma(factors, row[v - block], self.load(A, place))
+                            self.store(value, A, place)
+
+                    self.loop(stop, lambda i: subtract(i, block), start=self.add(k, 1))
+                    for later in range(block + 1, C):
+                        whole = min((later + 1) * L, H)
+                        tiled = later * L + (whole - later * L) // 4 * 4
+
+                        def four(i: Value, later: int = later) -> None:
+                            for r in range(4):
+                                subtract(self.add(i, r), later)
+
+                        self.loop(tiled, four, start=later * L, step=4)
+                        for i in range(tiled, whole):
+                            subtract(self.i64(i), later)
+
+                self.loop(stop, eliminate, start=block * L)
+            self.builder.ret(yes)
+
+        kinds = [POINTER] * 4 + [FLOAT] * 4
+        return self.procedure("definite", kinds, INT, body)
+
+
+def trees(shape: Shape) -> ir.Module:
+    """`trees(...)`: grow trees by up to `turns` nodes, and say in the tally how that ended.
+
+    A call goes on where the one before ended.  Each turn takes a word from the stack, or, where
+    there is none, begins the next ball's tree; makes a node of it; and follows every symbol.
+    """
+    module = ir.Module("trees")
+    k = Grower(module, "trees", TREES, shape)
+    b, P, L, C = k.builder, k.layout.width, k.lanes, k.layout.columns
+    record = P + P * P
+    definite = k.definite()
+    half, Z = k.work, k.at(k.work, P * P)
+    weighted = k.at(k.work, 2 * P * P)
+    A = half  # no longer needed when children are tested
+    rows = [k.at(k.work, 3 * P * P + i * P) for i in range(12)]
+    drive, width, on_diagonal, slope, rho, through, scaled, diagonal, place, apart, zeros, _ = rows
+    lane_values = k.at(k.work, 3 * P * P + 12 * P)
+    lane_indices = k.at(k.work, 3 * P * P + 12 * P + 32)
+    zero, one = k.number(0.0), k.number(1.0)
+    radius, within = k.limit("radius"), k.limit("within")
+    squared = b.fmul(radius, radius)
+    room = b.fmul(b.fmul(within, within), squared)
+
+    def each(body: Callable[[int, int], None]) -> None:
+        for v in range(C):
+            body(v, v * L)
+
+    def end(status: int) -> None:
+        k.set_count("status", status)
+        k.done()
+
+    def begin(_: Value) -> None:
+        """Put the next ball on the stack, as a word without symbols."""
+        ball = k.count("grown")
+        with b.if_then(b.icmp_signed("==", ball, k.count("balls"))):
+            end(CLOSED)
+        word = k.mul(k.signed(k.order, 0), record)
+        each(
+            lambda v, at: k.store(
+                k.load(k.centres, k.add(k.mul(ball, P), at)), k.words, k.add(word, at)
+            )
+        )
+        start = b.icmp_signed("==", ball, k.i64(0))
+        size = k.splat(b.select(start, zero, squared))  # the start is a point
+        matrix = k.add(word, P)
+        k.loop(
+            P * P,
+            lambda i: k.store(k.fmul(size, k.load(k.ball, i)), k.words, k.add(matrix, i)),
+            step=L,
+        )
+        tag = k.mul(k.signed(k.order, 0), 3)
+        k.store_integer(k.signed(k.labels, ball), k.tags, tag, 32)
+        k.store_integer(0, k.tags, k.add(tag, 1), 32)
+        k.store_integer(b.not_(ball), k.tags, k.add(tag, 2), 32)
+        k.set_count("grown", k.add(ball, 1))
+        k.set_count("waiting", 1)
+
+    def turn(_: Value) -> None:
+        with b.if_then(b.icmp_signed("==", k.count("waiting"), k.i64(0))):
+            begin(_)
+        waiting = k.sub(k.count("waiting"), 1)
+        name = k.signed(k.order, waiting)
+        word, tag = k.mul(name, record), k.mul(name, 3)
+        state, depth = k.signed(k.tags, tag), k.signed(k.tags, k.add(tag, 1))
+        slot = k.signed(k.tags, k.add(tag, 2))
+        node = k.count("nodes")
+        with b.if_then(b.icmp_signed(">=", depth, k.most_depth), likely=False):
+            end(DEEP)
+        balls = k.add(k.count("balls"), k.S)
+        full = b.or_(
+            b.icmp_signed(">=", node, k.most_nodes), b.icmp_signed(">", balls, k.most_balls)
+        )
+        with b.if_then(full, likely=False):
+            end(FULL)
+        with b.if_else(b.icmp_signed("<", slot, k.i64(0))) as (root, inner):
+            with root:
+                k.store_integer(node, k.roots, b.not_(slot), 32)
+            with inner:
+                k.store_integer(node, k.next, slot, 32)
+
+        # what all symbols share
+        k.product(k.words, k.add(word, P), k.W, half)
+        k.product(k.turned, 0, half, Z)
+
+        def weigh(i: Value) -> None:
+            k.store(k.fmul(k.load(Z, i), k.load(k.squared, i)), weighted, i)
+
+        k.loop(P * P, weigh, step=L)
+        k.loop(P, lambda i: k.store(k.scalar(Z, k.mul(i, P + 1)), on_diagonal, i))
+        received = k.row(k.words, word, k.W)
+
+        def widths(v: int, at: int) -> None:
+            k.store(received[v], drive, at)
+            size = k.sqrt(k.at_least(1e-12, k.load(on_diagonal, at)))
+            k.store(k.fmul(size, k.constant(1 + 1e-5)), width, at)
+
+        each(widths)
+        k.set_count("waiting", waiting)
+        k.loop(k.S, lambda a: child(a, state, depth, node, waiting))
+        k.set_count("nodes", k.add(node, 1))
+
+    def child(symbol: Value, state: Value, depth: Value, node: Value, bottom: Value) -> None:
+        edge = k.add(k.mul(state, k.S), symbol)
+        after = k.signed(k.delta, edge)
+        slot = k.add(k.mul(node, k.S), symbol)
+        top = k.count("waiting")
+        name = k.signed(k.order, top)
+        word = k.mul(name, record)
+        matrix = k.at(k.words, k.add(word, P))
+        slack = k.splat(k.limit("slack"))
+
+        def chords(v: int, at: int) -> None:
+            z = k.fadd(k.load(drive, at), k.load(k.drives, k.add(k.mul(symbol, P), at)))
+            chord, middle, remainder = k.chord(z, k.load(width, at))
+            mask = [1.0 if at + lane < shape.hidden else 0.0 for lane in range(L)]
+            inside = ir.Constant(k.vector, mask)
+            k.store(chord, slope, at)
+            k.store(k.fmul(middle, inside), k.words, k.add(word, at))
+            k.store(k.fadd(remainder, slack), rho, at)
+
+        each(chords)
+
+        def condition(r: Value) -> None:
+            which = k.add(k.mul(edge, k.R), r)
+            margin: Value | None = None
+
+            def term(v: int, at: int) -> None:
+                nonlocal margin
+                value = k.load(k.conditions, k.add(k.mul(which, P), at))
+                k.store(k.fmul(value, k.load(slope, at)), through, at)
+                margin = k.fma(value, k.load(k.words, k.add(word, at)), margin)
+                spread = k.fmul(k.abs(value), k.load(rho, at))
+                margin = k.fsub(margin, spread)
+
+            each(term)
+            spread = k.form(through, Z)
+            spread = k.sqrt(b.select(b.fcmp_ordered("<", spread, zero), zero, spread))
+            least = b.fsub(b.fadd(k.total(margin), k.scalar(k.offsets, which)), spread)
+            with b.if_then(b.fcmp_unordered("<=", least, k.limit("margin")), likely=False):
+                end(DOUBT)
+
+        k.loop(k.R, condition)
+
+        image = k.form(slope, weighted)
+        tiny = k.number(1e-20)
+        image = k.sqrt(b.select(b.fcmp_ordered(">", image, tiny), image, tiny))
+        box = k.dot(
+            [k.load(rho, v * L) for v in range(C)], [k.load(k.scales, v * L) for v in range(C)]
+        )
+        ratio = b.fdiv(box, image)
+        trace = b.fadd(image, box)
+        trace = b.fmul(trace, trace)
+        grown = k.splat(k.sqrt(b.fadd(one, ratio)))
+        added = k.splat(b.fmul(b.fadd(one, b.fdiv(one, ratio)), box))
+
+        def scale(v: int, at: int) -> None:
+            factor = k.fmul(grown, k.load(slope, at))
+            k.store(factor, scaled, at)
+            of_box = k.fmul(k.fmul(added, k.load(rho, at)), k.load(k.scales, P + at))
+            old = k.fmul(k.fmul(factor, factor), k.load(on_diagonal, at))
+            k.store(k.fadd(old, of_box), diagonal, at)
+
+        each(scale)
+        factors = [k.load(scaled, v * L) for v in range(C)]
+
+        def fill(i: Value) -> None:
+            factor = k.broadcast(scaled, i)
+            for v in range(C):
+                at = k.add(k.mul(i, P), v * L)
+                k.store(k.fmul(k.fmul(factor, k.load(Z, at)), factors[v]), matrix, at)
+            k.store(k.scalar(diagonal, i), matrix, k.mul(i, P + 1))
+
+        k.loop(P, fill)
+        at_tag = k.mul(name, 3)
+        k.store_integer(after, k.tags, at_tag, 32)
+        k.store_integer(k.add(depth, 1), k.tags, k.add(at_tag, 1), 32)
+        k.store_integer(slot, k.tags, k.add(at_tag, 2), 32)
+        k.store(trace, k.traces, name)
+        ended = ends(word, after, slot, trace, k.add(depth, 1), matrix)
+        with b.if_then(b.icmp_signed("==", ended, k.i64(0))):
+            # on the stack, below those that are larger
+
+            def sink(j: Value, carried: Value) -> list[Value]:
+                other = k.signed(k.order, j)
+                more = b.fcmp_ordered(">", k.scalar(k.traces, other), k.scalar(k.traces, carried))
+                k.store_integer(b.select(more, carried, other), k.order, j, 32)
+                return [b.select(more, other, carried)]
+
+            (last,) = k.loop(top, sink, [name], start=bottom)
+            k.store_integer(last, k.order, top, 32)
+            k.set_count("waiting", k.add(top, 1))
+
+    def ends(
+        word: Value, state: Value, slot: Value, trace: Value, depth: Value, matrix: Value
+    ) -> Value:
+        """Whether a word ends, in a ball that holds it or in one of its own: 1 or 0."""
+        # Q_jj <= r^2 B_jj, the least that must hold
+        worst: Value | None = None
+        for v in range(C):
+            part = k.fmul(k.load(diagonal, v * L), k.load(k.scales, 2 * P + v * L))
+            worst = part if worst is None else k.most(part, worst)
+        worst = k.largest(worst)
+        units = b.fmul(k.number(float(shape.hidden)), squared)
+        small = b.and_(b.fcmp_ordered("<", trace, units), b.fcmp_ordered("<", worst, room))
+
+        def try_balls() -> Value:
+            for v, value in enumerate(k.row(k.words, word, k.toward)):
+                k.store(value, place, v * L)
+            some = b.icmp_signed("<", k.i64(0), k.integer(k.counts, state, 64))
+            held = k.when(some, lambda: is_held(word, state, slot, trace, matrix))
+            return b.or_(held, k.when(b.icmp_signed("==", held, k.i64(0)), opens))
+
+        def opens() -> Value:
+            size = b.sitofp(depth, FLOAT)
+            size = b.fadd(k.limit("open_at"), b.fmul(size, k.limit("opening")))
+            most = k.limit("open_most")
+            size = b.select(b.fcmp_ordered("<", size, most), size, most)
+            size = b.fmul(b.fmul(size, size), squared)
+
+            def fits() -> Value:
+                arguments = [A, k.ball, matrix, zeros, size, one, zero, k.limit("floor")]
+                return k.when(
+                    b.icmp_signed("!=", b.call(definite, arguments), k.i64(0)),
+                    lambda: opened(word, state, slot),
+                )
+
+            return k.when(b.fcmp_ordered("<", worst, size), fits)
+
+        return k.when(small, try_balls)
+
+    def is_held(word: Value, state: Value, slot: Value, trace: Value, matrix: Value) -> Value:
+        """Whether the nearest ball of a state holds a word, which then ends there."""
+        ball = k.signed(k.numbers, k.add(k.mul(state, k.most_balls), nearest(state)))
+        distance: Value | None = None
+        for v in range(C):
+            center = k.add(k.mul(ball, P), v * L)
+            off = k.fsub(k.load(place, v * L), k.load(k.places, center))
+            distance = k.fma(off, off, distance)
+            off = k.fsub(k.load(k.words, k.add(word, v * L)), k.load(k.centres, center))
+            k.store(off, apart, v * L)
+        distance = k.sqrt(k.total(distance))
+        limit = b.fmul(radius, within)
+
+        def fits() -> Value:
+            least = b.fmul(k.number(_NEAREST), radius)
+            far = b.select(b.fcmp_ordered(">", distance, least), distance, least)
+            p = b.fdiv(far, b.fsub(radius, far))
+            numbers = [room, b.fadd(one, p), b.fadd(one, b.fdiv(one, p)), k.limit("floor")]
+            surely = b.fcmp_ordered("<", b.fadd(far, k.sqrt(trace)), limit)
+            tested = k.when(
+                b.not_(surely), lambda: b.call(definite, [A, k.ball, matrix, apart, *numbers])
+            )
+
+            def link() -> Value:
+                k.store_integer(b.not_(ball), k.next, slot, 32)
+                return k.i64(1)
+
+            return k.when(b.or_(surely, b.icmp_signed("!=", tested, k.i64(0))), link)
+
+        return k.when(b.fcmp_ordered("<", distance, limit), fits)
+
+    def nearest(state: Value) -> Value:
+        """Which of a state's balls is nearest to `place`: the least |c|^2 / 2 - c . place.
+
+        Balls lie across lanes, and their centres c are read negated; four vectors of them at once.
+        """
+        count = k.integer(k.counts, state, 64)
+        groups = k.div(k.add(count, L - 1), L)
+        size = (P + 1) * L
+        first = k.mul(k.mul(state, k.div(k.most_balls, L)), size)
+        far = k.constant(3e38)
+        none = ir.Constant(k.integers, [0] * L)
+
+        def group(g: Value, best: Value, index: Value) -> list[Value]:
+            starts = [k.add(first, k.mul(k.add(g, i), size)) for i in range(4)]
+            sums = [k.load(k.near, k.add(start, P * L)) for start in starts]
+
+            def unit(i: Value, *sums: Value) -> list[Value]:
+                here = k.broadcast(place, i)
+                return [
+                    k.fma(here, k.load(k.near, k.add(start, k.mul(i, L))), value)
+                    for start, value in zip(starts, sums, strict=True)
+                ]
+
+            for i, value in enumerate(k.loop(shape.hidden, unit, sums)):
+                less = b.fcmp_ordered("<", value, best)
+                here = k.splat_integer(k.add(g, i))
+                best, index = b.select(less, value, best), b.select(less, here, index)
+            return [best, index]
+
+        best, index = k.loop(groups, group, [far, none], step=4)
+        k.store(best, lane_values)
+        k.store(index, lane_indices)
+
+        def lane(i: Value, best: Value, which: Value) -> list[Value]:
+            value = k.scalar(lane_values, i)
+            less = b.fcmp_ordered("<", value, best)
+            mine = k.add(k.mul(k.signed(lane_indices, i), L), i)
+            return [b.select(less, value, best), b.select(less, mine, which)]
+
+        return k.loop(L, lane, [k.number(3.1e38), k.i64(0)])[1]
+
+    def opened(word: Value, state: Value, slot: Value) -> Value:
+        """A ball around a word, which ends there."""
+        ball, count = k.count("balls"), k.integer(k.counts, state, 64)
+        k.store_integer(state, k.labels, ball, 32)
+        k.store_integer(ball, k.numbers, k.add(k.mul(state, k.most_balls), count), 32)
+        norm: Value | None = None
+        for v in range(C):
+            at = k.add(k.mul(ball, P), v * L)
+            k.store(k.load(k.words, k.add(word, v * L)), k.centres, at)
+            value = k.load(place, v * L)
+            k.store(value, k.places, at)
+            norm = k.fma(value, value, norm)
+        group = k.add(k.mul(state, k.div(k.most_balls, L)), k.div(count, L))
+        lane = b.sub(count, k.mul(k.div(count, L), L))
+        start = k.add(k.mul(group, (P + 1) * L), lane)
+        minus = k.number(-1.0)
+
+        def unit(i: Value) -> None:
+            value = b.fmul(minus, k.scalar(place, i))
+            k.store(value, k.near, k.add(start, k.mul(i, L)))
+
+        k.loop(P, unit)
+        k.store(b.fmul(k.number(0.5), k.total(norm)), k.near, k.add(start, P * L))
+        k.store_integer(b.not_(ball), k.next, slot, 32)
+        k.store_integer(k.add(count, 1), k.counts, state, 64)
+        k.set_count("balls", k.add(ball, 1))
+        return k.i64(1)
+
+    k.loop(k.turns, turn)
+    end(GROWING)
+    return module
+
+
+_NEAREST = 1e-6  # of the radius: a word that is nearer to a centre is taken to be so far away

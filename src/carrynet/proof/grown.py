@@ -1,0 +1,201 @@
+"""Trees of words grown by machine code: one attempt of `trees`, of balls of one radius.
+
+The kernel is `engines.kernels.trees`; here its arrays are laid out, and enlarged when they are
+full.  An attempt may be grown a little at a time, and several side by side, in threads.
+
+Shapes: S symbols, Q machine states, G balls, N nodes, P the hidden units padded, L lanes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrynet.engines import jit, native
+from carrynet.nets.arrays import Array
+from carrynet.nets.network import Network
+from carrynet.proof.tree_model import TreeModel
+
+if not jit.missing:
+    from carrynet.engines import kernels
+    from carrynet.engines.kernels import Layout, Shape
+
+MOST_HIDDEN = 64
+"""Beyond it NumPy's products are as fast, and the code for one factorisation grows long."""
+
+MOST_NODES = 2**22
+"""A certificate of more would take minutes to check."""
+
+
+def refuses(network: Network) -> str | None:
+    """Why a network's trees are not grown by machine code; None if they are."""
+    if network.hidden > MOST_HIDDEN:
+        return f"trees are grown by machine code for up to {MOST_HIDDEN} hidden units"
+    return native.unavailable()
+
+
+class Grown:
+    """Balls of one radius, found as they are needed, and the trees of words between them."""
+
+    def __init__(self, model: TreeModel, radius: float) -> None:
+        self.radius, self.end = radius, kernels.GROWING
+        H, (Q, S), R = len(model.T), model.delta.shape, model.rows.shape[2]
+        shape = Shape(
+            jit.processor().lanes,
+            *(H, 1, 1, model.network.task.neurons),
+            activation=model.network.activation,
+            readout=model.network.task.readout,
+        )
+        self._hidden, self._P, self._L = H, Layout(shape).width, shape.lanes
+        self.symbols = S
+        self._code = jit.function("trees", shape)
+        ball = self._matrix(model.ball)
+        ball[range(H, self._P), range(H, self._P)] = 1  # nothing is divided by zero
+        t = np.sqrt(np.diag(model.P))
+        asked = model.asked[:, :, None]
+        waiting = _MOST_DEPTH * (S - 1) + S + 1
+        record = self._P * (1 + self._P)
+        self._sizes = {"S": S, "R": R, "most_depth": _MOST_DEPTH}
+        self._arrays: dict[str, NDArray[Any]] = {
+            "W": self._matrix(model.Whh),
+            "turned": self._matrix(model.Whh.T),
+            "drives": self._rows(model.drives),
+            # where nothing is asked, 0 . h + 1 is positive
+            "conditions": self._rows(np.where(asked[..., None], model.rows, 0)),
+            "offsets": _copied(np.where(asked, model.offsets, 1)),
+            "delta": _copied(model.delta, np.int32),
+            "ball": ball,
+            "squared": self._matrix(model.P),
+            "toward": self._matrix(model.T.T),
+            "scales": self._rows(np.stack([t, 1 / t, 1 / np.diag(model.ball)])),
+            "limits": _copied([radius, model.slack + _LOST, *_LIMITS.values()]),
+            "tally": _copied([0, 1, 0, 0, 0], np.int64),  # the start is a ball
+            "counts": native.buffer(Q, np.int64),
+            "order": _copied(np.arange(waiting), np.int32),
+            "words": native.buffer(waiting * record),
+            "tags": native.buffer(waiting * 3, np.int32),
+            "traces": native.buffer(waiting),
+            "work": native.buffer(kernels.trees_room(shape)),
+        }
+        self._nodes, self._balls = 0, 0
+        self._enlarge(nodes=2**10, balls=2**8)
+
+    def grow(self, nodes: int, stop: Callable[[], bool]) -> None:
+        """Grow until there are so many nodes, or all trees end, or it is seen that they will not.
+
+        `stop` is asked every few milliseconds.
+        """
+        while self.goes_on and self.made[0] < nodes and not stop():
+            made, balls = self.made
+            if self.end == kernels.FULL:  # of whichever is
+                self._enlarge(
+                    self._nodes * (2 if made >= self._nodes else 1),
+                    self._balls * (2 if balls + self.symbols > self._balls else 1),
+                )
+            self._code(**self._arrays, **self._sizes, turns=min(nodes - made, _TURNS))
+            self.end = int(self._arrays["tally"][4])
+
+    @property
+    def made(self) -> tuple[int, int]:
+        """How many nodes and balls there are."""
+        nodes, balls = self._arrays["tally"][:2].tolist()
+        return nodes, balls
+
+    @property
+    def begun(self) -> tuple[int, int]:
+        """How many balls' trees were begun, out of how many so far."""
+        return int(self._arrays["tally"][2]), self.made[1]
+
+    @property
+    def closed(self) -> bool:
+        """Whether all trees end."""
+        return self.end == kernels.CLOSED
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether all trees may yet end."""
+        full = self.end == kernels.FULL and self.made[0] < MOST_NODES
+        return full or self.end == kernels.GROWING
+
+    def _enlarge(self, nodes: int, balls: int) -> None:
+        """Room for more nodes and balls, with what was there."""
+        P, L, S, Q = self._P, self._L, self.symbols, len(self._arrays["counts"])
+        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+            "next": ((nodes, S), np.int32),
+            "roots": ((balls,), np.int32),
+            "labels": ((balls,), np.int32),
+            "centres": ((balls, P), np.float32),
+            "places": ((balls, P), np.float32),
+            "numbers": ((Q, balls), np.int32),
+            "near": ((Q, balls // L, P + 1, L), np.float32),
+        }
+        for name, (shape, kind) in shapes.items():
+            array = native.buffer(int(np.prod(shape)), kind).reshape(shape)
+            if name == "near":
+                array[:, :, P] = _FAR  # of balls that are not there yet
+            old = self._arrays.get(name)
+            if old is not None:
+                array[tuple(map(slice, old.shape))] = old
+            self._arrays[name] = array
+        self._nodes, self._balls = nodes, balls
+        self._sizes |= {"most_nodes": nodes, "most_balls": balls}
+
+    # Layout ------------------------------------------------------------------------------
+
+    def _rows(self, array: Array) -> Array:
+        """Vectors (..., H) in rows of P."""
+        rows = native.buffer(int(np.prod(array.shape[:-1])) * self._P)
+        rows = rows.reshape(*array.shape[:-1], self._P)
+        rows[..., : array.shape[-1]] = array
+        return rows
+
+    def _matrix(self, array: Array) -> Array:
+        """A matrix (H, H) in one of (P, P)."""
+        matrix = native.buffer(self._P**2).reshape(self._P, self._P)
+        matrix[: len(array), : len(array)] = array
+        return matrix
+
+    # What was found ----------------------------------------------------------------------
+
+    @property
+    def centres(self) -> Array:
+        """The balls' centres (G, H)."""
+        return self._arrays["centres"][:, : self._hidden]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The balls' states (G,)."""
+        return self._arrays["labels"]
+
+    @property
+    def roots(self) -> list[int]:
+        """The node that begins each ball's tree (G,)."""
+        roots: list[int] = self._arrays["roots"].tolist()
+        return roots
+
+    @property
+    def next(self) -> NDArray[np.int32]:
+        """What follows each node and symbol, a node or ~ball: (N S,)."""
+        return self._arrays["next"].ravel()[: self.made[0] * self.symbols]
+
+
+def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
+    array = np.asarray(values)
+    copy = native.buffer(array.size, kind)
+    copy[:] = array.ravel()
+    return copy
+
+
+_MOST_DEPTH = 120
+_TURNS = 512  # nodes between two looks at the clock: some 10 ms with 32 hidden units
+_FAR = 3e38
+_LOST = 5e-7  # in a remainder, which is computed in float32
+_LIMITS = {
+    "within": 1 - 4e-4,  # what float32 and the checker's roundings may take
+    "open_at": 0.4,
+    "opening": 0.02,
+    "open_most": 0.92,
+    "margin": 1e-3,
+    "floor": 1e-6,
+}

@@ -1,0 +1,201 @@
+"""Trees grown by machine code, beside NumPy's: the same words, the same verdicts."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from carrynet import tasks
+from carrynet.engines import jit, native
+from carrynet.learn import training
+from carrynet.nets.network import Network
+from carrynet.nets.weights import Weights
+from carrynet.proof import grown, trees as tree
+from carrynet.proof.certificate import Rejected, TreeCertificate
+from carrynet.proof.check import check
+from carrynet.proof.grown import Grown
+from carrynet.proof.search import model
+from carrynet.proof.tree_model import TreeModel, tree_model
+from carrynet.spec.recipe import RECIPES
+from tests.conftest import hand_built_adder
+from tests.test_tree import comparer, plainly_trained, relu_adder, tanh_adder
+
+SLACK = 1e-4
+NETWORKS = [hand_built_adder, tanh_adder, relu_adder, comparer, plainly_trained]
+
+pytestmark = pytest.mark.skipif(
+    native.unavailable() is not None, reason="there is no machine code here"
+)
+
+
+def search(network: Network, seconds: float = 60) -> TreeCertificate | None:
+    return tree.search(network, slack=SLACK, deadline=time.monotonic() + seconds)
+
+
+def with_lanes(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+    facts = {**vars(jit.processor()), "lanes": lanes}
+    monkeypatch.setattr(jit, "processor", lambda: jit.Processor(**facts))
+
+
+def random_network(hidden: int, activation: str, task: Any, seed: int) -> Network:
+    """Of small weights; what it answers is of no account."""
+    rng, Y = np.random.default_rng(seed), task.neurons
+    shapes = {"Wxh": (task.inputs, hidden), "Whh": (hidden, hidden), "bh": (hidden,)}
+    weights = {name: rng.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+    weights["Whh"] *= np.float32({"relu": 0.5}.get(activation, 2.0) / hidden**0.5)
+    out = {"Why": np.zeros((hidden, Y), "f4"), "by": np.zeros(Y, "f4")}
+    return Network(task, activation, Weights(**weights, **out))
+
+
+def lenient(network: Network) -> TreeModel:
+    """Of which every output is right."""
+    found = tree_model(network, SLACK)
+    assert found is not None
+    return found._replace(offsets=np.ones_like(found.offsets))
+
+
+def word_of(attempt: Grown, slot: int) -> tuple[int, list[int]]:
+    """The ball and the word that lead to a slot."""
+    word: list[int] = []
+    by_node = {node: slot for slot, node in enumerate(attempt.next.tolist()) if node > 0}
+    while True:
+        node, symbol = divmod(slot, attempt.symbols)
+        word.append(symbol)
+        if node not in by_node:
+            return attempt.roots.index(node), word[::-1]
+        slot = by_node[node]
+
+
+def followed(model: TreeModel, radius: float, attempt: Grown, slot: int) -> tuple[Any, Any, Any]:
+    """Centre, matrix and trace of the ellipsoid that waits for a slot, by NumPy's search."""
+    ball, word = word_of(attempt, slot)
+    by_numpy = tree._Attempt(model._replace(slack=SLACK + grown._LOST), radius)
+    words = tree._Frontier(
+        attempt.centres[ball][None],
+        by_numpy.ball[None] * (ball > 0),
+        *(np.array([n]) for n in (attempt.labels[ball], ~0, 0)),
+    )
+    trace: Any = np.zeros(1)
+    for symbol in word:
+        children, trace, _ = by_numpy._step(words)
+        words, trace = children.at([symbol]), trace[[symbol]]
+    return words.centre[0], words.shape[0], trace[0]
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize(("hidden", "task"), [(3, "add"), (17, "compare"), (33, "add")])
+def test_words_are_followed_as_by_numpy(
+    monkeypatch: pytest.MonkeyPatch, hidden: int, task: str, activation: str, lanes: int
+) -> None:
+    if lanes > jit.processor().lanes:
+        pytest.skip("the processor has no such vectors")
+    with_lanes(monkeypatch, lanes)
+    network = random_network(hidden, activation, tasks.parse(task), hidden)
+    model, compared = lenient(network), 0
+    for radius in (1.0, 0.1):
+        attempt = Grown(model, radius)
+        for turns in (1, 3, 9, 40):
+            attempt.grow(turns, lambda: False)
+            P, arrays = attempt._P, attempt._arrays
+            waiting = int(arrays["tally"][3])
+            for record in arrays["order"][:waiting].tolist():
+                data = arrays["words"][record * (P + P * P) :][: P + P * P]
+                state, depth, slot = arrays["tags"][3 * record :][:3].tolist()
+                if slot < 0:
+                    continue
+                centre, shape, trace = followed(model, radius, attempt, slot)
+                ours = data[P:].reshape(P, P)
+                scale = np.sqrt(np.diag(shape))
+                assert np.allclose(data[:hidden], centre, rtol=1e-4, atol=2e-5)
+                assert np.allclose(
+                    ours[:hidden, :hidden] / np.outer(scale, scale),
+                    shape / np.outer(scale, scale),
+                    atol=1e-3,
+                )
+                assert not ours[hidden:].any()
+                assert arrays["traces"][record] == pytest.approx(trace, rel=1e-3)
+                assert depth == len(word_of(attempt, slot)[1])
+                assert 0 <= state < len(network.task.machine.states)
+                compared += 1
+    assert compared
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_what_is_found_is_accepted(make: Any) -> None:
+    network = make()
+    assert grown.refuses(network) is None
+    one, again = search(network), search(network)
+    assert one is not None
+    assert check(model(network), one).margin > 0
+    assert one == again
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_without_machine_code_numpy_searches(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    network = make()
+    monkeypatch.setattr(grown, "refuses", lambda network: "not here")
+    monkeypatch.delattr(tree, "_side_by_side")
+    found = search(network)
+    assert found is not None
+    assert check(model(network), found).margin > 0
+
+
+@pytest.mark.parametrize("hidden", [8, 16, 32])
+def test_trained_networks_are_proved(hidden: int) -> None:
+    seed = {8: 4, 16: 3, 32: 2}[hidden]
+    recipe = RECIPES["tutorial"].with_settings({"hidden": hidden, "seed": seed})
+    network = training.fit(recipe, reports=1)
+    found = search(network)
+    assert found is not None
+    assert len(found.trees) > 50
+    assert check(model(network), found).margin > 0
+    with pytest.raises(Rejected):
+        check(model(network), replace(found, radii=[0.0, *(0.9 * r for r in found.radii[1:])]))
+
+
+def test_where_nothing_is_asked_every_answer_is_right() -> None:
+    network = hand_built_adder()
+    found = tree_model(network, SLACK)
+    assert found is not None
+    wrong = found._replace(rows=-found.rows, offsets=-found.offsets)
+    for asked, closes in ((True, False), (False, True)):
+        attempt = Grown(wrong._replace(asked=np.full_like(found.asked, asked)), 0.25)
+        attempt.grow(10**5, lambda: False)
+        assert attempt.closed == closes
+        assert not attempt.goes_on
+
+
+def test_symbols_may_be_many() -> None:
+    """100 of them, with their children in order of size."""
+    network = random_network(5, "sigmoid", tasks.parse("add:base=10"), 1)
+    attempt = Grown(lenient(network), 0.5)
+    attempt.grow(20, lambda: False)
+    arrays = attempt._arrays
+    waiting = arrays["order"][: int(arrays["tally"][3])]
+    assert len(set(arrays["order"].tolist())) == len(arrays["order"])
+    slots = arrays["tags"].reshape(-1, 3)[waiting, 2]
+    for node in set((slots // 100).tolist()):
+        traces = arrays["traces"][waiting[slots // 100 == node]]
+        assert (np.diff(traces) >= 0).all()
+
+
+def test_a_wrong_network_is_not_proved(forgetful: Network) -> None:
+    assert search(forgetful, 5) is None
+
+
+def test_trees_that_were_interrupted_go_on() -> None:
+    """A little at a time, and with more room than at first, as all at once."""
+    found = tree_model(plainly_trained(), SLACK)
+    assert found is not None
+    whole, parts = Grown(found, 0.1), Grown(found, 0.1)
+    whole.grow(10**6, lambda: False)
+    while parts.goes_on:
+        parts.grow(parts.made[0] + 7, lambda: False)
+    assert whole.closed == parts.closed
+    assert whole.made == parts.made
+    assert whole.made[0] > 2**10  # more than there was room for
+    assert (whole.next == parts.next).all()
+    assert whole.begun[0] == whole.made[1] or not whole.closed
