@@ -25,6 +25,8 @@ NumPy's exp, log and tanh are taken to be good to 2^-40, which is 8,000 times wh
 Shapes: N words, S symbols, H hidden, R conditions of an output.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -44,6 +46,7 @@ _UP, _DOWN = 1 + 1e-12, 1 - 1e-12  # outward, for a few operations and sums of u
 _LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
 _LEAST = 1e-250  # on every diagonal, for whatever underflows
 _NEAREST = 1e-6  # of the radius: an ellipsoid that is nearer to a ball's centre counts as so far
+_PART = 16  # regions whose trees one thread checks together
 _AT_ONCE = 2**18  # numbers in the matrices of the words that are made at once
 
 
@@ -131,30 +134,58 @@ def _facts(
 def _check(
     facts: _Facts, certificate: TreeCertificate, watch: Watch | None
 ) -> tuple[list[arb], arb]:
+    """Every tree, some in one thread and some in another: none has to do with any other."""
+    regions, margin, reach = len(certificate.trees), np.inf, np.zeros(len(facts.W))
+    parts = [range(i, min(i + _PART, regions)) for i in range(0, regions, _PART)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(lambda part: _check_trees(facts, certificate, part), parts)
+        for part, (least, most) in zip(parts, results, strict=True):
+            # `min` would pass over what is not a number
+            margin, reach = np.minimum(margin, least), np.maximum(reach, most)
+            if watch is not None:
+                watch(part.stop, regions)
+    return [arb(float(x)) for x in reach], arb(float(margin))
+
+
+def _check_trees(
+    facts: _Facts, certificate: TreeCertificate, numbers: range
+) -> tuple[float, Array]:
+    """Some of the trees: the smallest margin, and what |h| can reach (H,)."""
     H, S = len(facts.W), len(facts.task.machine.symbols)
-    at_once, regions = max(1, _AT_ONCE // (S * H * H)), len(certificate.trees)
+    at_once, states = max(1, _AT_ONCE // (S * H * H)), np.array(certificate.states)
     margin, reach = np.inf, np.zeros(H)
-    states = np.array(certificate.states)
-    for first in range(0, regions, at_once):
-        if watch is not None:
-            watch(first, regions)
-        some = slice(first, min(first + at_once, regions))
+    some = slice(numbers.start, numbers.stop)
+    with np.errstate(all="ignore"):
         shape = (facts.radii[some] ** 2 * _UP)[:, None, None] * facts.ball
-        numbers = list(range(regions))[some]
         trees = list(certificate.trees[some])
-        todo = [_Frontier(facts.centres[some], shape, states[some], trees, numbers)]
+        todo = [_Frontier(facts.centres[some], shape, states[some], trees, list(numbers))]
         while todo:
-            words = todo.pop()
+            parts = [todo.pop()]
+            while todo and sum(len(part.tree) for part in parts) < at_once:
+                parts.append(todo.pop())
+            words = _joined(parts)
             if len(words.tree) > at_once:
                 todo.append(words.part(slice(at_once, None)))
                 words = words.part(slice(at_once))
             children, least, most = _follow(facts, words)
-            # `min` would pass over what is not a number
             margin, reach = np.minimum(margin, least), np.maximum(reach, most)
             inner = _end(facts, children, states)
             if inner.tree:
                 todo.append(inner)
-    return [arb(float(x)) for x in reach], arb(float(margin))
+    return float(margin), reach
+
+
+def _joined(parts: list[_Frontier]) -> _Frontier:
+    """Words that are followed together."""
+    if len(parts) == 1:
+        return parts[0]
+    return _Frontier(
+        np.concatenate([part.centre for part in parts]),
+        np.concatenate([part.shape for part in parts]),
+        np.concatenate([part.state for part in parts]),
+        [entries for part in parts for entries in part.below],
+        [tree for part in parts for tree in part.tree],
+    )
 
 
 def _follow(facts: _Facts, words: _Frontier) -> tuple[_Frontier, float, Array]:
@@ -185,9 +216,11 @@ def _follow(facts: _Facts, words: _Frontier) -> tuple[_Frontier, float, Array]:
     P = facts.T.T @ facts.T  # for the choice of p and alpha only, which may be any
     t = np.sqrt(np.maximum(np.diag(P), 1e-12))
     total = (box @ t) * _UP
-    image = np.einsum("nsi,nij,nsj->ns", k, P * Z, k, optimize=True)
+    image = ((k @ (P * Z)) * k).sum(axis=-1)
     p = np.clip(total / np.sqrt(np.maximum(image, 1e-20)), 1e-6, 1e6)[..., None]
-    shape = (k[..., :, None] * k[..., None, :]) * (1 + p)[..., None] * Z[:, None]
+    shape = k[..., :, None] * k[..., None, :]
+    shape *= (1 + p)[..., None]
+    shape *= Z[:, None]
     diagonal = np.arange(H)
     shape[..., diagonal, diagonal] += (1 + 1 / p) * (box * total[..., None] / t) * _UP
     # of the products k_i (1 + p) k_j Z_ij each is off by 4 u at most
