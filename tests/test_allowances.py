@@ -284,6 +284,28 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
     assert np.allclose(reach, np.max(reaches, axis=0), rtol=1e-9)
 
 
+def test_a_size_and_a_distance_have_their_allowances(coarse: None) -> None:
+    rng, H, N = np.random.default_rng(10), 3, 5
+    facts = random_facts(rng, H, 0.0)
+    T, roots = facts.T, rng.normal(size=(N, H, H))
+    shape, d, radius = roots @ roots.transpose(0, 2, 1), rng.normal(size=(N, H)), 1.0
+    for n, (size, distance) in enumerate(
+        zip(
+            check_trees._sizes(facts, shape),
+            check_trees._distance(facts, d, np.full(N, radius)),
+            strict=True,
+        )
+    ):
+        t, q = np.linalg.norm(T, axis=0), np.sqrt(np.diag(shape[n]))
+        trace = np.trace(T @ shape[n] @ T.T) + 2 * gamma(H * H + H + 8) * (1.01 * t @ q) ** 2
+        assert size == pytest.approx(1.01 * np.sqrt(1.01 * (trace + 1e-3)), rel=1e-9)
+        lost = gamma(H + 4) * np.abs(T) @ np.abs(d[n])
+        expected = 1.01 * (np.linalg.norm(T @ d[n]) + np.linalg.norm(lost))
+        assert distance == pytest.approx(expected, rel=1e-9)
+    nearest = check_trees._distance(facts, 0 * d, np.full(N, radius))
+    assert np.allclose(nearest, 1e-6, rtol=1e-9)
+
+
 def surely_inside(T: Any, inner: Any, place: Any, shape: Any, centre: Any, radius: Any) -> bool:
     """As the docstring of `_inside` has it, with every allowance."""
     H, up = len(T), 1.01

@@ -524,6 +524,23 @@ def test_what_is_inside_is_inside() -> None:
     assert tight > 80  # it is no empty promise
 
 
+def test_sizes_and_distances_are_never_less_than_what_they_bound() -> None:
+    rng = np.random.default_rng(13)
+    for _ in range(100):
+        H = int(rng.integers(1, 6))
+        facts, (Q, x) = facts_of(H, rng, "sigmoid"), ellipsoid(H, rng)
+        size = check_trees._sizes(facts, Q[None])[0]
+        farthest = np.linalg.norm(x @ facts.T.T, axis=1).max()
+        assert (
+            farthest <= size <= H**0.5 * np.linalg.norm(facts.T @ np.linalg.cholesky(Q), 2) * 1.01
+        )
+        d = rng.normal(size=H)
+        distance = check_trees._distance(facts, d[None], np.zeros(1))[0]
+        with flint.ctx.workprec(100):
+            exact = arb_mat([d.tolist()]) * arb_mat(facts.T.T.tolist())
+            assert sum((y * y for y in exact.entries()), arb(0)) <= arb(distance) ** 2
+
+
 def test_an_output_that_is_no_number_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     network, certificate = found(hand_built_adder)
     nothing = lambda facts, output, *_: np.full(output.shape, np.nan)  # noqa: E731
