@@ -182,6 +182,16 @@ def test_symbols_may_be_many() -> None:
         assert (np.diff(traces) >= 0).all()
 
 
+def test_what_is_too_large_is_left_to_numpy() -> None:
+    for hidden, task, refused in (
+        (64, "add:base=10", None),
+        (65, "add", "64 hidden units"),
+        (3, "add:base=16", "128 symbols"),
+    ):
+        reason = grown.refuses(random_network(hidden, "sigmoid", tasks.parse(task), 0))
+        assert (reason is None) if refused is None else refused in str(reason)
+
+
 def test_a_wrong_network_is_not_proved(forgetful: Network) -> None:
     assert search(forgetful, 5) is None
 

@@ -316,11 +316,14 @@ def _end(facts: _Facts, words: _Frontier, states: NDArray[np.intp]) -> _Frontier
             inner.append(n)
             continue
         # the start point is a region without extent: nothing can end in it
-        tree = words.tree[n]
-        require(type(entry) is int and 0 < entry < regions, f"tree {tree}: a leaf")
-        require(states[entry] == words.state[n], f"tree {tree}: a leaf in the wrong state")
+        if not (type(entry) is int and 0 < entry < regions):
+            require(False, f"tree {words.tree[n]}: a leaf")
         leaves.append(n)
     ends = np.array([words.below[n] for n in leaves], dtype=np.intp)
+    right = states[ends] == words.state[leaves]
+    if not right.all():
+        tree = words.tree[leaves[int(np.argmin(right))]]
+        require(False, f"tree {tree}: a leaf in the wrong state")
     place, centre, radius = words.centre[leaves], facts.centres[ends], facts.radii[ends]
     size = _sizes(facts, words.shape)[leaves]
     inside = _distance(facts, place - centre, radius) + size < radius * _DOWN

@@ -24,6 +24,9 @@ if not jit.missing:
 MOST_HIDDEN = 64
 """Beyond it NumPy's products are as fast, and the code for one factorisation grows long."""
 
+MOST_SYMBOLS = 128
+"""There is room for all words that may wait: so many, less one, for each symbol of the longest."""
+
 MOST_NODES = 2**22
 """A certificate of more would take minutes to check."""
 
@@ -32,6 +35,8 @@ def refuses(network: Network) -> str | None:
     """Why a network's trees are not grown by machine code; None if they are."""
     if network.hidden > MOST_HIDDEN:
         return f"trees are grown by machine code for up to {MOST_HIDDEN} hidden units"
+    if len(network.task.machine.symbols) > MOST_SYMBOLS:
+        return f"trees are grown by machine code for up to {MOST_SYMBOLS} symbols"
     return native.unavailable()
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 BUDGET = 10.0
 """Seconds that a search may take, by default, beyond what it always does.
 
-The check of what it finds is not counted: of trees it takes about as long as their search.
+The check of what it finds is not counted: of trees it may take longer than their search.
 """
 
 PLANS = MappingProxyType({1: (0.5, 0.3), 2: (0.3, 0.15), 3: (0.3, 0.15, 0.08), 4: (0.15,)})
@@ -252,7 +252,7 @@ def _is_shortest(network: Network, length: int) -> bool:
 def quickly_confirmed(network: Network, verdict: Proved | Refuted) -> bool:
     """Whether `confirm` takes a second or two: for words, and for boxes that are not too many.
 
-    Trees take about as long as their search did.
+    Trees take some seconds, and up to a minute.
     """
     if isinstance(verdict, Refuted):
         return True
