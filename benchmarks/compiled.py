@@ -15,7 +15,8 @@ import time
 from collections import Counter
 from itertools import product
 
-from carrynet.learn.compile import Construction, build
+from carrynet.learn.compile import build
+from carrynet.learn.mechanism import Construction
 from carrynet.nets import cells
 from carrynet.proof.search import prove
 from carrynet.proof.verdict import Proved

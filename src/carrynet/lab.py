@@ -16,7 +16,7 @@ from carrynet.errors import InputError, RunError
 from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
 from carrynet.learn import compile as compiling, training
 from carrynet.learn.bar import Bar
-from carrynet.learn.compile import Construction
+from carrynet.learn.mechanism import Construction
 from carrynet.learn.training import Callback
 from carrynet.nets.network import Network, network_of
 from carrynet.proof import search
@@ -176,7 +176,7 @@ def compile(  # noqa: A001
 ) -> Run:
     """A network for a task's machine by construction, not by training, tested and proved.
 
-    `construction` as of `learn.compile.Construction`: `compile("parity", cell="gru", copies=3)`.
+    `construction` as of `learn.mechanism.Construction`: `compile("parity", cell="gru", copies=3)`.
     The run's `mechanism` says what each unit means.  `digits` as in `evaluate`; `out`, `force` and
     `budget` as in `train`.
 

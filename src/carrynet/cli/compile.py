@@ -49,13 +49,14 @@ def compile_(
     from carrynet import lab
     from carrynet.cli.runs import carry_out
     from carrynet.learn import compile as compiling
+    from carrynet.learn.mechanism import Construction
     from carrynet.runs.create import making
     from carrynet.spec import tasks
 
     if digits < 1:
         raise InputError(f"digits must be at least 1, not {digits}")
     given = {key: value for key, value in named.items() if value is not None}
-    how = compiling.Construction(**given)
+    how = Construction(**given)
     network, mechanism = compiling.build(tasks.parse(task), how)
     recipe = lab.importing(network, digits, **mechanism.settings)
     with making(out, recipe, force=force, origin=network, mechanism=mechanism) as folder:

@@ -10,9 +10,9 @@ before is read off the units themselves: [state = q] is the sum of those that le
 the sum of those that do not, or some of both, whichever hands on the least error.  One unit more,
 "started", is high after the first symbol: at the start, where all are 0, they say nothing yet.
 
-What makes of this a network of some cell is a row of `REALISED`: which of its weights are the
-pre-activation's, and which gates are open or shut for good.  Upper layers of a stack copy what
-the layer below says.  The levels that units then have, high and low, come of the equations.
+What makes of this a network of some cell is a row of `mechanism.REALISED`: which of its weights
+are the pre-activation's, and which gates are open or shut for good.  Upper layers of a stack copy
+what the layer below says.  The levels that units then have, high and low, come of the equations.
 
 Saturated units forget errors, whatever the machine remembers (Omlin & Giles 1996, "Constructing
 deterministic finite-state automata in recurrent neural networks", for second-order networks).
@@ -24,15 +24,16 @@ encodings in which a symbol's vector lies between others', since no linear score
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
 from carrynet.data.words import tables
-from carrynet.errors import InputError, shorten
+from carrynet.errors import InputError
+from carrynet.learn.mechanism import REALISED, Construction, Mechanism, Realised, Unit
+from carrynet.learn.scores import scores as scores_of
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.formula import Formula, layers
@@ -42,30 +43,8 @@ from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.stage import check_fields, setting
 from carrynet.spec.task import Task
 
-
-class Realised(NamedTuple):
-    """How a cell computes activation(pre-activation): its weights, and the gates that stay as set.
-
-    A gate is the bias of one: 1 where it is open, -1 where it is shut.
-    """
-
-    of_input: str
-    of_state: str
-    bias: str
-    gates: Mapping[str, int] = {}
-
-
-REALISED: Mapping[str, Realised] = {
-    "elman": Realised("Wxh", "Whh", "bh"),
-    "gru": Realised("Wxn", "Whn", "bn", {"br": 1, "bz": -1}),
-    "gru-reset-before": Realised("Wxn", "Whn", "bn", {"br": 1, "bz": -1}),
-    "lstm": Realised("Wxg", "Whg", "bg", {"bi": 1, "bf": -1, "bo": 1}),
-    "mgu": Realised("Wxn", "Whn", "bn", {"bf": 1}),
-}
-"""By the name of the cell."""
 GATE = 10.0
 """The bias of a gate that is open, and less that of one that is shut."""
 SCALE, SCALE_OF_RELU = 8.0, 64.0
@@ -75,143 +54,6 @@ A larger one leaves more room for errors, but less than it adds in rounding: of 
 hundred pairs, whose sums are long, a proof in float32 has most to spare between 5 and 8.  Of ReLU
 the room grows with the scale, and the prover expects states of up to 100.
 """
-
-
-def _of_recipe(name: str) -> Any:
-    """A setting that means what it does in a recipe."""
-    its = Recipe.__dataclass_fields__[name]
-    return field(default=its.default, metadata=its.metadata)
-
-
-@dataclass(frozen=True)
-class Construction:
-    """How a machine is made into weights: what the mechanism is, and what hides it.
-
-    Raises `InputError` for a value that is not accepted.
-    """
-
-    cell: str = _of_recipe("cell")
-    activation: str = _of_recipe("activation")
-    scale: float = setting(0.0, "size of the pre-activations; 0: by rule", within=(0, 1e3))
-    copies: int = setting(1, "units for each role", within=(1, 64))
-    spare: int = setting(0, "units in each layer that mean nothing", within=(0, 512))
-    noise: float = setting(0.0, "every weight is changed by up to this part of it", within=(0, 1))
-    shuffle: bool = setting(False, "whether units stand in a random order")
-    flip: bool = setting(False, "whether some units, at random, are low where their role holds")
-    seed: int = _of_recipe("seed")
-    dtype: str = _of_recipe("dtype")
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        object.__setattr__(self, "cell", ",".join(cells.names_in(self.cell)))
-        for name in self.cell.split(","):
-            if name not in REALISED:
-                raise InputError(
-                    f"cell {shorten(name)} is none that a machine can be compiled for: accepted "
-                    f"are {', '.join(REALISED)}, and stacks of them"
-                )
-        if self.flip and "elman" in self.cell.split(",") and self.activation == "relu":
-            raise InputError("flip is not for relu: its units say yes by being above 0")
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit, and what it means."""
-
-    layer: int  #: from 1, the lowest
-    unit: int  #: its place in the layer's part `h` of the state, from 0
-    role: str  #: 'pair', 'started' or 'spare'
-    state: str | None  #: of a pair: the state before, and
-    symbol: str | None  #: the symbol that was read in it
-    next: str | None  #: the state that follows
-    output: str | None  #: what is answered; '-' where that is open
-    on: float | None  #: its level where the role holds, and
-    off: float | None  #: where it does not; noise and spare units move both a little
-
-
-COMPILED = "compiled"
-"""What the recipe of such a run is called."""
-ROLES = ("pair", "started", "spare")
-
-
-@dataclass(frozen=True)
-class Mechanism:
-    """What was built: how, and what each unit means."""
-
-    construction: Construction  #: with the scale that was taken
-    units: tuple[Unit, ...]
-    weights_sha256: str  #: of the network
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values for JSON."""
-        return {
-            **_HEAD,
-            "weights_sha256": self.weights_sha256,
-            "construction": asdict(self.construction),
-            "units": [asdict(unit) for unit in self.units],
-        }
-
-    @classmethod
-    def from_json(cls, document: Any) -> "Mechanism":
-        """The inverse of `to_json`.  Raises `ValueError`, `KeyError` or `TypeError`."""
-        keys = {*_HEAD, "weights_sha256", "construction", "units"}
-        if not isinstance(document, dict) or document.keys() != keys:
-            raise ValueError(f"a mechanism has {', '.join(sorted(keys))}")
-        if any(document[key] != value for key, value in _HEAD.items()):
-            raise ValueError(f"it is not {_HEAD['format']} of version {_HEAD['version']}")
-        units = tuple(Unit(**unit) for unit in document["units"])
-        known = {unit.role for unit in units} <= {*ROLES}
-        kinds = Unit.__dataclass_fields__
-        sound = all(
-            isinstance(value, _KINDS[kinds[key].type])
-            for unit in units
-            for key, value in vars(unit).items()
-        )
-        if not (known and sound and type(document["weights_sha256"]) is str):
-            raise ValueError("its units are not units")
-        return cls(Construction(**document["construction"]), units, document["weights_sha256"])
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What a recipe can say of it."""
-        same = ("cell", "activation", "seed")
-        return {"name": COMPILED, **{key: getattr(self.construction, key) for key in same}}
-
-    def in_words(self) -> str:
-        """What it is, in a line."""
-        how = self.construction
-        pairs = len({(unit.state, unit.symbol) for unit in self.units if unit.role == "pair"})
-        each = "a unit" if how.copies == 1 else f"{how.copies} units"
-        layers = how.cell.count(",") + 1
-        parts = [
-            f"by construction, {each} for each of {pairs} pairs of a state and a symbol",
-            *([f"in each of {layers} layers"] if layers > 1 else []),
-            f"scale {how.scale:g}",
-            *([f"{how.spare} spare"] if how.spare else []),
-            *([f"noise {how.noise:g}"] if how.noise else []),
-            *(["shuffled"] if how.shuffle else []),
-            *(["some flipped"] if how.flip else []),
-        ]
-        return ", ".join(parts)
-
-    def command(self, task: Task) -> str:
-        """What makes the network again; of a machine of one's own, FILE stands for its file."""
-        said = ["carrynet compile", "FILE" if task.own else task.text]
-        for name, f in Construction.__dataclass_fields__.items():
-            value = getattr(self.construction, name)
-            if value != f.default:
-                text = str(value).removesuffix(".0")
-                said.append(f"--{name}" if value is True else f"--{name} {text}")
-        return " ".join(said)
-
-
-_KINDS: Any = {
-    int: int,
-    str: str,
-    str | None: (str, type(None)),
-    float | None: (int, float, type(None)),
-}
-_HEAD = {"format": "carrynet-mechanism", "version": 1}
 
 
 @in_one_thread
@@ -226,7 +68,7 @@ def build(task: Task, how: Construction) -> tuple[Network, Mechanism]:
     cell, _ = cells.of(Recipe(cell=how.cell, activation=how.activation))
     vectors = tables(task).vectors.astype(np.float64)
     roles = _roles(task, how)
-    scores = _scores(vectors, task.machine.symbols)
+    scores = scores_of(vectors, task.machine.symbols)
     if not how.scale:
         how = replace(how, scale=SCALE_OF_RELU if how.activation == "relu" else SCALE)
     arrays: dict[str, Array] = {}
@@ -531,78 +373,6 @@ def _noisy(arrays: Mapping[str, Array], how: Construction) -> dict[str, Array]:
         made[name] = (array * (1 + how.noise * (2 * draws - 1))).astype(how.dtype)
         place += array.size
     return made
-
-
-# Scores of symbols -------------------------------------------------------------------
-
-
-def _scores(vectors: Array, names: Sequence[str]) -> Array:
-    """For each symbol weights w_a with (x_b - x_a) w_a <= -1 for every other: (S, X).
-
-    Of vectors on a sphere round c, as those of bits and of one-hot codes are, it is
-    w_a = 2 (x_a - c) / d^2, where d is the distance to the nearest other; else the shortest w_a.
-
-    Raises `InputError` for a symbol that no linear score tells from the others.
-    """
-    S, X = vectors.shape
-    squares = (vectors**2).sum(axis=1)
-    centre = np.linalg.lstsq(np.column_stack([2 * vectors, np.ones(S)]), squares, rcond=None)[0][:X]
-    apart = squares[:, None] + squares - 2 * vectors @ vectors.T
-    np.fill_diagonal(apart, np.inf)
-    nearest = apart.min(axis=1, keepdims=True)
-    found = np.where(nearest > 0, 2 * (vectors - centre) / np.maximum(nearest, 1e-12), 0.0)
-    for a in np.flatnonzero(~_tell_apart(found, vectors)):
-        found[a] = _shortest(vectors[a] - np.delete(vectors, a, axis=0))
-    lost = np.flatnonzero(~_tell_apart(found, vectors)).tolist()
-    if lost:
-        raise InputError(
-            f"no linear score tells the symbol {shorten(names[lost[0]])} from the others as they "
-            "are encoded: its vector lies between theirs, or is another's; one-hot vectors never do"
-        )
-    return found
-
-
-def _tell_apart(scores: Array, vectors: Array) -> NDArray[np.bool_]:
-    """Whether each symbol's weights give every other symbol -1 or less: (S,)."""
-    score = vectors @ scores.T
-    score -= np.diag(score).copy()
-    np.fill_diagonal(score, -1)
-    return np.all(score <= -1 + _EXACT, axis=0)
-
-
-_EXACT = 1e-6
-
-
-def _shortest(rows: Array) -> Array:
-    """The shortest w with `rows` w >= 1 (Lawson & Hanson 1974, LDP); zeros where there is none."""
-    size = np.abs(rows).max(initial=0.0) or 1.0
-    A = np.vstack([rows.T / size, np.ones(len(rows))])
-    b = np.append(np.zeros(rows.shape[1]), 1.0)
-    rest = A @ _not_negative(A, b) - b
-    return rest[:-1] / -rest[-1] / size if abs(rest[-1]) > 1e-12 else np.zeros(rows.shape[1])
-
-
-def _not_negative(A: Array, b: Array) -> Array:
-    """The u >= 0 with the least |A u - b| (Lawson & Hanson 1974, NNLS)."""
-    u = np.zeros(A.shape[1])
-    used = np.zeros(A.shape[1], bool)
-    for _ in range(3 * A.shape[1]):
-        gain = np.where(used, -np.inf, A.T @ (b - A @ u))
-        if used.all() or gain.max() <= 1e-12:
-            break
-        used[gain.argmax()] = True
-        while used.any():
-            wanted = np.zeros_like(u)
-            wanted[used] = np.linalg.lstsq(A[:, used], b, rcond=None)[0]
-            below = used & (wanted <= 0)
-            if not below.any():
-                u = wanted
-                break
-            step = (u[below] / (u[below] - wanted[below])).min()
-            u = u + step * (wanted - u)
-            used &= u > 1e-15
-            u[~used] = 0.0
-    return u
 
 
 # What is told ------------------------------------------------------------------------

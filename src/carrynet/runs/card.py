@@ -6,7 +6,7 @@ from typing import Any
 
 from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation
-from carrynet.learn.compile import Mechanism
+from carrynet.learn.mechanism import Mechanism
 from carrynet.nets.cells import in_words
 from carrynet.proof.verdict import Proved, Refuted, Verdict
 from carrynet.spec.codec import Digits

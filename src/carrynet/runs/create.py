@@ -15,7 +15,7 @@ from carrynet import __version__, engines, files
 from carrynet.errors import InputError, RunError
 from carrynet.exchange.foreign import Source
 from carrynet.learn import training
-from carrynet.learn.compile import COMPILED, Mechanism
+from carrynet.learn.mechanism import COMPILED, Mechanism
 from carrynet.nets import cells
 from carrynet.nets.network import Network
 from carrynet.runs.format import (

@@ -36,7 +36,7 @@ from typing import Any
 
 from carrynet import files, locks
 from carrynet.errors import RunError, shorten, unknown
-from carrynet.learn.compile import Mechanism
+from carrynet.learn.mechanism import Mechanism
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, network_for
 from carrynet.nets.weights import Weights

@@ -15,7 +15,7 @@ from carrynet.exchange.foreign import Source
 from carrynet.judge.evaluation import Evaluation, evaluate
 from carrynet.judge.work import Worked, work
 from carrynet.learn import training
-from carrynet.learn.compile import Mechanism
+from carrynet.learn.mechanism import Mechanism
 from carrynet.learn.training import Snapshot
 from carrynet.nets.network import Network
 from carrynet.proof import verdict
