@@ -231,9 +231,7 @@ class Network:
         slots[1 : 1 + len(self.widths)] = self.parts(states[:, None])
         interpret(self.cell.of_state, FLAT, slots)
         shape = len(states), len(tables(self.task).vectors)
-        return _joined(
-            [np.broadcast_to(part, (*shape, part.shape[-1])) for part in self._new(slots)]
-        )
+        return _for_all(shape, self._new(slots))
 
     def _new(self, slots: list[Any]) -> list[Array]:
         return [slots[result] for result in self.cell.results]
@@ -337,16 +335,21 @@ class Network:
         values += [out[each.out] for each in self.readout.instructions]
         return float(out[self.readout.results[0]].max()), max(float(v.max()) for v in values)
 
-    def enclose(self, reading: Enclosure, box: Box, symbols: NDArray[np.integer]) -> Box:
-        """All states (N, D) after symbols (N,), from those in boxes (N, D), without rounding."""
+    def enclose(self, reading: Enclosure, box: Box) -> Box:
+        """All states after every symbol from those in boxes, without rounding: (N, D) to (N, S, D).
+
+        The S images of a box share its products, and whatever all symbols feed alike.
+        """
         slots = self._slots.copy()
         for slot in self.cell.drives:
-            slots[slot] = slots[slot][symbols]
-        ends = zip(self.parts(box.l), self.parts(box.u), strict=True)
+            alike = (slots[slot] == slots[slot][:1]).all()
+            slots[slot] = slots[slot][:1] if alike else slots[slot]
+        ends = zip(self.parts(box.l[:, None]), self.parts(box.u[:, None]), strict=True)
         slots[1 : 1 + len(self.widths)] = [Box(l=low, u=high) for low, high in ends]
         interpret(self.cell.of_state, reading, slots)
-        parts = [ends_of(part) for part in self._new(slots)]
-        return Box(l=_joined([low for low, _ in parts]), u=_joined([high for _, high in parts]))
+        shape = len(box.l), len(self.task.machine.symbols)
+        lower, upper = zip(*map(ends_of, self._new(slots)), strict=True)
+        return Box(l=_for_all(shape, lower), u=_for_all(shape, upper))
 
     def enclose_readout(self, reading: Enclosure, box: Box) -> tuple[Array, Array, Array, Array]:
         """Of boxes (N, D), what the last layer of the readout is fed, c and r; its Why and by."""
@@ -401,6 +404,10 @@ class Network:
         for array in self.weights.values():
             digest.update(np.ascontiguousarray(array, dtype=self.dtype.newbyteorder("<")).tobytes())
         return digest.hexdigest()
+
+
+def _for_all(shape: tuple[int, ...], parts: Sequence[Array]) -> Array:
+    return _joined([np.broadcast_to(part, (*shape, part.shape[-1])) for part in parts])
 
 
 def _joined(parts: list[Array]) -> Array:

@@ -282,24 +282,25 @@ def _close_formula(network: Network, plan: Plan, slack: float) -> Boxes | None:
     two rounds (Aitken 1926), the jump at most a quarter of the width, and the rounds go on.
     """
     double, reading, grid = network.astype("float64"), Enclosure(), 2.0**BITS
-    S, shape = plan.next.shape[1], (len(plan.names), len(network.start))
-    lower, upper = np.full(shape, np.inf), np.full(shape, -np.inf)  # nothing is in them yet
+    D = len(network.start)
+    lower = np.full((len(plan.names), D), np.inf)  # nothing is in them yet
+    upper = -lower
     lower[0] = np.floor(double.start * grid) / grid
     upper[0] = np.ceil(double.start * grid) / grid
     older = lower, upper
     for turn in range(_ROUNDS_OF_GATES):
         some = np.flatnonzero(lower[:, 0] <= upper[:, 0])
-        box = Box(l=np.repeat(lower[some], S, axis=0), u=np.repeat(upper[some], S, axis=0))
-        image = double.enclose(reading, box, np.tile(np.arange(S), len(some)))
+        image = double.enclose(reading, Box(l=lower[some], u=upper[some]))
         into = plan.next[some].ravel()
-        low = np.floor((image.l - slack - _GUARD) * grid) / grid
-        high = np.ceil((image.u + slack + _GUARD) * grid) / grid
+        order = np.argsort(into, kind="stable")  # edges by where they lead
+        at, first_edge = np.unique(into[order], return_index=True)
+        low = np.floor((image.l.reshape(-1, D) - slack - _GUARD) * grid) / grid
+        high = np.ceil((image.u.reshape(-1, D) + slack + _GUARD) * grid) / grid
         new_lower, new_upper = lower.copy(), upper.copy()
-        np.minimum.at(new_lower, into, low)
-        np.maximum.at(new_upper, into, high)
+        new_lower[at] = np.minimum(lower[at], np.minimum.reduceat(low[order], first_edge))
+        new_upper[at] = np.maximum(upper[at], np.maximum.reduceat(high[order], first_edge))
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             return None
-        at = np.unique(into)
         margin = smallest_margin(network, new_lower[at], new_upper[at], plan.output[at])
         if not margin > 0:
             return None
