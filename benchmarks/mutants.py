@@ -60,6 +60,8 @@ def _subject(module: str, *tests: str) -> Subject:
 SUBJECTS = {
     "check": _subject("carrynet.proof.check", "false_claims", "allowances", "check"),
     "check_trees": _subject("carrynet.proof.check_trees", "allowances", "tree", "false_claims"),
+    "check_formula": _subject("carrynet.proof.check_formula", "check_formula"),
+    "balls": _subject("carrynet.proof.balls", "check_formula"),
     "certificate": _subject("carrynet.proof.certificate", "certificate", "check"),
     "model": _subject("carrynet.proof.model", "certificate", "check", "check_formula"),
     "mealy": _subject("carrynet.spec.machine", "mealy", "tasks"),

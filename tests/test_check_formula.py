@@ -26,7 +26,7 @@ from carrynet.nets.readings import interpret
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights, initialise
-from carrynet.proof import balls, search
+from carrynet.proof import balls, check_formula, search
 from carrynet.proof.certificate import BoxCertificate, Rejected, from_json
 from carrynet.proof.check import check
 from carrynet.proof.model import read_model
@@ -311,6 +311,94 @@ def test_balls_hold_whatever_a_type_computes(one: str, other: str, seed: int, dt
                 assert ball.lower() <= arb(value) <= ball.upper()
     finally:
         flint.ctx.prec = before
+
+
+# What is shared ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", [*GATED, "gru,lstm"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_shared_holds_every_step(cell: str, dtype: str) -> None:
+    """Of networks most of whose weights are 0, so that symbols share much, from several boxes."""
+    rng = np.random.default_rng([len(cell), dtype == "float64"])
+    task = tasks.add()
+    for turn in range(12):
+        drawn = initialise(task, 4, cell, width=3.0, seed=turn, dtype=dtype)
+        thin = {}
+        for name, array in drawn.items():
+            kept = rng.random(array.shape) < rng.choice([0, 0.1, 0.5])
+            thin[name] = (np.where(kept, array, 0) + (name[0] == "b")).astype(dtype)
+        network = Network(task, cell, Weights(thin))
+        low = rng.normal(size=(3, len(network.start))).astype(dtype)
+        high = low + rng.choice([0, 0.1, 1]) * rng.random(low.shape).astype(dtype)
+        before = flint.ctx.prec
+        flint.ctx.prec = 80
+        try:
+            ours = check_formula._Network(search.model(network), task)
+            boxes = [
+                [(arb(float(a)), arb(float(b))) for a, b in zip(*ends, strict=True)]
+                for ends in zip(low, high, strict=True)
+            ]
+            together = check_formula._joined(ours, boxes, range(3))
+            for symbol in range(4):
+                joined = ours.image(together, symbol)
+                for i in range(3):
+                    alone = ours.image(ours.common(boxes[i]), symbol)
+                    share = rng.choice([0, 1, 0.5], (30, low.shape[1])).astype(dtype)
+                    points = np.clip(low[i] + share * (high[i] - low[i]), low[i], high[i])
+                    for values in network.step(points, np.full(30, symbol)).tolist():
+                        for value, one, all_ in zip(values, alone, joined, strict=True):
+                            assert one.lower() <= value <= one.upper()
+                            assert all_.lower() <= value <= all_.upper()
+        finally:
+            flint.ctx.prec = before
+
+
+def test_a_symbol_that_alone_feeds_something_is_seen() -> None:
+    """The last of four: what it feeds is not taken for what all feed alike."""
+    network = by_hand(tasks.add(), "gru")
+    certificate = cn.prove(network, budget=0).certificate  # type: ignore[union-attr]
+    for name, size in (("Wxz", 60.0), ("Wxr", -60.0)):
+        opened = network.weights[name].copy()
+        opened += np.float32(size)  # at 1,1 a gate is turned; at 0,0 it is as it was
+        other = Network(network.task, "gru", network.weights.replace(**{name: opened}))
+        forged = replace(certificate, **other.about)
+        with pytest.raises(Rejected, match=r"under (0,1|1,0|1,1): unit"):
+            check(search.model(other), forged)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_each_of_the_regions_that_are_tried_together_counts(cell: str) -> None:
+    """One that is too large is told by its number, wherever it stands among the others."""
+    network, certificate = certificate_of(cell)
+    model, regions = search.model(network), certificate.regions
+    assert len({(region.state, region.next) for region in regions}) < len(regions)
+    for i, region in enumerate(regions):
+        grown = tuple(high + 4 * 2**certificate.bits for high in region.upper)
+        changed = [*regions[:i], replace(region, upper=grown), *regions[i + 1 :]]
+        told: list[tuple[int, int]] = []
+        with pytest.raises(Rejected, match=f"from region {i} under"):
+            check(
+                model,
+                replace(certificate, regions=tuple(changed)),
+                lambda done, all_: told.append((done, all_)),  # noqa: B023
+            )
+        assert told == [(n + 1, len(regions)) for n in range(len(told))]
+
+
+def test_regions_that_fail_together_are_tried_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, certificate = certificate_of("gru")
+    expected = check(search.model(network), certificate)
+
+    def wider(one: balls.Value, other: balls.Value) -> balls.Value:
+        joined = balls.hull(one, other)
+        return joined._replace(balls=[ball + arb(0, 100) for ball in joined.balls])
+
+    told: list[int] = []
+    monkeypatch.setattr(check_formula, "hull", wider)
+    found = check(search.model(network), certificate, lambda done, _: told.append(done))
+    assert found == expected
+    assert told == list(range(1, len(certificate.regions) + 1))
 
 
 def test_trained_networks_that_are_proved_are_right_and_wrong_ones_are_not_proved() -> None:

@@ -10,15 +10,16 @@ sections 2.1 and 3.1)
 
 with eps = 2^-24 or 2^-53 and eta the smallest normal number, which covers underflow, gradual or
 to zero.  That holds where nothing overflows: so 2 s must be a number of the type.  A product of
-two values is a sum of one term; `mix` is affine in each operand, so its extremes are at corners,
-and its s covers (1 - z) n + z h as well as n + z (h - n).  Of sigmoid and tanh, as they are
-computed, an absolute error of 8 eps is assumed; ReLU is exact.
+two values is a sum of one term.  `mix` is affine in z, so its extremes are where z is at an end;
+there 1 - z and z are numbers, so that n and h, each in it once, may be whole balls.  The same
+holds of the first operand of a product.  The s of `mix` covers (1 - z) n + z h as well as
+n + z (h - n).  Of sigmoid and tanh, as they are computed, an absolute error of 8 eps is assumed;
+ReLU is exact.
 
 It needs no NumPy, and shares no rule with the readings that networks are trained and searched by.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
 from flint import arb, arb_mat
@@ -37,6 +38,13 @@ class Value(NamedTuple):
     balls: Balls
     size: Balls
     roundings: int  #: 0 where the balls hold all there is to know
+
+
+class Matrix(NamedTuple):
+    """A matrix of weights."""
+
+    exact: arb_mat
+    size: arb_mat  #: its entries without their signs
 
 
 class Arithmetic:
@@ -58,22 +66,22 @@ class Arithmetic:
         return [_widened(ball, share * size + least) for ball, size in pairs]
 
     def interpret(
-        self, instructions: Sequence[Instruction], slots: list[Value | arb_mat | arb | None]
+        self, instructions: Sequence[Instruction], slots: list[Value | Matrix | arb | None]
     ) -> None:
         """Carry out instructions, filling their slots."""
         for operation, operands, out in instructions:
             slots[out] = getattr(self, f"_{operation}")(*[slots[i] for i in operands])
 
-    def errors(self, v: Value, W: arb_mat, b: Value) -> Balls:
+    def errors(self, v: Value, W: Matrix, b: Value) -> Balls:
         """What each of v W + b can be off by."""
         found = self._add(self._matmul(v, W), b)
         zeros = Value([arb(0)] * len(found.size), found.size, found.roundings)
         return [_most(ball) for ball in self.settled(zeros)]
 
-    def _matmul(self, v: Value, W: arb_mat) -> Value:
+    def _matmul(self, v: Value, W: Matrix) -> Value:
         row = arb_mat([self.settled(v)])
-        size = arb_mat([[_most(ball) for ball in row.entries()]]) * _absolute(W)
-        return Value((row * W).entries(), size.entries(), W.nrows())
+        size = arb_mat([[_most(ball) for ball in row.entries()]]) * W.size
+        return Value((row * W.exact).entries(), size.entries(), W.exact.nrows())
 
     def _add(self, a: Value | arb, b: Value | arb) -> Value:
         return self._sum(a, b, 1)
@@ -92,16 +100,16 @@ class Arithmetic:
     def _multiply(self, a: Value | arb, b: Value | arb) -> Value:
         a, b = _vectors(a, b)
         pairs = zip(self.settled(a), self.settled(b), strict=True)
-        balls = [_hull([p * q for p, q in product(_ends(x), _ends(y))]) for x, y in pairs]
+        balls = [(x.lower() * y).union(x.upper() * y) for x, y in pairs]
         return Value(balls, [_most(ball) for ball in balls], 1)
 
     def _mix(self, z: Value | arb, n: Value | arb, h: Value | arb) -> Value:
         z, n, h = _vectors(z, n, h)
         triples = list(zip(*(self.settled(v) for v in (z, n, h)), strict=True))
-        balls = [
-            _hull([(1 - x) * y + x * w for x, y, w in product(*map(_ends, triple))])
-            for triple in triples
-        ]
+        balls = []
+        for x, y, w in triples:
+            low, high = x.lower(), x.upper()
+            balls.append(((1 - low) * y + low * w).union((1 - high) * y + high * w))
         # of (1 - z) n + z h, and of n + z (h - n): at most three roundings of what adds up to this
         sizes = [(_most(y) + (1 + _most(x)) * (_most(y) + _most(w))).upper() for x, y, w in triples]
         return Value(balls, sizes, 4)
@@ -113,19 +121,26 @@ class Arithmetic:
         return self._activate(z, arb.tanh)
 
     def _activate(self, z: Value, f: Callable[[arb], arb]) -> Value:
-        balls = [_hull([f(end) for end in _ends(ball)]) for ball in self.settled(z)]
-        return Value([_widened(ball, 8 * self.eps) for ball in balls], (), 0)
+        error = 8 * self.eps
+        balls = [f(ball.lower()).union(f(ball.upper())) for ball in self.settled(z)]
+        return Value([_widened(ball, error) for ball in balls], (), 0)
 
     def _relu(self, z: Value) -> Value:
         zero = arb(0)
-        return Value(
-            [_hull([end.max(zero) for end in _ends(ball)]) for ball in self.settled(z)], (), 0
-        )
+        balls = [ball.lower().max(zero).union(ball.upper().max(zero)) for ball in self.settled(z)]
+        return Value(balls, (), 0)
 
 
 def exact(balls: Balls) -> Value:
     """A value of which the balls hold all there is to know."""
     return Value(balls, (), 0)
+
+
+def hull(one: Value, other: Value) -> Value:
+    """What holds both of two values that the same instruction yields."""
+    balls = [p.union(q) for p, q in zip(one.balls, other.balls, strict=True)]
+    sizes = [p.max(q) for p, q in zip(one.size, other.size, strict=True)]
+    return Value(balls, sizes, max(one.roundings, other.roundings))
 
 
 def slots_of(formula: Formula, weights: Mapping[str, Any], arithmetic: Arithmetic) -> list[Any]:
@@ -136,7 +151,7 @@ def slots_of(formula: Formula, weights: Mapping[str, Any], arithmetic: Arithmeti
     slots: list[Any] = [None] * formula.size
     for slot, name in formula.parameter_slots.items():
         matrix = name[0].isupper()
-        slots[slot] = arb_mat(weights[name]) if matrix else exact([arb(w) for w in weights[name]])
+        slots[slot] = _matrix(weights[name]) if matrix else exact([arb(w) for w in weights[name]])
     for slot, constant in formula.constant_slots.items():
         rounding = abs(constant) * arithmetic.eps + arithmetic.eta
         held = of_type([constant], arithmetic.dtype)
@@ -159,20 +174,9 @@ def _most(ball: arb) -> arb:
     return abs(ball).upper()
 
 
-def _ends(ball: arb) -> tuple[arb, arb]:
-    return ball.lower(), ball.upper()
-
-
-def _hull(balls: Sequence[arb]) -> arb:
-    hull = balls[0]
-    for ball in balls[1:]:
-        hull = hull.union(ball)
-    return hull
-
-
 def _widened(ball: arb, by: arb) -> arb:
     return ball + arb(0, by.upper())
 
 
-def _absolute(matrix: arb_mat) -> arb_mat:
-    return arb_mat([[abs(x) for x in row] for row in matrix.tolist()])
+def _matrix(rows: Sequence[Sequence[float]]) -> Matrix:
+    return Matrix(arb_mat(rows), arb_mat([[abs(x) for x in row] for row in rows]))
