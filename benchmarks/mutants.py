@@ -267,7 +267,7 @@ def _test(subject: Subject, tree: ast.Module, seconds: int) -> int:
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     sys.meta_path.insert(0, _Hook(subject, tree))
-    options = ["-x", "-q", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    options = ["-x", "-q", "-o", "addopts=", "-p", "no:cacheprovider"]
     options += ["--assert=plain", "--hypothesis-profile=mutants"]
     for file in subject.tests:
         code = pytest.main([*options, str(file)])
