@@ -1,5 +1,6 @@
 """The search for a verdict, as an adversary sees it: nothing wrong is ever called proved."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -10,13 +11,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import carrynet as cn
-from carrynet import tasks
+from carrynet import tasks, watch
 from carrynet.judge.evaluation import evaluate
 from carrynet.judge.work import work
 from carrynet.learn import training
+from carrynet.learn.compile import Construction, build
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
-from carrynet.proof import check
+from carrynet.proof import check, search
 from carrynet.proof.search import model, prove, rounding
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.spec.machine import Machine, shortest_difference
@@ -216,3 +218,33 @@ def test_mutants_that_are_proved_are_right(seed: int, size: float, which: int) -
 
 def test_the_library(trained: cn.Run) -> None:
     assert cn.prove(trained.network, budget=0).verdict in ("undecided", "refuted", "proved")
+
+
+def test_a_search_tells_what_it_does_while_it_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which plan, with how many regions, which slack and which round; what is checked."""
+    monkeypatch.setattr(search, "seldom", lambda tell: tell)  # every round, for once
+    network, _ = build(tasks.parse("parity"), Construction(cell="gru"))
+    said: list[str] = []
+    found = search.prove(network, budget=0, tell=said.append)
+    assert isinstance(found, cn.Proved)
+    assert said[:3] == ["short words", "boxes", "boxes, histories of 1 symbol"]
+    plan = rf"{said[2]}, groups 0\.5 apart, {found.regions} regions"
+    assert re.fullmatch(plan, said[3])
+    assert said[4] == f"{said[3]}: round 1 of 150"
+    slacks = [re.fullmatch(r"boxes close, \d+ regions, slack (\S+)", step) for step in said]
+    tried = [float(each[1]) for each in slacks if each]
+    assert tried[:3] == [pytest.approx(2**k * 1e-4, rel=0.05) for k in (1, 2, 3)]
+    assert said[-1] == f"checking, {found.regions} of {found.regions} regions"
+
+
+def test_what_is_told_in_every_turn_of_a_loop_is_thinned_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(watch, "monotonic", lambda: now[0])
+    said: list[str] = []
+    tell = watch.seldom(said.append, 0.5)
+    for turn in range(8):
+        now[0] = turn / 4
+        tell(str(turn))
+    assert said == ["2", "4", "6"]

@@ -1,9 +1,27 @@
 """How whoever waits is told how far something is: the kinds of functions that are called."""
 
 from collections.abc import Callable
+from time import monotonic
 
 Watch = Callable[[int, int], None]
 """Told how much is done, out of how much there is, as far as that is known."""
 
 Tell = Callable[[str], None]
 """Told in words what is being done, where nobody knows how long it takes."""
+
+
+def seldom(tell: Tell, seconds: float = 0.1) -> Tell:
+    """Tell no more often than once in so many seconds, for loops whose turns are short.
+
+    What comes in between is left out, and so is what comes sooner than that.
+    """
+    last = monotonic()
+
+    def told(step: str) -> None:
+        nonlocal last
+        now = monotonic()
+        if now - last >= seconds:
+            last = now
+            tell(step)
+
+    return told

@@ -30,6 +30,7 @@ from carrynet.nets.network import Network
 from carrynet.nets.readings.enclosure import Box, Enclosure
 from carrynet.proof.certificate import BoxCertificate, Region
 from carrynet.spec.machine import Machine
+from carrynet.watch import Watch
 
 Numbers = NDArray[np.intp]
 
@@ -229,16 +230,19 @@ class Boxes:
 
 
 @quiet
-def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
+def close(
+    network: Network, plan: Plan, slack: float, watch: Watch = lambda turn, most: None
+) -> Boxes | None:
     """The least boxes that hold all images grown by the slack; None if an output is in doubt.
 
-    Of Elman's cell; of others see `_close_formula`.
+    Of Elman's cell; of others see `_close_formula`.  `watch` is told which round it is, of at most
+    how many.
 
     All regions that lead to one read the same symbol, so that z is bounded for each region
     before its symbol is read, and f, which is monotone, taken once for each that is entered.
     """
     if not network.elman:
-        return _close_formula(network, plan, slack)
+        return _close_formula(network, plan, slack, watch)
     double = network.astype("float64")
     W, f = double.weights, ACTIVATIONS[network.activation].f
     S, grid = plan.next.shape[1], 2.0**BITS
@@ -252,7 +256,8 @@ def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
     shape = len(plan.names), network.hidden
     lower, upper = np.full(shape, np.inf), np.full(shape, -np.inf)  # nothing is in them yet
     lower[0] = upper[0] = 0.0
-    for _ in range(_ROUNDS):
+    for turn in range(_ROUNDS):
+        watch(turn + 1, _ROUNDS)
         empty = lower[:, :1] > upper[:, :1]
         low, high = np.where(empty, 0, lower), np.where(empty, 0, upper)
         z_low = np.where(empty, np.inf, low @ positive + high @ negative - _GUARD)
@@ -275,7 +280,7 @@ def close(network: Network, plan: Plan, slack: float) -> Boxes | None:
     return None
 
 
-def _close_formula(network: Network, plan: Plan, slack: float) -> Boxes | None:
+def _close_formula(network: Network, plan: Plan, slack: float, watch: Watch) -> Boxes | None:
     """The same for any formula: the enclosures of one step, from every region on every edge.
 
     Boxes of gated cells creep, their growth geometric: now and then the limit is guessed from
@@ -289,6 +294,7 @@ def _close_formula(network: Network, plan: Plan, slack: float) -> Boxes | None:
     upper[0] = np.ceil(double.start * grid) / grid
     older = lower, upper
     for turn in range(_ROUNDS_OF_GATES):
+        watch(turn + 1, _ROUNDS_OF_GATES)
         some = np.flatnonzero(lower[:, 0] <= upper[:, 0])
         image = double.enclose(reading, Box(l=lower[some], u=upper[some]))
         into = plan.next[some].ravel()

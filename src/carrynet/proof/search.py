@@ -32,7 +32,7 @@ from carrynet.proof.certificate import Certificate, Rejected, from_json, require
 from carrynet.proof.model import Model
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.spec.tables import to_facts
-from carrynet.watch import Tell
+from carrynet.watch import Tell, seldom
 
 if TYPE_CHECKING:
     from carrynet.proof.check import Checked
@@ -94,7 +94,7 @@ def prove(
             "evaluate' tests the network anew"
         )
     tell("boxes")
-    found = _by_boxes(network)
+    found = _by_boxes(network, tell)
     if found is None:
         tried.append("boxes: none closed, for histories of 1 to 4 symbols")
     elif proof := proved("boxes", boxes.certificate(network, found)):
@@ -147,25 +147,29 @@ def decide(
     return found
 
 
-def _by_boxes(network: Network) -> Boxes | None:
+def _by_boxes(network: Network, tell: Tell) -> Boxes | None:
     """Boxes from the first plan that closes, with the largest slack that still does."""
     machine = network.task.machine
     for length, gaps in PLANS.items():
         if len(machine.states) * len(machine.symbols) ** (length + 1) > MOST_EDGES:
             return None
+        what = f"boxes, histories of {length} symbol{'s' * (length > 1)}"
+        tell(what)
         histories = boxes.by_history(machine, length)
         seen = boxes.observe(network, histories)
         for gap in gaps:
             plan = boxes.split(histories, seen, gap)
             if plan is None:
                 continue
-            found = _close(network, plan, _smallest_slack(network))
+            tries = f"{what}, groups {gap:g} apart, {len(plan.names):,} regions"
+            found = _close(network, plan, _smallest_slack(network), tries, tell)
             if found is not None:
-                return _largest_slack(network, plan, found)
+                tries = f"boxes close, {len(plan.names):,} regions"  # and now with more slack
+                return _largest_slack(network, plan, found, tries, tell)
     return None
 
 
-def _largest_slack(network: Network, plan: Plan, found: Boxes) -> Boxes:
+def _largest_slack(network: Network, plan: Plan, found: Boxes, tries: str, tell: Tell) -> Boxes:
     """Boxes with a slack that cannot be raised by a twentieth: doubled, then bisected.
 
     For large plans, where a try takes seconds, by a factor of two.  No more than `_ENOUGH`: of a
@@ -175,7 +179,7 @@ def _largest_slack(network: Network, plan: Plan, found: Boxes) -> Boxes:
     precision = 1.05 if plan.next.size < FINE_EDGES else 2.01
     while low.slack < _ENOUGH and (high is None or high > precision * low.slack):
         slack = 2 * low.slack if high is None else (low.slack * high) ** 0.5
-        wider = _close(network, plan, slack)
+        wider = _close(network, plan, slack, f"{tries}, slack {slack:.2g}", tell)
         if wider is None:
             high = slack
         else:
@@ -186,9 +190,16 @@ def _largest_slack(network: Network, plan: Plan, found: Boxes) -> Boxes:
 _ENOUGH = 1e6
 
 
-def _close(network: Network, plan: Plan, slack: float) -> Boxes | None:
-    """`boxes.close`, if slack and margin also cover the rounding of the network's own type."""
-    found = boxes.close(network, plan, slack)
+def _close(network: Network, plan: Plan, slack: float, tries: str, tell: Tell) -> Boxes | None:
+    """`boxes.close`, if slack and margin also cover the rounding of the network's own type.
+
+    `tries` says in words what is tried.
+    """
+    tell(tries)
+    now_and_then = seldom(tell)
+    found = boxes.close(
+        network, plan, slack, lambda turn, most: now_and_then(f"{tries}: round {turn} of {most}")
+    )
     if found is None or not network.elman:
         return found  # of other cells than Elman's half of the slack is left for rounding
     step, readout = rounding(network, np.maximum(np.abs(found.lower), np.abs(found.upper)).max(0))
@@ -270,8 +281,11 @@ def _check(network: Network, certificate: Certificate, tell: Tell) -> "Checked":
     """What the checker says.  Raises `Rejected`."""
     from carrynet.proof import check
 
+    tell(f"checking {certificate.count:,} regions")
+    now_and_then = seldom(tell)
+
     def watch(done: int, regions: int) -> None:
-        tell(f"checking, {done} of {regions} regions")
+        now_and_then(f"checking, {done:,} of {regions:,} regions")
 
     return check.check(model(network), certificate, watch)
 
