@@ -6,6 +6,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,9 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
 
     found: dict[str, set[str]] = {}
     cn.compile("parity", out=tmp_path / "compiled", progress=False)
-    for run in ("proved", "refuted", "imported", "hardened", "compiled"):
+    undecided = replace(refuted, proof=cn.Undecided(("nothing",), 0.0)).save(tmp_path / "undecided")
+    assert isinstance(undecided.proof, cn.Undecided)
+    for run in ("proved", "refuted", "undecided", "imported", "hardened", "compiled"):
         for path in (tmp_path / run).iterdir():
             keys = found.setdefault(path.name, set())
             if path.suffix == ".json":

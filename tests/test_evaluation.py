@@ -13,11 +13,19 @@ from carrynet.data import rng, words as problems
 from carrynet.engines import ENGINES, reference
 from carrynet.errors import InputError
 from carrynet.judge import evaluation
-from carrynet.judge.evaluation import Evaluation, by_length, evaluate, sample, wilson
+from carrynet.judge.evaluation import (
+    Evaluation,
+    by_length,
+    evaluate,
+    rate,
+    sample,
+    shares,
+    wilson,
+)
 from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.nets.network import Network
-from carrynet.nets.weights import Weights
+from carrynet.nets.weights import Weights, initialise
 from carrynet.spec.recipe import RECIPES
 from tests.conftest import hand_built_adder
 
@@ -341,3 +349,60 @@ def test_the_wilson_interval() -> None:
             for p in {low, high} - {0.0, 1.0}:
                 error = (p * (1 - p) / count) ** 0.5
                 assert abs(hits / count - p) == pytest.approx(1.959964 * error, rel=1e-5)
+
+
+def test_the_share_that_is_wrong_of_a_network_that_never_carries(forgetful: Network) -> None:
+    """It is right where no two ones meet: with n digits, of (3/4)^n of all pairs."""
+    told = shares(forgetful, (1, 2, 4, 8, 16))
+    assert told == shares(forgetful, (1, 2, 4, 8, 16))
+    for share in told:
+        assert share.problems == 2048
+        expected = 1 - 0.75**share.digits
+        error = (expected * (1 - expected) / share.problems) ** 0.5
+        assert abs(share.wrong / share.problems - expected) < 4 * error
+        low, high = share.interval
+        assert low < share.wrong / share.problems < high
+
+
+def test_shares_are_of_other_problems_than_samples(
+    forgetful: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search may have begun at a sample's error: whoever counts that again counts too many."""
+    drawn: list[tuple[int, int]] = []
+    raw = rng.raw
+
+    def noted(seed: int, stream: int, start: int, count: int) -> object:
+        drawn.append((seed, stream))
+        return raw(seed, stream, start, count)
+
+    monkeypatch.setattr(rng, "raw", noted)
+    by_length(forgetful, (16, 64), pairs=8)
+    theirs = set(drawn)
+    drawn.clear()
+    shares(forgetful, (16, 64))
+    assert len(set(drawn)) == 2
+    assert not theirs & set(drawn)
+
+
+def test_of_a_large_network_fewer_problems_are_drawn() -> None:
+    """And never so few that nothing could be said."""
+    task = tasks.parse("parity")
+    counts = {}
+    for hidden in (8, 64, 256):
+        network = Network(task, "gru", initialise(task, hidden, "gru", width=0.1))
+        (share,) = shares(network, (64,))
+        counts[hidden] = share.problems
+    assert counts[8] == 2048 > counts[64] > counts[256] == 32
+
+
+def test_the_rate_is_that_of_an_evaluation(adder: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes a microsecond a problem."""
+    now = [0.0]
+
+    def slowly(network: Network, digits: int, **_: object) -> None:
+        now[0] += 1e-6 * 4**digits
+
+    monkeypatch.setattr(evaluation, "evaluate", slowly)
+    monkeypatch.setattr(evaluation, "monotonic", lambda: now[0])
+    assert rate(adder) == pytest.approx(1e6)
+    assert now[0] < 0.5

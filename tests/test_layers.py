@@ -75,7 +75,7 @@ LAYERS = [
     "runs.format",
     "runs.checkpoint",
     "runs.create runs.folder",
-    "report report.drawing report.space",
+    "report report.drawing report.space report.advice",
     "report.page",
     "sweep.settings",
     "sweep.cost",

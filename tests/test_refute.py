@@ -102,3 +102,22 @@ def test_larger_alphabets_are_tried_to_shorter_lengths(adder: Network) -> None:
     assert found is not None
     assert found.shortest
     assert len(found.word) == 1
+
+
+def test_shortening_never_makes_a_right_word_of_a_wrong_one(forgetful: Network) -> None:
+    """Whatever it begins with: what comes of it is wrong, at its end and nowhere before."""
+    draw, shortened = np.random.default_rng(3), 0
+    for network, length in ((forgetful, 12), (fading(4.2), 60), (fading(4.5), 60)):
+        for chance in np.linspace(0, 0.95, 12):
+            word = draw.integers(0, 4, length)
+            for t in range(1, length):
+                word[t] = word[t - 1] if draw.random() < chance else word[t]
+            first = confirm(network, word.tolist())
+            if first is None:
+                continue
+            check(network, tuple(first))
+            short = shorten(network, first)
+            check(network, tuple(short))
+            assert len(short) <= len(first)
+            shortened += len(short) < len(first)
+    assert shortened > 5

@@ -30,6 +30,7 @@ from carrynet.learn import training
 from carrynet.learn.training import Progress
 from carrynet.nets.network import Network
 from carrynet.proof import search
+from carrynet.proof.verdict import Effort
 from carrynet.report import plots, text
 from carrynet.runs import checkpoint
 from carrynet.runs.create import fresh_path
@@ -772,7 +773,7 @@ def test_a_verdict_is_not_given_up_for_an_undecided_one(
 ) -> None:
     shutil.copytree(proved, tmp_path / "run")
     run = cn.load(tmp_path / "run")
-    nothing = cn.Undecided(("nothing",), 0.0)
+    nothing = cn.Undecided(("nothing",), 0.0, Effort(rate=1.0))
     monkeypatch.setattr(search, "prove", lambda *_, **__: nothing)
     kept = lab.decide(run)
     assert kept.proof == run.proof
@@ -790,7 +791,7 @@ def test_a_verdict_that_no_longer_holds_is_given_up(
     shutil.copytree(proved, tmp_path / "run")
     run = cn.load(tmp_path / "run")
     assert isinstance(run.proof, cn.Proved)
-    nothing = cn.Undecided(("nothing",), 0.0)
+    nothing = cn.Undecided(("nothing",), 0.0, Effort(rate=1.0))
     monkeypatch.setattr(search, "prove", lambda *_, **__: nothing)
     other = replace(run.proof.certificate, slack=2**23)  # more than any invariant allows
     forged = replace(run, proof=replace(run.proof, certificate=other))
@@ -889,7 +890,12 @@ def test_a_counterexample_is_told_as_the_network_answers(made: Path, tmp_path: P
     assert isinstance(honest, cn.Refuted)
     path = tmp_path / "run"
     shutil.copytree(made, path)
-    tale = {"answered": int(honest.expected) + 9, "expected": 0, "shortest": honest.shortest}
+    tale: dict[str, Any] = {
+        "answered": int(honest.expected) + 9,
+        "expected": 0,
+        "shortest": honest.shortest,
+    }
+    tale |= {"state": "nowhere", "symbol": "7"}
     vouched(path, "proof", lambda document: document["counterexample"].update(tale))
     assert cn.load(path).proof == honest
     # a longer word that is wrong at once is no shortest one
@@ -910,6 +916,12 @@ def test_a_counterexample_is_told_as_the_network_answers(made: Path, tmp_path: P
         {"operands": None},
         {"answered": None},
         {"shortest": 1},
+        {"state": 1},
+        {"symbol": None},
+        {"shares": 1},
+        {"shares": [{"digits": 16, "problems": 4}]},
+        {"shares": [{"digits": 16, "problems": 4, "wrong": 5}]},
+        {"shares": [{"digits": 16, "problems": 4, "wrong": 0.5}]},
         {"more": 1},
     ]
     for changes in odd:
@@ -933,7 +945,7 @@ def test_a_counterexample_that_is_none_is_not_shown(tmp_path: Path) -> None:
 def test_what_an_evaluation_finds_wrong_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Although the search for long words does not come upon it."""
 
-    def nothing(network: object) -> None: ...
+    def nothing(*_: object) -> None: ...
 
     monkeypatch.setattr(refute, "by_long_words", nothing)
     monkeypatch.setattr(refute, "by_short_words", nothing)

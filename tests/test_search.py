@@ -18,9 +18,9 @@ from carrynet.learn import training
 from carrynet.learn.compile import Construction, build
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
-from carrynet.proof import check, search
+from carrynet.proof import check, search, trees
 from carrynet.proof.search import model, prove, rounding
-from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
+from carrynet.proof.verdict import Effort, Proved, Refuted, Undecided, Verdict
 from carrynet.spec.machine import Machine, shortest_difference
 from carrynet.spec.recipe import RECIPES
 from tests.conftest import elman
@@ -248,3 +248,51 @@ def test_what_is_told_in_every_turn_of_a_loop_is_thinned_out(
         now[0] = turn / 4
         tell(str(turn))
     assert said == ["2", "4", "6"]
+
+
+def test_a_refutation_names_the_state_in_which_the_network_goes_wrong(forgetful: Network) -> None:
+    """Of an addition that is the carry, which Python's integers have, too."""
+    wrong = [prove(forgetful, budget=0), prove(trained_by("tutorial", 8, 2), budget=0)]
+    for found in wrong:
+        assert isinstance(found, Refuted)
+        a, b = (int(operand) % 2**found.position for operand in found.operands)
+        assert found.state == f"{(a + b) >> found.position}"
+        bits = [int(operand) >> found.position & 1 for operand in found.operands]
+        assert found.symbol == ",".join(map(str, bits))
+        assert found.shares == ()  # nobody has asked
+
+
+def test_what_is_asked_next_is_measured_once(
+    forgetful: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuted = search.measured(forgetful, quick(forgetful))
+    assert isinstance(refuted, Refuted)
+    assert [share.digits for share in refuted.shares] == [16, 64, 256, 1024]
+    assert refuted.shares[-1].wrong == refuted.shares[-1].problems
+    open_ = Undecided(("nothing",), 0.0)
+    found = search.measured(forgetful, open_)
+    assert isinstance(found, Undecided)
+    assert found.effort.rate > 0
+    for verdict in (refuted, found):  # and not again
+        monkeypatch.setattr(search, "shares", None)
+        monkeypatch.setattr(search, "rate", None)
+        assert search.measured(forgetful, verdict) == verdict
+
+
+def test_a_search_for_trees_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = trained_by("tutorial", 16, 4)
+    for closes, over in ((0.9, False), (0.0, True)):
+
+        def search_trees(*_: object, deadline: float, watch: Any, **__: object) -> None:
+            watch(3, 40)
+            now[0] += closes * 8  # noqa: B023
+
+        now = [0.0]
+        monkeypatch.setattr(search, "monotonic", lambda: now[0])  # noqa: B023
+        monkeypatch.setattr(trees, "search", search_trees)
+        found = prove(network, budget=8)
+        assert isinstance(found, Undecided)
+        assert found.effort == Effort(8, 3, 40, over)
+        assert (
+            found.tried[-1] == f"trees: none closed {'whatever the budget' if over else 'in 8 s'}"
+        )

@@ -5,7 +5,7 @@ THE pipeline, by which every run comes about, is `_carry_out`: train, test, sear
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -241,11 +241,9 @@ def _verdict(run: Record, budget: float, bar: Bar, suspect: Sequence[int] | None
     """A verdict by a new search, or the one that there was, if that decides and still holds."""
     found = search.decide(run.network, run.evaluation, budget, bar.say, suspect)
     if isinstance(found, Undecided) and not isinstance(run.proof, Undecided):
-        try:
-            return search.confirm(run.network, run.proof, bar.say)
-        except Rejected:
-            pass
-    return found
+        with suppress(Rejected):
+            found = search.confirm(run.network, run.proof, bar.say)
+    return search.measured(run.network, found)
 
 
 def check(
@@ -316,7 +314,7 @@ def _carry_out(place: _Place, bar: Bar, callbacks: Sequence[Callback], budget: f
             )
         network = place.keep(network, recorder.seconds)
     evaluation = _examine(recipe, network, bar)
-    proof = search.decide(network, evaluation, budget, bar.say)
+    proof = search.measured(network, search.decide(network, evaluation, budget, bar.say))
     return Run.of(place.finish(network, evaluation, proof))
 
 

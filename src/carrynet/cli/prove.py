@@ -1,6 +1,7 @@
 """`carrynet prove`."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -21,6 +22,9 @@ from carrynet.cli.output import RIGHT, UNDECIDED, WRONG, tell
 def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) -> None:
     """Decide whether a run is right for numbers of any length.
 
+    Of a run that is refuted it tells how often it is wrong, by sampling; of one that is undecided,
+    what would decide it.
+
     Exit code 0 if that is proved (or, with --digits, the bounded claim is), 1 if it is
     refuted, 3 if neither could be done.
     """
@@ -29,7 +33,7 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
     from carrynet.judge import evaluation
     from carrynet.learn.bar import Bar
     from carrynet.proof import verdict
-    from carrynet.report import text
+    from carrynet.report import advice, text
 
     loaded = load(run)
     if digits is not None:
@@ -47,11 +51,13 @@ def prove(run: Path | None, budget: float, digits: int | None, as_json: bool) ->
             proved = lab.decide(proved, budget=0, suspect=word)
             found = proved.proof
             write_page(proved)
+    known = bounded.digits if bounded is not None else 0
     if as_json:
-        document = {"run": str(proved.path), "proof": verdict.to_json(found)}
+        ways = [{**asdict(way), "text": way.text} for way in advice.ways(proved, known)]
+        document = {"run": str(proved.path), "proof": verdict.to_json(found), "ways": ways}
         tell(document if digits is None else {**document, "bounded": bounded and vars(bounded)})
     else:
-        lines = [text.proof(found, network.task, proved.path)]
+        lines = [text.verdict(proved, known)]
         if bounded is not None:
             lines.append(text.bounded(bounded, network.task))
         tell("\n".join(lines))

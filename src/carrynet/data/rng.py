@@ -15,6 +15,7 @@ EVALUATION = 1  # streams of sampled evaluations: one for each kind, 1 and 2
 PROOF = 3  # stream of the words along which a search for a proof watches a network
 EXTRACTION = 4  # streams of the words along which a machine is extracted: 4 to 10
 COMPILED = 11  # streams of weights by construction: order, signs, spare units, noise, 11 to 14
+SHARES = 15  # stream of the words of which the share that is wrong is told
 STAGES = 16  # stream of stage i's problems is STAGES + i
 
 _PER_BLOCK = 4  # numbers that one value of Philox's counter yields

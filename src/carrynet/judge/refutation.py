@@ -14,6 +14,7 @@ Shapes: N words or states, S symbols, Q machine states, T time, H hidden, Y outp
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from carrynet.data.words import Words, answers, tables
 from carrynet.engines.reference import follow_batch, grade
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import Network
+from carrynet.watch import Tell
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,13 @@ def by_short_words(network: Network) -> Refutation | None:
     return _first_wrong(network, _all_words)
 
 
-def by_long_words(network: Network) -> Refutation | None:
-    """A wrong word among those that a beam finds, or among prefixes with periods, shortened."""
-    return _first_wrong(network, _beam) or _first_wrong(network, _chains)
+def by_long_words(network: Network, tell: Tell = lambda step: None) -> Refutation | None:
+    """A wrong word among those that a beam finds, or among prefixes with periods, shortened.
+
+    `tell` is told which prefixes and periods it is at.
+    """
+    chains = partial(_chains, tell=tell)
+    return _first_wrong(network, _beam) or _first_wrong(network, chains)
 
 
 def by_words(network: Network, words: list[list[int]]) -> Refutation | None:
@@ -172,7 +178,7 @@ def _read_back(links: list[NDArray[np.intp]], row: int, symbols: int) -> list[in
     return word[::-1]
 
 
-def _chains(network: Network) -> Iterator[list[int]]:
+def _chains(network: Network, tell: Tell = lambda step: None) -> Iterator[list[int]]:
     """Every prefix of up to 2 symbols followed by every period of up to 4, for long."""
     symbols = len(network.task.machine.symbols)
     table = tables(network.task)
@@ -180,6 +186,7 @@ def _chains(network: Network) -> Iterator[list[int]]:
         for prefix in range(3):
             if symbols ** (prefix + period) > _MOST_CHAINS:
                 continue
+            tell(f"long words, {prefix} symbols and then {period} again and again")
             number = np.arange(symbols ** (prefix + period))
             places = symbols ** np.arange(prefix + period)
             words: Words = number[:, None] // places % symbols  # (N, prefix + period)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,15 +22,15 @@ from carrynet import files
 from carrynet.data.words import tables
 from carrynet.errors import CarrynetError, RunError
 from carrynet.judge import refutation as refute
-from carrynet.judge.evaluation import Evaluation, examine, first_wrong
-from carrynet.judge.work import work
+from carrynet.judge.evaluation import Evaluation, examine, first_wrong, rate, shares
+from carrynet.judge.work import Worked, work
 from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
 from carrynet.proof.certificate import Certificate, Rejected, from_json, require
 from carrynet.proof.model import Model
-from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
+from carrynet.proof.verdict import Effort, Proved, Refuted, Undecided, Verdict
 from carrynet.spec.tables import to_facts
 from carrynet.watch import Tell, seldom
 
@@ -100,7 +100,7 @@ def prove(
     elif proof := proved("boxes", boxes.certificate(network, found)):
         return proof
     tell("long words")
-    refutation = refute.by_long_words(network)
+    refutation = refute.by_long_words(network, tell)
     if refutation is not None:
         return replace(_refuted(network, refutation), seconds=monotonic() - started)
     tried.append("long words: those that come nearest to an error, and long chains, are right")
@@ -111,17 +111,24 @@ def prove(
         tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
         return Undecided(tuple(tried), monotonic() - started)
     tell("trees of words")
-    trees = tree.search(
-        network,
-        slack=_smallest_slack(network),
-        deadline=monotonic() + budget,
-        watch=lambda done, so_far: tell(f"trees of words, {done} of {so_far} regions so far"),
-    )
+    effort, deadline = Effort(budget), monotonic() + budget
+
+    def watch(done: int, so_far: int) -> None:
+        nonlocal effort
+        effort = replace(effort, done=done, found=so_far)
+        tell(f"trees of words, {done} of {so_far} regions so far")
+
+    trees = tree.search(network, slack=_smallest_slack(network), deadline=deadline, watch=watch)
     if trees is None:
-        tried.append(f"trees: none closed in {budget:g} s; a larger --budget may help")
+        # an attempt that is cut off has had more than half of the time that was left
+        effort = replace(effort, over=deadline - monotonic() > budget / 2)
+        how = "whatever the budget" if effort.over else f"in {budget:g} s"
+        tried.append(f"trees: none closed {how}")
     elif proof := proved("trees", trees):
         return proof
-    return Undecided(tuple(tried), monotonic() - started)
+    else:
+        effort = replace(effort, over=True)  # it would be found again
+    return Undecided(tuple(tried), monotonic() - started, effort)
 
 
 def decide(
@@ -145,6 +152,18 @@ def decide(
             "of carrynet's; please report it, with the recipe"
         )
     return found
+
+
+def measured(network: Network, verdict: Verdict) -> Verdict:
+    """A verdict with what is asked of it next, which is sampled or measured, not searched for.
+
+    Of a network that is wrong, how often; of one that may be, how many problems can be tried.
+    """
+    if isinstance(verdict, Refuted) and not verdict.shares:
+        return replace(verdict, shares=shares(network))
+    if isinstance(verdict, Undecided) and not verdict.effort.rate:
+        return replace(verdict, effort=replace(verdict.effort, rate=rate(network)))
+    return verdict
 
 
 def _by_boxes(network: Network, tell: Tell) -> Boxes | None:
@@ -242,7 +261,7 @@ def confirm(
         require(not worked.right, "the counterexample that is recorded is answered rightly here")
         return replace(
             verdict,
-            position=worked.hits.index(False),
+            **_where(worked, worked.hits.index(False)),
             answered=worked.answer,
             expected=worked.right_answer,
             shortest=verdict.shortest and _is_shortest(network, verdict.digits),
@@ -304,6 +323,17 @@ def _checked(
     return Proved(method, result.regions, result.slack, result.margin, 0.0, certificate)
 
 
+def _where(worked: Worked, position: int) -> dict[str, Any]:
+    """Where a problem is answered wrongly, and in which state the machine is and reads what."""
+    machine = worked.task.machine
+    state, symbol = worked.memory[position], worked.word[position]
+    return {
+        "position": position,
+        "state": machine.states[state],
+        "symbol": machine.symbols[symbol],
+    }
+
+
 def _refuted(network: Network, found: refute.Refutation) -> Refuted:
     """A wrong word as numbers: its symbols hold the digits of the operands."""
     task = network.task
@@ -312,7 +342,7 @@ def _refuted(network: Network, found: refute.Refutation) -> Refuted:
     return Refuted(
         operands=operands,
         digits=len(found.word),
-        position=found.position,
+        **_where(worked, found.position),
         answered=worked.answer,
         expected=worked.right_answer,
         shortest=found.shortest,

@@ -6,8 +6,10 @@ this process, or, where `checked` is false, in the one that wrote the run that i
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import inf
 from typing import Any, ClassVar
 
+from carrynet.judge.evaluation import Share
 from carrynet.proof.certificate import Certificate
 from carrynet.spec.codec import Answer, Operand
 
@@ -41,8 +43,22 @@ class Refuted:
     expected: Answer
     shortest: bool  #: whether every shorter word is known to be right
     seconds: float
+    state: str = ""  #: of the machine before the wrong output, by its name
+    symbol: str = ""  #: that is read there, by its name
+    shares: tuple[Share, ...] = ()  #: of random problems that are wrong, where they were drawn
 
     verdict: ClassVar[str] = "refuted"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How far a search came that decided nothing, and what was measured beside it."""
+
+    budget: float = 0.0  #: seconds that trees of words had; 0 where they were not searched for
+    done: int = 0  #: regions all of whose words had been followed, of the last radius
+    found: int = 0  #: regions that there were by then
+    over: bool = False  #: whether every radius was tried to its end: more time would not help
+    rate: float = 0.0  #: problems a second that are tried exhaustively; 0 where not measured
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class Undecided:
 
     tried: tuple[str, ...]
     seconds: float
+    effort: Effort = Effort()
 
     verdict: ClassVar[str] = "undecided"
 
@@ -70,6 +87,9 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
     if isinstance(verdict, Refuted):
         counterexample = {**asdict(verdict), "operands": list(verdict.operands)}
         del counterexample["seconds"]
+        counterexample["shares"] = [
+            {**asdict(share), "interval": list(share.interval)} for share in verdict.shares
+        ]
     proved = verdict if isinstance(verdict, Proved) else None
     return {
         "verdict": verdict.verdict,
@@ -79,6 +99,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "margin": proved and proved.margin,
         "counterexample": counterexample,
         "tried": list(verdict.tried) if isinstance(verdict, Undecided) else None,
+        "effort": asdict(verdict.effort) if isinstance(verdict, Undecided) else None,
         "seconds": verdict.seconds,
         "checked": proved is not None and proved.checked,
     }
@@ -101,9 +122,14 @@ def from_json(document: Mapping[str, Any], certificate: Certificate | None) -> V
     if certificate is not None:
         raise ValueError(f"a certificate, but the verdict {kind!r}")
     if kind == "refuted":
-        values = dict(document["counterexample"])
+        # what `search.confirm` finds out anew, and what need not have been drawn
+        later: dict[str, Any] = {"state": "", "symbol": "", "shares": []}
+        values = {**later, **document["counterexample"]}
         if values.keys() != {f.name for f in fields(Refuted)} - {"seconds"}:
             raise ValueError("its counterexample is not one")
+        if not {type(values["state"]), type(values["symbol"])} <= {str}:
+            raise TypeError("its counterexample is in no state, or reads no symbol")
+        values["shares"] = tuple(map(_share, values["shares"]))
         numbers = [values[key] for key in ("digits", "position")]
         said = [values["answered"], values["expected"], *values["operands"]]
         if type(values["operands"]) is not list or type(values["shortest"]) is not bool:
@@ -117,5 +143,26 @@ def from_json(document: Mapping[str, Any], certificate: Certificate | None) -> V
     if kind == "undecided":
         if type(document["tried"]) is not list:
             raise TypeError("what was tried must be a list")
-        return Undecided(tuple(map(str, document["tried"])), seconds)
+        return Undecided(tuple(map(str, document["tried"])), seconds, _effort(document))
     raise ValueError(f"unknown verdict {kind!r}")
+
+
+def _share(document: Mapping[str, Any]) -> Share:
+    values = {f.name: document[f.name] for f in fields(Share)}
+    share = Share(**values)
+    if {type(value) for value in values.values()} != {int}:
+        raise TypeError("shares are made of whole numbers")
+    if not 0 <= share.wrong <= share.problems or share.digits < 1 or share.problems < 1:
+        raise ValueError("a share that cannot be")
+    return share
+
+
+def _effort(document: Mapping[str, Any]) -> Effort:
+    effort = Effort(**(document.get("effort") or {}))
+    if {type(effort.budget), type(effort.rate)} - {int, float} or type(effort.over) is not bool:
+        raise TypeError("effort is not made of numbers")
+    if {type(effort.done), type(effort.found)} != {int}:
+        raise TypeError("effort is not made of whole numbers")
+    if not (0 <= effort.budget < inf and 0 <= effort.rate < inf and effort.done >= 0):
+        raise ValueError("an effort that cannot be")
+    return effort

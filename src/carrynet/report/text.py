@@ -9,13 +9,19 @@ from typing import Any
 
 from carrynet.errors import InputError, RunError
 from carrynet.files import printable
-from carrynet.judge.evaluation import Evaluation, Exhaustive, Sampled, affordable_digits
+from carrynet.judge.evaluation import (
+    Evaluation,
+    Exhaustive,
+    Sampled,
+    Share,
+    affordable_digits,
+)
 from carrynet.judge.extraction import Comparison, Extraction
 from carrynet.judge.work import Worked
 from carrynet.nets import cells
-from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page
+from carrynet.report.advice import is_exact, ways
 from carrynet.report.worked import equation, falling, margin, units
 from carrynet.runs.folder import argument, load, newest, program
 from carrynet.runs.record import Record
@@ -45,7 +51,7 @@ def summary(run: Record) -> str:
             "",
         ]
     lines.append(evaluation(run.evaluation, run.network.task))
-    lines += ["", proof(run.proof, run.network.task, run.path)]
+    lines += ["", verdict(run)]
     if run.path is not None:
         lines += ["", f"run         {run.path}"]
         if (run.path / page.NAME).exists():
@@ -123,7 +129,7 @@ def _advice(run: Record) -> str:
         way = "--dtype float64, which rounds less" if finer else "another scale"
         way = "less noise" if run.mechanism.construction.noise else way
         return f"{program()} compile --help   (try {way})"
-    if run.right and _is_exact(run.network):
+    if run.right and is_exact(run.network):
         digits = affordable_digits(task, 32, 2**24)
         return f"{program()} prove {folder} --digits {digits}   (tries all problems of that length)"
     return f"{program()} harden {folder}   (trains on until it is easy to prove)"
@@ -163,12 +169,13 @@ def _is_newest(run: Record) -> bool:
         return False
 
 
-def _is_exact(network: Network) -> bool:
-    """Whether hidden states are whole numbers, as by construction: training would blur them."""
-    w = network.weights
-    return network.activation == "relu" and all(
-        (a == a.round()).all() for a in (w.Wxh, w.Whh, w.bh)
-    )
+def verdict(run: Record, known: int = 0) -> str:
+    """A run's verdict and, where it is none, what would decide it; `known` as for `ways`."""
+    lines = [proof(run.proof, run.network.task, run.path)]
+    for number, way in enumerate(ways(run, known)):
+        lines.append(f"{'' if number else 'to decide':<12}{way.command}")
+        lines += [f"              {line}" for line in way.text.split("\n")]
+    return "\n".join(lines)
 
 
 def proof(verdict: Verdict, task: Task, run: Path | None = None) -> str:
@@ -195,14 +202,30 @@ def proof(verdict: Verdict, task: Task, run: Path | None = None) -> str:
         answer, right = (_brief(task.write_answer(a)) for a in (verdict.answered, verdict.expected))
         wrong = task.equation.format(*operands, answer=answer)
         where = f"wrong at {units(task)[:-1]} {verdict.position:,} of {verdict.digits:,}"
+        if verdict.state:
+            state = verdict.state if task.memory == "state" else f"{task.memory} {verdict.state}"
+            where += f", in state '{state}', reading '{verdict.symbol}'"
         shortest = "a shortest counterexample" if verdict.shortest else "it may not be the shortest"
         if verdict.answered == verdict.expected:  # by chance: there the logit is not a number
             wrong = f"{wrong}, but with an output that is not a number"
         else:
             wrong = f"{wrong}, right is {right}"
-        return f"REFUTED     {wrong}\n            ({where}; {shortest})"
+        found = f"REFUTED     {wrong}\n            ({where}; {shortest})"
+        return "\n".join([found, *_shares(verdict.shares, task)])
     tried = "\n            ".join(verdict.tried)
     return f"undecided   neither proved nor refuted for {what} of any length:\n            {tried}"
+
+
+def _shares(shares: Sequence[Share], task: Task) -> list[str]:
+    """Of random problems, a row for each length: how many are wrong, and what that says of all."""
+    if not shares:
+        return []
+    lines = [f"sampled     {units(task):<11}{'wrong':<18}share that is wrong, 95 % confidence"]
+    for share in shares:
+        low, high = (f"{100 * end:.{2 if end < 0.995 else 4}g}" for end in share.interval)
+        count = f"{share.wrong:,} of {share.problems:,}"
+        lines.append(f"            {share.digits:<11,}{count:<18}{low} % to {high} %")
+    return lines
 
 
 def evaluation(evaluation: Evaluation, task: Task) -> str:

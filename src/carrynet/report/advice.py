@@ -1,0 +1,122 @@
+"""What would decide an undecided network: commands, each with what is known of its price.
+
+Whatever is a number was measured, of this network by the search or of others by
+`docs/proof.md`; what is not known is said not to be.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from carrynet.judge.evaluation import MOST_PROBLEMS, affordable_digits
+from carrynet.nets.network import Network
+from carrynet.proof.search import BUDGET
+from carrynet.proof.verdict import Effort, Undecided
+from carrynet.runs.folder import argument, program
+from carrynet.runs.record import Record
+
+HARDENED = MappingProxyType({"elman": (299, 300), "gru": (60, 60), "lstm": (60, 60)})
+"""Of how many networks that learned `add`, with 8, 16 and 32 units, how many were proved after
+`harden`, or after the stage by which it hardens: as `docs/proof.md` counts them."""
+MORE = 4
+"""So many times the budget is what a search that ran out of it is given next."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A command that may decide, and what is known of it."""
+
+    kind: str  #: which sentence says it: a key of `SENTENCES`, and of the page's
+    command: str
+    values: Mapping[str, Any]  #: for the sentence
+
+    @property
+    def text(self) -> str:
+        """What it does, in a sentence or two."""
+        return SENTENCES[self.kind].format(**self.values)
+
+
+SENTENCES = MappingProxyType(
+    {
+        "trees": "searches for trees of words, which were not tried, for up to {seconds:g} s;\n"
+        "to check what it finds takes about as long again",
+        "budget": "searches for trees of words {times} times as long; how long it takes is not "
+        "known:\nwhen {seconds:g} s were over, {done:,} of {found:,} regions were done, and each "
+        "may lead to more",
+        "budget.unknown": "searches for trees of words {times} times as long; how long it takes is "
+        "not known",
+        "harden": "trains on, to another network, whose answers may differ; this run stays as it "
+        "is;\nhow often such a network is proved then has not been counted",
+        "harden.counted": "trains on, to another network, whose answers may differ; this run stays "
+        "as it is;\nof {networks} networks that learned 'add', with 8 to 32 units, {proved} were "
+        "proved after it",
+        "digits": "tries all {pairs:,} problems of up to {digits} digits, in about {seconds:.2g} "
+        "s;\nof longer ones nothing is known then",
+        "digits.words": "tries all {pairs:,} words of {digits} symbols, in about {seconds:.2g} s;"
+        "\nof longer ones nothing is known then",
+    }
+)
+
+
+def ways(run: Record, known: int = 0) -> tuple[Way, ...]:
+    """What would decide a run's network; nothing where that is decided, or the run has no folder.
+
+    `known` is a number of digits up to which it is right, beside those of the run's evaluation.
+
+    Trees of words are for Elman's cell only; a network by construction is not trained on, which
+    would blur it.
+    """
+    if not isinstance(run.proof, Undecided) or run.path is None:
+        return ()
+    effort = run.proof.effort
+    return (*_search(run, effort), *_harden(run), *_exhaust(run, effort, known))
+
+
+def _search(run: Record, effort: Effort) -> list[Way]:
+    if not run.network.elman or effort.over:
+        return []
+    prove = _command("prove", run)
+    if not effort.budget:
+        return [Way("trees", prove, {"seconds": BUDGET})]
+    values = {"times": MORE, "seconds": effort.budget, "done": effort.done, "found": effort.found}
+    kind = "budget" if effort.found else "budget.unknown"
+    return [Way(kind, f"{prove} --budget {MORE * effort.budget:g}", values)]
+
+
+def _harden(run: Record) -> list[Way]:
+    if run.mechanism is not None or is_exact(run.network):
+        return []
+    command = _command("harden", run)
+    if run.recipe.cell not in HARDENED or run.recipe.readout:
+        return [Way("harden", command, {})]
+    proved, networks = HARDENED[run.recipe.cell]
+    return [Way("harden.counted", command, {"proved": proved, "networks": networks})]
+
+
+def _exhaust(run: Record, effort: Effort, known: int) -> list[Way]:
+    """All problems of the largest length that can be tried in about the time of the search."""
+    task = run.network.task
+    affordable = int(min(effort.rate * max(effort.budget, BUDGET), MOST_PROBLEMS))
+    digits = affordable_digits(task, 32, affordable)
+    pairs = len(task.machine.symbols) ** digits
+    if pairs > affordable or digits <= max(known, run.evaluation.exhaustive.digits):
+        return []  # all of that length are known to be right
+    values = {"digits": digits, "pairs": pairs, "seconds": pairs / effort.rate}
+    # the search that it begins with has been made
+    again = " --budget 0" if run.network.elman else ""
+    command = f"{_command('prove', run)}{again} --digits {digits}"
+    return [Way("digits" if task.numeric else "digits.words", command, values)]
+
+
+def _command(verb: str, run: Record) -> str:
+    assert run.path is not None
+    return f"{program()} {verb} {argument(run.path)}"
+
+
+def is_exact(network: Network) -> bool:
+    """Whether hidden states are whole numbers, as by construction: training would blur them."""
+    w = network.weights
+    return network.activation == "relu" and all(
+        (a == a.round()).all() for a in (w.Wxh, w.Whh, w.bh)
+    )
