@@ -18,13 +18,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.data.words import tables
-from carrynet.judge.evaluation import evaluate
+from carrynet.judge.evaluation import Share, evaluate
 from carrynet.judge.work import work
 from carrynet.nets import cells
 from carrynet.nets.losses import LOSSES, margins
 from carrynet.nets.network import Network, bptt
 from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import BoxCertificate
+from carrynet.proof.verdict import Effort
 from carrynet.report import page, text
 from carrynet.spec.machine import Machine
 from docs import page as picture
@@ -489,6 +490,13 @@ def test_a_counterexample_is_played(show: Open, refuted: cn.Run) -> None:
     opened.locator("#digits").fill(str(proof.digits))
     button = opened.locator("#calculator").get_by_role("button", name="To the first wrong column")
     expect(button).to_have_text(f"To the first wrong column: {told[1]}")
+    said = opened.locator("#verdict").inner_text()
+    assert f"where it reads {proof.symbol} and the machine holds: carry {proof.state}." in said
+    rows = opened.locator("#verdict .shares li").all_inner_texts()
+    assert len(rows) == 4
+    for row, share in zip(rows, proof.shares, strict=True):
+        counted = f"{share.digits:,} digits: {share.wrong:,} of {share.problems:,} random problems"
+        assert row.startswith(counted)
     assert f"wrong at {proof.digits} digits" in opened.locator("#lengths").inner_text()
     assert "proved for every length" not in opened.locator(".page").inner_text()
 
@@ -512,6 +520,18 @@ def test_undecided_is_not_dressed_up(show: Open) -> None:
     text = opened.locator(".page").inner_text()
     assert "short words: all right" in text
     assert "proved for every length" not in text
+    assert "What would decide it" not in text  # no folder, and so no command
+    measured = cn.Undecided(("short words: all right",), 0.1, Effort(8.0, 3, 40, rate=1e6))
+    opened = show(replace(undecided, path=Path("runs/0001"), proof=measured))
+    ways = opened.locator("#verdict .ways li").all_inner_texts()
+    assert [way.split("\n")[0] for way in ways] == [
+        "carrynet prove runs/0001 --budget 32",
+        "carrynet harden runs/0001",
+        "carrynet prove runs/0001 --budget 0 --digits 11",
+    ]
+    assert "when 8 s were over, 3 of 40 regions were done" in ways[0]
+    assert "Of 300 networks" in ways[1]
+    assert "all 4,194,304 problems of up to 11 digits, in about 4.2 s" in ways[2]
 
 
 def as_recorded(model: dict[str, Any]) -> None:
@@ -786,11 +806,16 @@ def test_of_a_task_of_words_no_number_is_spoken_of(
     show: Open, ends_in_one: cn.Run, verdict: str, locale: str
 ) -> None:
     """Whatever there is to say of its network."""
+    effort, shares = Effort(8.0, 3, 40, rate=1e6), (Share(16, 64, 3), Share(64, 32, 32))
+    refuted = cn.Refuted(("0110",), 4, 3, "0111", "0110", False, 0.0, "even", "0", shares)
     found: dict[str, cn.Proved | cn.Refuted | cn.Undecided] = {
-        "refuted": cn.Refuted(("0110",), 4, 3, "0111", "0110", shortest=False, seconds=0.0),
-        **dict.fromkeys(("undecided", "wrong"), cn.Undecided(("short words: all right",), 0.1)),
+        "refuted": refuted,
+        "undecided": cn.Undecided(("short words: all right",), 0.1, effort),
+        "wrong": cn.Undecided(("short words: all right",), 0.1),
     }
     run = replace(ends_in_one, proof=found.get(verdict, ends_in_one.proof))
+    if verdict == "undecided":
+        run = replace(run, path=Path("runs/0001"))
 
     def change(model: dict[str, Any]) -> None:
         if verdict == "recorded":
@@ -803,7 +828,9 @@ def test_of_a_task_of_words_no_number_is_spoken_of(
     opened.locator("#operand-0").fill("0 1 x")
     said = opened.locator(".page").inner_text()
     # recipes, versions and digests are no words of the page's
-    said = said.replace(opened.locator("#about").inner_text(), "")
+    for part in ("#about", *(["#verdict .ways code"] if verdict == "undecided" else [])):
+        for theirs in opened.locator(part).all_inner_texts():
+            said = said.replace(theirs, "")
     assert re.findall(NUMBERS[locale], said) == []
     head = {
         "proved": ("for words of every length", "任意长度的词"),

@@ -3,7 +3,7 @@
 import { drawColumns, player } from "./columns.mjs";
 import { h, watchWidth } from "./dom.mjs";
 import { Scene } from "./scene.mjs";
-import { brief } from "./task.mjs";
+import { brief, holding } from "./task.mjs";
 
 export function verdict(scene, say, signal) {
   const assumed = scene.subject.page?.source?.assumed ?? [];
@@ -37,6 +37,7 @@ function judged(scene, say, signal) {
       h("h1", {}, say("undecided.head")),
       h("p", { class: "prose", style: "margin-top:16px" }, say("undecided.text")),
       h("ul", { class: "tried" }, proof.tried.map((text) => h("li", { lang: "en" }, text))),
+      ways(scene.subject.page?.ways, say),
       tries && h("p", { class: "hint" }, tries),
     ];
   if (tested)
@@ -69,10 +70,28 @@ function refuted(scene, say, signal, found, tries) {
     h("p", { class: "equation", style: "margin-top:18px" }, task.write(operands, number(found.answered))),
     h("p", {}, h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), say.gap, say("refuted.expected", { expected: name(found.expected) })),
     h("p", { class: "prose" }, say("refuted.text", { digits: found.digits, position: found.position, base: task.base, shortest: say(found.shortest ? "refuted.shortest" : "refuted.maybe") })),
+    found.state ? h("p", { class: "prose" }, say("refuted.where", { symbol: found.symbol, held: holding(task, found.state, say) })) : null,
     agrees ? h("p", { class: "hint" }, say("refuted.rounding", { dtype: scene.subject.page.about.dtype })) : null,
     h("div", { class: "card counterexample" }, controls.element, sum),
+    shares(found.shares, say),
     tries && h("p", { class: "hint" }, tries),
   ];
+}
+
+/** Of random problems, how many are wrong: sampled, and said to be. */
+function shares(drawn, say) {
+  if (!drawn.length) return null;
+  const percent = (share) => `${Number((100 * share).toPrecision(2))} %`;
+  const row = ({ interval, ...share }) => say("refuted.share", { ...share, low: percent(interval[0]), high: percent(interval[1]) });
+  return [h("p", { class: "prose" }, say("refuted.shares")), h("ul", { class: "tried shares" }, drawn.map((share) => h("li", {}, row(share))))];
+}
+
+/** Commands that would decide, and what is known of their price. */
+function ways(all, say) {
+  if (!all?.length) return null;
+  const told = (values) => Object.fromEntries(Object.entries(values).map(([key, v]) => [key, Number.isInteger(v) ? v : Number(v.toPrecision(2))]));
+  const item = ({ kind, command, values }) => h("li", {}, h("code", { lang: "en" }, command), h("br"), say(`way.${kind}`, told(values)));
+  return [h("p", { class: "prose" }, say("undecided.ways")), h("ul", { class: "tried ways" }, all.map(item))];
 }
 
 /** Three digits that count. */

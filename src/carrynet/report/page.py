@@ -31,6 +31,7 @@ from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
 from carrynet.report import drawing, space
+from carrynet.report.advice import ways
 from carrynet.runs.format import facts
 from carrynet.runs.record import Record
 from carrynet.spec.codec import Digits
@@ -113,6 +114,7 @@ def model(run: Record) -> dict[str, Any]:
         "metrics": _columns(run.metrics),
         "evaluation": _tested(run.evaluation),
         "proof": _exact(verdict.to_json(proof)),
+        "ways": [asdict(way) for way in ways(run)],
         "claim": certificate and certificate.claim,
         "learned": _learned(network),
         "plane": plane and {key: array.tolist() for key, array in vars(plane).items()},

@@ -69,6 +69,7 @@ p { margin: 0 0 14px; max-width: 66ch; }
 .facts b { display: block; font: 600 26px/1.25 var(--mono); letter-spacing: -.03em; }
 .facts span { color: var(--soft); font-size: 15px; }
 .tried { margin: 8px 0 0; padding-left: 1.2em; color: var(--soft); }
+.ways li, .shares li { margin-bottom: 6px; overflow-wrap: anywhere; } .ways code { font-family: var(--mono); color: var(--ink); }
 button, input, select { font: inherit; color: inherit; }
 button { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 5px 14px; cursor: pointer; min-height: 38px; }
 button:hover { border-color: var(--accent); color: var(--accent); }
