@@ -26,6 +26,7 @@ from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
+from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import RECIPES
 from tests.conftest import hand_built_adder
 
@@ -406,3 +407,10 @@ def test_the_rate_is_that_of_an_evaluation(adder: Network, monkeypatch: pytest.M
     monkeypatch.setattr(evaluation, "monotonic", lambda: now[0])
     assert rate(adder) == pytest.approx(1e6)
     assert now[0] < 0.5
+
+
+def test_of_one_symbol_there_is_one_word_of_each_length() -> None:
+    """Of which none takes long enough to be timed: the rate is measured all the same."""
+    machine = Machine(("odd", "even"), ("tick",), ("0", "1"), ((1,), (0,)), ((0,), (1,)))
+    task = tasks.own("clock", machine)
+    assert rate(Network(task, "gru", initialise(task, 2, "gru"))) > 0

@@ -67,6 +67,7 @@ def test_verdicts_that_were_written_before_these_keys_are_read() -> None:
         {"rate": None},
         {"rate": float("inf")},
         {"done": 0.5},
+        {"found": -1},
         {"over": 1},
         {"more": 1},
     ],

@@ -433,12 +433,13 @@ def rate(network: Network | HasNetwork, *, engine: str = "auto") -> float:
     """
     network = network_of(network)
     symbols, digits = len(network.task.machine.symbols), 1
+    most = affordable_digits(network.task, 32, MOST_PROBLEMS)
     evaluate(network, 1, engine=engine)  # machine code is made once
     while True:
         begun = monotonic()
         evaluate(network, digits, engine=engine)
         seconds = max(monotonic() - begun, 1e-6)
-        if seconds > _LONG_ENOUGH or seconds * symbols > _TOO_LONG:
+        if seconds > _LONG_ENOUGH or seconds * symbols > _TOO_LONG or digits >= most:
             return float(f"{symbols**digits / seconds:.2g}")
         digits += 1
 

@@ -57,7 +57,9 @@ class Effort:
     budget: float = 0.0  #: seconds that trees of words had; 0 where they were not searched for
     done: int = 0  #: regions all of whose words had been followed, of the last radius
     found: int = 0  #: regions that there were by then
-    over: bool = False  #: whether every radius was tried to its end: more time would not help
+    #: whether more time would not help: every radius was tried to its end, or what was found was
+    #: refused by the checker
+    over: bool = False
     rate: float = 0.0  #: problems a second that are tried exhaustively; 0 where not measured
 
 
@@ -163,6 +165,8 @@ def _effort(document: Mapping[str, Any]) -> Effort:
         raise TypeError("effort is not made of numbers")
     if {type(effort.done), type(effort.found)} != {int}:
         raise TypeError("effort is not made of whole numbers")
-    if not (0 <= effort.budget < inf and 0 <= effort.rate < inf and effort.done >= 0):
+    if not (0 <= effort.budget < inf and 0 <= effort.rate < inf):
         raise ValueError("an effort that cannot be")
+    if not (effort.done >= 0 and effort.found >= 0):
+        raise ValueError("an effort of fewer regions than none")
     return effort
