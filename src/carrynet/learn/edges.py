@@ -59,7 +59,8 @@ def advance(
             found = invariant.gradient(network, boxes.values, some, strength, biases=recipe.biases)
             place = how.step_at(i), i + 1
             weights, moments = update(network.weights, found.weights, moments, *place)
-            boxes = Boxes(*update(boxes.values, found.boxes, boxes.moments, *place))
+            values, buffers = update(boxes.values, found.boxes, boxes.moments, *place)
+            boxes = Boxes(invariant.least_radius(values, how.slack), buffers)
             network = network.moved(weights)
             outputs.append(some.output)
             logits.append(found.logits)
@@ -72,4 +73,4 @@ def _drawn(every: Regions, recipe: Recipe, stage: int, update: int) -> Edges:
     if count <= batch:
         return every.edges(np.arange(count))
     bits = rng.raw(recipe.seed, rng.STAGES + stage, update * batch, batch)
-    return every.edges((rng.unit(bits) * count).astype(np.intp))  # there may be 2^36 of them
+    return every.some(batch, rng.unit(bits))

@@ -2,17 +2,26 @@
 
 A proof needs boxes such that every edge of the machine leads from box into box (`proof.boxes`).
 Here the boxes are parameters beside the weights: one for the start, and for each state q of the
-machine and symbol by which it is entered one of centre c and radius r = exp(s), unit by unit.
+machine and symbol by which it is entered one of centre c and radius r, unit by unit.
 For an edge, from region i by symbol a into region j, with output y and next state q', the
 *image* is an enclosure of one step of the cell from all over box i, grown by the slack, and
 
     loss =  (1 - k) L(y at the image's centre) + k L(y at its worst)
           + the same for q', by a linear readout of its own that is thrown away after
-          + closing * sum over units of how far the image stands out of box j
+          + closing * sum over units of how far the image stands out of box j, and of those that
+                      stand out because they are saturated, of how far
           + forgetting * sum over gates of relu(highest pre-activation + 1)
 
 averaged over edges.  There are no words and nothing is unrolled: one step for each edge.  Where
 no image stands out, the boxes are an inductive invariant.
+
+An invariant has no use for most of its edges, so the average is not over all of them alike.  Those
+from the start count as much together as those from each state of the machine: they are few, and
+without them no word is right.  And L and what stands out are averaged over the edges that are in
+doubt, of which there are the fewer the larger the machine, and the fewer the better things stand.
+
+A unit that is saturated on the wrong side has no gradient, and would stay there: of one that is
+the state itself, as Elman's are, the pre-activation is pulled back too.
 
 The last term is about gates by which the state is multiplied on its way to itself: update gates,
 forget gates.  What they keep, with every error in it, adds up without bound when they are open,
@@ -49,6 +58,13 @@ Numbers = NDArray[np.intp]
 
 KEPT = -1.0
 """The pre-activation above which a gate that keeps the state is held down."""
+SATURATED = 2.0
+"""The pre-activation beyond which a unit that stands out by more than `FAR` is pulled back."""
+FAR = 0.2
+LEAST = 0.05
+"""The part of all edges that are in doubt at least, when an average is over those."""
+DOUBT = 0.1
+"""The loss from which an edge is in doubt."""
 
 
 class Edges(NamedTuple):
@@ -59,6 +75,7 @@ class Edges(NamedTuple):
     target: Numbers  #: (E,) the region that it leads to
     output: Numbers  #: (E,) `OPEN` where nothing is asked
     state: Numbers  #: (E,) the machine's next
+    weight: Array  #: (E,) how much each counts in an average; together 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +117,22 @@ class Regions:
             target=self.after(source, symbol),
             output=table.output[before, symbol].astype(np.intp),
             state=table.delta[before, symbol].astype(np.intp),
+            weight=self._weight(source),
         )
+
+    def some(self, count: int, draws: NDArray[np.floating]) -> Edges:
+        """As many edges at random, by numbers from 0 to 1: of the start no less than its share."""
+        numbers = (draws * self.edge_count).astype(np.intp)  # there may be 2^36 of them
+        symbols = self.entered.shape[1]
+        of_start = min(symbols, count // (1 + len(self.entered)))
+        numbers[:of_start] = draws[:of_start] * symbols
+        return self.edges(numbers)
+
+    def _weight(self, source: Numbers) -> Array:
+        """Equal shares for the start and for each state; in it, for each edge."""
+        group = np.where(source == 0, 0, 1 + self.state[source])
+        weight = 1 / np.bincount(group)[group]
+        return weight / weight.sum()
 
 
 @cache
@@ -125,13 +157,13 @@ def regions(task: Task) -> Regions:
 def shapes(network: Network) -> dict[str, tuple[int, ...]]:
     """The shapes of what `begin` yields."""
     R, D, Q = regions(network.task).count, len(network.start), len(network.task.machine.states)
-    boxes = {"centre": (R, D), "log_radius": (R, D)}
+    boxes = {"centre": (R, D), "radius": (R, D)}
     return {**boxes, "Wstate": (network.hidden, Q), "bstate": (Q,)}
 
 
 @quiet
 def begin(network: Network) -> Weights:
-    """Boxes round where a network is: `centre` and `log_radius` (R, D), `Wstate`, `bstate`.
+    """Boxes round where a network is: `centre` and `radius` (R, D), `Wstate`, `bstate`.
 
     The centre of a region is the mean of the states that words come to it with: not of their
     hull, which of a network that forgets slowly is so wide that the boxes lie one in another.
@@ -153,7 +185,7 @@ def begin(network: Network) -> Weights:
     spread = (2 * draws - 1) / np.sqrt(network.hidden)
     return Weights(
         centre=(sums / counts[:, None]).astype(kind),
-        log_radius=np.full((known.count, D), np.log(_RADIUS), kind),
+        radius=np.full((known.count, D), _RADIUS, kind),
         Wstate=spread.reshape(network.hidden, states_of_machine).astype(kind),
         bstate=np.zeros(states_of_machine, kind),
     )
@@ -185,10 +217,13 @@ class Found(NamedTuple):
 def gradient(
     network: Network, boxes: Weights, some: Edges, strength: Strength, *, biases: bool = True
 ) -> Found:
-    """The loss of some edges, averaged over them, and its gradients."""
+    """The loss of some edges, averaged over them, and its gradients.
+
+    Radii are taken as they are; see `least_radius`.
+    """
     cell, task, kind, k = network.cell, network.task, network.dtype.type, strength.worst
-    E, loss = len(some.source), 0.0
-    centre, radius = boxes.centre.copy(), np.exp(boxes.log_radius)
+    weight, loss = some.weight.astype(network.dtype)[:, None], 0.0
+    centre, radius = boxes.centre.copy(), boxes.radius.copy()
     centre[0], radius[0] = network.start, 0  # the start is one state
 
     step = _Step(cell, network.weights, tables(task).vectors.astype(network.dtype)[some.symbol])
@@ -205,48 +240,57 @@ def gradient(
     read = {"Wstate": np.zeros_like(boxes.Wstate), "bstate": np.zeros_like(boxes.bstate)}
     pulled = [[np.zeros_like(each.c), np.zeros_like(each.c)] for each in images]
     found: dict[str, Array] = {}
-    for image, share in ((Box(h.c, np.zeros_like(h.c)), kind((1 - k) / E)), (h, kind(k / E))):
+    for image, part in ((Box(h.c, np.zeros_like(h.c)), kind(1 - k)), (h, kind(k))):
         readout = _Step(network.readout, network.weights, image, last=2)
         readout.forward()
         (v,), product, bias = readout.results, *network.readout.instructions[-2:]
         Why, by = (readout.slots[each.operands[1]] for each in (product, bias))
         logits = worst_logits(Why, by, v.c, v.r, outputs)
-        d = share * of_answer.gradient(logits, outputs)
+        value, share = of_answer.value(logits, outputs), part * weight
+        in_doubt = share / _of_those(value > DOUBT, weight)
+        d = in_doubt * of_answer.gradient(logits, outputs)
         *of_v, dWhy = worst_logits_vjp(Why, v.c, v.r, outputs, d)
         names = network.readout.parameter_slots
         _add(found, names[product.operands[1]], dWhy)
         _add(found, names[bias.operands[1]], d.sum(axis=0))
         of_h = readout.backward([tuple(of_v)], found)[0]
-        loss += float(share * of_answer.value(logits, outputs).sum())
+        loss += float(in_doubt[:, 0] @ value)
 
         guesses = worst_logits(boxes.Wstate, boxes.bstate, image.c, image.r, states)
         d = share * of_state.gradient(guesses, states)
         gc, gr, dW = worst_logits_vjp(boxes.Wstate, image.c, image.r, states, d)
         read["Wstate"] += dW
         read["bstate"] += d.sum(axis=0)
-        loss += float(share * of_state.value(guesses, states).sum())
+        loss += float(share[:, 0] @ of_state.value(guesses, states))
         pulled[0][0] += of_h[0] + gc
         if image is h:
             pulled[0][1] += of_h[1] + gr
 
-    # how far images stand out of the boxes that they lead to
-    out = kind(strength.closing / E)
+    # how far images stand out of the boxes that they lead to, and units that are saturated there
+    into = [network.parts(each[some.target]) for each in (centre, radius)]
+    beyond = [(c - r - i.l, i.u - c - r) for i, c, r in zip(images, *into, strict=True)]
+    stands = np.any([((a > 0) | (b > 0)).any(axis=-1) for a, b in beyond], axis=0)
+    out = kind(strength.closing) * weight / _of_those(stands, weight)
     of_into = []
-    into = (network.parts(each[some.target]) for each in (centre, radius))
-    for image, c, r, g in zip(images, *into, pulled, strict=True):
-        below, above = c - r - image.l, image.u - c - r
-        loss += float(out * (np.maximum(below, 0).sum() + np.maximum(above, 0).sum()))
+    held: list[tuple[int, Any]] = []  # slots, with their gradients
+    for (below, above), g, slot in zip(beyond, pulled, activated(cell), strict=True):
+        loss += float((out * (np.maximum(below, 0) + np.maximum(above, 0))).sum())
         low, high = out * (below > 0), out * (above > 0)  # the slopes
         g[0] += high - low
         g[1] += high + low
         of_into.append((low - high, -low - high))
+        if slot is not None:
+            z = step.value(slot)
+            low = kind(_PULL) * out * ((below > FAR) & (z.c + z.r < -SATURATED))
+            high = kind(_PULL) * out * ((above > FAR) & (z.c - z.r > SATURATED))
+            loss += float((high * (z.c + z.r - SATURATED) - low * (z.c - z.r + SATURATED)).sum())
+            held.append((slot, (high - low, high + low)))
 
     # gates that keep the state
-    held: list[tuple[int, Any]] = []
     for slot, sign in keeping(cell):
         z = step.value(slot)
         over = sign * z.c + z.r - kind(KEPT)
-        slope = kind(strength.forgetting / E) * (over > 0)
+        slope = kind(strength.forgetting) * weight * (over > 0)
         loss += float((slope * over).sum())
         held.append((slot, (sign * slope, slope)))
 
@@ -260,12 +304,27 @@ def gradient(
     return Found(
         loss,
         gradients_of(network, found, starts, biases),
-        Weights(centre=of_centre, log_radius=of_radius * radius, **read),
+        Weights(centre=of_centre, radius=of_radius, **read),
         logits,
     )
 
 
 _SOFTMAX = LOSSES["cross-entropy", "argmax"]
+_PULL = 0.1  # of what a unit stands out by, for its pre-activation
+
+
+def _of_those(edges: NDArray[np.bool_], weight: Array) -> Any:
+    """How much some edges count, or `LEAST`: an average over them has this for divisor."""
+    return max(weight[edges].sum(), weight.dtype.type(LEAST))
+
+
+def least_radius(boxes: Weights, slack: float) -> Weights:
+    """Boxes none of which is smaller than the slack that every image is grown by.
+
+    A radius is moved by a slope that does not depend on it, so that a small box can grow again.
+    """
+    radius = np.maximum(boxes.radius, boxes.radius.dtype.type(slack))
+    return Weights({**boxes, "radius": radius})
 
 
 def _add(found: dict[str, Array], name: str, gradient: Array) -> None:
@@ -342,6 +401,17 @@ class _Step:
         first = len(formula.inputs) if formula.state else 0
         asked = range(first, first + max(1, len(formula.state)))
         return [adjoint.get(i, reading.zeros(slots[i])) for i in asked]
+
+
+@cache
+def activated(formula: Formula) -> tuple[int | None, ...]:
+    """Of each part of the state the slot of its pre-activation, where it is a sigmoid or tanh."""
+    made_by = {each.out: each for each in formula.instructions}
+    makes = (made_by.get(slot) for slot in formula.results)
+    return tuple(
+        each.operands[0] if each and each.operation in ("sigmoid", "tanh") else None
+        for each in makes
+    )
 
 
 @cache
