@@ -397,16 +397,16 @@ def test_of_a_large_network_fewer_problems_are_drawn() -> None:
 
 
 def test_the_rate_is_that_of_an_evaluation(adder: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that goes a microsecond a problem."""
+    """By a clock that goes a microsecond a problem, and once stands still for other work."""
     now = [0.0]
 
     def slowly(network: Network, digits: int, **_: object) -> None:
-        now[0] += 1e-6 * 4**digits
+        now[0] += 1e-6 * 4**digits + 0.1 * (digits == 3)
 
     monkeypatch.setattr(evaluation, "evaluate", slowly)
     monkeypatch.setattr(evaluation, "monotonic", lambda: now[0])
     assert rate(adder) == pytest.approx(1e6)
-    assert now[0] < 0.5
+    assert now[0] < 1
 
 
 def test_of_one_symbol_there_is_one_word_of_each_length() -> None:

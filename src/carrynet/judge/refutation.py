@@ -186,7 +186,7 @@ def _chains(network: Network, tell: Tell = lambda step: None) -> Iterator[list[i
         for prefix in range(3):
             if symbols ** (prefix + period) > _MOST_CHAINS:
                 continue
-            tell(f"long words, {prefix} symbols and then {period} again and again")
+            tell(f"long words, chains with a prefix of {prefix} and a period of {period}")
             number = np.arange(symbols ** (prefix + period))
             places = symbols ** np.arange(prefix + period)
             words: Words = number[:, None] // places % symbols  # (N, prefix + period)
