@@ -61,6 +61,7 @@ SUBJECTS = {
     "check": _subject("carrynet.proof.check", "false_claims", "allowances", "check"),
     "check_trees": _subject("carrynet.proof.check_trees", "allowances", "tree", "false_claims"),
     "check_formula": _subject("carrynet.proof.check_formula", "check_formula"),
+    "check_states": _subject("carrynet.proof.check_states", "states"),
     "balls": _subject("carrynet.proof.balls", "check_formula"),
     "certificate": _subject("carrynet.proof.certificate", "certificate", "check"),
     "model": _subject("carrynet.proof.model", "certificate", "check", "check_formula"),

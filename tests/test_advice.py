@@ -9,7 +9,8 @@ import pytest
 import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.judge.evaluation import Evaluation, Share, by_length, evaluate
-from carrynet.learn.compile import Construction, build
+from carrynet.learn.compile import build
+from carrynet.learn.mechanism import Construction
 from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
 from carrynet.proof.verdict import Effort, Undecided

@@ -222,11 +222,11 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
     assert documented("`metrics.jsonl`") == found["metrics.jsonl"]
     assert documented("`evaluation.json`") == found["evaluation.json"] - {"exhaustive", "sampled"}
     assert documented("`proof.json`") == found["proof.json"]
-    trees = {"metric", "centres", "radii", "states", "trees"}
+    others = {"metric", "centres", "radii", "states", "trees", "values"}
     of_regions = {"name", "state", "lower", "upper", "next"}
     document = json.loads((tmp_path / "proved" / "certificate.json").read_text())
-    assert documented("`certificate.json`") - trees == document.keys()
-    assert trees <= documented("`certificate.json`")
+    assert documented("`certificate.json`") - others == document.keys()
+    assert others <= documented("`certificate.json`")
     assert keys_of(document["regions"]) == of_regions
     _, facts = files.read_tensors(tmp_path / "proved" / "model.safetensors")
     assert documented("`model.safetensors`") == facts.keys()

@@ -10,6 +10,7 @@ import carrynet as cn
 from carrynet import lab
 from carrynet.errors import InputError, RunError
 from carrynet.nets.network import Network
+from carrynet.proof.certificate import BoxCertificate
 from carrynet.runs import folder
 from carrynet.runs.record import Record
 from carrynet.spec.recipe import Recipe
@@ -47,6 +48,7 @@ def test_what_is_no_proof_is_rejected(proved: cn.Run, adder: Network, tmp_path: 
     assert isinstance(proved.proof, cn.Proved)
     assert proved.path is not None
     certificate = proved.proof.certificate
+    assert isinstance(certificate, BoxCertificate)
     forged = replace(certificate, slack=2**23)  # more than any invariant allows
     for subject in (proved, proved.path, proved.network):
         with pytest.raises(cn.Rejected):

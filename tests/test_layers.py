@@ -66,6 +66,7 @@ LAYERS = [
     "proof.verdict proof.boxes proof.metric proof.check_trees proof.check_formula",
     "proof.tree_model",
     "proof.grown",
+    "proof.check_states proof.closure",
     "proof.check proof.trees",
     "proof.search",
     "bench.tutorial_loop",

@@ -30,6 +30,7 @@ from carrynet.learn import training
 from carrynet.learn.training import Progress
 from carrynet.nets.network import Network
 from carrynet.proof import search
+from carrynet.proof.certificate import BoxCertificate
 from carrynet.proof.verdict import Effort
 from carrynet.report import plots, text
 from carrynet.runs import checkpoint
@@ -793,6 +794,7 @@ def test_a_verdict_that_no_longer_holds_is_given_up(
     assert isinstance(run.proof, cn.Proved)
     nothing = cn.Undecided(("nothing",), 0.0, Effort(rate=1.0))
     monkeypatch.setattr(search, "prove", lambda *_, **__: nothing)
+    assert isinstance(run.proof.certificate, BoxCertificate)
     other = replace(run.proof.certificate, slack=2**23)  # more than any invariant allows
     forged = replace(run, proof=replace(run.proof, certificate=other))
     assert lab.decide(forged).proof == nothing
@@ -856,6 +858,7 @@ def test_what_is_said_of_a_proof_is_the_checkers(proved: Path, tmp_path: Path) -
     # a certificate whose slack is raised says what it does not prove
     claim = cn.load(proved).proof
     assert isinstance(claim, cn.Proved)
+    assert isinstance(claim.certificate, BoxCertificate)
     forged = replace(claim.certificate, slack=2**23).to_json()
     vouched(path, "certificate", lambda document: document.update(forged))
     with pytest.raises(RunError, match=r"certificate\.json is damaged .*rejected") as caught:

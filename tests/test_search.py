@@ -15,7 +15,8 @@ from carrynet import tasks, watch
 from carrynet.judge.evaluation import evaluate
 from carrynet.judge.work import work
 from carrynet.learn import training
-from carrynet.learn.compile import Construction, build
+from carrynet.learn.compile import build
+from carrynet.learn.mechanism import Construction
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check, search, trees

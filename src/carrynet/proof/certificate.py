@@ -10,16 +10,18 @@ labelled with a state of the task's machine, such that
 
 By induction over its length, every word is then answered rightly.  In place of `step`, every
 word that begins in a region may be followed for several steps, its outputs right on the way,
-until it lies in some region: then the words that are followed are the region's tree.
+until it lies in some region: then the words that are followed are the region's tree.  Or the
+regions are single states, of a network that never rounds and comes to finitely many.
 
 Plain Python, because the checker trusts this module; what finds certificates is in `search`,
-`boxes` and `trees`, what believes them in `check`.  All numbers are exact.  A certificate says in
-full what it is about, so that nothing has to be looked up by a name.  The JSON of both kinds:
+`boxes`, `trees` and `closure`, what believes them in `check`.  All numbers are exact.  A
+certificate says in full what it is about, so that nothing has to be looked up by a name.  The
+JSON of all kinds:
 
     format, version   "carrynet-certificate", 2
     claim             the theorem in words; it names machine, encoding, equations and weights by
                       their SHA-256
-    method            "boxes" or "trees"
+    method            "boxes", "trees" or "states"
     task              its text, as a recipe has it
     machine           its tables, with the encoding; see `spec.tables`
     cell, readout     the equations of the network; see `nets.formula`
@@ -39,6 +41,11 @@ of trees, numbers being doubles, which JSON's decimals stand for to the last bit
     centres, radii, states
     trees             for each region a list with an entry for each symbol: the number of the
                       region that holds every state after it, or again such a list
+
+of states, numbers being doubles:
+
+    states            for each, of the machine
+    values            for each, of the network (D numbers)
 """
 
 from collections.abc import Mapping, Sequence
@@ -135,10 +142,17 @@ class _Claim:
             f"For the task {task.name}, of the machine {task.machine.digest()} and the encoding "
             f"{task.encoding.digest()}, the network of the cell {cell} and the readout {readout}, "
             f"with the weights {self.weights_sha256}, begun at its start, answers every word of "
-            "symbols of every length as the machine does: in exact arithmetic, in that of the "
-            "weights' own type, and in any other whose error in each hidden unit at each step is "
-            f"at most {self.tolerance!r} and whose readout is exact.  Machine, encoding, equations "
-            "and weights are named by their SHA-256."
+            f"symbols of every length as the machine does: {self.arithmetic}.  Machine, encoding, "
+            "equations and weights are named by their SHA-256."
+        )
+
+    @property
+    def arithmetic(self) -> str:
+        """In which arithmetic the theorem holds."""
+        return (
+            "in exact arithmetic, in that of the weights' own type, and in any other whose error "
+            f"in each hidden unit at each step is at most {self.tolerance!r} and whose readout is "
+            "exact"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -243,10 +257,46 @@ class BoxCertificate(_Claim):
         return certificate
 
 
-Certificate = BoxCertificate | TreeCertificate
-"""Either kind."""
+@dataclass(frozen=True)
+class StateCertificate(_Claim):
+    """Every state that any word leads to, of a network that never rounds."""
 
-KINDS = MappingProxyType({kind.method: kind for kind in (BoxCertificate, TreeCertificate)})
+    states: Sequence[int]  #: (N,)
+    values: Matrix  #: (N, D)
+
+    method: ClassVar[str] = "states"
+
+    @property
+    def tolerance(self) -> float:
+        """None: of states that are a little off nothing is claimed."""
+        return 0.0
+
+    @property
+    def arithmetic(self) -> str:
+        """In which arithmetic the theorem holds."""
+        return "in exact arithmetic, and in that of the weights' own type, where nothing is rounded"
+
+    @property
+    def count(self) -> int:
+        """How many states there are."""
+        return len(self.states)
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> "StateCertificate":
+        states, rows = values["states"], values["values"]
+        whole = isinstance(states, list) and all(map(_whole, states))
+        _require(whole, "states must be whole numbers")
+        good = isinstance(rows, list) and all(map(_numbers, rows))
+        _require(good, "values must be lists of numbers")
+        return cls(**values)
+
+
+Certificate = BoxCertificate | TreeCertificate | StateCertificate
+"""Any kind."""
+
+KINDS = MappingProxyType(
+    {kind.method: kind for kind in (BoxCertificate, TreeCertificate, StateCertificate)}
+)
 
 
 def from_json(document: Any) -> Certificate:

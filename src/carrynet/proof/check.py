@@ -8,9 +8,10 @@ read JSON by in `files`), `equations` and `formula` of `nets`, which read the eq
 specification (`machine`, `codec`, `encoding`, `task`, `rules`, `builtin` and `tables` of `spec`,
 which say what is read and what a right answer is), Python, and Arb with its binding python-flint;
 for trees of words, which are too many for Arb, also `check_trees`, which bounds the rounding of
-doubles; for other cells than Elman's also `check_formula` and `balls`.
+doubles; for other cells than Elman's also `check_formula` and `balls`; for states that are listed
+`check_states`, which needs no balls.
 
-A network whose equations are Elman's is checked here, others in `check_formula`.
+Boxes of a network whose equations are Elman's are checked here, of others in `check_formula`.
 
 For boxes [l, u], with f monotone and W+ and W- the positive and negative parts of Whh:
 
@@ -50,6 +51,8 @@ from carrynet.proof.certificate import (
     MOST_INCLUSIONS,
     BoxCertificate,
     Certificate,
+    StateCertificate,
+    TreeCertificate,
     require,
     require_numbers,
 )
@@ -84,7 +87,11 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
         if isinstance(certificate, BoxCertificate):
             _check_regions(certificate, task, len(model.start))
         elman = model.elman
-        if elman is not None:
+        if isinstance(certificate, StateCertificate):
+            from carrynet.proof import check_states
+
+            margin = check_states.check(model, task, certificate, watch)
+        elif elman is not None:
             margin = _check_elman(elman, task, certificate, watch)
         else:
             require(isinstance(certificate, BoxCertificate), "trees are of Elman's cell only")
@@ -108,7 +115,9 @@ _ABOUT = {
 }
 
 
-def _check_elman(elman: Elman, task: Task, certificate: Certificate, watch: Watch | None) -> arb:
+def _check_elman(
+    elman: Elman, task: Task, certificate: BoxCertificate | TreeCertificate, watch: Watch | None
+) -> arb:
     """Check a certificate about Elman's cell; the smallest margin."""
     drives = _drives(elman, task)
     if isinstance(certificate, BoxCertificate):

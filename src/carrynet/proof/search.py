@@ -2,11 +2,12 @@
 
     short words    all of them                                refutes, with a shortest
     boxes          from coarse plans to fine ones             proves what forgets fast
+    states         all of them, of what never rounds          proves what has finitely many
     long words     nearest to an error, or repetitive         refutes
     trees          of words, from ball to ball                proves what forgets slowly
 
 Whatever is found is judged by somebody else: a counterexample by the network itself, a
-certificate by `check`.  The first three always do the same work; only the last, which may
+certificate by `check`.  All but the last always do the same work; only that one, which may
 take long, looks at the clock.
 """
 
@@ -26,7 +27,7 @@ from carrynet.judge.evaluation import Evaluation, examine, first_wrong, rate, sh
 from carrynet.judge.work import Worked, work
 from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
-from carrynet.proof import boxes, trees as tree
+from carrynet.proof import boxes, closure, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
 from carrynet.proof.certificate import Certificate, Rejected, from_json, require
 from carrynet.proof.model import Model
@@ -99,6 +100,14 @@ def prove(
         tried.append("boxes: none closed, for histories of 1 to 4 symbols")
     elif proof := proved("boxes", boxes.certificate(network, found)):
         return proof
+    if closure.applies(network):
+        tell("states")
+        states = closure.search(network)
+        if states is None:
+            most = f"{closure.MOST_EDGES:,}"
+            tried.append(f"states: they are not few and right, followed for {most} transitions")
+        elif proof := proved("states", states):
+            return proof
     tell("long words")
     refutation = refute.by_long_words(network, tell)
     if refutation is not None:
@@ -280,13 +289,13 @@ def _is_shortest(network: Network, length: int) -> bool:
 
 
 def quickly_confirmed(network: Network, verdict: Proved | Refuted) -> bool:
-    """Whether `confirm` takes a second or two: for words, and for boxes that are not too many.
+    """Whether `confirm` takes a second or two: for words, and for what is not too many but trees.
 
     Trees take some seconds, and up to a minute.
     """
     if isinstance(verdict, Refuted):
         return True
-    if verdict.method != "boxes":
+    if verdict.method == "trees":
         return False
     edges = verdict.regions * len(network.task.machine.symbols)
     return (edges + verdict.regions * network.hidden) * network.hidden <= _QUICK

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from carrynet.proof.certificate import BoxCertificate, Certificate
+from carrynet.proof.certificate import Certificate, TreeCertificate
 from carrynet.proof.verdict import Proved
 from carrynet.report.figures import (
     BLACK,
@@ -84,7 +84,7 @@ def hidden_space(run: Record, figure: "FigureBase") -> float:
 
 def has_outlines(certificate: Certificate) -> bool:
     """Whether the regions are few enough to be told apart: boxes are, balls may be thousands."""
-    return isinstance(certificate, BoxCertificate) or len(certificate.radii) <= _MOST_BALLS
+    return not isinstance(certificate, TreeCertificate) or certificate.count <= _MOST_BALLS
 
 
 def _state_colours(count: int) -> list[Any]:

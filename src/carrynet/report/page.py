@@ -288,7 +288,7 @@ def _regions(
         return None
     outlines = [np.round(outline, 3) for outline in space.outlines(certificate, plane)]
     return {
-        "kind": "boxes" if isinstance(certificate, BoxCertificate) else "balls",
+        "kind": "balls" if certificate.method == "trees" else certificate.method,
         "state": states,
         "begins_outside": _begins_outside(certificate, network),
         # of a point there is none

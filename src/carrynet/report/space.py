@@ -16,7 +16,7 @@ from carrynet.data import rng, words as problems
 from carrynet.data.words import Words, tables
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, unroll
-from carrynet.proof.certificate import BoxCertificate, Certificate
+from carrynet.proof.certificate import BoxCertificate, Certificate, StateCertificate
 from carrynet.spec.task import Task
 
 _WORDS, _LENGTH = 48, 16  # of each kind of word along which hidden states are shown
@@ -96,7 +96,7 @@ def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
 
     Of a box it is exact, a zonotope; of the state's parts a plane is in the first.  The
     projection of a ball |T (h - c)| <= r is an ellipse, {A u : |u| <= r} about the projected c
-    with A = axes T^-1 of shape (2, H), drawn with 60 corners.
+    with A = axes T^-1 of shape (2, H), drawn with 60 corners.  Of a single state it is a point.
     """
     if isinstance(certificate, BoxCertificate):
         polygons = []
@@ -108,6 +108,9 @@ def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
             half = (upper - lower) / 2
             polygons.append(zonotope(plane(lower + half), (plane.axes * half).T))
         return polygons
+    if isinstance(certificate, StateCertificate):
+        states = np.array(certificate.values)[:, : len(plane.centre)]
+        return list(plane(states)[:, None])
     A = np.linalg.solve(np.array(certificate.metric).T, plane.axes.T).T
     squares, turn = np.linalg.eigh(A @ A.T)
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
