@@ -398,10 +398,12 @@ def test_more_words_than_are_made_at_once(at_once: int, monkeypatch: pytest.Monk
     network, claim = found(relu_adder)
     whole, symbols = check(model(network), claim), len(network.task.machine.symbols)
     monkeypatch.setattr(check_trees, "_AT_ONCE", at_once * symbols * network.hidden**2)
+    monkeypatch.setattr(check_trees, "_PART", 2)
     told: list[tuple[int, int]] = []
     parts = check(model(network), claim, lambda *turn: told.append(turn))
     regions = len(claim.trees)
-    assert told == [(first, regions) for first in range(0, regions, at_once)]
+    assert told == [(min(first + 2, regions), regions) for first in range(0, regions, 2)]
+    assert len(told) > 2
     assert parts.regions == whole.regions == regions
     assert parts.margin == pytest.approx(whole.margin)
     for i, entries in enumerate(claim.trees):

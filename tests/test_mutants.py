@@ -67,7 +67,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
         "def emptied(n):\n    while n:\n        n -= n\n    return n\n"
     )
     (tmp_path / "test_toy.py").write_text(
-        "import toy\n\n\ndef test_toy():\n"
+        "import toy\n\n\ndef test_toy(worker_id):\n"  # as the fixtures of these tests do
         "    assert [toy.larger(*pair) for pair in ((1, 2), (2, 1), (3, 3))] == [2, 2, 3]\n"
         "    assert toy.emptied(3) == 0\n"
     )
