@@ -285,6 +285,27 @@ def test_sums_and_products_that_round_are_rejected(
         rejected(network, certificate, f"its sums and products are not exact in {dtype}")
 
 
+@pytest.mark.parametrize("sign", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+@pytest.mark.parametrize("operation", ["add", "subtract", "multiply", "matmul"])
+def test_signs_hide_no_size(operation: str, sign: tuple[int, int]) -> None:
+    """Numbers of 2^12 and of 2^24: what is too large is refused, whichever way it points."""
+    arithmetic = check_states.Arithmetic("float32")
+    for large, fits in ((2**12 - 1, True), (2**12 + 1, False)):
+        p, q = (s * (large if operation in ("multiply", "matmul") else large**2 // 2) for s in sign)
+        one, other = check_states.exact([float(p)]), check_states.exact([float(q)])
+        given: list[Any] = [one, other, None]
+        if operation == "matmul":
+            given[1] = check_states._matrix([[float(q)]])
+        elif operation != "multiply" and not fits:
+            given[1] = check_states.exact([float(q - 1)])
+        step = [(operation, (0, 1), 2)]
+        if fits:
+            arithmetic.interpret(step, given)
+        else:
+            with pytest.raises(Rejected, match="not exact in float32"):
+                arithmetic.interpret(step, given)
+
+
 def test_weights_too_far_apart_are_refused_before_they_take_memory() -> None:
     network = adder("float64", Whh=np.array([[1e300] * 3, [1e-300] * 3, [0.0] * 3]))
     empty = StateCertificate(**network.about, states=[0], values=[[0.0] * 3])
