@@ -306,17 +306,47 @@ def test_a_size_and_a_distance_have_their_allowances(coarse: None) -> None:
     assert np.allclose(nearest, 1e-6, rtol=1e-9)
 
 
-def surely_inside(T: Any, inner: Any, place: Any, shape: Any, centre: Any, radius: Any) -> bool:
-    """As the docstring of `_inside` has it, with every allowance."""
+def test_to_end_by_the_trace_has_its_allowance(
+    coarse: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, H, states = np.random.default_rng(12), 3, np.array([0, 0])
+    nowhere = lambda facts, place, *_: np.zeros(len(place), dtype=bool)  # noqa: E731
+    monkeypatch.setattr(check_trees, "_inside", nowhere)
+    facts, root = random_facts(rng, H, 0.0), rng.normal(size=(H, H))
+    (place, centre), shape = rng.normal(size=(2, 1, H)), (root @ root.T)[None]
+    words = check_trees._Frontier(place, shape, states[:1], [1], [0])
+    least = check_trees._sizes(facts, shape) / 0.98
+    least = least + check_trees._distance(facts, place - centre, of(0)) / 0.98
+    for factor, ends in ((1 + 1e-9, True), (1 - 1e-9, False)):
+        there = facts._replace(
+            centres=np.concatenate([0 * centre, centre]), radii=of(0, factor * least[0])
+        )
+        if ends:
+            assert not check_trees._end(there, words, states).tree
+            continue
+        with pytest.raises(Rejected, match="a leaf is not inside region 1"):
+            check_trees._end(there, words, states)
+
+
+def to_be_definite(
+    T: Any, inner: Any, place: Any, shape: Any, centre: Any, radius: Any
+) -> tuple[Any, Any]:
+    """M with what is spared on its diagonal, and m^2, as the docstring of `_inside` has them."""
     H, up = len(T), 1.01
     d = place - centre
     far = max(np.linalg.norm(T @ d), 1e-6 * radius)
-    if far >= radius:
-        return False
-    p = far / (radius - far)
+    p = far / (radius - far) if far < radius else np.nan
     terms = 0.98 * radius**2 * inner, up * (1 + p) * shape, up * (1 + 1 / p) * np.outer(d, d)
     m2 = up * sum(np.diag(term) for term in terms)
-    M = terms[0] - terms[1] - terms[2] - np.diag(4 * gamma(H + 16) * H * m2)
+    return terms[0] - terms[1] - terms[2] - np.diag(4 * gamma(H + 16) * H * m2), m2
+
+
+def surely_inside(T: Any, inner: Any, place: Any, shape: Any, centre: Any, radius: Any) -> bool:
+    """As the docstring of `_inside` has it, with every allowance."""
+    H, up = len(T), 1.01
+    M, m2 = to_be_definite(T, inner, place, shape, centre, radius)
+    if np.isnan(M).any():
+        return False
     try:
         L = np.linalg.cholesky(M)
     except np.linalg.LinAlgError:
@@ -347,3 +377,26 @@ def test_to_be_inside_has_its_allowances(coarse: None) -> None:
     for factor, expected in ((1 + 1e-9, True), (1 - 1e-9, False)):
         found = check_trees._inside(facts, place, shape, centre, np.array(limits) * factor)
         assert (found == expected).all()
+
+
+def test_factors_are_not_trusted(coarse: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be so far off as the docstring of `_inside` has it, and no further."""
+    rng, H = np.random.default_rng(11), 3
+    T, o = rng.normal(size=(H, H)) / 4 + 2 * np.eye(H), np.zeros((H, H))
+    inner = np.linalg.inv(T) @ np.linalg.inv(T).T
+    facts = check_trees._Facts(tasks.add(), "tanh", o, o, o, o, o, o, o, 0.0, T, o, inner, o, o)
+    for _ in range(20):
+        root, (place, centre) = rng.normal(size=(H, H)), rng.normal(size=(2, H))
+        shape, radius = root @ root.T, 60.0
+        M, m2 = to_be_definite(T, inner, place, shape, centre, radius)
+        L = np.linalg.cholesky(M)
+        # of L (1 - f)^1/2 what is left is f M
+        may = 4 * gamma(H + 16) * m2 - 1.01 * gamma(12) * m2 - 1e-3
+        rows, squares = np.abs(M).max(axis=1), 1.01 * gamma(H + 4) * (L**2).sum(axis=1)
+        most = ((may - squares) / (1.01 * rows - squares)).min()
+        assert 0 < most < 1
+        for factor, expected in ((1 - 1e-9, True), (1 + 1e-9, False)):
+            off = L * (1 - factor * most) ** 0.5
+            monkeypatch.setattr(check_trees, "_factors", lambda M, off=off: off[None])
+            args = place[None], shape[None], centre[None], np.array([radius])
+            assert check_trees._inside(facts, *args) == expected

@@ -541,6 +541,32 @@ def test_sizes_and_distances_are_never_less_than_what_they_bound() -> None:
             assert sum((y * y for y in exact.entries()), arb(0)) <= arb(distance) ** 2
 
 
+def test_words_end_where_they_are() -> None:
+    """Small ones, which the trace shows to end, and larger ones: not in the mirrored ball."""
+    rng, states = np.random.default_rng(14), np.array([0, 0])
+    for size in (1e-9, 0.2, 0.9):
+        facts = facts_of(3, rng, "sigmoid")
+        place = np.array([3.0, -3.0, 3.0])
+        words = check_trees._Frontier(
+            place[None], size**2 * facts.inner[None], states[:1], [1], [7]
+        )
+        for centre, radius, ends in (
+            (place, 1.0, True),
+            (-place, 1.0, False),
+            (0 * place, 1.0, False),
+            (place, size * 0.9, False),
+        ):
+            there = facts._replace(
+                centres=np.array([0 * place, centre]), radii=np.array([0, radius])
+            )
+            assert np.linalg.norm(facts.T @ place) > 2
+            if ends:
+                assert not check_trees._end(there, words, states).tree
+                continue
+            with pytest.raises(Rejected, match="tree 7: a leaf is not inside region 1"):
+                check_trees._end(there, words, states)
+
+
 def test_an_output_that_is_no_number_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     network, certificate = found(hand_built_adder)
     nothing = lambda facts, output, *_: np.full(output.shape, np.nan)  # noqa: E731
