@@ -8,7 +8,8 @@ import pytest
 
 import carrynet as cn
 from carrynet import lab, tasks
-from carrynet.judge.evaluation import Evaluation, Share, by_length, evaluate
+from carrynet.judge.evaluation import Evaluation, by_length, evaluate
+from carrynet.judge.measures import Share
 from carrynet.learn.compile import build
 from carrynet.learn.mechanism import Construction
 from carrynet.nets.network import Network

@@ -12,16 +12,15 @@ from carrynet import tasks
 from carrynet.data import rng, words as problems
 from carrynet.engines import ENGINES, reference
 from carrynet.errors import InputError
-from carrynet.judge import evaluation
+from carrynet.judge import evaluation, measures
 from carrynet.judge.evaluation import (
     Evaluation,
     by_length,
     evaluate,
-    rate,
     sample,
-    shares,
     wilson,
 )
+from carrynet.judge.measures import rate, shares
 from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.nets.network import Network
@@ -403,8 +402,8 @@ def test_the_rate_is_that_of_an_evaluation(adder: Network, monkeypatch: pytest.M
     def slowly(network: Network, digits: int, **_: object) -> None:
         now[0] += 1e-6 * 4**digits + 0.1 * (digits == 3)
 
-    monkeypatch.setattr(evaluation, "evaluate", slowly)
-    monkeypatch.setattr(evaluation, "monotonic", lambda: now[0])
+    monkeypatch.setattr(measures, "evaluate", slowly)
+    monkeypatch.setattr(measures, "monotonic", lambda: now[0])
     assert rate(adder) == pytest.approx(1e6)
     assert now[0] < 1
 

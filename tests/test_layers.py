@@ -60,6 +60,7 @@ LAYERS = [
     "learn learn.bar",
     "judge judge.work judge.extraction judge.refutation",
     "judge.evaluation",
+    "judge.measures",
     "proof proof.model",
     "proof.certificate",
     "proof.balls",

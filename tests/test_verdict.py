@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from carrynet.judge.evaluation import Share, wilson
+from carrynet.judge.evaluation import wilson
+from carrynet.judge.measures import Share
 from carrynet.proof import verdict
 from carrynet.proof.verdict import Effort, Proved, Refuted, Undecided
 from tests.test_certificate import CERTIFICATE

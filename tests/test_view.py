@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.data.words import tables
-from carrynet.judge.evaluation import Share, evaluate
+from carrynet.judge.evaluation import evaluate
+from carrynet.judge.measures import Share
 from carrynet.judge.work import work
 from carrynet.nets import cells
 from carrynet.nets.losses import LOSSES, margins

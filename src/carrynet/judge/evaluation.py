@@ -17,7 +17,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
@@ -88,23 +87,6 @@ class Sampled:
     def all_right(self) -> bool:
         """Whether no problem drawn is answered wrongly."""
         return self.right == self.pairs
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many of some random problems are answered wrongly: sampled, and of these problems only.
-
-    A problem is wrong where any digit of its answer is.
-    """
-
-    digits: int  #: of the operands
-    problems: int
-    wrong: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """In which the share of all such problems is, with 95 % confidence; see `wilson`."""
-        return wilson(self.wrong, self.problems)
 
 
 @dataclass(frozen=True)
@@ -338,23 +320,15 @@ def sample(
     seed: int = 0,
     engine: str = "auto",
     threads: int | None = None,
+    stream: int = rng.EVALUATION,
 ) -> Sampled:
-    """Random problems with operands of up to `digits` digits; see `words` for the kinds."""
+    """Random problems with operands of up to `digits` digits; see `words` for the kinds.
+
+    Those of another `stream` of `rng` are others.
+    """
     network = network_of(network)
-    words = _drawn(network.task, digits, kind, pairs, seed)
-    return _tried(network, words, digits, kind, _engine(engine, network), threads)
-
-
-def _tried(
-    network: Network,
-    words: problems.Words,
-    digits: int,
-    kind: str,
-    worker: Engine,
-    threads: int | None = None,
-) -> Sampled:
-    """How the words of a sample are answered."""
-    pairs = len(words)
+    words = _drawn(network.task, digits, kind, pairs, seed, stream)
+    worker = _engine(engine, network)
     pieces = [words[i : i + 64] for i in range(0, pairs, 64)] if worker.threads else [words]
     parts: list[Followed] = list(
         _side_by_side(lambda piece: worker.follow(network, piece), pieces, worker, threads)
@@ -380,73 +354,21 @@ def _tried(
     )
 
 
-def _drawn(task: Task, digits: int, kind: str, pairs: int, seed: int) -> problems.Words:
+def _drawn(
+    task: Task, digits: int, kind: str, pairs: int, seed: int, stream: int = rng.EVALUATION
+) -> problems.Words:
     """The words of a sample."""
-    length, stream = digits + task.headroom, rng.EVALUATION + KINDS.index(kind)
+    length, stream = digits + task.headroom, stream + KINDS.index(kind)
     if kind == "uniform":
-        return _uniform(task, length, pairs, seed, stream)
+        draws = problems.draws_per_word(task, length)
+        bits = rng.raw(seed, stream, 0, pairs * draws)
+        return problems.uniform(task, length, bits.reshape(pairs, draws))
     bits = rng.raw(seed, stream, 0, pairs * length * 2).reshape(pairs, length, 2)
     words = problems.chains(task, length, bits)
     if not task.numeric:  # what is rare among chains too
         walked = np.arange(pairs // 2, pairs)
         words[walked] = problems.walk(task, bits[walked], walked)
     return words
-
-
-def _uniform(task: Task, length: int, count: int, seed: int, stream: int) -> problems.Words:
-    draws = problems.draws_per_word(task, length)
-    bits = rng.raw(seed, stream, 0, count * draws)
-    return problems.uniform(task, length, bits.reshape(count, draws))
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def shares(
-    network: Network | HasNetwork, lengths: Sequence[int] = LENGTHS[:4], *, engine: str = "auto"
-) -> tuple[Share, ...]:
-    """How many of random problems of each length a network answers wrongly.
-
-    Their digits are uniform, and they are none of those that `sample` draws.  How many there are is
-    decided by the work that they are, not by the clock: of the same network always the same.
-    """
-    network = network_of(network)
-    task, worker = network.task, _engine(engine, network)
-    products = _PRODUCTS[worker.threads] // sum(array.size for array in network.weights.values())
-    told = []
-    for digits in lengths:
-        count = min(max(products // digits, _FEWEST), _MOST)
-        count = 1 << count.bit_length() - 1
-        words = _uniform(task, digits + task.headroom, count, digits, rng.SHARES)
-        result = _tried(network, words, digits, "uniform", worker)
-        told.append(Share(digits, count, count - result.right))
-    return tuple(told)
-
-
-_PRODUCTS = {False: 2**27, True: 2**28}  # with weights, in NumPy and in machine code
-_FEWEST, _MOST = 32, 2048
-
-
-def rate(network: Network | HasNetwork, *, engine: str = "auto") -> float:
-    """How many problems a second `evaluate` tries of a network, on this machine, as measured now.
-
-    With two digits that count; in some tenths of a second, by problems that are longer and longer.
-    The best of them counts, since a machine may be busy for a moment, and short ones take longer
-    to begin than to try.
-    """
-    network = network_of(network)
-    symbols, digits, best, spent = len(network.task.machine.symbols), 1, 0.0, 0.0
-    most = affordable_digits(network.task, 32, MOST_PROBLEMS)
-    evaluate(network, 1, engine=engine)  # machine code is made once
-    while True:
-        begun = monotonic()
-        evaluate(network, digits, engine=engine)
-        seconds = max(monotonic() - begun, 1e-6)
-        best, spent = max(best, symbols**digits / seconds), spent + seconds
-        if spent > _LONG_ENOUGH or symbols ** (digits + 1) > best * _TOO_LONG or digits >= most:
-            return float(f"{best:.2g}")
-        digits += 1
-
-
-_LONG_ENOUGH, _TOO_LONG = 0.2, 0.5  # seconds
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -23,7 +23,8 @@ from carrynet import files
 from carrynet.data.words import tables
 from carrynet.errors import CarrynetError, RunError
 from carrynet.judge import refutation as refute
-from carrynet.judge.evaluation import Evaluation, examine, first_wrong, rate, shares
+from carrynet.judge.evaluation import Evaluation, examine, first_wrong
+from carrynet.judge.measures import rate, shares
 from carrynet.judge.work import Worked, work
 from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from math import inf
 from typing import Any, ClassVar
 
-from carrynet.judge.evaluation import Share
+from carrynet.judge.measures import Share
 from carrynet.proof.certificate import Certificate
 from carrynet.spec.codec import Answer, Operand
 

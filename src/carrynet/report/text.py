@@ -9,14 +9,9 @@ from typing import Any
 
 from carrynet.errors import InputError, RunError
 from carrynet.files import printable
-from carrynet.judge.evaluation import (
-    Evaluation,
-    Exhaustive,
-    Sampled,
-    Share,
-    affordable_digits,
-)
+from carrynet.judge.evaluation import Evaluation, Exhaustive, Sampled, affordable_digits
 from carrynet.judge.extraction import Comparison, Extraction
+from carrynet.judge.measures import Share
 from carrynet.judge.work import Worked
 from carrynet.nets import cells
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
