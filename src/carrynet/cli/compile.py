@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from carrynet.cli import options
-from carrynet.errors import InputError
 from carrynet.nets import cells
 
 CELLS, ACTIVATIONS = (", ".join(names) for names in (("elman", *cells.CELLS), cells.ACTIVATIONS))
@@ -26,7 +25,7 @@ CELLS, ACTIVATIONS = (", ".join(names) for names in (("elman", *cells.CELLS), ce
 )
 @click.option("--seed", type=int, help="Of all that is random.  [default: 0]")
 @click.option("--dtype", help="Of the weights: float32, float64.  [default: float32]")
-@click.option("--digits", type=int, default=8, show_default=True, help=options.ALL_DIGITS)
+@options.tested_digits
 @options.new_run
 @options.force
 @options.budget(0.0)
@@ -53,8 +52,6 @@ def compile_(
     from carrynet.runs.create import making
     from carrynet.spec import tasks
 
-    if digits < 1:
-        raise InputError(f"digits must be at least 1, not {digits}")
     given = {key: value for key, value in named.items() if value is not None}
     how = Construction(**given)
     network, mechanism = compiling.build(tasks.parse(task), how)

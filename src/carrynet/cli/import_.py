@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from carrynet.cli import options
-from carrynet.errors import InputError
 from carrynet.spec.recipe import Recipe
 
 ACTIVATIONS = Recipe.__dataclass_fields__["activation"].metadata["choices"]
@@ -44,7 +43,7 @@ ACTIVATIONS = Recipe.__dataclass_fields__["activation"].metadata["choices"]
     metavar="NAME",
     help="A tensor that plays no part in the answers, as the run will record; * for any text.",
 )
-@click.option("--digits", type=int, default=8, show_default=True, help=options.ALL_DIGITS)
+@options.tested_digits
 @options.new_run
 @options.force
 @options.budget(0.0)
@@ -76,8 +75,6 @@ def import_(
     from carrynet.runs.create import making
     from carrynet.spec import tasks
 
-    if digits < 1:  # before the file is read
-        raise InputError(f"digits must be at least 1, not {digits}")
     taken = foreign.take(
         foreign.read(weights),
         None if task is None else tasks.parse(task),

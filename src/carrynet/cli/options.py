@@ -25,6 +25,17 @@ run_option = click.option(
     help="The run to ask.  [default: the newest that fits]",
 )
 digits = click.option("--digits", type=int, help="Read the operands with this many digits.")
+
+
+def _some_digits(_context: object, _parameter: object, value: int) -> int:
+    if value < 1:
+        raise InputError(f"digits must be at least 1, not {value}")
+    return value
+
+
+tested_digits = click.option(
+    "--digits", type=int, default=8, show_default=True, callback=_some_digits, help=ALL_DIGITS
+)
 settings = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the recipe."
 )
