@@ -280,6 +280,20 @@ def test_what_is_asked_next_is_measured_once(
         assert search.measured(forgetful, verdict) == verdict
 
 
+def test_which_boxes_were_tried_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plan with too many edges it is not said that it did not close."""
+    network = trained_by("tutorial", 16, 4)  # two states, four symbols
+    for most, said in (
+        (31, "boxes: not tried, since there are more than 31 edges between them"),
+        (32, "boxes: none closed, for histories of 1 symbol"),
+        (128, "boxes: none closed, for histories of 1 to 2 symbols"),
+    ):
+        monkeypatch.setattr(search, "MOST_EDGES", most)
+        found = prove(network, budget=0)
+        assert isinstance(found, Undecided)
+        assert [line for line in found.tried if line.startswith("boxes")] == [said]
+
+
 def test_a_search_for_trees_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     network = trained_by("tutorial", 16, 4)
     for closes, over in ((0.9, False), (0.0, True)):

@@ -98,7 +98,7 @@ def prove(
     tell("boxes")
     found = _by_boxes(network, tell)
     if found is None:
-        tried.append("boxes: none closed, for histories of 1 to 4 symbols")
+        tried.append(_boxes_tried(network))
     elif proof := proved("boxes", boxes.certificate(network, found)):
         return proof
     if closure.applies(network):
@@ -130,7 +130,7 @@ def prove(
 
     trees = tree.search(network, slack=_smallest_slack(network), deadline=deadline, watch=watch)
     if trees is None:
-        # an attempt that is cut off has had more than half of the time that was left
+        # what is cut off has had all of the time or, of NumPy's attempts, more than half of it
         effort = replace(effort, over=deadline - monotonic() > budget / 2)
         how = "whatever the budget" if effort.over else f"in {budget:g} s"
         tried.append(f"trees: none closed {how}")
@@ -176,12 +176,27 @@ def measured(network: Network, verdict: Verdict) -> Verdict:
     return verdict
 
 
+def _histories(network: Network) -> list[int]:
+    """The lengths of histories of which plans have no more than `MOST_EDGES`."""
+    states, symbols = len(network.task.machine.states), len(network.task.machine.symbols)
+    return [length for length in PLANS if states * symbols ** (length + 1) <= MOST_EDGES]
+
+
+def _boxes_tried(network: Network) -> str:
+    """That no boxes were found, and what was tried."""
+    lengths = _histories(network)
+    if not lengths:
+        return f"boxes: not tried, since there are more than {MOST_EDGES:,} edges between them"
+    *others, last = lengths
+    said = f"1 to {last} symbols" if others else "1 symbol"
+    return f"boxes: none closed, for histories of {said}"
+
+
 def _by_boxes(network: Network, tell: Tell) -> Boxes | None:
     """Boxes from the first plan that closes, with the largest slack that still does."""
     machine = network.task.machine
-    for length, gaps in PLANS.items():
-        if len(machine.states) * len(machine.symbols) ** (length + 1) > MOST_EDGES:
-            return None
+    for length in _histories(network):
+        gaps = PLANS[length]
         what = f"boxes, histories of {length} symbol{'s' * (length > 1)}"
         tell(what)
         histories = boxes.by_history(machine, length)
