@@ -120,6 +120,11 @@ def test_other_equations_than_elmans() -> None:
 # What is rejected -------------------------------------------------------------------------
 
 
+def test_what_is_searched_for_can_be_checked() -> None:
+    """The search and the checker, which share no code, each say which operations are exact."""
+    assert {*check_states.OPERATIONS} == closure.EXACT
+
+
 def test_every_weight_counts() -> None:
     right = adder()
     certificate = listed(right)

@@ -1,7 +1,7 @@
 """What is built by construction, in words: how a network is to be made, and what its units mean.
 
-Of the making itself, and of weights, nothing is here: that is `compile`, which reads a
-`Construction` and gives back a `Mechanism` beside the network.
+`compile` reads a `Construction`, makes the weights, and gives back a `Mechanism` beside the
+network.  Here too is for which cells that is known (`REALISED`), since others are refused.
 """
 
 from collections.abc import Mapping

@@ -15,10 +15,10 @@ For an edge, from region i by symbol a into region j, with output y and next sta
 averaged over edges.  There are no words and nothing is unrolled: one step for each edge.  Where
 no image stands out, the boxes are an inductive invariant.
 
-An invariant has no use for most of its edges, so the average is not over all of them alike.  Those
-from the start count as much together as those from each state of the machine: they are few, and
-without them no word is right.  And L and what stands out are averaged over the edges that are in
-doubt, of which there are the fewer the larger the machine, and the fewer the better things stand.
+The average is not over all edges alike.  Those from the start count as much together as those from
+each state of the machine: they are few, and without them no word is right.  And L and what stands
+out are averaged over the edges that are in doubt: soon most are not, and those that are would
+hardly be seen among thousands.
 
 A unit that is saturated on the wrong side has no gradient, and would stay there: of one that is
 the state itself, as Elman's are, the pre-activation is pulled back too.

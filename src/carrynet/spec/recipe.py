@@ -374,8 +374,8 @@ VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyTyp
     {
         "certified": MappingProxyType(
             {
-                # Elman's cell and machines that it learns by the tutorial's descent: of all the
-                # others that were tried some seeds, or all, were not proved so.
+                # Elman's cell and machines that it learns by the tutorial's descent: of these every
+                # network that was counted is proved, of most others some or none.
                 "simple": RECIPES["certified"],
                 # Elman's cell and all other machines.  From short words, since gradients along
                 # long ones explode, and with tanh, whose states lie round 0.
