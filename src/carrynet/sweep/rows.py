@@ -80,7 +80,7 @@ _SAMPLED = (
 _PROOF = (
     Column("evaluation_seconds", "double", "what both evaluations took"),
     Column("verdict", "string", "`proved`, `refuted`, `undecided`; `none`: no proof was sought"),
-    Column("method", "string", "proved: by `boxes` or `trees`"),
+    Column("method", "string", "proved: by `boxes`, `trees` or `states`"),
     Column("regions", "int64", "proved: regions of the certificate"),
     Column("slack", "double", "proved: the error in every unit at every step that does no harm"),
     Column("proof_margin", "double", "proved: every logit is at least so far on the right side"),
