@@ -49,6 +49,7 @@ LAYERS = [
     "engines.kernels.cell",
     "engines.kernels.bounds",
     "engines.kernels.train engines.kernels.across engines.kernels.inference engines.kernels.peak",
+    "engines.kernels.ellipsoid",
     "engines.kernels.trees",
     "engines.kernels",
     "engines.reference engines.jit",
