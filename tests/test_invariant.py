@@ -8,6 +8,7 @@ import pytest
 
 import carrynet as cn
 from carrynet import tasks
+from carrynet.data.regions import Edges, regions
 from carrynet.data.words import OPEN, tables
 from carrynet.errors import InputError
 from carrynet.learn import training
@@ -53,8 +54,8 @@ def example(
     return network, invariant.least_radius(boxes, 0.01)
 
 
-def every_edge(task: Task) -> invariant.Edges:
-    known = invariant.regions(task)
+def every_edge(task: Task) -> Edges:
+    known = regions(task)
     return known.edges(np.arange(known.edge_count))
 
 
@@ -106,7 +107,7 @@ def test_the_loss_by_hand() -> None:
     )  # fmt: skip
     network = Network(task, "tanh", weights)
     some = every_edge(task)
-    known = invariant.regions(task)
+    known = regions(task)
     R, Q = known.count, len(task.machine.states)
     boxes = Weights(
         centre=np.linspace(-0.5, 0.5, R)[:, None], radius=np.full((R, 1), 0.125),
@@ -166,7 +167,7 @@ def test_a_unit_that_stands_out_saturated_is_pulled_back() -> None:
 
 def test_of_many_edges_the_start_is_met_by_its_share() -> None:
     task = tasks.parse("add:base=7")
-    known = invariant.regions(task)
+    known = regions(task)
     some = known.some(90, np.linspace(0, 1, 90, endpoint=False))
     assert (some.source == 0).sum() >= 30  # the start, and two states
     assert some.weight.sum() == pytest.approx(1)
@@ -179,7 +180,7 @@ def test_edges_are_those_that_words_take() -> None:
         every, machine = every_edge(task), task.machine
         at = dict(zip(zip(every.source.tolist(), every.symbol.tolist(), strict=True),
                       range(len(every.source)), strict=True))  # fmt: skip
-        assert invariant.regions(task).count == 1 + machine.entrances
+        assert regions(task).count == 1 + machine.entrances
         rng, seen = np.random.default_rng(0), set()
         for _ in range(300):
             region = state = 0
@@ -250,7 +251,7 @@ def test_a_stage_over_edges_goes_on_bit_for_bit(tmp_path: Path, batch: int) -> N
     run = cn.resume(tmp_path / "run", progress=False)
     assert run.network.digest() == whole.network.digest()
     assert [line["problem"] for line in run.metrics] == [line["problem"] for line in whole.metrics]
-    per_update = min(batch, invariant.regions(recipe.specification).edge_count)
+    per_update = min(batch, regions(recipe.specification).edge_count)
     assert run.metrics[-1]["problem"] == 60 * 16 + 40 * per_update
     assert recipe.problems == 60 * 16
 
@@ -322,7 +323,7 @@ def test_boxes_are_an_invariant_where_nothing_stands_out() -> None:
     assert before.boxes is not None
     network, boxes = before.network.astype("float64"), before.boxes.values
     every, rng = every_edge(network.task), np.random.default_rng(0)
-    known = invariant.regions(network.task)
+    known = regions(network.task)
     centre, radius = boxes.centre.astype(float), boxes.radius.astype(float)
     outside = invariant.gradient(before.network, boxes, every, Strength(0, CLOSE.slack, 1, 0)).loss
     outside -= invariant.gradient(before.network, boxes, every, Strength(0, CLOSE.slack, 0, 0)).loss
@@ -452,7 +453,7 @@ def test_snapshots_of_large_gated_networks_are_read(tmp_path: Path) -> None:
 def test_a_machine_of_many_edges_is_met_a_batch_at_a_time() -> None:
     """Sums of four digits in base 16: 5,100,339,200 edges, which are not listed."""
     task = tasks.parse("add:base=16,operands=4")
-    known = invariant.regions(task)
+    known = regions(task)
     assert known.count == 1 + task.machine.entrances
     assert known.edge_count == 5_100_339_200
     some = known.edges(np.array([0, known.edge_count - 1]))

@@ -25,6 +25,7 @@ LAYERS = [
     "spec.recipe",
     "data data.rng",
     "data.words",
+    "data.regions",
     "nets nets.arrays nets.equations",
     "nets.formula",
     "nets.cells",

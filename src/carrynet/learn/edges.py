@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
+from carrynet.data.regions import Edges, Regions, regions
 from carrynet.nets import invariant
 from carrynet.nets.arrays import Array, in_one_thread
-from carrynet.nets.invariant import Edges, Regions, Strength
+from carrynet.nets.invariant import Strength
 from carrynet.nets.network import Network
 from carrynet.nets.optim import UPDATES, Moments, initial_moments
 from carrynet.nets.weights import Weights
@@ -47,7 +48,7 @@ def advance(
     Returns the new weights, moments and boxes; of every update the outputs that its edges ask
     for, (count, E), and the logits that speak most against them, (count, E, Y).
     """
-    how, every = recipe.stages[stage], invariant.regions(network.task)
+    how, every = recipe.stages[stage], regions(network.task)
     update = UPDATES[how.optimiser]
     outputs, logits = [], []
     with np.errstate(over="ignore", invalid="ignore"):

@@ -34,7 +34,6 @@ These are floats that are not rounded outward: something to train with, no proof
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -42,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
+from carrynet.data.regions import Edges, regions
 from carrynet.data.words import OPEN, tables
 from carrynet.nets.arrays import Array, quiet
 from carrynet.nets.certified import worst_logits, worst_logits_vjp
@@ -52,9 +52,6 @@ from carrynet.nets.readings import interpret
 from carrynet.nets.readings.enclosure import Box, Enclosure
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights
-from carrynet.spec.task import Task
-
-Numbers = NDArray[np.intp]
 
 KEPT = -1.0
 """The pre-activation above which a gate that keeps the state is held down."""
@@ -65,93 +62,6 @@ LEAST = 0.05
 """The part of all edges that are in doubt at least, when an average is over those."""
 DOUBT = 0.1
 """The loss from which an edge is in doubt."""
-
-
-class Edges(NamedTuple):
-    """Some edges of a task's machine."""
-
-    source: Numbers  #: (E,) the region it comes from
-    symbol: Numbers  #: (E,)
-    target: Numbers  #: (E,) the region that it leads to
-    output: Numbers  #: (E,) `OPEN` where nothing is asked
-    state: Numbers  #: (E,) the machine's next
-    weight: Array  #: (E,) how much each counts in an average; together 1
-
-
-@dataclass(frozen=True, eq=False)
-class Regions:
-    """The regions of a task's machine: the start, and every state with a symbol that enters it.
-
-    Between them there are R S edges, far too many to list for large alphabets: edge r S + a is
-    the one from region r by symbol a.
-    """
-
-    task: Task
-    state: Numbers  #: (R,) of the machine; region 0 is the start's
-    entered: Numbers  #: (Q, S) the region of a state and the symbol by which it was entered
-    source: Numbers  #: (R,) the first region from which each is reached, which is before it
-    symbol: Numbers  #: (R,) the symbol by which it is entered; -1 for the start
-
-    @property
-    def count(self) -> int:
-        """R, the number of regions."""
-        return len(self.state)
-
-    @property
-    def edge_count(self) -> int:
-        """R S, the number of edges."""
-        return self.count * self.entered.shape[1]
-
-    def after(self, region: Numbers, symbol: Numbers) -> Numbers:
-        """The regions that symbols lead to."""
-        return self.entered[tables(self.task).delta[self.state[region], symbol], symbol]
-
-    def edges(self, numbers: Numbers) -> Edges:
-        """The edges of some numbers."""
-        table = tables(self.task)
-        source, symbol = np.divmod(numbers, self.entered.shape[1])
-        before = self.state[source]
-        return Edges(
-            source=source,
-            symbol=symbol,
-            target=self.after(source, symbol),
-            output=table.output[before, symbol].astype(np.intp),
-            state=table.delta[before, symbol].astype(np.intp),
-            weight=self._weight(source),
-        )
-
-    def some(self, count: int, draws: NDArray[np.floating]) -> Edges:
-        """As many edges at random, by numbers from 0 to 1: of the start no less than its share."""
-        numbers = (draws * self.edge_count).astype(np.intp)  # there may be 2^36 of them
-        symbols = self.entered.shape[1]
-        of_start = min(symbols, count // (1 + len(self.entered)))
-        numbers[:of_start] = draws[:of_start] * symbols
-        return self.edges(numbers)
-
-    def _weight(self, source: Numbers) -> Array:
-        """Equal shares for the start and for each state; in it, for each edge."""
-        group = np.where(source == 0, 0, 1 + self.state[source])
-        weight = 1 / np.bincount(group)[group]
-        return weight / weight.sum()
-
-
-@cache
-def regions(task: Task) -> Regions:
-    """All regions that words come to, in the order in which they are reached."""
-    delta = tables(task).delta
-    entered = np.full(delta.shape, -1, np.intp)
-    order, source, known = [(0, -1)], [0], set[int]()
-    for i, (q, _) in enumerate(order):  # grows while it is read
-        if q in known:
-            continue  # another region of this state has led to all that it leads to
-        known.add(q)
-        for a, state in enumerate(delta[q].tolist()):
-            if entered[state, a] < 0:
-                entered[state, a] = len(order)
-                order.append((state, a))
-                source.append(i)
-    state, symbol = np.array(order, np.intp).T
-    return Regions(task, state, entered, np.array(source), symbol)
 
 
 def shapes(network: Network) -> dict[str, tuple[int, ...]]:
