@@ -19,6 +19,7 @@ from carrynet import files, lab, tasks
 from carrynet.errors import InputError
 from carrynet.exchange import foreign
 from carrynet.exchange.foreign import Mapping
+from carrynet.exchange.source import Source
 from carrynet.exchange.tensors import Contents
 from carrynet.judge.evaluation import evaluate, examine
 from carrynet.nets.network import Network
@@ -238,7 +239,7 @@ def test_a_run_keeps_where_it_came_from(tmp_path: Path) -> None:
     assert source["assumed"] == TANH.split(", ")
     assert source["mapping"].startswith("Wxh=rnn.weight_ih_l0.T,Whh=")
     run = cn.load(folder)
-    assert run.source == foreign.Source.from_json(source)
+    assert run.source == Source.from_json(source)
     card = (folder / "README.md").read_text()
     assert all(f"    {line}\n" in card for line in run.source.lines())
     # it goes with the run
@@ -314,7 +315,7 @@ def test_hardening_is_not_advised_where_the_convention_is_in_doubt(
 ) -> None:
     evaluation, verdict = examine(forgetful, 4), search.prove(forgetful, budget=0)
     run = cn.Run(lab.importing(forgetful), "numpy", forgetful, 0.0, evaluation, verdict, ())
-    source = foreign.Source("a.pt", "0" * 64, "Wxh=a", (), ("activation sigmoid",))
+    source = Source("a.pt", "0" * 64, "Wxh=a", (), ("activation sigmoid",))
     for assumed, advice in ((source.assumed, "carrynet import --help"), ((), "carrynet harden ")):
         doubted = replace(run, path=tmp_path, source=replace(source, assumed=assumed))
         assert f"next        {advice}" in text.summary(doubted)

@@ -14,7 +14,7 @@ import pytest
 
 import carrynet as cn
 from carrynet import files, lab, tasks
-from carrynet.exchange.foreign import Source
+from carrynet.exchange.source import Source
 from carrynet.learn import training
 from carrynet.runs.create import making
 from carrynet.spec.recipe import Recipe

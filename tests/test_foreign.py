@@ -23,9 +23,10 @@ from carrynet.errors import InputError
 from carrynet.exchange import tensors as tensor_files
 from carrynet.exchange.archive import Archive
 from carrynet.exchange.folding import Convention
-from carrynet.exchange.foreign import Mapping, Source, owned, take
+from carrynet.exchange.foreign import Mapping, owned, take
 from carrynet.exchange.found import MAX_BYTES, Tensors
 from carrynet.exchange.recognise import complete, guess, settle
+from carrynet.exchange.source import Source
 from carrynet.exchange.tensors import Contents
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights

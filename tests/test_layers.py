@@ -36,7 +36,7 @@ LAYERS = [
     "nets.network",
     "nets.certified nets.optim",
     "nets.invariant",
-    "exchange exchange.pickles exchange.names",
+    "exchange exchange.source exchange.pickles exchange.names",
     "exchange.found",
     "exchange.archive exchange.state_dicts",
     "exchange.pytorch",

@@ -190,6 +190,12 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
+def brief(text: object, most: int = 400) -> str:
+    """A text to be copied, where that can be, fit for a terminal."""
+    text = printable(text)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def damaged(path: object, error: object) -> RunError:
     """An error that names a file and the first line of what is wrong with it."""
     return RunError(f"{printable(path)} is damaged or not carrynet's: {first_line(error)}")

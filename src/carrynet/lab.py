@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from carrynet import engines, files, locks
 from carrynet.errors import InputError, RunError
 from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
-from carrynet.learn import compile as compiling, training
+from carrynet.learn import training
 from carrynet.learn.bar import Bar
-from carrynet.learn.mechanism import Construction
 from carrynet.learn.training import Callback
 from carrynet.nets.network import Network, network_of
 from carrynet.proof import search
@@ -183,6 +182,9 @@ def compile(  # noqa: A001
     Raises `InputError` for what cannot be compiled: another cell, more than 1,024 units, symbols
     that no linear score tells apart.
     """
+    from carrynet.learn import compile as compiling  # which no other verb needs
+    from carrynet.learn.mechanism import Construction
+
     network, mechanism = compiling.build(tasks.parse(task), Construction(**construction))
     recipe = importing(network, digits, **mechanism.settings)
     if out is not None:

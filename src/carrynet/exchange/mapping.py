@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.files import printable
+from carrynet.files import brief
 from carrynet.nets.arrays import Array
 
 Tensors = AbstractMapping[str, NDArray[Any]]
@@ -369,9 +369,3 @@ def listing(tensors: Tensors, chosen: Iterable[str] | None = None, most: int = 1
     if len(chosen) > most:
         shown.append(f"{len(chosen) - most} more")
     return ", ".join(shown)
-
-
-def brief(text: object, most: int = 400) -> str:
-    """A text to be copied, where that can be, fit for a terminal."""
-    text = printable(text)
-    return text if len(text) <= most else f"{text[: most - 3]}..."

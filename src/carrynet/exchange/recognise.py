@@ -22,12 +22,12 @@ from carrynet.exchange.mapping import (
     NO_BIAS,
     Mapping,
     Tensors,
-    brief,
     evaluate,
     listing,
     names,
 )
 from carrynet.exchange.names import is_bias, is_count, is_counter, is_of_generator, states
+from carrynet.files import brief
 from carrynet.spec.task import Task
 
 USAGE = "say it with --map, as in --map Wxh=weight_ih_l0.T --map bh=bias_ih_l0+bias_hh_l0"

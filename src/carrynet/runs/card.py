@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from carrynet.exchange.foreign import Source
+from carrynet.exchange.source import Source
 from carrynet.judge.evaluation import Evaluation
 from carrynet.learn.mechanism import Mechanism
 from carrynet.nets.cells import in_words

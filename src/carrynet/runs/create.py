@@ -13,7 +13,7 @@ import numpy as np
 
 from carrynet import __version__, engines, files
 from carrynet.errors import InputError, RunError
-from carrynet.exchange.foreign import Source
+from carrynet.exchange.source import Source
 from carrynet.learn import training
 from carrynet.learn.mechanism import COMPILED, Mechanism
 from carrynet.nets import cells

@@ -9,7 +9,7 @@ from typing import Any
 
 from carrynet import files, locks
 from carrynet.errors import RunError
-from carrynet.exchange.foreign import Source
+from carrynet.exchange.source import Source
 from carrynet.judge.evaluation import Evaluation
 from carrynet.nets.network import Network, written
 from carrynet.proof import search, verdict

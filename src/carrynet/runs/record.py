@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from carrynet.exchange.foreign import Source
+from carrynet.exchange.source import Source
 from carrynet.judge.evaluation import Evaluation, evaluate
 from carrynet.judge.work import Worked, work
 from carrynet.learn import training
