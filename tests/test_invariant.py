@@ -19,8 +19,8 @@ from carrynet.nets.invariant import Strength
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import search
-from carrynet.spec.recipe import CLOSE, RECIPES, Recipe, get
-from carrynet.spec.stage import Stage
+from carrynet.spec.recipe import RECIPES, Recipe, get
+from carrynet.spec.stage import CLOSE, Stage
 from carrynet.spec.task import Task
 from tests.test_cells import LAYERS, OWN, UNREAD
 

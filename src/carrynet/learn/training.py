@@ -30,8 +30,8 @@ from carrynet.nets.network import Network
 from carrynet.nets.optim import Moments, initial_moments
 from carrynet.nets.weights import Weights, initialise
 from carrynet.spec.codec import Operand
-from carrynet.spec.recipe import CLOSE, HARDEN, HARDEN_DIGITS, MAX_NUMBERS, Recipe
-from carrynet.spec.stage import Stage
+from carrynet.spec.recipe import HARDEN_DIGITS, MAX_NUMBERS, Recipe
+from carrynet.spec.stage import CLOSE, HARDEN, Stage
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,15 @@ from typing import Any
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.spec import tables, tasks
-from carrynet.spec.stage import Stage, accepted, check_fields, setting
+from carrynet.spec.stage import (
+    CLOSE,
+    GROWING,
+    HARDEN,
+    Stage,
+    accepted,
+    check_fields,
+    setting,
+)
 from carrynet.spec.task import Task
 
 
@@ -289,52 +297,6 @@ def _kind(recipe: Recipe) -> str:
 MAX_NUMBERS = 2**28
 """The most numbers that one update may hold: 1 GB in float32."""
 
-HARDEN = Stage(
-    name="harden",
-    steps=800,
-    batch=32,
-    optimiser="adam",
-    step=0.02,
-    decay=0.2,
-    step_end=0.02,
-    loss="cross-entropy",
-    worst=0.5,
-    slack=0.5,
-    ramp_to=0.6,
-)
-"""The stage that makes a network provable, whatever it was trained by."""
-
-CLOSE = Stage(
-    name="close",
-    over="edges",
-    steps=1_500,
-    batch=512,
-    optimiser="adam",
-    step=0.01,
-    decay=0.4,
-    step_end=0.01,
-    loss="cross-entropy",
-    worst=1.0,
-    slack=0.02,
-    ramp_to=0.4,
-    closing=10.0,
-    forgetting=1.0,
-)
-"""The same on the machine's edges, for cells with gates, along words of which bounds stay too wide,
-and for machines that words alone do not teach."""
-
-_GROWING = Stage(
-    steps=600,
-    batch=64,
-    growing=0.75,
-    optimiser="adam",
-    step=0.01,
-    decay=0.3,
-    step_end=0.02,
-    loss="cross-entropy",
-)
-"""Learning from problems that grow longer."""
-
 HARDEN_DIGITS = 24
 """Length of the problems, at least, by which a network that somebody trained is hardened."""
 
@@ -386,7 +348,7 @@ VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyTyp
                     init_width=2.0,
                     init_scaling="sqrt-hidden",
                     stages=(
-                        replace(_GROWING, steps=8_000, step=0.005),
+                        replace(GROWING, steps=8_000, step=0.005),
                         replace(CLOSE, steps=2_000),
                     ),
                 ),
@@ -396,7 +358,7 @@ VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyTyp
                     digits=16,
                     biases=True,
                     init_scaling="sqrt-hidden",
-                    stages=(_GROWING, CLOSE),
+                    stages=(GROWING, CLOSE),
                 ),
             }
         )

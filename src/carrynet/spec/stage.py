@@ -1,4 +1,4 @@
-"""Stages of a training; and settings, fields that say what they are for and what they accept.
+"""Stages of a training, and those that recipes share; settings, which say what they accept.
 
 Plain Python, as recipes are.
 """
@@ -170,3 +170,50 @@ class Stage:
         """
         whole = 0.6 * self.steps
         return self.closing * 0.01 ** max(0.0, 1 - update / whole)
+
+
+HARDEN = Stage(
+    name="harden",
+    steps=800,
+    batch=32,
+    optimiser="adam",
+    step=0.02,
+    decay=0.2,
+    step_end=0.02,
+    loss="cross-entropy",
+    worst=0.5,
+    slack=0.5,
+    ramp_to=0.6,
+)
+"""The stage that makes a network provable, whatever it was trained by."""
+
+CLOSE = Stage(
+    name="close",
+    over="edges",
+    steps=1_500,
+    batch=512,
+    optimiser="adam",
+    step=0.01,
+    decay=0.4,
+    step_end=0.01,
+    loss="cross-entropy",
+    worst=1.0,
+    slack=0.02,
+    ramp_to=0.4,
+    closing=10.0,
+    forgetting=1.0,
+)
+"""The same on the machine's edges, for cells with gates, along words of which bounds stay too wide,
+and for machines that words alone do not teach."""
+
+GROWING = Stage(
+    steps=600,
+    batch=64,
+    growing=0.75,
+    optimiser="adam",
+    step=0.01,
+    decay=0.3,
+    step_end=0.02,
+    loss="cross-entropy",
+)
+"""Learning from problems that grow longer."""
