@@ -18,9 +18,10 @@ from carrynet import tasks
 from carrynet.data.words import tables
 from carrynet.nets import cells, certified, recurrence
 from carrynet.nets.arrays import Array
+from carrynet.nets.bptt import bptt, unroll
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES, Loss, margins
-from carrynet.nets.network import Network, bptt, unroll
+from carrynet.nets.network import Network
 from carrynet.nets.readings import interpret
 from carrynet.nets.readings.enclosure import Box, Enclosure
 from carrynet.nets.readings.numbers import Numbers

@@ -9,9 +9,10 @@ from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array
+from carrynet.nets.bptt import bptt
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES, margins, predict
-from carrynet.nets.network import Network, bptt
+from carrynet.nets.network import Network
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import Unrolled
 from carrynet.nets.weights import Weights, initialise

@@ -15,8 +15,9 @@ from carrynet.data import words as problems
 from carrynet.engines import ENGINES, get, native, reference
 from carrynet.errors import InputError
 from carrynet.learn import training
+from carrynet.nets.bptt import bptt
 from carrynet.nets.losses import LOSSES
-from carrynet.nets.network import Network, bptt
+from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check, search, trees
 from carrynet.proof.certificate import Rejected

@@ -22,8 +22,9 @@ from carrynet.judge.evaluation import evaluate
 from carrynet.judge.measures import Share
 from carrynet.judge.work import work
 from carrynet.nets import cells
+from carrynet.nets.bptt import bptt
 from carrynet.nets.losses import LOSSES, margins
-from carrynet.nets.network import Network, bptt
+from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.proof.verdict import Effort

@@ -51,7 +51,7 @@ from carrynet import tasks
 from carrynet.judge import extraction as extract
 from carrynet.judge.work import work
 from carrynet.learn import training
-from carrynet.nets import arrays, losses, network, optim
+from carrynet.nets import arrays, bptt, losses, optim
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check, search
@@ -350,16 +350,16 @@ plt.show()
 # %% [markdown] lang="en"
 # The columns stand as in a written sum, so time runs from right to left. The weights are still
 # random, and so are the answers: $y_t$ has nothing to do with $c_t$ below it. In the package:
-# `network.unroll`, and the network's own `read`. Its cell is an equation, as above: `fresh.cell`.
+# `bptt.unroll`, and the network's own `read`. Its cell is an equation, as above: `fresh.cell`.
 
 # %% [markdown] lang="zh"
 # 图中各列和竖式的写法一样，所以时间从右往左走。权重还是随机的，回答当然也是乱的：$y_t$ 和它下面的 $c_t$ 毫无关系。
-# 包里对应的是 `network.unroll` 和网络自己的 `read`。它的单元就是上面那样一个式子：`fresh.cell`。
+# 包里对应的是 `bptt.unroll` 和网络自己的 `read`。它的单元就是上面那样一个式子：`fresh.cell`。
 
 # %%
 fresh = Network(adding, "sigmoid", initial)
 print(fresh.cell)
-states = network.unroll(fresh, x).along(0)
+states = bptt.unroll(fresh, x).along(0)
 logits = fresh.read(states)
 print(f"max |Δ| = {np.abs(h[1:] - states).max():.0e}, {np.abs(y - sigmoid(logits)).max():.0e}")
 assert np.allclose(h[1:], states, atol=1e-14) and np.allclose(y, sigmoid(logits), atol=1e-14)
@@ -471,12 +471,12 @@ print([move.shape for move in moves])
 # %% [markdown] lang="en"
 # Is it right? Two judges. The first knows nothing of the chain rule: it moves one weight by
 # $\pm\varepsilon$, lets the network run, and looks how much $E$ changes, for each of the 1,120
-# weights. The second is `network.bptt` of the package, which gives the gradient itself, thus with the
+# weights. The second is `bptt.bptt` of the package, which gives the gradient itself, thus with the
 # other sign.
 
 # %% [markdown] lang="zh"
 # 推对了吗？请两位裁判。第一位不懂链式法则：它把一个权重移动 $\pm\varepsilon$，让网络跑一遍，看 $E$ 变了多少；1,120 个权重一个不漏。
-# 第二位是包里的 `network.bptt`，它给出的是梯度本身，所以符号相反。
+# 第二位是包里的 `bptt.bptt`，它给出的是梯度本身，所以符号相反。
 
 
 # %%
@@ -497,7 +497,7 @@ def central_differences(weights, x, c, eps=1e-5):
 
 
 differences = central_differences(weights, x, c)
-gradients, _ = network.bptt(fresh, losses.SQUARED, x, c, biases=False)
+gradients, _ = bptt.bptt(fresh, losses.SQUARED, x, c, biases=False)
 
 flat = np.concatenate([move.ravel() for move in moves])
 numeric = -np.concatenate([difference.ravel() for difference in differences])

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from carrynet.data.words import OPEN, Words, answers, sequences, tables
 from carrynet.nets import certified as bounds
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
+from carrynet.nets.bptt import bptt
 from carrynet.nets.losses import LOSSES, margins, predict
-from carrynet.nets.network import Network, bptt
+from carrynet.nets.network import Network
 from carrynet.nets.optim import UPDATES, Moments
 from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe

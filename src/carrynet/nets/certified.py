@@ -14,8 +14,9 @@ These are gradients to train with, in floats that are not rounded outward: no pr
 import numpy as np
 
 from carrynet.nets.arrays import Array, quiet, rows_of
+from carrynet.nets.bptt import gradients_of, unroll
 from carrynet.nets.losses import Loss
-from carrynet.nets.network import Network, gradients_of, unroll
+from carrynet.nets.network import Network
 from carrynet.nets.readings.enclosure import Enclosure
 from carrynet.nets.recurrence import Unrolled
 from carrynet.nets.weights import Weights
@@ -45,7 +46,7 @@ def worst_logits(Why: Array, by: Array, c: Array, r: Array, targets: Array) -> A
 def bptt(
     network: Network, loss: Loss, x: Array, targets: Array, slack: float, *, biases: bool = True
 ) -> Weights:
-    """The gradient of the loss of the worst logits, through time; arguments as `network.bptt`'s."""
+    """The gradient of the loss of the worst logits, through time; arguments as `bptt.bptt`'s."""
     reading, readout = Enclosure(slack), network.readout
     product, bias = readout.instructions[-2:]
     of_Why, of_by = (readout.parameter_slots[each.operands[1]] for each in (product, bias))

@@ -44,10 +44,11 @@ from carrynet.data import rng
 from carrynet.data.regions import Edges, regions
 from carrynet.data.words import OPEN, tables
 from carrynet.nets.arrays import Array, quiet
+from carrynet.nets.bptt import gradients_of
 from carrynet.nets.certified import worst_logits, worst_logits_vjp
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES
-from carrynet.nets.network import Network, gradients_of
+from carrynet.nets.network import Network
 from carrynet.nets.readings import interpret
 from carrynet.nets.readings.enclosure import Box, Enclosure
 from carrynet.nets.recurrence import blank

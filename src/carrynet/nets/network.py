@@ -1,4 +1,4 @@
-"""A small recurrent network, from its weights to its gradients.  Read this first.
+"""A small recurrent network, and what it answers.  Read this first.
 
 A network reads one symbol at each position, keeps a state, and answers one output for
 each position.  What it computes is a formula for the cell and one for the readout
@@ -8,12 +8,10 @@ each position.  What it computes is a formula for the cell and one for the reado
     logits = h @ Why + by                      the readout
 
 Vectors are rows.  Shapes: B batch, T time, N states side by side, S symbols, X input,
-H hidden, D the whole state, all its parts side by side, Y output; time is the first axis
-of an unrolled sequence, and the batch axis may be left out.
+H hidden, D the whole state, all its parts side by side, Y output.
 
-Before it come its weights (`weights.py`) and what is asked of its logits (`losses.py`).
-Here are `bptt` (backward through time, by `recurrence`), and the `Network` that computes with
-numbers of any size.
+Before it come its weights (`weights.py`) and what is asked of its logits (`losses.py`); after it
+its gradients, backward through time (`bptt.py`).  A network computes with numbers of any size.
 """
 
 import hashlib
@@ -30,71 +28,18 @@ from carrynet import files
 from carrynet.data.words import tables
 from carrynet.errors import InputError, shorten
 from carrynet.nets import cells
-from carrynet.nets.arrays import Array, in_one_thread, quiet
+from carrynet.nets.arrays import Array, in_one_thread
 from carrynet.nets.formula import Formula
-from carrynet.nets.losses import Loss, predict
-from carrynet.nets.readings import Reading, interpret
+from carrynet.nets.losses import predict
+from carrynet.nets.readings import interpret
 from carrynet.nets.readings.enclosure import Box, Enclosure, ends as ends_of
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
-from carrynet.nets.recurrence import Unrolled, blank
+from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights
 from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.tables import from_facts, to_facts
 from carrynet.spec.task import Task
-
-# Backward through time ---------------------------------------------------------------
-
-
-@quiet
-def bptt(
-    network: "Network", loss: Loss, x: Array, targets: Array, *, biases: bool = True
-) -> tuple[Weights, Array]:
-    """Backpropagation through time (Werbos 1990): the gradient of the loss of a sequence.
-
-    The loss is summed over positions and averaged over the batch.  Shapes: `x` (T, X) or
-    (T, B, X), `targets` (T, Y) or (T, B, Y).  Returns the gradients and the logits, shaped
-    like the targets.  With `biases=False` the network has none: their gradients are zero.
-    """
-    states = unroll(network, x, biases=biases)
-    readout = Unrolled(network.readout, network.weights, NUMBERS, states.along(0), biases=biases)
-    logits = readout.along(0)
-    d_logits = loss.gradient(logits, targets)
-    if x.ndim == 3:
-        d_logits /= x.shape[1]
-
-    of_readout, (of_states,) = readout.backward(d_logits)
-    of_cell, of_start = states.backward(of_states)
-    return gradients_of(network, of_cell | of_readout, of_start, biases), logits
-
-
-def unroll(
-    network: "Network", x: Array, reading: Reading = NUMBERS, *, biases: bool = True
-) -> Unrolled:
-    """The states h_0 ... h_T for a sequence of inputs (T, X) or (T, B, X)."""
-    batch = x.shape[1:-1]
-    start = [
-        reading.point(part[None].repeat(batch[0], axis=0) if batch else part)
-        for part in network.parts(network.start)
-    ]
-    return Unrolled(network.cell, network.weights, reading, x, start, biases=biases)
-
-
-def gradients_of(
-    network: "Network", found: dict[str, Array], of_start: Sequence[Any], biases: bool
-) -> Weights:
-    """Gradients in the order of the weights, the start's gathered over the batch."""
-    weights = network.weights
-    for formula in () if biases else (network.cell, network.readout):
-        found |= {name: 0 * weights[name] for name in formula.biases}
-    for part, g in zip(network.cell.state, of_start, strict=True):
-        if (name := f"{part}_start") in weights:
-            g = g[0] if isinstance(g, tuple) else g  # the start is exact: only its centre moves
-            found[name] = g.reshape(-1, g.shape[-1]).sum(axis=0)
-    return Weights({name: found[name] for name in weights})
-
-
-# The network -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False, init=False)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from carrynet.data import rng, words as problems
 from carrynet.data.words import Words, tables
 from carrynet.nets.arrays import Array
-from carrynet.nets.network import Network, unroll
+from carrynet.nets.bptt import unroll
+from carrynet.nets.network import Network
 from carrynet.proof.certificate import BoxCertificate, Certificate, StateCertificate
 from carrynet.spec.task import Task
 

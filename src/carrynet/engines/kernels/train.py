@@ -1,4 +1,4 @@
-"""Updates of one network: `network.bptt` and an optimiser, in machine code."""
+"""Updates of one network: `nets.bptt` and an optimiser, in machine code."""
 
 import llvmlite.ir as ir
 
