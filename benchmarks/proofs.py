@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import carrynet as cn
+from carrynet.cli import options
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.proof import check
@@ -80,7 +81,7 @@ def main() -> None:
     )
     print(f"| {' | '.join(columns)} |")
     print("|---|" + "---:|" * (len(columns) - 1))
-    settings = recipes.parse_settings(tuple(arguments.set))
+    settings = options.parse_settings(tuple(arguments.set))
     for task in arguments.task:
         for hidden in arguments.hidden:
             base = recipes.get(arguments.recipe).with_settings({"task": task, "hidden": hidden})

@@ -18,7 +18,8 @@ from carrynet import lab, tasks
 from carrynet.errors import InputError, RunError
 from carrynet.judge.evaluation import Evaluation, by_length, evaluate
 from carrynet.learn.compile import build
-from carrynet.learn.mechanism import REALISED, Construction, Mechanism
+from carrynet.learn.mechanism import Construction, Mechanism
+from carrynet.learn.realised import REALISED
 from carrynet.nets import cells
 from carrynet.nets.network import Network
 from carrynet.proof import check as checker

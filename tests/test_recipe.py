@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from carrynet.cli import options
 from carrynet.errors import InputError
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.losses import LOSSES
@@ -56,6 +57,7 @@ def test_the_tutorial_is_the_tutorial() -> None:
         "readout": "",
         "start": "zero",
         "biases": False,
+        "init": "random",
         "init_width": 1.0,
         "init_scaling": "none",
         "seed": 0,
@@ -175,9 +177,9 @@ def test_settings_as_text() -> None:
         "biases": True,
         "name": "x",
     }
-    assert recipes.parse_settings(texts) == expected
+    assert options.parse_settings(texts) == expected
     with pytest.raises(InputError, match="key=value"):
-        recipes.parse_settings(("hidden",))
+        options.parse_settings(("hidden",))
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
@@ -232,7 +234,7 @@ def test_choices_are_what_there_is() -> None:
 
 
 def test_the_help_names_every_key() -> None:
-    text = recipes.help_text()
+    text = options.recipe_keys()
     for key in [*Recipe.__dataclass_fields__, *Stage.__dataclass_fields__]:
         assert key in ("stages", "machine") or f"  {key} " in text
     assert "(default 32; from 1 to 1,024)" in text
@@ -262,7 +264,7 @@ def test_files_that_are_no_recipes_are_one_line(tmp_path: Path) -> None:
         done = carrynet("train", "--recipe", f"{name}.toml", cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert f"{name}.toml" in done.stderr
-    assert recipes.parse_settings((f"seed={'9' * 20_000}",)) == {"seed": "9" * 20_000}
+    assert options.parse_settings((f"seed={'9' * 20_000}",)) == {"seed": "9" * 20_000}
 
 
 @pytest.mark.parametrize("name", ["folder", "pipe", "zero", "none", "text"])

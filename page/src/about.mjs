@@ -17,8 +17,8 @@ export function about(scene, say) {
     ...(trained ? [
       ["about.recipe", made.recipe],
       ["about.seed", String(made.seed)],
-      ["about.origin", made.origin || say("about.random")],
-      ["about.problems", say.number(made.problems)],
+      ["about.origin", made.origin || say(`about.${made.init}`)],
+      ["about.problems", made.specified ? say("about.specified") : say.number(made.problems)],
       ...(made.edges ? [["about.edges", say.number(made.edges)]] : []),
       ["about.seconds", made.seconds.toPrecision(2)],
       ["about.engine", made.engine],

@@ -38,7 +38,7 @@ export function curve(scene, say, signal) {
     svg.append(
       s("text", { x: width - 24, y: plot.top + 14, "text-anchor": "end" }, say("curve.error")),
       s("text", { x: width - 24, y: below + plot.lower - 10, "text-anchor": "end" }, say("curve.right")),
-      s("text", { x: width - 14, y: height - 6, "text-anchor": "end" }, say(page?.about.edges ? "curve.both" : "curve.problems")),
+      s("text", { x: width - 14, y: height - 6, "text-anchor": "end" }, say(page?.about.specified ? "about.edges" : page?.about.edges ? "curve.both" : "curve.problems")),
       s("path", { class: "curve", stroke: "var(--s1)", d: line((_, i) => x(problem[i]), (e) => y(Math.max(e, 1e-9)))(error) }),
       s("path", { class: "curve", stroke: "var(--s0)", d: line((_, i) => x(problem[i]), (r) => share(r))(right) }),
     );
@@ -52,7 +52,7 @@ export function curve(scene, say, signal) {
     svg.append(marker);
     return svg;
   };
-  const text = say.all(["curve.text", page?.about.hardens && "curve.harden", page?.about.edges && "curve.edges"]);
+  const text = say.all([page?.about.specified && "curve.specified", "curve.text", page?.about.hardens && "curve.harden", page?.about.edges && "curve.edges"]);
   return [h("p", { class: "prose" }, text), h("div", { class: "card" }, drawn(draw, signal))];
 }
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from carrynet.cli import options
-from carrynet.spec import recipe as recipes
 
 
 @click.command()
@@ -35,7 +34,7 @@ def harden(
 
     old = load(run)
     recipe = training.hardening(old.recipe, old.network).with_settings(
-        recipes.parse_settings(settings)
+        options.parse_settings(settings)
     )
     with making(out, recipe, engine, force=force, origin=old.network, hardened=old.path) as folder:
         carry_out(folder, budget, as_json)

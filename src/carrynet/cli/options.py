@@ -1,13 +1,17 @@
 """What several commands are told alike: options, arguments, and how numbers are read."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from carrynet import files
 from carrynet.errors import InputError, shorten
 from carrynet.spec.codec import Operand
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage, accepted
 from carrynet.spec.task import Task
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -108,6 +112,32 @@ def run_first(arguments: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]
     if not first.lstrip("-").isdecimal() and (missing or _is_folder(first)):
         return Path(first), tuple(rest)
     return None, arguments
+
+
+def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Settings from texts of the form `key=value`, values as in TOML, quotes not needed."""
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"setting '{text}' must have the form key=value")
+        try:
+            settings[key.strip()] = files.from_toml(f"value = {value}")["value"]
+        except (ValueError, RecursionError):
+            settings[key.strip()] = value.strip()
+    return settings
+
+
+def recipe_keys() -> str:
+    """Every key of a recipe and of its stages, with what it does and what it accepts."""
+    lines = []
+    for kind, title in ((Recipe, "Keys of a recipe:"), (Stage, "Keys of a stage:")):
+        lines.append(title)
+        for f in fields(kind):
+            if f.metadata:
+                details = "; ".join(filter(None, (f"default {f.default}", accepted(f))))
+                lines.append(f"  {f.name:<13} {f.metadata['help']} ({details})")
+    return "\n".join(lines)
 
 
 def _is_folder(text: str) -> bool:

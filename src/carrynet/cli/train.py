@@ -16,7 +16,7 @@ RECIPES = ", ".join(sorted(recipes.RECIPES, key=lambda name: name != recipes.DEF
 def _keys() -> str:
     names = ", ".join(("elman", *cells.CELLS))
     return f"Cells:\n  {names}; a stack, as in gru,lstm; FILE.cell with equations\n" + (
-        recipes.help_text()
+        options.recipe_keys()
     )
 
 
@@ -58,7 +58,7 @@ def train(
     if "cell" in given:
         given["cell"] = cells.given(given["cell"])
     chosen = recipes.get(recipe or recipes.DEFAULT).with_settings(
-        {**recipes.parse_settings(settings), **given}
+        {**options.parse_settings(settings), **given}
     )
 
     from carrynet.cli.runs import carry_out

@@ -17,6 +17,7 @@ EXTRACTION = 4  # streams of the words along which a machine is extracted: 4 to 
 COMPILED = 11  # streams of weights by construction: order, signs, spare units, noise, 11 to 14
 SHARES = 15  # stream of the words of which the share that is wrong is told
 STAGES = 16  # stream of stage i's problems is STAGES + i
+CODES = 2**32  # stream of the codes of a machine's states: beyond those of all stages
 
 _PER_BLOCK = 4  # numbers that one value of Philox's counter yields
 

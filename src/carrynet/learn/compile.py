@@ -32,15 +32,13 @@ from numpy.typing import NDArray
 from carrynet.data import rng
 from carrynet.data.words import tables
 from carrynet.errors import InputError
-from carrynet.learn.mechanism import REALISED, Construction, Mechanism, Realised, Unit
+from carrynet.learn.mechanism import Construction, Mechanism, Unit
+from carrynet.learn.realised import REALISED, Realised, settled
 from carrynet.learn.scores import scores as scores_of
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.formula import Formula, layers
 from carrynet.nets.network import Network
-from carrynet.nets.readings import interpret
-from carrynet.nets.readings.numbers import NUMBERS
-from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import Task
@@ -241,28 +239,8 @@ def _layer(
         role, sign = role[order], sign[order]
     # sigmoid(2 z) is what tanh(z) is, from 0 to 1
     size = how.scale * (2 if cells.elman_activation(formula) == "sigmoid" else 1)
-    low, high = (_level(formula, realised, each) for each in (-size, size))
+    low, high = settled(formula, realised, np.array([[-size], [size]]), GATE).ravel().tolist()
     return _Layer(number, formula, realised, role, sign, size, low, high, how.copies, roles.started)
-
-
-def _level(formula: Formula, realised: Realised, pre: float) -> float:
-    """What a unit comes to whose pre-activation is always the same, by the cell's equations."""
-    shapes = formula.shapes({"X": 1, "H": 1, "Y": 1})
-    weights = {name: np.zeros(shape) for name, shape in shapes.items()}
-    weights[realised.bias] += pre
-    for gate, way in realised.gates.items():
-        weights[gate] += GATE * way
-    state = [np.zeros(1) for _ in formula.state]
-    for _ in range(_STEPS):
-        slots = blank(formula, weights)
-        slots[0] = np.zeros(1)
-        slots[1 : 1 + len(state)] = state
-        interpret(formula.instructions, NUMBERS, slots)
-        state = [slots[result] for result in formula.results]
-    return float(state[0][0])
-
-
-_STEPS = 20  # with gates of 10, more than floats can tell
 
 
 def _first(
@@ -310,8 +288,8 @@ def _as_weights(layer: _Layer, Wx: Array, Wh: Array, b: Array) -> dict[str, Arra
     """The cell's weights, by their names in one layer, from those of a pre-activation of 1."""
     realised, factor = layer.realised, layer.size * layer.sign
     shapes = layer.formula.shapes({"X": len(Wx), "H": layer.hidden})
-    made = {name: np.zeros(shape) for name, shape in shapes.items()}
-    made |= {name: np.full(layer.hidden, GATE * way) for name, way in realised.gates.items()}
+    made: dict[str, Array] = {name: np.zeros(shape) for name, shape in shapes.items()}
+    made |= realised.set_gates(layer.hidden, GATE)
     made[realised.of_input], made[realised.of_state] = Wx * factor, Wh * factor
     return {**made, realised.bias: b * factor}
 

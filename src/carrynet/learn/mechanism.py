@@ -1,40 +1,18 @@
 """What is built by construction, in words: how a network is to be made, and what its units mean.
 
 `compile` reads a `Construction`, makes the weights, and gives back a `Mechanism` beside the
-network.  Here too is for which cells that is known (`REALISED`), since others are refused.
+network.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from carrynet.errors import InputError, shorten
+from carrynet.learn.realised import REALISED
 from carrynet.nets import cells
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import check_fields, setting
 from carrynet.spec.task import Task
-
-
-class Realised(NamedTuple):
-    """How a cell computes activation(pre-activation): its weights, and the gates that stay as set.
-
-    A gate is the bias of one: 1 where it is open, -1 where it is shut.
-    """
-
-    of_input: str
-    of_state: str
-    bias: str
-    gates: Mapping[str, int] = {}
-
-
-REALISED: Mapping[str, Realised] = {
-    "elman": Realised("Wxh", "Whh", "bh"),
-    "gru": Realised("Wxn", "Whn", "bn", {"br": 1, "bz": -1}),
-    "gru-reset-before": Realised("Wxn", "Whn", "bn", {"br": 1, "bz": -1}),
-    "lstm": Realised("Wxg", "Whg", "bg", {"bi": 1, "bf": -1, "bo": 1}),
-    "mgu": Realised("Wxn", "Whn", "bn", {"bf": 1}),
-}
-"""By the name of the cell."""
 
 
 def _of_recipe(name: str) -> Any:

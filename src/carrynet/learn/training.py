@@ -21,7 +21,7 @@ from carrynet import engines
 from carrynet.data import rng, words as problems
 from carrynet.engines import native
 from carrynet.errors import CarrynetError, InputError
-from carrynet.learn import cost, edges
+from carrynet.learn import codes, cost, edges
 from carrynet.learn.edges import Boxes
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array, quiet, sigmoid
@@ -126,7 +126,10 @@ def start(recipe: Recipe, origin: Network | None = None) -> State:
         seed=recipe.seed,
         dtype=recipe.dtype,
     )
-    return _next_stage(recipe, Network(task, cell, weights, readout), 0)
+    network = Network(task, cell, weights, readout)
+    if recipe.init == "machine":
+        network = network.moved(codes.fitted(network, recipe.seed))
+    return _next_stage(recipe, network, 0)
 
 
 def fit(

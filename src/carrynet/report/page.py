@@ -136,7 +136,9 @@ def model(run: Record) -> dict[str, Any]:
                 for stage in run.recipe.stages
             ],
             "hardens": any(s.worst and s.over == "problems" for s in run.recipe.stages),
-            "edges": run.recipe.shown(len(run.recipe.stages)) - run.recipe.problems,
+            "edges": run.recipe.edges,
+            "specified": run.recipe.specified,
+            "init": run.recipe.init,
             "origin": run.recipe.origin,
             "weights_sha256": network.digest(),
             "carrynet": __version__,

@@ -103,8 +103,8 @@ def learning_curve(run: Record, figure: "FigureBase") -> float | None:
     right.set_ylim(-0.03, 1.03)
     right.yaxis.set_major_formatter(PercentFormatter(1))
     right.set_ylabel("problems right")
-    edges = any(stage.over == "edges" for stage in run.recipe.stages)
-    right.set_xlabel("problems, then edges of the machine, shown" if edges else "problems shown")
+    both = "problems, then edges of the machine, shown" if run.recipe.edges else "problems shown"
+    right.set_xlabel("edges of the machine shown" if run.recipe.specified else both)
     right.xaxis.set_major_formatter("{x:,.0f}")
     right.set_xlim(0, shown[-1])
     right.locator_params(axis="x", nbins=5)

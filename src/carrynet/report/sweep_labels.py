@@ -24,6 +24,7 @@ _NAMES = {
     "step": "step size",
     "batch": "problems in an update",
     "digits": "digits in training",
+    "init": "initial weights",
     "init_width": "width of the initial weights",
 }
 LETTER = 0.058  # inches, of a label

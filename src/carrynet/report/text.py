@@ -22,7 +22,7 @@ from carrynet.runs.folder import argument, load, newest, program
 from carrynet.runs.record import Record
 from carrynet.spec.codec import listing
 from carrynet.spec.machine import Machine
-from carrynet.spec.recipe import Recipe
+from carrynet.spec.recipe import SPECIFIED, Recipe
 from carrynet.spec.task import Task
 
 
@@ -65,6 +65,8 @@ def _made(run: Record) -> str:
     if not recipe.stages:
         return f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}"
     shown = recipe.showing(f"problems of {_length(recipe)}")
+    if recipe.specified:
+        shown = f"{SPECIFIED}: {shown}"
     return f"trained     {shown}, in {run.seconds:.2f} s"
 
 

@@ -10,7 +10,7 @@ from carrynet.learn.mechanism import Mechanism
 from carrynet.nets.cells import in_words
 from carrynet.proof.verdict import Proved, Refuted, Verdict
 from carrynet.spec.codec import Digits
-from carrynet.spec.recipe import Recipe
+from carrynet.spec.recipe import SPECIFIED, Recipe
 
 
 def model_card(
@@ -42,6 +42,9 @@ def model_card(
     if recipe.origin:
         made += ", beginning with the weights in `origin.safetensors`"
     learned = "learned"
+    if recipe.specified:
+        learned = "trained from its specification,"
+        made = f"trained {SPECIFIED}, on {recipe.showing('')} of the task `{recipe.task}`"
     if mechanism is not None:
         learned = "by construction,"
         made = f"not trained but compiled from the machine of the task `{recipe.task}`"

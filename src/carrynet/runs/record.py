@@ -74,6 +74,8 @@ class Record:
                 "engine": self.engine,
                 "seconds": self.seconds,
                 "problems": self.recipe.problems,
+                "edges": self.recipe.edges,
+                "specified": self.recipe.specified,
                 "final_error": last and last.error,
             },
             "evaluation": self.evaluation.to_json(),

@@ -20,7 +20,6 @@ from carrynet.spec.stage import (
     GROWING,
     HARDEN,
     Stage,
-    accepted,
     check_fields,
     setting,
 )
@@ -42,6 +41,11 @@ class Recipe:
     readout: str = setting("", "equations from h to logits; '': a linear layer")
     start: str = setting("zero", "the state before the first symbol", choices=("zero", "learned"))
     biases: bool = setting(False, "whether hidden and output units have a bias (from zero)")
+    init: str = setting(
+        "random",
+        "initial weights: random, or fitted to random codes of the machine's states",
+        choices=("random", "machine"),
+    )
     init_width: float = setting(1.0, "initial weights are uniform in [-w, w)", within=(0, 1e3))
     init_scaling: str = setting(
         "none", "divide w by the square root of `hidden`?", choices=("none", "sqrt-hidden")
@@ -68,6 +72,8 @@ class Recipe:
             )
         if self.origin and not re.fullmatch("[0-9a-f]{64}", self.origin):
             raise InputError(f"origin must be 64 hexadecimal digits, not {shorten(self.origin)}")
+        if self.init == "machine" and not self.biases:
+            raise InputError("init machine sets biases: it needs biases = true")
         # without stages, a recipe says where a network that was not trained here came from
         names = {stage.name for stage in self.stages}
         if not (self.stages or self.origin) or len(names) < len(self.stages):
@@ -135,6 +141,11 @@ class Recipe:
         stages = (stage for stage in self.stages if stage.over == "problems")
         return sum(stage.steps * stage.batch for stage in stages)
 
+    @property
+    def edges(self) -> int:
+        """How many edges of the machine the whole training shows, over and over."""
+        return self.shown(len(self.stages)) - self.problems
+
     def length(self, stage: Stage, update: int) -> tuple[int, int]:
         """How many digits the problems of an update have, and the update after the last such one.
 
@@ -162,6 +173,11 @@ class Recipe:
         """How many problems, and edges, training has taken after so many stages and steps."""
         before = sum(each.steps * self.batch(each) for each in self.stages[:stage])
         return before + (step * self.batch(self.stages[stage]) if step else 0)
+
+    @property
+    def specified(self) -> bool:
+        """Whether the network comes from the machine's edges alone, and has seen no example."""
+        return bool(self.stages) and not self.problems and not self.origin
 
     def showing(self, problems: str) -> str:
         """What training shows, in words; `problems` is what its problems are called."""
@@ -303,6 +319,9 @@ HARDEN_DIGITS = 24
 DEFAULT = "certified"
 """The recipe that is meant where none is named."""
 
+SPECIFIED = "from the specification, not from examples"
+"""What is said of a network that is `Recipe.specified`."""
+
 RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
     {
         # The tutorial, with the mistake in its gradient mended and one output neuron.
@@ -311,6 +330,15 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
         # at every step, is answered rightly.  Such networks are easy to prove.  With biases:
         # without them eight units are sometimes too few.
         "certified": Recipe(name="certified", biases=True, stages=(Stage(), HARDEN)),
+        # No example at all: the machine's edges, from weights that are fitted to its states.
+        "specified": Recipe(
+            name="specified",
+            activation="tanh",
+            biases=True,
+            init="machine",
+            init_scaling="sqrt-hidden",
+            stages=(replace(CLOSE, steps=5_000),),
+        ),
         # What a practitioner would write today.
         "plain-adam": Recipe(
             name="plain-adam",
@@ -361,7 +389,19 @@ VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyTyp
                     stages=(GROWING, CLOSE),
                 ),
             }
-        )
+        ),
+        "specified": MappingProxyType(
+            {
+                "simple": RECIPES["specified"],
+                "larger": RECIPES["specified"],
+                # Gates take fewer updates, and have no activation to choose.
+                "gated": replace(
+                    RECIPES["specified"],
+                    activation="sigmoid",
+                    stages=(replace(CLOSE, steps=2_000),),
+                ),
+            }
+        ),
     }
 )
 """What some recipes are for which cells and tasks."""
@@ -390,32 +430,6 @@ def get(recipe: str | Path | Recipe) -> Recipe:
         except InputError as error:
             raise InputError(f"recipe {name}: {error}") from None
     raise unknown("recipe", recipe, (*RECIPES, "FILE.toml"))
-
-
-def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Settings from texts of the form `key=value`, values as in TOML, quotes not needed."""
-    settings = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"setting '{text}' must have the form key=value")
-        try:
-            settings[key.strip()] = files.from_toml(f"value = {value}")["value"]
-        except (ValueError, RecursionError):
-            settings[key.strip()] = value.strip()
-    return settings
-
-
-def help_text() -> str:
-    """Every key of a recipe and of its stages, with what it does and what it accepts."""
-    lines = []
-    for kind, title in ((Recipe, "Keys of a recipe:"), (Stage, "Keys of a stage:")):
-        lines.append(title)
-        for f in fields(kind):
-            if f.metadata:
-                details = "; ".join(filter(None, (f"default {f.default}", accepted(f))))
-                lines.append(f"  {f.name:<13} {f.metadata['help']} ({details})")
-    return "\n".join(lines)
 
 
 def _keys(kind: type[Recipe] | type[Stage]) -> tuple[str, ...]:
