@@ -104,6 +104,15 @@ def test_chains_are_of_many_lengths() -> None:
     assert means[0] > 2 * means[1] > 4 * means[2] > 8 * means[3] > 16 * means[4]
 
 
+@pytest.mark.parametrize("text", ["add", "tomita:6", "cycle:5", "dyck:kinds=2,depth=3"])
+def test_chains_of_many_states_are_looked_up_one_position_at_a_time(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = chains(text, 300, count=40)
+    monkeypatch.setattr(problems, "_FEW_STATES", 0)
+    assert (chains(text, 300, count=40) == expected).all()
+
+
 @pytest.mark.parametrize("text", ALL)
 def test_chains_hold_the_extremes(text: str) -> None:
     task = tasks.parse(text)

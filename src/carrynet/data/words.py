@@ -174,24 +174,27 @@ def chains(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:
     way = row // 8 % 2
     leave = rng.unit(bits[constant:, :, 0]) < 1 / (2.0 * 4.0 ** (row % 8))[:, None]
     state = np.zeros(count - constant, dtype=np.int64)
-    for start in range(0, free, _POSITIONS):
+    few = states <= _FEW_STATES
+    at_once = _POSITIONS if few else 1
+    for start in range(0, free, at_once):
         # For all positions of a block at once, what would be read in each state; then the
-        # states, one position after another, are a matter of looking up.
-        some = np.s_[start : min(start + _POSITIONS, free)]
-        would_read = np.empty((states, len(row), some.stop - start), dtype=np.int64)
-        for q in range(states):
-            anywhere = leave[:, some] | (choices[way, q] == 0)[:, None]
-            bound = np.where(anywhere, symbols, choices[way, q][:, None])
-            chosen = rng.below(bound, bits[constant:, some, 1])
-            would_read[q] = np.where(anywhere, chosen, kept[way[:, None], q, chosen])
-        leads_to = table.delta[np.arange(states)[:, None, None], would_read]
+        # states, one position after another, are a matter of looking up.  Of many states one
+        # position at a time, in the state that each word is in.
+        some = np.s_[start : min(start + at_once, free)]
+        q = np.arange(states)[:, None, None] if few else state[None, :, None]
+        choice = choices[way[:, None], q]
+        anywhere = leave[:, some] | (choice == 0)
+        chosen = rng.below(np.where(anywhere, symbols, choice), bits[constant:, some, 1])
+        would_read = np.where(anywhere, chosen, kept[way[:, None], q, chosen])
+        leads_to = table.delta[q, would_read]
         for t in range(would_read.shape[2]):
-            words[constant:, start + t] = would_read[state, row, t]
-            state = leads_to[state, row, t]
+            place = (state if few else 0), row, t
+            words[constant:, start + t] = would_read[place]
+            state = leads_to[place]
     return words
 
 
-_POSITIONS = 256
+_POSITIONS, _FEW_STATES = 256, 16
 
 
 # Walking the machine -----------------------------------------------------------------
@@ -242,6 +245,7 @@ def walk(task: Task, bits: NDArray[np.uint64], number: NDArray[np.integer]) -> W
     state, aim = np.zeros(count, np.intp), np.full(count, -1)
     chance = np.array([0.0, 1.0, 4.0, 16.0])[number % 4] / max(T, 1)
     leaves = rng.unit(bits[:, :, 0]) < chance[:, None]
+    values = np.concatenate([places.inner.values, places.outer.values])
     for t in range(T):
         here = places.component[state]
         inside, outside = places.inner.count[here], places.outer.count[here]
@@ -250,9 +254,7 @@ def walk(task: Task, bits: NDArray[np.uint64], number: NDArray[np.integer]) -> W
         first = np.where(leave, places.outer.start[here], places.inner.start[here])
         place = first + rng.below(lists, bits[:, t, 1])
         # one array after the other: a place is in that of its list
-        fresh = np.concatenate([places.inner.values, places.outer.values])[
-            place + np.where(leave, len(places.inner.values), 0)
-        ]
+        fresh = values[place + np.where(leave, len(places.inner.values), 0)]
         aim = np.where(aim < 0, fresh, aim)
         source, symbol = np.divmod(aim, symbols)
         there = state == source
