@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import carrynet as cn
 from carrynet import engines, tasks
 from carrynet.bench import tutorial_loop
 from carrynet.data import words as problems
@@ -19,6 +20,9 @@ from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.spec.stage import Stage
+from carrynet.sweep.loop import execute
+from carrynet.sweep.plan import Plan
+from carrynet.sweep.store import Store
 from tests.conftest import elman
 from tests.test_problems import numbers
 
@@ -216,6 +220,23 @@ def test_auto_takes_what_works_and_says_so_once(
     ]
     with pytest.raises(Unavailable, match="llvmlite cannot be imported"):
         engines.get("native", Recipe(hidden=32, dtype="float32"))
+
+
+def test_what_is_refused_is_told_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recipe = RECIPES["plain-adam"].with_settings({"cell": "gru", "hidden": 3, "steps": 1})
+    (tmp_path / "there").mkdir()
+    plan = 'recipe = "plain-adam"\nhidden = 3\nsteps = 1\nseed = "0..1"\ncell = '
+    Store(str(tmp_path / "sweep")).begin(Plan.parse(f'{plan}"elman"', tmp_path))
+    engines._say_once.cache_clear()
+    caplog.clear()
+    with pytest.raises(InputError, match="exists: choose another folder"):
+        cn.train(recipe, out=tmp_path / "there", progress=False)
+    with pytest.raises(InputError, match="holds a sweep by another plan"):
+        execute(Plan.parse(f'{plan}"gru"', tmp_path), tmp_path / "sweep")
+    assert not caplog.records
+    cn.train(recipe, out=tmp_path / "new", progress=False)
+    (record,) = caplog.records
+    assert "using the NumPy engine" in record.getMessage()
 
 
 def test_where_building_fails_numpy_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,8 +65,11 @@ ENGINES = {
 }
 
 
-def get(name: str, subject: Subject) -> Engine:
+def get(name: str, subject: Subject, *, quietly: bool = False) -> Engine:
     """An engine for a network, or those of a recipe; `auto` is the fastest that takes them.
+
+    Which that is, where it is the slower one, is logged once; not `quietly`, by who may yet have
+    to refuse what is asked, in a line that should stand alone.
 
     Raises `InputError` for an unknown name, `native.Unavailable` when the engine
     that is asked for cannot take such networks, saying why.
@@ -75,7 +78,8 @@ def get(name: str, subject: Subject) -> Engine:
         reason = native.refuses(subject)
         if reason is None:
             return ENGINES["native"]
-        _say_once(f"{reason}; using the NumPy engine")
+        if not quietly:
+            _say_once(f"{reason}; using the NumPy engine")
         return ENGINES["numpy"]
     if name not in ENGINES:
         raise unknown("engine", name, ("auto", *ENGINES))

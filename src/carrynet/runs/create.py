@@ -59,7 +59,7 @@ def making(
             "compile' makes such a network"
         )
     training.start(recipe, origin)
-    chosen = engines.get(engine, recipe).name
+    chosen = engines.get(engine, recipe, quietly=True).name
     document = None if mechanism is None else files.json_text(mechanism.to_json())
     config = _first_config(recipe, chosen, source, hardened, document)
     fill = partial(_begin, recipe, config, origin, document)
@@ -78,6 +78,7 @@ def making(
         # None where another process has just taken the name
         lock = files.guard(place, appear, place, fill, False)
     try:
+        engines.get(engine, recipe)  # which says what is used, now that nothing is in the way
         yield shown
     finally:
         lock.__exit__()

@@ -95,9 +95,10 @@ def execute(
     `RunError` when the folder cannot be written, or nothing comes through.
     """
     places.library()  # before anything is written
-    _check_engines(plan)
+    _check_engines(plan, quietly=True)  # before anything starts
     store = Store(folder)
     plan = store.begin(plan)
+    _check_engines(plan, quietly=False)
     started = time.perf_counter()
     done = store.done(plan.blocks)
     counts = Counts()
@@ -183,8 +184,8 @@ def _give_up(plan: Plan, store: Store, number: int, reasons: list[str]) -> None:
     store.fail(number, document)
 
 
-def _check_engines(plan: Plan) -> None:
-    """Refuse an engine that does not take some cell, before anything starts."""
+def _check_engines(plan: Plan, *, quietly: bool) -> None:
+    """Refuse an engine that does not take some cell; say which are used, unless `quietly`."""
     seen = set()
     for kind in range(plan.kinds):
         recipe = plan.recipe(kind * plan.alike)
@@ -194,6 +195,6 @@ def _check_engines(plan: Plan) -> None:
         seen.add(needed)
         try:
             cells.of(recipe)
-            engines.get(plan.settings.engine, recipe)
+            engines.get(plan.settings.engine, recipe, quietly=quietly)
         except InputError as error:
             raise InputError(f"[sweep]: {error}") from None
