@@ -242,6 +242,7 @@ def test_every_task_has_its_command(
         (("train", "--set", "hiden=3"), "did you mean 'hidden'"),
         (("train", "--set", "hidden"), "key=value"),
         (("train", "--engine", "nunpy"), "did you mean 'numpy'"),
+        (("train", "--length", "1"), "digits must be at least 2"),
         (("train", "--digits", "1"), "digits must be at least 2"),
         (("train", "--digits", "9999"), "from 1 to 4,096"),
         (("train", "--digits", "x"), "not a valid integer"),
@@ -353,7 +354,7 @@ def test_the_length_of_problems_says_what_is_left_for_operands(tmp_path: Path) -
         "multiply_by:k=12": "8 digits (operands of up to 4, answers of up to 8)",
         "compare": "8 digits",
     }.items():
-        done = carrynet("train", "--task", task, "--digits", 8, *few, cwd=tmp_path)
+        done = carrynet("train", "--task", task, "--length", 8, *few, cwd=tmp_path)
         assert f"trained     100 problems of {length}, in " in done.stdout
     shown = {command: carrynet(command, "--help", cwd=tmp_path).stdout for command in LENGTHS}
     for command, means in LENGTHS.items():
@@ -361,12 +362,12 @@ def test_the_length_of_problems_says_what_is_left_for_operands(tmp_path: Path) -
 
 
 LENGTHS = {
-    "train": "--digits INTEGER Length of the training problems, answer included.",
+    "train": "--length INTEGER Length of the training problems, answer included.",
     "evaluate": "--digits INTEGER Try all problems whose operands have up to so many digits.",
     "import": "--digits INTEGER Try all problems whose operands have up to so many digits.",
     "add": "--digits INTEGER Read the operands with this many digits.",
 }
-"""What --digits means to each command."""
+"""How long problems are: to train, with their answers, as the recipe has it; else the operands."""
 
 
 def test_nothing_asked_shows_the_help(tmp_path: Path) -> None:

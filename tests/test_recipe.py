@@ -11,9 +11,11 @@ from hypothesis import given, strategies as st
 
 from carrynet.cli import options
 from carrynet.errors import InputError
+from carrynet.nets import cells
 from carrynet.nets.arrays import ACTIVATIONS
+from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES
-from carrynet.spec import recipe as recipes
+from carrynet.spec import recipe as recipes, tables, tasks
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.spec.stage import Stage
 from tests.test_cli import carrynet
@@ -221,6 +223,18 @@ def test_recipes_by_name_file_or_value(tmp_path: Path) -> None:
     assert recipes.get(Recipe(hidden=6)) == Recipe(hidden=6)
     with pytest.raises(InputError, match="did you mean 'tutorial'"):
         recipes.get("tutorail")
+    # what a file names stands beside it
+    (tmp_path / "odd.toml").write_text(tables.to_toml(tasks.parse("parity")))
+    (tmp_path / "mine.cell").write_text("# of my own\nh = tanh(x @ A + h @ B)\n")
+    file.write_text('task = "odd.toml"\ncell = "mine.cell"\n')
+    found = cells.recipe(file)
+    assert found.specification.machine == tasks.parse("parity").machine
+    assert found.cell == "h = tanh(x @ A + h @ B)"
+    assert cells.recipe("tutorial", {"cell": tmp_path / "mine.cell"}).cell == found.cell
+    assert cells.recipe("tutorial", {"cell": Formula.parse(found.cell)}).cell == found.cell
+    assert cells.recipe("tutorial", {"cell": str(tmp_path / "mine.cell")}).cell == found.cell
+    with pytest.raises(InputError, match=r"cannot read cell none\.cell"):
+        cells.recipe("tutorial", {"cell": "none.cell"})
     with pytest.raises(InputError, match="cannot read recipe"):
         recipes.get(str(tmp_path / "none.toml"))
 

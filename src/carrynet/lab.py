@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from carrynet import engines, files, locks
-from carrynet.errors import InputError, RunError
+from carrynet.errors import InputError, RunError, shorten
 from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
 from carrynet.learn import training
 from carrynet.learn.bar import Bar
 from carrynet.learn.training import Callback
+from carrynet.nets import cells
 from carrynet.nets.network import Network, network_of
 from carrynet.proof import search
 from carrynet.proof.certificate import Certificate, Rejected
@@ -84,6 +85,7 @@ def train(
 
     `named` settings change single keys of the recipe: `train("tutorial", hidden=16, seed=3)`;
     `settings` those whose names have a dot, too: `train(settings={"harden.steps": 2000})`.
+    A `cell` may also be a `Formula`, or a file of equations.
     `origin` is the network that training begins with, for recipes that name one.  `budget`
     is how many seconds a search for a proof may take beyond its first, quick steps.
     With `out` the run is written to that folder, with checkpoints along the way;
@@ -92,7 +94,9 @@ def train(
     Raises `InputError` for settings outside what is accepted or an `out` that exists,
     `RunError` when the folder cannot be written, `Diverged` when training overflows.
     """
-    chosen = recipes.get(recipe).with_settings({**settings, **named})
+    if not isinstance(settings, Mapping):
+        raise InputError(f"settings are a dictionary of keys and values, not {shorten(settings)}")
+    chosen = cells.recipe(recipe, {**settings, **named})
     if out is not None:
         with making(out, chosen, engine, force=force, origin=origin) as folder:
             return resume(folder, callbacks=callbacks, progress=progress, budget=budget)
@@ -129,8 +133,10 @@ def load(path: str | Path) -> Run:
     recorded, and says so (`Proved.checked`).
 
     Raises `RunError`, naming the file, for a folder that is missing, not a run,
-    unfinished, damaged or from a later version.
+    unfinished, damaged or from a later version; `InputError` for what is no path.
     """
+    if not isinstance(path, str | Path):
+        raise InputError(f"a run is loaded from the path of its folder, not {shorten(path)}")
     return Run.of(folders.load(path))
 
 

@@ -24,7 +24,10 @@ def _keys() -> str:
 @click.option("--recipe", "-r", help=f"{RECIPES} or FILE.toml.  [default: {recipes.DEFAULT}]")
 @click.option("--task", help=f"{', '.join(tasks.FAMILIES)}; or FILE.toml, FILE.dot.")
 @click.option("--cell", metavar="NAME|FILE", help="How hidden units are computed: see below.")
-@click.option("--digits", type=int, help="Length of the training problems, answer included.")
+@click.option(
+    "--length", "digits", type=int, help="Length of the training problems, answer included."
+)
+@click.option("--digits", type=int, hidden=True)  # what --length was called; elsewhere of operands
 @click.option("--hidden", type=int, help="Number of hidden units.")
 @click.option("--seed", type=int, help="The only source of randomness.")
 @options.settings
@@ -55,11 +58,8 @@ def train(
     given = {key: value for key, value in named.items() if value is not None}
     if resume is not None and (recipe or settings or engine or out or force or origin or given):
         raise click.UsageError("--resume goes on with the run's own recipe: give it alone")
-    if "cell" in given:
-        given["cell"] = cells.given(given["cell"])
-    chosen = recipes.get(recipe or recipes.DEFAULT).with_settings(
-        {**options.parse_settings(settings), **given}
-    )
+    said = {**options.parse_settings(settings), **given}
+    chosen = cells.recipe(recipe or recipes.DEFAULT, said)
 
     from carrynet.cli.runs import carry_out
     from carrynet.runs.create import making

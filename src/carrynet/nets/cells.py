@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.nets.equations import MOST_CHARACTERS
 from carrynet.nets.formula import Formula, layers, stack
+from carrynet.spec import recipe as recipes
 from carrynet.spec.recipe import Recipe
 
 ACTIVATIONS: tuple[str, ...] = Recipe.__dataclass_fields__["activation"].metadata["choices"]
@@ -137,6 +139,25 @@ def given(text: str, folder: Path = Path()) -> str:
         return Formula.parse(equations).text.replace("\n", "; ")
     except InputError as error:
         raise InputError(f"cell {name}: {error}") from None
+
+
+def recipe(said: str | Path | Recipe, settings: Mapping[str, Any] = MappingProxyType({})) -> Recipe:
+    """A recipe, as `recipes.get` finds it, with settings; its cell may be a formula, or a file.
+
+    A file that a recipe in a file names stands beside that; one in the settings in the working
+    folder.  Raises `InputError` as `recipes.get` and `given` do.
+    """
+    found = recipes.get(said)
+    if found.cell.endswith(".cell"):
+        beside = Path() if isinstance(said, Recipe) else Path(said).parent
+        found = found.with_settings({"cell": given(found.cell, beside)})
+    changed = dict(settings)
+    cell = changed.get("cell")
+    if isinstance(cell, Formula):
+        changed["cell"] = cell.text.replace("\n", "; ")
+    elif isinstance(cell, str | Path):
+        changed["cell"] = given(str(cell))
+    return found.with_settings(changed)
 
 
 def _is_own(cell: str) -> bool:

@@ -104,6 +104,8 @@ class Recipe:
             raise InputError(
                 f"an update with {what} and hidden {self.hidden:,} does not fit in memory: "
                 f"it takes {numbers:,} numbers, at most {MAX_NUMBERS:,} are accepted"
+                + "; plain-adam, a recipe without edges, takes less"
+                * (stage.over == "edges")
             )
 
     def _task(self) -> Task:
@@ -209,12 +211,17 @@ class Recipe:
         return table
 
     @classmethod
-    def from_toml(cls, text: str) -> "Recipe":
-        """Read a recipe; keys that are left out have their default values."""
+    def from_toml(cls, text: str, folder: Path = Path()) -> "Recipe":
+        """Read a recipe; keys that are left out have their default values.
+
+        A task's file stands in `folder`.
+        """
         try:
             table = files.from_toml(text)
         except (ValueError, RecursionError) as error:
             raise InputError(f"not a recipe in TOML: {error}") from None
+        if isinstance(task := table.get("task"), str) and task.endswith(tasks.ENDINGS):
+            table["task"] = str(folder / task)
         return cls.from_table(table)
 
     @classmethod
@@ -426,7 +433,7 @@ def get(recipe: str | Path | Recipe) -> Recipe:
             reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(f"cannot read recipe {name}: {reason}") from None
         try:
-            return Recipe.from_toml(text)
+            return Recipe.from_toml(text, Path(recipe).parent)
         except InputError as error:
             raise InputError(f"recipe {name}: {error}") from None
     raise unknown("recipe", recipe, (*RECIPES, "FILE.toml"))

@@ -327,7 +327,7 @@ def shorten_text(text: str, most: int = 200) -> str:
 
 def _base(name: Any, folder: Path) -> Recipe:
     if isinstance(name, str) and name.endswith(".toml"):
-        base = recipes.get(folder / name)
+        base = cells.recipe(folder / name)
     elif isinstance(name, str):
         base = recipes.get(name)
     else:
