@@ -1,4 +1,4 @@
-"""carrynet: small recurrent networks that learn arithmetic digit by digit.
+"""carrynet: small recurrent networks that learn rules symbol by symbol, arithmetic first.
 
     import carrynet as cn
 

@@ -96,7 +96,7 @@ class _Group(click.Group):
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
-    """Small recurrent networks that learn arithmetic digit by digit.
+    """Small recurrent networks that learn rules symbol by symbol, arithmetic first.
 
     RUN, where a command takes one, is a folder that 'carrynet train' made; left
     out, it is the newest under runs/.

@@ -41,6 +41,9 @@ def model_card(
         --engine {config["engine"]} --out again"""
     if recipe.origin:
         made += ", beginning with the weights in `origin.safetensors`"
+    kind = "arithmetic" if task.numeric else "formal-language"
+    carries = task.memory in ("carry", "borrow")
+    held = "with long carries" if carries else "that hold a state for long"
     learned = "learned"
     if recipe.specified:
         learned = "trained from its specification,"
@@ -59,11 +62,11 @@ What each unit means is in `mechanism.json`. To make it again:
             again += f"\n\n{Source.from_json(config['source']).to_markdown()}"
     return f"""---
 library_name: carrynet
-tags: [recurrent-neural-network, arithmetic, length-generalisation]
+tags: [recurrent-neural-network, {kind}, length-generalisation]
 model-index:
 - name: {json.dumps(name)}
   results:
-  - task: {{type: arithmetic, name: {json.dumps(recipe.task)}}}
+  - task: {{type: {kind}, name: {json.dumps(recipe.task)}}}
     dataset: {{type: exhaustive, name: "all problems of up to {tested.digits} {units}"}}
     metrics: [{{type: accuracy, value: {tested.right / tested.pairs}}}]
 ---
@@ -76,7 +79,7 @@ A recurrent network with {in_words(recipe, "hidden units")} that was {made}{orde
 **Exhaustive**: {tested.right:,} of all {tested.pairs:,} {scope} are right
 (smallest margin {tested.margin:.2f}).
 
-**Sampled**: problems drawn at random, evenly (uniform) or with long carries (chains).
+**Sampled**: problems drawn at random, evenly (uniform) or {held} (chains).
 
 | {units} | drawn | right | smallest margin |
 |---:|---|---|---:|
