@@ -348,6 +348,10 @@ def test_certified_is_another_recipe_for_other_cells() -> None:
     ):
         assert [stage.over for stage in recipe.stages] == ["problems", "edges"]
         assert (recipe.hidden, recipe.cell, recipe.name) == (8, "lstm", "certified")
+    stacked = get("certified").with_settings({"cell": "lstm,gru"})
+    assert [stage.steps for stage in stacked.stages] == [4_000, 3_000]
+    own = get("certified").with_settings({"cell": "state = h, c; c = tanh(x @ A + c @ B); h = c"})
+    assert [stage.steps for stage in own.stages] == [600, 1_500]
     changed = certified.with_settings({"harden.steps": 5}).with_settings({"cell": "lstm"})
     assert [stage.name for stage in changed.stages] == ["learn", "harden"]  # somebody's own
     assert get("tutorial").with_settings({"cell": "gru"}).stages == RECIPES["tutorial"].stages
