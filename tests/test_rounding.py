@@ -4,6 +4,7 @@ The oracle is the network asked for one word at a time, all words of some length
 """
 
 import json
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -157,6 +158,28 @@ def test_a_network_that_says_nothing(engine: str) -> None:
     assert result.wrong is not None
     assert not work(network, result.wrong, 4).right
     assert sample(network, 100, "chains", engine=engine).doubtful == 256
+
+
+@of_every_engine
+@pytest.mark.parametrize("near", [None, np.inf])
+def test_where_words_first_go_wrong_needs_no_reading_beyond(
+    engine: str, near: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of words that are right, and of those that go wrong at a block's first or last place."""
+    if near is not None:  # everything is in doubt
+        monkeypatch.setattr(reference, "near_zero", lambda network: near)
+    for case in CASES:
+        network = nearly_zero(*case)
+        for digits in (1, 7, 12, 30):
+            both = [sample(network, digits, engine=engine, whole=w) for w in (True, False)]
+            one, other = (replace(found, margin=0.0) for found in both)
+            assert one == other
+            assert one.doubtful or near is None
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, network.symbols, (64, 20))
+    whole, _ = reference.singly(network, words)
+    soon, _ = reference.singly(network, words, whole=False)
+    assert (whole == soon).all()
 
 
 @of_every_engine

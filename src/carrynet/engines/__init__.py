@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Protocol
 
 from carrynet.data.words import Words
 from carrynet.engines import native, reference
@@ -24,6 +25,13 @@ Subject = Network | Recipe
 Advance = Callable[[Network, Moments, Recipe, Stage, Words, int], tuple[Weights, Moments, Array]]
 
 
+class Follow(Protocol):
+    """See `Engine`."""
+
+    def __call__(self, network: Network, words: Words, *, whole: bool = ...) -> Followed:
+        """Where each of some words first goes wrong."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """A way to run updates and to judge words.
@@ -38,6 +46,7 @@ class Engine:
     than some prefixes, followed by `headroom` zeros.
 
     `follow(network, words)` judges words, shape (N, T), and says where each first goes wrong.
+    Where they need not be read as a `whole`, the margin is not that of what is behind.
 
     Both leave words of which some output is within rounding of zero to the network's own steps
     (`reference.singly`), so that no count depends on the engine.
@@ -48,7 +57,7 @@ class Engine:
     name: str
     advance: Advance
     walk: Callable[[Network, Prefixes, int], Tally]
-    follow: Callable[[Network, Words], Followed]
+    follow: Follow
     refuses: Callable[[Subject], str | None]
     threads: bool  #: whether calls from several threads run side by side
 

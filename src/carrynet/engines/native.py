@@ -285,7 +285,7 @@ def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
     return Tally(right, float(numbers(margin)[0]), None if wrong == _NONE else wrong)
 
 
-def follow(network: Network, words: Words) -> Followed:
+def follow(network: Network, words: Words, *, whole: bool = True) -> Followed:
     """Where each word first goes wrong, and the smallest margin; see `engines.Engine`."""
     shape, layout, p, drives = _evaluation(network)
     table = tables(network.task)
@@ -307,7 +307,7 @@ def follow(network: Network, words: Words) -> Followed:
         S=table.delta.shape[1],
     )
     if _in_doubt(network, margin):
-        resolved = reference.follow(network, words)
+        resolved = reference.follow(network, words, whole=whole)
         differ = ((resolved.first_error < 0) != (first_error < 0)) & resolved.doubt
         return replace(resolved, differ=int(differ.sum()))
     return Followed(first_error, float(numbers(margin)[0]), np.zeros(len(words), dtype=bool))

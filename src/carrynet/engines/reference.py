@@ -183,12 +183,14 @@ def _flush(network: Network, prefixes: Prefixes, near: float) -> tuple[Prefixes,
 
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
-def follow(network: Network, words: Words, *, near: float | None = None) -> Followed:
+def follow(
+    network: Network, words: Words, *, whole: bool = True, near: float | None = None
+) -> Followed:
     """Where each word first goes wrong, and the smallest margin; see `engines.Engine`."""
     found = follow_batch(network, words, near=near)
     first_error, margin = found.first_error.copy(), found.margin
     for rows in _in_pieces(np.flatnonzero(found.doubt), words.shape[1]):
-        first_error[rows], margins = singly(network, words[rows])
+        first_error[rows], margins = singly(network, words[rows], whole=whole)
         margin = min(margin, float(margins.min()))
     differ = int(((first_error < 0) != (found.first_error < 0)).sum())
     return Followed(first_error, margin, found.doubt, differ)
@@ -252,12 +254,17 @@ def near_zero(network: Network) -> float:
 
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
-def singly(network: Network, words: Words) -> tuple[NDArray[np.int32], Array]:
+def singly(
+    network: Network, words: Words, *, whole: bool = True
+) -> tuple[NDArray[np.int32], Array]:
     """Words (N, T) judged by the network's own steps, each as if it were alone.
 
     Steps that a word shares with the one before are not made again.  Returns where each
-    first goes wrong, -1 where it does not, and its smallest margin: both (N,).
+    first goes wrong, -1 where it does not, and its smallest margin: both (N,).  Where a word
+    need not be read as a `whole`, its margin is that up to there, or to soon after.
     """
+    if not whole:
+        return _until_wrong(network, words)
     states = [network.start]  # along the word that is being read
     logits: list[Array] = []  # of every step that was made
     steps = np.empty(words.shape, np.intp)  # by which step each symbol was read
@@ -276,6 +283,30 @@ def singly(network: Network, words: Words) -> tuple[NDArray[np.int32], Array]:
     hits, margin = grade(np.array(logits)[steps], answers(network.task, words))
     first = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
     return first, margin.min(axis=1)
+
+
+def _until_wrong(network: Network, words: Words) -> tuple[NDArray[np.int32], Array]:
+    """`singly` of words that are read on only while they are right, block by block of positions.
+
+    Of a network that is often wrong, that is a small part of most words.
+    """
+    expected = answers(network.task, words)
+    first = np.full(len(words), -1, np.int32)
+    smallest = np.empty(len(words), network.dtype)
+    for n, word in enumerate(words.tolist()):
+        state, least = network.start, []
+        for start in range(0, len(word), _SOON):
+            logits = []
+            for symbol in word[start : start + _SOON]:
+                state = network.step(state, symbol)
+                logits.append(network.read(state))
+            hits, margin = grade(np.array(logits), expected[n, start : start + _SOON])
+            least.append(margin.min())
+            if not hits.all():
+                first[n] = start + hits.argmin()
+                break
+        smallest[n] = min(least)
+    return first, smallest
 
 
 def _in_pieces(rows: NDArray[np.intp], length: int) -> Iterator[NDArray[np.intp]]:
@@ -339,3 +370,4 @@ _REPEATS = 16
 _GROWN = 100.0
 _HUGE = 2.0**-28
 _SINGLY = 2**17
+_SOON = 8  # positions after which it is seen whether a word is wrong

@@ -321,17 +321,22 @@ def sample(
     engine: str = "auto",
     threads: int | None = None,
     stream: int = rng.EVALUATION,
+    whole: bool = True,
 ) -> Sampled:
     """Random problems with operands of up to `digits` digits; see `words` for the kinds.
 
-    Those of another `stream` of `rng` are others.
+    Those of another `stream` of `rng` are others.  Where words need not be read as a `whole`,
+    what is within rounding of zero is followed until it is wrong, which is all that a count
+    needs; the margin is then no longer that of all positions.
     """
     network = network_of(network)
     words = _drawn(network.task, digits, kind, pairs, seed, stream)
     worker = _engine(engine, network)
     pieces = [words[i : i + 64] for i in range(0, pairs, 64)] if worker.threads else [words]
     parts: list[Followed] = list(
-        _side_by_side(lambda piece: worker.follow(network, piece), pieces, worker, threads)
+        _side_by_side(
+            lambda piece: worker.follow(network, piece, whole=whole), pieces, worker, threads
+        )
     )
     first_errors = np.concatenate([part.first_error for part in parts])
     row = int(np.where(first_errors < 0, words.shape[1], first_errors).argmin())
@@ -339,7 +344,7 @@ def sample(
         upto = words[row : row + 1, : first_errors[row] + 1]
         if singly(network, upto)[0][0] != first_errors[row]:
             # engines are further apart than rounding explains: as the network itself does
-            parts = [follow(network, words, near=np.inf)]
+            parts = [follow(network, words, whole=whole, near=np.inf)]
             first_errors = parts[0].first_error
     errors = first_errors[first_errors >= 0]
     return Sampled(

@@ -53,7 +53,12 @@ def shares(
         count = min(max(products // digits, _FEWEST), _MOST)
         count = 1 << count.bit_length() - 1
         result = sample(
-            network, digits, pairs=count, seed=digits, engine=worker.name, stream=rng.SHARES
+            *(network, digits),
+            pairs=count,
+            seed=digits,
+            engine=worker.name,
+            stream=rng.SHARES,
+            whole=False,
         )
         told.append(Share(digits, count, count - result.right))
     return tuple(told)
