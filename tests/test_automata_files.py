@@ -51,6 +51,22 @@ __start0 -> s0;
 
 }
 """
+# of a Moore machine's export; the spaces are AutomataLib's
+AUTOMATALIB_MOORE = """\
+digraph g {
+
+\ts0 [shape="circle" label="s0 / x"];
+\ts1 [shape="circle" label="s1 / y"];
+\ts0 -> s0 [label="a"];
+\ts0 -> s1 [label="b"];
+\ts1 -> s1 [label="a"];
+\ts1 -> s0 [label="b"];
+
+__start0 [label="" shape="none" width="0" height="0"];
+__start0 -> s0;
+
+}
+"""
 FST = "0 0 a x\n0 1 b y\n1 1 a y\n1 0 b x\n0\n1\n"
 
 names = st.text(
@@ -169,7 +185,7 @@ def test_what_is_fed_for_three_symbols(kind: str) -> None:
     }[kind]
 
 
-@pytest.mark.parametrize("text", [AALPY, DFA, MOORE, AUTOMATALIB])
+@pytest.mark.parametrize("text", [AALPY, DFA, MOORE, AUTOMATALIB, AUTOMATALIB_MOORE])
 def test_dot_of_others(text: str) -> None:
     machine = automata.from_dot(text)
     assert machine.delta == ((0, 1), (1, 0))
@@ -178,6 +194,19 @@ def test_dot_of_others(text: str) -> None:
         [["0", "1"], ["1", "0"]],
     )
     assert automata.from_openfst(FST).delta == machine.delta
+
+
+@pytest.mark.parametrize("text", [MOORE, AUTOMATALIB_MOORE])
+def test_a_moore_machine_answers_what_the_state_says_that_it_comes_to(text: str) -> None:
+    machine = automata.from_dot(text)
+    answers = [machine.output_name(y) for y in machine.transduce([0, 1, 0, 1])]
+    assert answers == ["x", "y", "y", "x"]
+    assert machine.states in (("q0", "q1"), ("s0", "s1"))
+
+
+def test_a_mealy_machine_may_call_states_as_it_likes() -> None:
+    machine = automata.from_dot(AALPY.replace('"q0"', '"q0|x"').replace('"q1"', '"a/b"'))
+    assert (machine.states, machine.symbols) == (("q0|x", "a/b"), ("a", "b"))
 
 
 def test_the_start_of_a_graph_need_not_come_first() -> None:
@@ -242,6 +271,15 @@ def test_toml_that_is_no_machine(text: str, complaint: str, tmp_path: Path) -> N
         (AALPY.replace('s1 -> s1  [label="a/y"];', ""), "state q1, symbol a: the transition is m"),
         (AALPY.replace("a/y", "a/y/z"), "line 6: an edge is labelled symbol/output"),
         (AALPY.replace("a/y", ""), "line 6: an edge is labelled symbol/output, not ''"),
+        (DFA.replace(", shape=doublecircle", ""), "outputs are said in none of the ways"),
+        (AUTOMATALIB_MOORE.replace("s0 / x", "s0"), "outputs are said in none of the ways"),
+        (AUTOMATALIB_MOORE.replace(" / ", "/"), "outputs are said in none of the ways"),
+        (
+            AUTOMATALIB_MOORE.replace('="a"', '="a/b"'),
+            "in several ways: on edges .*; in the labels",
+        ),
+        (MOORE.replace('|y"', '|y" shape=doublecircle'), "in several ways: in the .* accept"),
+        (AALPY.replace('"q1"', '"q1" shape=doublecircle'), "in several ways: on edges .* accept"),
         (AALPY + "__start0 -> s1", None),
     ],
 )

@@ -2,8 +2,9 @@
 
 DOT has an edge for each symbol, labelled `symbol/output`, and `__start0` before the start; of
 an acceptor, accepting states are doublecircles and edges are labelled with symbols; of a Moore
-machine, states are labelled `name|output`.  `Machine.to_dot` writes it.  OpenFst's text has
-lines `source destination input output`, that of the start first.
+machine, states are labelled `name|output` (AALpy) or `name / output` (AutomataLib), and a step
+answers the output of the state that it leads to.  `Machine.to_dot` writes it.  OpenFst's text
+has lines `source destination input output`, that of the start first.
 
 Whatever is wrong is one line that says where.
 """
@@ -12,7 +13,7 @@ import re
 from collections.abc import Mapping
 
 from carrynet.errors import InputError, shorten
-from carrynet.spec.machine import MOST_STATES, OPEN, Machine
+from carrynet.spec.machine import MOST_STATES, OPEN, Machine, moore_sign
 from carrynet.spec.tables import from_start, machine_of, where
 
 EPSILON = ("<eps>", "<epsilon>")
@@ -32,8 +33,8 @@ _TOKEN = r"""(?P<space>\s+|//[^\n]*|\#[^\n]*|/\*.*?\*/)
 def from_dot(text: str) -> Machine:
     """The machine of a graph as AALpy and AutomataLib write it.
 
-    Raises `InputError`, naming the line, for other graphs, and for a machine that is incomplete
-    or not deterministic.
+    Raises `InputError`, naming the line, for other graphs, for one whose outputs are nowhere or
+    could be in two places, and for a machine that is incomplete or not deterministic.
     """
     nodes, edges = _graph(_tokens(text))
     begins = [(there, line) for here, there, _, line in edges if here == _START]
@@ -44,29 +45,40 @@ def from_dot(text: str) -> Machine:
     ids += [node for h, t, *_ in edges for node in (h, t) if node not in nodes]
     ids = from_start(list(dict.fromkeys(ids)), begins[0][0])
     labels = {node: nodes.get(node, {}).get("label", node) for node in ids}
-    moore = bool(labels) and all(label.count("|") == 1 for label in labels.values())
-    answers = {node: label.partition("|")[2].strip() for node, label in labels.items()}
-    if not moore:
-        accepts = {n: nodes.get(n, {}).get("shape") == "doublecircle" for n in ids}
-        answers = {node: "1" if accepts[node] else "0" for node in ids}
-    names = {node: label.partition("|")[0].strip() for node, label in labels.items()}
+    accepts = {node for node in ids if nodes.get(node, {}).get("shape") == "doublecircle"}
+    mealy = any("/" in attributes.get("label", "") for *_, attributes, _ in edges)
+    moore = moore_sign(labels.values())
+    said = {
+        "on edges (symbol/output)": mealy,
+        "in the labels of states (name|output, or name / output)": moore,
+        "by which states accept (doublecircle)": accepts,
+    }
+    if len(found := [place for place, there in said.items() if there] or list(said)) > 1:
+        many = (
+            "in several ways" if mealy or moore or accepts else "in none of the ways that are read"
+        )
+        raise InputError(f"DOT: outputs are said {many}: {'; '.join(found)}")
+    names, answers = labels, {node: "1" if node in accepts else "0" for node in ids}
+    if moore:
+        said_by = {node: label.split(moore) for node, label in labels.items()}
+        names = {node: name.strip() for node, (name, _) in said_by.items()}
+        answers = {node: answer.strip() for node, (_, answer) in said_by.items()}
     if len(set(names.values())) < len(names) or not all(names.values()):
         names = {node: node for node in ids}
-    mealy = not moore and any("/" in attributes.get("label", "") for *_, attributes, _ in edges)
     moves: dict[tuple[str, str], tuple[str, str | None]] = {}
     for here, there, attributes, line in edges:
         label = attributes.get("label", "")
-        parts = [part.strip() for part in (label.split("/") if mealy else [label])]
+        symbol, *rest = parts = [part.strip() for part in (label.split("/") if mealy else [label])]
         if len(parts) != 1 + mealy or not all(parts):
             form = "symbol/output" if mealy else "symbol"
             raise InputError(f"DOT, line {line}: an edge is labelled {form}, not {shorten(label)}")
-        answer = parts[1] if mealy else answers[there]
-        place = names[here], parts[0]
+        answer = rest[0] if mealy else answers[there]
+        place = names[here], symbol
         if place in moves:
             raise InputError(f"DOT, line {line}: {where(*place)}: there are two transitions")
         moves[place] = names[there], None if answer == OPEN else answer
     symbols = dict.fromkeys(symbol for _, symbol in moves)
-    outputs = [] if mealy or moore else ["0", "1"]
+    outputs = ["0", "1"] if accepts else []
     return machine_of([names[node] for node in ids], list(symbols), moves, outputs)
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import operator
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -280,6 +280,18 @@ def shortest_difference(one: Machine, other: Machine) -> list[int] | None:
             if there not in came_from:
                 came_from[there] = here, a
                 queue.append(there)
+    return None
+
+
+def moore_sign(labels: Collection[str]) -> str | None:
+    """What stands between name and output in all labels of a Moore machine's states in DOT.
+
+    `|` as AALpy writes it, ` / ` as AutomataLib does; None where they are names alone.
+    """
+    parted = {sign: [label.split(sign) for label in labels] for sign in ("|", " / ")}
+    for sign, parts in parted.items():
+        if all(len(part) == 2 and all(map(str.strip, part)) for part in parts):
+            return sign
     return None
 
 
