@@ -71,7 +71,7 @@ FST = "0 0 a x\n0 1 b y\n1 1 a y\n1 0 b x\n0\n1\n"
 
 names = st.text(
     st.characters(exclude_categories=("C", "Z"), exclude_characters="/|"), min_size=1, max_size=8
-).filter(lambda name: name != OPEN)
+).filter(lambda name: name not in (OPEN, *automata.EPSILON))
 
 
 @st.composite
@@ -294,10 +294,28 @@ def test_graphs_that_are_no_machine(text: str, complaint: str | None, tmp_path: 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("first", ["1\n", "1 0\n", "1 0 b x\n", "\n1\n"])
+def test_a_transducer_starts_where_its_first_line_does(first: str) -> None:
+    """Whether that is of a final state or of an arc, as fstcompile has it."""
+    rest = FST.replace("1 0 b x\n", "") if "b" in first else FST
+    machine = automata.from_openfst(first + rest)
+    assert machine.states == ("1", "0")
+    word = [machine.symbols.index(name) for name in "aab"]
+    assert [machine.output_name(y) for y in machine.transduce(word)] == ["y", "y", "x"]
+
+
+def test_that_states_are_final_need_not_be_said() -> None:
+    said = automata.from_openfst(FST)
+    assert automata.from_openfst(FST.removesuffix("0\n1\n")) == said
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "there are no transitions"),
+        (FST.removesuffix("1\n"), "state '1' is not final, and others are"),
+        ("1\n" + FST.removesuffix("0\n1\n"), "state '0' is not final, and others are"),
+        (FST + "2\n", "state 2, symbol a: the transition is missing"),
         (FST + "0 1\n", "weights are not read"),
         (FST.replace("a x", "a x 0.5"), "line 1: weights are not read"),
         (FST.replace("a x", "a x b c"), "source destination input output are needed"),

@@ -4,7 +4,8 @@ DOT has an edge for each symbol, labelled `symbol/output`, and `__start0` before
 an acceptor, accepting states are doublecircles and edges are labelled with symbols; of a Moore
 machine, states are labelled `name|output` (AALpy) or `name / output` (AutomataLib), and a step
 answers the output of the state that it leads to.  `Machine.to_dot` writes it.  OpenFst's text
-has lines `source destination input output`, that of the start first.
+has lines `source destination input output`, and a final state alone on a line; the first line,
+of either kind, begins with the start.
 
 Whatever is wrong is one line that says where.
 """
@@ -186,11 +187,16 @@ def from_openfst(
     """
     moves: dict[tuple[str, str], tuple[str, str | None]] = {}
     states: dict[str, None] = {}
+    final: set[str] = set()
     for number, row in enumerate(text.splitlines(), 1):
         fields, line = row.split(), f"OpenFst, line {number}"
-        if len(fields) in (0, 1, 2):  # a final state, and its weight
+        if not fields:
+            continue
+        if len(fields) <= 2:  # a final state, and its weight
             if len(fields) == 2 and _weight(fields[1], line) != 0:
                 raise InputError(f"{line}: weights are not read")
+            states.setdefault(fields[0])
+            final.add(fields[0])
             continue
         if len(fields) not in (4, 5):
             raise InputError(f"{line}: source destination input output are needed")
@@ -213,6 +219,11 @@ def from_openfst(
         states.setdefault(there)
     if not moves:
         raise InputError("OpenFst: there are no transitions")
+    if final and (others := [state for state in states if state not in final]):
+        raise InputError(
+            f"OpenFst: state {shorten(others[0])} is not final, and others are: a machine answers "
+            "after every symbol, so that all states must be final or none said to be"
+        )
     return machine_of(list(states), list(dict.fromkeys(a for _, a in moves)), moves, [])
 
 
