@@ -245,6 +245,7 @@ def test_the_start_of_a_graph_need_not_come_first() -> None:
         (PARITY + "[numbers]\noperands = 2", "make 4 symbols, the machine has 2"),
         (PARITY.replace('"1"', '"\\u001b[31m"'), "printable text of 1 to 64 characters"),
         (PARITY.replace("odd", "o" * 65), "a word of up to 64|printable text of 1 to 64"),
+        ('outputs = ["0", "1", "-"]\n' + PARITY, "an output cannot be called '-'"),
         ("accepting = ['odd', 'x']\n" + PARITY, "accepting names 'x', which is no state"),
         ("accepting = ['odd']\n" + PARITY, "an entry of an acceptor is its next state"),
     ],
@@ -378,6 +379,19 @@ def test_unreachable_states_are_told_and_not_refused() -> None:
     machine = Machine(("a", "b", "c"), ("0",), ("0", "1"), ((0,), (0,), (1,)), ((0,), (1,), (1,)))
     assert machine.unreachable == ("b", "c")
     assert tasks.own("mine", machine).machine is machine
+
+
+def test_what_is_written_where_nothing_is_asked_is_no_output() -> None:
+    """Refused where it is made, before anything is trained that could not be read again."""
+    with pytest.raises(InputError, match="an output cannot be called '-'") as no:
+        Machine(("q",), ("a", "b"), ("+", "-"), ((0, 0),), ((0, 1),))
+    assert "\n" not in str(no.value)
+    wanted = Machine(("q",), ("a", "b", "c"), ("+", "x"), ((0, 0, 0),), ((0, 1, None),))
+    table, fst = "[transitions.q]\na = ['q', '+']\nb = ['q', 'x']\nc = ['q', '-']\n", "q q a +\n"
+    assert tables.from_toml(table).machine == wanted
+    assert automata.from_openfst(fst + "q q b x\nq q c -\nq\n") == wanted
+    assert automata.from_dot(wanted.to_dot()) == wanted
+    assert tasks.own("mine", wanted).answer("abc") == "+x-"
 
 
 def test_digests_tell_machines_apart() -> None:

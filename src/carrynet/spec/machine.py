@@ -6,7 +6,7 @@ here is plain Python over those tables, because the proof checker trusts this
 module; arrays live in `data.words`.
 
 An entry of `output` may be None, *don't care*: there nothing is asked, so that whatever
-is answered is right.
+is answered is right.  In every text that is written `OPEN`.
 """
 
 import hashlib
@@ -53,7 +53,8 @@ class Machine:
     for Python's.
 
     Raises `InputError` when the tables are ragged, too large or point outside, for two
-    symbols or two outputs of one name, and for a name that cannot be printed.
+    symbols or two outputs of one name, for a name that cannot be printed, and for an output
+    called `OPEN`.
     """
 
     states: tuple[str, ...]
@@ -78,8 +79,11 @@ class Machine:
         bounds = {"delta": len(self.states), "output": len(self.outputs)}
         for key, bound in bounds.items():
             object.__setattr__(self, key, self._table(key, getattr(self, key), bound))
-        if OPEN in self.outputs and any(None in row for row in self.output):
-            raise InputError(f"an output cannot be called {OPEN} where others are left open")
+        if OPEN in self.outputs:  # or tables, graphs and answers could be read in two ways
+            raise InputError(
+                f"an output cannot be called {OPEN!r}: that is written where nothing is asked, "
+                "and so it is None in Python"
+            )
 
     def _table(self, key: str, given: Any, bound: int) -> tuple[tuple[int | None, ...], ...]:
         try:

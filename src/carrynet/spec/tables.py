@@ -14,7 +14,7 @@ Of the tables only `transitions` must be there:
     1 = ["odd", "1"]
     [transitions.odd]
     0 = ["odd", "1"]
-    1 = ["even"]                # no output: nothing is asked here
+    1 = ["even"]                # no output, or "-": nothing is asked here
 
     [numbers]                   # symbols are digits of numbers: the fields of `Digits`
 
