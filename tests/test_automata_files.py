@@ -94,6 +94,28 @@ def as_words(machine: Machine) -> Task | None:
         return None
 
 
+any_names = st.text(
+    st.characters(exclude_categories=("C", "Zl", "Zp", "Zs")) | st.sampled_from(' ,"\\'),
+    min_size=1,
+    max_size=4,
+).filter(lambda name: name != OPEN)
+alphabets = st.lists(any_names, min_size=2, max_size=4, unique=True).map(tuple)
+
+
+@given(alphabets, alphabets, st.data())
+def test_words_of_any_symbols_are_read_as_they_are_written(
+    symbols: tuple[str, ...], outputs: tuple[str, ...], data: st.DataObject
+) -> None:
+    letters = tasks.Letters(symbols, outputs)
+    some = st.lists(st.integers(0, len(symbols) - 1), min_size=1, max_size=6)
+    word = data.draw(some)
+    (text,) = letters.problem(word)
+    assert letters.encode((text,)) == word
+    answers = st.none() | st.integers(0, len(outputs) - 1)
+    one, other = (data.draw(st.lists(answers, min_size=1, max_size=3)) for _ in range(2))
+    assert (letters.decode(one) == letters.decode(other)) == (one == other)
+
+
 @given(machines())
 def test_toml_and_back(machine: Machine) -> None:
     task = as_words(machine)

@@ -155,6 +155,66 @@ def test_from_the_command_line_alone(asked: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
+ODD = r"""
+[transitions.shut]
+"open door" = ["ajar", "a, b"]
+"0,0" = ["shut", "\""]
+'say "x/y" \' = ["shut", "a, b"]
+[transitions.ajar]
+"open door" = ["ajar", "\""]
+"0,0" = ["shut", "a, b"]
+'say "x/y" \' = ["ajar", "a, b"]
+"""
+
+
+def test_symbols_of_any_names_are_trained_and_asked(tmp_path: Path) -> None:
+    """What is printed is read: words worked, and the one that an answer is wrong for."""
+    (tmp_path / "odd.toml").write_text(ODD)
+    settings = [f"--set={key}={value}" for key, value in {**SHORT, "learn.steps": 2}.items()]
+    done = carrynet("train", "--task", "odd.toml", *settings, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    wrong = cn.load(tmp_path / "run").proof
+    assert isinstance(wrong, cn.Refuted)
+    (word,) = map(str, wrong.operands)
+    assert word in done.stdout
+    for command in ("ask", "explain"):
+        done = carrynet(command, "run", word, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert f"{word} -> {wrong.answered}   WRONG, right is {wrong.expected}" in done.stdout
+    asked = '"open door" "0,0" "say \\"x/y\\" \\\\"'
+    for arguments in ((asked,), (asked.replace('" "', '","'),), ('"open door"', asked[12:])):
+        done = carrynet("ask", "run", *arguments, "--json", cwd=tmp_path)
+        assert json.loads(done.stdout)["expected"] == r'"a, b" "a, b" "a, b"'
+    for unread, complaint in (
+        ("open door", """'open' is no symbol: accepted are "open door", "0,0", "say """),
+        ('"open door', "a word cannot be read from '\"open door' on"),
+        ('"0,0""0,0"', "a word cannot be read from"),
+        (r'"0\,0"', "a word cannot be read from"),
+        ("", "a word of 0 symbols"),
+    ):
+        done = carrynet("ask", "run", unread, cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert complaint in done.stderr
+    learned = carrynet("automaton", "run", cwd=tmp_path).stdout
+    word = learned.partition("they differ after")[2].splitlines()[1].strip()
+    assert carrynet("ask", "run", word, cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("form", ["dot", "openfst"])
+def test_a_machine_of_numbers_that_was_learned_is_trained_on_as_one_of_words(
+    form: str, tmp_path: Path
+) -> None:
+    cn.train("certified", progress=False).save(tmp_path / "add")
+    file = "learned.dot" if form == "dot" else "learned.fst"
+    done = carrynet("automaton", "add", "--format", form, "--out", file, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    settings = ("--set=learn.steps=3", "--set=harden.steps=3", "--set=hidden=4")
+    done = carrynet("train", "--task", file, *settings, "--out", "run", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    done = carrynet("ask", "run", '"1,1" "0,0" "0,1"', "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["expected"] == "011"
+
+
 def test_asked_for_numbers_as_well(tmp_path: Path) -> None:
     carrynet("train", "--set=learn.steps=5", "--set=harden.steps=5", cwd=tmp_path)
     done = carrynet("ask", "118", "8", cwd=tmp_path)

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import carrynet as cn
 from carrynet import lab, tasks
 from carrynet.data.words import tables
+from carrynet.errors import InputError
 from carrynet.judge.evaluation import evaluate
 from carrynet.judge.measures import Share
 from carrynet.judge.work import work
@@ -842,6 +843,66 @@ def test_of_a_task_of_words_no_number_is_spoken_of(
         "wrong": ("words of 8 symbols fail", "8 个符号"),
     }[verdict]
     assert head[locale == "zh-CN"] in opened.locator("h1").inner_text()
+
+
+def test_the_page_reads_and_writes_words_as_the_command_line_does(
+    show: Open, ends_in_one: cn.Run
+) -> None:
+    """Of symbols with any names: 'task.mjs' is 'codec.py'."""
+    opened = show(ends_in_one)
+    for symbols in (
+        ("0", "1"),
+        ("a", ",", '"'),
+        ("a b", "a", "b", ",", 'say "\\"', "\\", "门 开", "😀"),
+    ):
+        letters = tasks.Letters(symbols, (*symbols[:2], "y"))
+        texts = [
+            *(
+                "0 1,1",
+                "a,b a",
+                'a, ,"',
+                '"a b" a b',
+                '"a b"a',
+                '"a b',
+                r'"say \"\\\""',
+                '"b",\\,", ',
+                "",
+            ),
+            *(str(letters.problem(word)[0]) for word in ([0, 1, 1], range(len(symbols)))),
+        ]
+        outputs = [0, 2, None, 1]
+        found = opened.evaluate(
+            """([facts, texts, word, outputs]) => {
+                const task = new carrynet.Task(facts);
+                const words = texts.map((each) => task.symbolsOf(each));
+                return [words, task.problem(word), task.decode(outputs)];
+            }""",
+            [
+                {"numeric": False, "symbols": symbols, "outputs": letters.outputs, "operands": 1},
+                *(texts, list(range(len(symbols))), outputs),
+            ],
+        )
+        words: list[list[int] | None] = []
+        for said in texts:
+            try:
+                words.append(letters.encode((said,)))
+            except InputError:
+                words.append(None)
+        assert found == [words, [texts[-1]], letters.decode(outputs)]
+        assert words[-2:] == [[0, 1, 1], list(range(len(symbols)))]
+
+
+def test_symbols_of_any_names_are_typed_into_the_page(show: Open) -> None:
+    machine = Machine(
+        ("shut", "open"), ("\uff10,0", 'say "no"'), ("0", "1"), ((0, 1), (0, 1)), ((0, 1), (0, 1))
+    )
+    opened = show(imported(embodied(tasks.own("view_names", machine))))
+    assert '"\uff10,0", "say \\"no\\""' in opened.locator("#calculator").inner_text()
+    opened.locator("#operand-0").fill('"say \\"no\\"" "\uff10,0"')
+    expect(opened.locator("#calculator .equation")).to_contain_text(
+        '"say \\"no\\"" "\uff10,0" -> 10'
+    )
+    assert "\uff10,0 / 0" in (opened.locator("#automaton").text_content() or "")
 
 
 def test_the_page_of_numbers_from_their_most_significant_digit(show: Open) -> None:

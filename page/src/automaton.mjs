@@ -37,7 +37,7 @@ function drawing(scene, say, signal, about, machine) {
     const write = (text, i, a, kind) => labels.push({ q, a, element: s("text", { class: `label ${kind}`, x, y: top + i * line }, text) });
     read.slice(0, lines).forEach((a, i) => {
       const wrong = missed?.has(q * symbols + a), output = task.outputs[machine.output[q][a]] ?? "-";
-      write(`${task.symbols[a].replaceAll(",", " ")} / ${output}${wrong ? " ✗" : ""}`, i, a, wrong ? "wrong" : "");
+      write(`${task.numeric ? task.symbols[a].replaceAll(",", " ") : task.symbols[a]} / ${output}${wrong ? " ✗" : ""}`, i, a, wrong ? "wrong" : "");
     });
     const hidden = read.slice(lines).filter((a) => missed?.has(q * symbols + a)).length;
     if (more > 0) write(`+${more}${hidden ? ` (${hidden} ✗)` : ""}`, lines, -1, hidden ? "wrong" : "");

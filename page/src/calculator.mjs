@@ -3,7 +3,7 @@
 import { scaleLinear } from "d3-scale";
 import { drawColumns, placeOf, player } from "./columns.mjs";
 import { h, s, typed, watchWidth } from "./dom.mjs";
-import { holding, statesAlong } from "./task.mjs";
+import { holding, statesAlong, written } from "./task.mjs";
 
 const MOST_DIGITS = 1000, MOST_COLUMNS = 4000;
 
@@ -94,7 +94,7 @@ function readNumber(field, most, say) {
 
 /** The word in a field; or what is wrong with it. */
 function readWord(field, task, say) {
-  const text = typed(field), word = text && task.symbolsOf(text);
+  const text = task.symbolsOf(field.value) ? field.value : typed(field), word = text && task.symbolsOf(text);
   let problem = "";
   if (!text) problem = say("input.empty");
   else if (!word) problem = say("input.word", { symbols: listed(task) });
@@ -105,7 +105,7 @@ function readWord(field, task, say) {
 }
 
 /** The symbols of which words are made; the first of many. */
-const listed = ({ symbols }) => symbols.slice(0, 20).join(", ") + (symbols.length > 20 ? ", …" : "");
+const listed = ({ symbols }) => written(symbols.slice(0, 20), symbols).join(", ") + (symbols.length > 20 ? ", …" : "");
 
 function readLength(field, say) {
   const { value } = readNumber(field, MOST_DIGITS, say);
@@ -151,7 +151,7 @@ function columnFacts(scene, say) {
     h("h3", {}, say("column.title", { t: position })),
     h("dl", {},
       task.numeric ? [h("dt", {}, say("column.place")), h("dd", {}, place(task.base, placeAt(task, work, position)))] : null,
-      h("dt", {}, say("column.reads")), h("dd", {}, task.symbols[step.symbol].replaceAll(",", " ")),
+      h("dt", {}, say("column.reads")), h("dd", {}, task.numeric ? task.symbols[step.symbol].replaceAll(",", " ") : task.symbols[step.symbol]),
       h("dt", {}, before[0]), h("dd", {}, before[1]),
       h("dt", {}, say("column.says")), h("dd", { class: step.right ? "" : "bad" }, step.right ? said : `${said} ✗ ${say("column.wrong", { right: task.outputs[step.expected] })}`),
       learned ? [h("dt", {}, after[0]), h("dd", {}, after[1])] : null,

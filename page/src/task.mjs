@@ -48,9 +48,8 @@ export class Task {
 
   /** The symbols that a text names; null where it names others, or none. */
   symbolsOf(text) {
-    const short = this.symbols.every((name) => [...name].length === 1);
-    let names = short ? [...text] : text.split(/[\s,]+/).filter(Boolean);
-    if (short && !this.symbols.some((name) => name === "," || name === " ")) names = names.filter((name) => !/[\s,]/.test(name));
+    const between = (name) => /[\s,]/.test(name) && !this.symbols.includes(name);
+    const names = short(this.symbols) ? [...text].filter((name) => !between(name)) : parted(text);
     const word = names.map((name) => this.symbols.indexOf(name));
     return word.length && !word.includes(-1) ? word : null;
   }
@@ -126,8 +125,29 @@ export function statesAlong({ delta }, word) {
   return states;
 }
 
+/** Whether names need nothing between them. */
+const short = (alphabet) => alphabet.every((name) => [...name].length === 1);
+
+/** A name as it is written where names stand apart. */
+const apart = (name) => (/[ ,"]/.test(name) ? `"${name.replace(/[\\"]/g, "\\$&")}"` : name);
+
+/** Names of symbols or outputs as they are written in a word. */
+export const written = (names, alphabet) => (short(alphabet) ? names : names.map(apart));
+
 /** Names of symbols or outputs as one text. */
-const spelt = (names, alphabet) => names.join(alphabet.every((name) => [...name].length === 1) ? "" : " ");
+const spelt = (names, alphabet) => written(names, alphabet).join(short(alphabet) ? "" : " ");
+
+/** The names in a text that stand apart; what cannot be read is a name that no symbol has. */
+function parted(text) {
+  const name = /[\s,]*(?:"((?:[^"\\]|\\["\\])*)"|([^\s,"]+))(?=[\s,]|$)|[\s,]+$/uy, names = [];
+  while (name.lastIndex < text.length) {
+    const found = name.exec(text);
+    if (!found) return [""];
+    const [, within, plain] = found;
+    if (within !== undefined || plain) names.push(plain ?? within.replace(/\\(.)/gu, "$1"));
+  }
+  return names;
+}
 
 /** A number as it is or, where that is long, its ends. */
 export function brief(number, most = 40) {

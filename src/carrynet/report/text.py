@@ -343,6 +343,8 @@ def automaton(extraction: Extraction, comparison: Comparison, task: Task) -> str
             ]
         )
     word = " ".join(machine.symbols[a] for a in comparison.word)
+    if not task.numeric:  # as `ask` reads it
+        (word,) = map(str, task.problem(comparison.word))
     length = f"{len(comparison.word):,}"
     order = "least significant first; " if falling(["0", "1"], task) == ["1", "0"] else ""
     asked = "wrong" if comparison.confirmed else "right, unlike its machine"

@@ -1,7 +1,7 @@
 """Codecs: how a problem is written as a word of symbols, and how outputs are read as its answer.
 
     Digits    integers, digit by digit: 118 + 8 is the word 0,0 1,0 1,0 0,1 ... of binary addition
-    Letters   a text of symbols, for machines that are not about numbers: 0110
+    Letters   a text of symbols, for machines that are not about numbers: 0110, push "turn left"
 
 A problem is a tuple of operands, of which `Letters` has one, the word as text.  What both know
 of symbols is their number as digits: symbol `a` holds `digits_of(a)`, in base `base`.  Plain
@@ -9,6 +9,7 @@ Python, because the proof checker trusts it.
 """
 
 import operator
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from string import Formatter
@@ -155,12 +156,18 @@ class Digits:
 
 @dataclass(frozen=True)
 class Letters:
-    """Words of symbols, and the outputs, letter by letter.
+    r"""Words of symbols, and the outputs, letter by letter.
 
-    `0110` where all names are one character; where they are longer, commas or spaces stand
-    between them.  Seen as digits, a symbol is one, in base S, the number of symbols.
+    `0110` where all names are one character.  Where some are longer, commas or spaces stand
+    between them, and a name with a comma, a space or a quotation mark in it is written as JSON
+    writes it, in quotation marks: `push "turn left"`.  So any names can be told apart.  Seen as
+    digits, a symbol is one, in base S, the number of symbols.
 
-    Raises `InputError` for alphabets whose words could be read in two ways.
+    >>> doors = Letters(("push", "turn left", 'say "no"'), ("0", "1"))
+    >>> doors.encode((r'push, "turn left" "say \"no\""',))
+    [0, 1, 2]
+    >>> print(*doors.problem([1, 0]))
+    "turn left" push
     """
 
     symbols: tuple[str, ...]
@@ -173,12 +180,6 @@ class Letters:
 
     def __post_init__(self) -> None:
         _check_text("memory", self.memory)
-        for name in self.symbols:
-            if len(name) > 1 and ("," in name or " " in name):
-                raise InputError(
-                    f"a symbol of a word cannot be called {shorten(name)}: commas and spaces stand "
-                    "between symbols"
-                )
 
     @property
     def base(self) -> int:
@@ -204,7 +205,7 @@ class Letters:
         if len(operands) != 1 or not isinstance(operands[0], str):
             given = shorten(operands[0]) if len(operands) == 1 else f"{len(operands)} operands"
             raise InputError(
-                f"the task takes one word of the symbols {listing(self.symbols)}, not {given}"
+                f"the task takes one word of the symbols {self._listing()}, not {given}"
             )
         word = self._read(operands[0])
         if digits is not None and len(word) != digits:
@@ -213,25 +214,26 @@ class Letters:
 
     def _read(self, text: str) -> list[int]:
         number = {name: a for a, name in enumerate(self.symbols)}
-        if len(text) > MAX_WORD * (MOST_NAME + 1):
+        if len(text) > MAX_WORD * (2 * MOST_NAME + 3):  # every character escaped
             raise InputError(f"a word is too long: at most {MAX_WORD:,} symbols are accepted")
-        short = all(len(name) == 1 for name in self.symbols)
-        names = list(text) if short else text.replace(",", " ").split()
-        if short and not number.keys() & {",", " "}:  # 0, 1, 1 as well as 011
-            names = [name for name in names if name not in ", "]
+        if _short(self.symbols):  # 0, 1, 1 as well as 011
+            names = [name for name in text if name in number or not _between(name)]
+        else:
+            names = _parted(text)
         if not 1 <= len(names) <= MAX_WORD:
             raise InputError(
                 f"a word of {len(names):,} symbols: from 1 to {MAX_WORD:,} are accepted"
             )
         for name in names:
             if name not in number:
-                raise InputError(
-                    f"{shorten(name)} is no symbol: accepted are {listing(self.symbols)}"
-                )
+                raise InputError(f"{shorten(name)} is no symbol: accepted are {self._listing()}")
         return [number[name] for name in names]
 
+    def _listing(self) -> str:
+        return listing(self.symbols if _short(self.symbols) else list(map(_apart, self.symbols)))
+
     def problem(self, word: Sequence[int]) -> tuple[Operand, ...]:
-        """A word of at least one symbol, as text."""
+        """A word of at least one symbol, as text, which `encode` reads back."""
         return (_spelt([self.symbols[a] for a in word], self.symbols),)
 
     def decode(self, outputs: Sequence[int | None]) -> Answer:
@@ -248,9 +250,53 @@ class Letters:
         return self.equation.format(*operands, answer=answer)
 
 
+def _short(alphabet: Sequence[str]) -> bool:
+    """Whether names need nothing between them."""
+    return all(len(name) == 1 for name in alphabet)
+
+
+def _between(character: str) -> bool:
+    return character == "," or character.isspace()
+
+
 def _spelt(names: Sequence[str], alphabet: Sequence[str]) -> str:
-    """Names of symbols or outputs as one text."""
-    return ("" if all(len(name) == 1 for name in alphabet) else " ").join(names)
+    """Names of symbols or outputs as one text, which cannot be that of others."""
+    if _short(alphabet):
+        return "".join(names)
+    written = {name: _apart(name) for name in set(names)}
+    return " ".join(written[name] for name in names)
+
+
+def _apart(name: str) -> str:
+    """A name as it is written where names stand apart."""
+    return quoted(name) if any(sign in name for sign in ', "') else name
+
+
+def quoted(text: str) -> str:
+    """Printable text in quotation marks, as JSON and TOML read it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _parted(text: str) -> list[str]:
+    """The names in a text that stand apart; the inverse of `_spelt`.  Raises `InputError`."""
+    if '"' not in text:
+        return text.replace(",", " ").split()
+    name_at = re.compile(r"""[\s,]*(?:"((?:[^"\\]|\\["\\])*)"|([^\s,"]+))(?=[\s,]|\Z)""").match
+    names, place, end = [], 0, len(text)
+    while _between(text[end - 1]):  # the text has a quotation mark
+        end -= 1
+    while place < end:
+        match = name_at(text, place)
+        if match is None:
+            rest = shorten(text[place : place + 60].lstrip(", "))
+            raise InputError(
+                f"a word cannot be read from {rest} on: a name with a comma, a space or a "
+                'quotation mark in it is written in quotation marks, as in JSON: "say \\"no\\""'
+            )
+        place, (within, plain) = match.end(), match.groups()
+        names.append(plain if within is None else re.sub(r"\\(.)", r"\1", within))
+    return names
 
 
 Codec = Digits | Letters

@@ -216,10 +216,9 @@ def from_facts(facts: Mapping[str, Any]) -> Task:
 
 
 def _written(value: Any) -> str:
-    """A value in TOML: names are printable, so that only quotes and backslashes are escaped."""
+    """A value in TOML: names are printable."""
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return codecs.quoted(value)
     if isinstance(value, list):
         return f"[{', '.join(map(_written, value))}]"
     return repr(value)
