@@ -242,7 +242,7 @@ def to_openfst(machine: Machine) -> tuple[str, str, str]:
     `InputError` for names with spaces.
     """
     for name in (*machine.symbols, *machine.outputs):
-        if len(name.split()) != 1 or name in EPSILON:
+        if name.split() != [name] or name in EPSILON:
             raise InputError(f"OpenFst cannot have a symbol called {shorten(name)}")
     lines = [
         f"{q} {there} {symbol} {machine.output_name(out)}"

@@ -213,7 +213,19 @@ class Machine:
         """The machine in Graphviz DOT, as AALpy and AutomataLib read it.
 
         An edge for each state and symbol, labelled `symbol/output`; `__start0` leads to the start.
+        Raises `InputError` for names that they, and `automata.from_dot`, would read otherwise.
         """
+        for name in (*self.symbols, *self.outputs):
+            if "/" in name or name != name.strip():
+                raise InputError(
+                    f"DOT cannot have a symbol or an output called {shorten(name)}: edges are "
+                    "labelled symbol/output, and read without spaces around these"
+                )
+        if sign := moore_sign(self.states):
+            raise InputError(
+                f"DOT cannot have states that are all called as {shorten(self.states[0])} is: what "
+                f"stands after {sign!r} would be read as an output"
+            )
         lines = ["digraph machine {", '    __start0 [label="" shape="none"];']
         lines += [f"    s{q} [label={_dot(name)}];" for q, name in enumerate(self.states)]
         for q, (row, out) in enumerate(zip(self.delta, self.output, strict=True)):
