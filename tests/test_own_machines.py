@@ -21,7 +21,7 @@ from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check, search, trees
 from carrynet.proof.certificate import Rejected
-from carrynet.spec.machine import Machine
+from carrynet.spec.machine import Machine, shortest_difference
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep.plan import Plan
 from carrynet.sweep.store import Store
@@ -213,6 +213,41 @@ def test_a_machine_of_numbers_that_was_learned_is_trained_on_as_one_of_words(
     assert done.returncode in (0, 1), done.stderr
     done = carrynet("ask", "run", '"1,1" "0,0" "0,1"', "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["expected"] == "011"
+
+
+@pytest.mark.parametrize("name", ["add", "divide_by:k=3", "modular:2", "asked"])
+def test_the_machine_that_was_learned_is_a_task(asked: Path, name: str, tmp_path: Path) -> None:
+    """With its numbers, its encoding, and where it asks nothing; of a right network, its task."""
+    task = tasks.parse(asked if name == "asked" else name)
+    if name == "asked":
+        task = tasks.own("asked", task.machine, encoding=tasks.Encoding("plus-minus-one"))
+    cn.compile(task).save(tmp_path / "right")
+    done = carrynet("automaton", "right", "--format", "toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "learned.toml").write_text(done.stdout)
+    again = tasks.parse(tmp_path / "learned.toml")
+    assert (again.codec, again.encoding) == (task.codec, task.encoding)
+    assert shortest_difference(again.machine, task.machine) is None
+    if not task.machine.leaves_open:  # or what is answered there may make more states
+        assert again == task
+
+
+def test_a_machine_that_was_not_learned_rightly_is_written_as_it_is(
+    asked: Path, tmp_path: Path
+) -> None:
+    cn.train("certified", task=str(asked), progress=False, **SHORT).save(tmp_path / "run")
+    file = ("--format", "toml", "--out", "learned.toml")
+    assert carrynet("automaton", "run", *file, cwd=tmp_path).returncode == 1
+    learned = tasks.parse(tmp_path / "learned.toml")
+    network = cn.load(tmp_path / "run").network
+    assert (learned.name, learned.encoding) == ("learned", network.task.encoding)
+    word = [0, 2, 1, 2, 2, 1, 0, 2]
+    expected = [
+        out if a == 2 else None for a, out in zip(word, network.transduce(word), strict=True)
+    ]
+    assert learned.machine.transduce(word) == expected
+    done = carrynet("train", "--task", "learned.toml", "--set=learn.steps=3", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
 
 
 def test_asked_for_numbers_as_well(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import click
 from carrynet.cli import options
 from carrynet.cli.output import as_text, leave
 from carrynet.errors import InputError
-from carrynet.spec import automata
+from carrynet.spec import automata, tables
 from carrynet.spec.machine import Machine
 
 
@@ -16,7 +16,7 @@ from carrynet.spec.machine import Machine
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "mermaid", "svg", "dot", "openfst"]),
+    type=click.Choice(["text", "mermaid", "svg", "toml", "dot", "openfst"]),
     default="text",
     show_default=True,
 )
@@ -27,7 +27,11 @@ from carrynet.spec.machine import Machine
 )
 @options.as_json
 def automaton(run: Path | None, form: str, out: Path | None, as_json: bool) -> None:
-    """Show the machine that a network has learned, found by asking it."""
+    """Show the machine that a network has learned, found by asking it.
+
+    The formats toml, dot and openfst are files for --task; toml says also what its task says of
+    numbers, of what the network is fed, and where nothing is asked.
+    """
     from carrynet import files
     from carrynet.cli.runs import load
     from carrynet.judge import extraction as extract
@@ -42,6 +46,8 @@ def automaton(run: Path | None, form: str, out: Path | None, as_json: bool) -> N
         shown = as_text({"run": str(loaded.path), **text.automaton_json(extraction, comparison)})
     elif form == "text":
         shown = text.automaton(extraction, comparison, loaded.network.task) + "\n"
+    elif form == "toml":
+        shown = tables.to_toml(extract.as_task(loaded.network, extraction.machine))
     elif form == "openfst":
         assert out is not None
         shown, *symbols = automata.to_openfst(extraction.machine)

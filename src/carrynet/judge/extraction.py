@@ -16,7 +16,7 @@ The machine is that of the words tested: no proof, and no claim about other word
 Shapes: N states, S symbols, T time, H hidden.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from carrynet.nets.arrays import Array, in_one_thread
 from carrynet.nets.losses import predict
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.spec.machine import Machine, shortest_difference
+from carrynet.spec.task import Task, own
 
 Word = tuple[int, ...]
 
@@ -99,6 +100,33 @@ def compare(network: Network | HasNetwork, machine: Machine) -> Comparison:
     specified = network.task.machine
     word = shortest_difference(machine, specified)
     confirmed = word is not None and network.transduce(word) == machine.transduce(word)
+    held = _held(machine, specified)
+    names = tuple(specified.states[min(qs)] if len(qs) == 1 else "" for qs in held)
+    return Comparison(None if word is None else tuple(word), confirmed, names)
+
+
+def as_task(network: Network | HasNetwork, machine: Machine) -> Task:
+    """An extracted machine as a task, to be written and to be trained on.
+
+    What the network is fed, and how problems are written, is as its own task says it, and nothing
+    is asked where that one asks nothing, whichever word was read.  It is that task itself where
+    the machine is its, state for state.
+    """
+    task = network_of(network).task
+    held = _held(machine, task.machine)
+    paired = sorted(tuple(qs) for qs in held) == [(q,) for q in range(len(task.machine.states))]
+    if paired and shortest_difference(machine, task.machine) is None:
+        return task
+    output = [
+        [None if all(task.machine.output[q][a] is None for q in qs) else out for a, out in row]
+        for qs, row in zip(held, map(enumerate, machine.output), strict=True)
+    ]
+    asked = replace(machine, output=tuple(map(tuple, output)))
+    return own("learned", asked, codec=task.codec, encoding=task.encoding)
+
+
+def _held(machine: Machine, specified: Machine) -> list[set[int]]:
+    """For each state of a machine, those that another of the same symbols can then be in."""
     held: list[set[int]] = [set() for _ in machine.states]
     pairs = {(0, 0): None}
     queue = [(0, 0)]
@@ -109,8 +137,7 @@ def compare(network: Network | HasNetwork, machine: Machine) -> Comparison:
             if pair not in pairs:
                 pairs[pair] = None
                 queue.append(pair)
-    names = tuple(specified.states[min(qs)] if len(qs) == 1 else "" for qs in held)
-    return Comparison(None if word is None else tuple(word), confirmed, names)
+    return held
 
 
 def _close(network: Network, access: list[Word], experiments: list[Word], most: int) -> Machine:
