@@ -14,6 +14,7 @@ from carrynet.learn.realised import REALISED
 from carrynet.nets import cells
 from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
+from carrynet.report import page, text
 from carrynet.spec import recipe as recipes, tasks
 from carrynet.spec.recipe import SPECIFIED, Recipe
 from carrynet.spec.stage import Stage
@@ -88,6 +89,10 @@ def test_what_is_not_fitted_is_as_it_was() -> None:
     recipe = Recipe(task="parity", hidden=4, cell=own, biases=True)
     network = training.start(recipe).network
     assert codes.fitted(network, 0) is network.weights
+    assert not codes.known(network.cell)
+    run = cn.train("specified", task="parity", cell=own, hidden=3, steps=1, progress=False)
+    assert "edges of the machine, from random weights, in " in text.summary(run)
+    assert page.model(run)["about"]["init"] == "random"
 
 
 def test_the_recipe_is_one_of_its_own_for_gates() -> None:

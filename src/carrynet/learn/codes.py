@@ -14,8 +14,8 @@ by ridge regression (Hoerl & Kennard 1970): exactly, where there are fewer regio
 All other weights are as they were.  A cell with gates has them open, or shut, by their biases.
 
 Random weights keep something of all that was read, long ago too, and edges alone do not undo it:
-of Elman, GRU, LSTM and MGU networks with 32 units none learned `add_mod:k=5` from random weights,
-all from these.
+of Elman, GRU, LSTM and MGU networks with 32 units, two each, none learned `add_mod:k=5` from random
+weights; from these all did that were counted (docs/proof.md).
 
 Shapes: R regions, Q states of the machine, X input, H hidden.
 """
@@ -28,7 +28,7 @@ from carrynet.data.words import tables
 from carrynet.learn.realised import REALISED, settled
 from carrynet.nets import cells
 from carrynet.nets.arrays import in_one_thread, quiet
-from carrynet.nets.formula import layers
+from carrynet.nets.formula import Formula, layers
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
 
@@ -39,6 +39,11 @@ GATE = 2.0
 RIDGE = 0.1
 
 
+def known(cell: Formula) -> bool:
+    """Whether there are codes for a cell's lowest layer, which must be one of `REALISED`."""
+    return cells.name_of(layers(cell)[0]) in REALISED
+
+
 @in_one_thread
 @quiet
 def fitted(network: Network, seed: int) -> Weights:
@@ -47,11 +52,10 @@ def fitted(network: Network, seed: int) -> Weights:
     Of a layer that is none of `cells.CELLS` all are left as they are: which of its weights mean
     what, nobody has said.
     """
-    lowest = layers(network.cell)[0]
-    name = cells.name_of(lowest)
-    if name not in REALISED:
+    if not known(network.cell):
         return network.weights
-    realised, every = REALISED[name], regions(network.task)
+    lowest = layers(network.cell)[0]
+    realised, every = REALISED[cells.name_of(lowest)], regions(network.task)
     H, Q = network.hidden, len(network.task.machine.states)
     vectors = tables(network.task).vectors.astype(np.float64)
     # sigmoid(2 z) is what tanh(z) is, from 0 to 1
@@ -61,9 +65,9 @@ def fitted(network: Network, seed: int) -> Weights:
     before, symbol = every.state[every.source], every.symbol
     h = settled(lowest, realised, codes[before] + vectors[symbol] @ of_input, GATE)
     h[0] = 0  # the start
-    known = np.hstack([h, np.ones((len(h), 1))])
-    square = known.T @ known + RIDGE * np.eye(H + 1)
-    fit = np.linalg.solve(square, known.T @ codes[every.state])
+    rows = np.hstack([h, np.ones((len(h), 1))])
+    square = rows.T @ rows + RIDGE * np.eye(H + 1)
+    fit = np.linalg.solve(square, rows.T @ codes[every.state])
     made = {realised.of_input: of_input, realised.of_state: fit[:-1], realised.bias: fit[-1]}
     made |= realised.set_gates(H, GATE)
     suffix = "_1" if len(layers(network.cell)) > 1 else ""

@@ -13,6 +13,7 @@ from carrynet.judge.evaluation import Evaluation, Exhaustive, Sampled, affordabl
 from carrynet.judge.extraction import Comparison, Extraction
 from carrynet.judge.measures import Share
 from carrynet.judge.work import Worked
+from carrynet.learn import codes
 from carrynet.nets import cells
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page
@@ -66,7 +67,8 @@ def _made(run: Record) -> str:
         return f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}"
     shown = recipe.showing(f"problems of {_length(recipe)}")
     if recipe.specified:
-        shown = f"{SPECIFIED}: {shown}"
+        begun = "" if codes.known(run.network.cell) else ", from random weights"
+        shown = f"{SPECIFIED}: {shown}{begun}"
     return f"trained     {shown}, in {run.seconds:.2f} s"
 
 
