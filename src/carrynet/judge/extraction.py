@@ -30,6 +30,8 @@ from carrynet.spec.machine import Machine, shortest_difference
 from carrynet.spec.task import Task, own
 
 Word = tuple[int, ...]
+Asked = dict[bytes, list[NDArray[np.int64]]]
+"""What is answered to each experiment but single symbols, by the states that were asked at once."""
 
 MOST_STATES = 64
 _SHORT_WORDS = 20_000  # all words are tried of the length where there are at most so many
@@ -72,8 +74,9 @@ def extract(network: Network | HasNetwork, *, most: int = MOST_STATES, seed: int
     answers = [_answers(network, network.start[None], words)[0] for words in tests]
     access: list[Word] = [()]
     experiments: list[Word] = [(a,) for a in range(S)]
+    asked: Asked = {}
     while True:
-        machine = _close(network, access, experiments, most)
+        machine = _close(network, access, experiments, most, asked)
         differ = [(_transduced(machine, w) != a) for w, a in zip(tests, answers, strict=True)]
         agreed = sum(int((~d.any(axis=1)).sum()) for d in differ)
         tested = sum(map(len, tests))
@@ -140,17 +143,19 @@ def _held(machine: Machine, specified: Machine) -> list[set[int]]:
     return held
 
 
-def _close(network: Network, access: list[Word], experiments: list[Word], most: int) -> Machine:
+def _close(
+    network: Network, access: list[Word], experiments: list[Word], most: int, asked: Asked
+) -> Machine:
     """A machine whose states behave differently; words for new ones are added to `access`."""
     S = network.symbols
     h = np.concatenate([_after(network, word) for word in access])
-    rows = _rows(network, h, experiments)
+    rows = _rows(network, h, experiments, asked)
     number = {row: q for q, row in enumerate(rows)}
     states, delta = list(h), []
     for q, state in enumerate(states):  # grows while it is read
         after = network.children(state[None])[0]
         following = []
-        for a, row in enumerate(_rows(network, after, experiments)):
+        for a, row in enumerate(_rows(network, after, experiments, asked)):
             if row not in number and len(states) < most:
                 number[row] = len(states)
                 states.append(after[a])
@@ -164,14 +169,19 @@ def _close(network: Network, access: list[Word], experiments: list[Word], most: 
     return Machine(names, task.symbols, task.outputs, tuple(delta), tuple(output))
 
 
-def _rows(network: Network, h: Array, experiments: list[Word]) -> list[Word]:
-    """What the network answers from each state (N, D) to each experiment, end to end."""
+def _rows(network: Network, h: Array, experiments: list[Word], asked: Asked) -> list[Word]:
+    """What the network answers from each state (N, D) to each experiment, end to end.
+
+    The same states are asked again with each experiment that comes in: only what is new.
+    """
     S, most = network.symbols, max(1, _MOST_ANSWERS // network.symbols)
     singles = np.arange(S)[:, None]
     rows: list[Word] = []
     for part in (h[i : i + most] for i in range(0, len(h), most)):
-        answers = [_answers(network, part, singles)[:, :, 0]]
-        answers += [_answers(network, part, np.array([word]))[:, 0] for word in experiments[S:]]
+        told = asked.setdefault(part.tobytes(), [])
+        for word in experiments[S + len(told) :]:
+            told.append(_answers(network, part, np.array([word]))[:, 0])
+        answers = [_answers(network, part, singles)[:, :, 0], *told]
         rows += map(tuple, np.concatenate(answers, axis=1).tolist())
     return rows
 
