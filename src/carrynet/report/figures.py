@@ -102,7 +102,7 @@ def save(
                 continue
             figure.set_size_inches(WIDTH, height)
             figure.draw_without_rendering()  # which lays it out, once and alike for all formats
-            figure.set_layout_engine("none")
+            figure.set_layout_engine(None)
             for form in formats:
                 data = io.BytesIO()
                 figure.savefig(data, format=form, metadata=dict(_METADATA[form]))
