@@ -13,7 +13,8 @@ from hypothesis import settings
 
 import carrynet as cn
 from carrynet import lab, tasks
-from carrynet.judge.evaluation import Evaluation, by_length, evaluate
+from carrynet.judge.evaluation import LENGTHS, Evaluation, by_length, evaluate
+from carrynet.judge.measures import shares
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
@@ -68,9 +69,29 @@ def briefly(recipe: str | Recipe, **settings: Any) -> cn.Run:
     def examine(_: object, network: Network, __: object) -> Evaluation:
         return Evaluation(evaluate(network, 3), by_length(network, (16, 64)))
 
-    with pytest.MonkeyPatch.context() as patch:
+    with words_up_to(64), pytest.MonkeyPatch.context() as patch:
         patch.setattr(lab, "_examine", examine)
         return cn.train(recipe, progress=False, **settings)
+
+
+@pytest.fixture(scope="module")
+def short_words() -> Iterator[None]:
+    """Networks are tested on words of up to 64 symbols, not thousands, where that is not the point.
+
+    In this process only.  For whole modules: `pytestmark = pytest.mark.usefixtures("short_words")`.
+    """
+    with words_up_to(64):
+        yield
+
+
+@contextmanager
+def words_up_to(longest: int) -> Iterator[None]:
+    """Of the lengths that `by_length` and `shares` take where none are given, those up to some."""
+    with pytest.MonkeyPatch.context() as patch:
+        for function, lengths in ((by_length, LENGTHS), (shares, LENGTHS[:4])):
+            shorter = tuple(length for length in lengths if length <= longest)
+            patch.setattr(function, "__defaults__", (shorter,))
+        yield
 
 
 @contextmanager
@@ -124,4 +145,5 @@ def forgetful() -> Network:
 @pytest.fixture(scope="session")
 def trained() -> cn.Run:
     """The tutorial's training, at half its hidden units, in memory."""
-    return cn.train("tutorial", hidden=16, progress=False)
+    with words_up_to(LENGTHS[-1]):  # whichever module is the first to ask for it
+        return cn.train("tutorial", hidden=16, progress=False)

@@ -30,6 +30,8 @@ from carrynet.runs.record import has_lost
 from carrynet.spec.machine import Machine
 from tests.test_cli import carrynet
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 FOLDER = Path(__file__).parent / "data" / "foreign"
 PAIRS = 65_536  # of numbers of up to 8 digits
 ASSUMED = "activation {}, bits as {}, cut at logit {}, no delay"

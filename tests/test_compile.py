@@ -31,6 +31,8 @@ from carrynet.spec.machine import Machine
 from carrynet.spec.task import Task
 from tests.test_cli import carrynet
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 KINDS = ["sigmoid", "tanh", "relu", *cells.CELLS]
 
 

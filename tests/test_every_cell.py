@@ -11,6 +11,8 @@ from carrynet.nets import cells
 from carrynet.nets.weights import initialise
 from tests.test_cli import carrynet
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 OWN = """\
 w = sigmoid(x @ Wxw + bw + h @ Whw)  # a gate
 u = tanh(x @ Wxu + bu)

@@ -24,6 +24,8 @@ from carrynet.spec.stage import CLOSE, Stage
 from carrynet.spec.task import Task
 from tests.test_cells import LAYERS, OWN, UNREAD
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 STRENGTH = Strength(worst=0.6, slack=0.02, closing=0.7, forgetting=0.3)
 # a gate of the input alone; one gate for two parts of the state, for one of them the other way
 INPUT_GATE = "k = sigmoid(x @ Wxk + bk)\nh = mix(k, tanh(x @ Wxh + bh + h @ Whh), h)"

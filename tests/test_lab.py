@@ -17,6 +17,8 @@ from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import Stage
 from tests.folders import create
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 SHORT = Recipe(name="short", hidden=2, digits=3, stages=(Stage(steps=20),))
 
 

@@ -28,6 +28,8 @@ from carrynet.sweep.store import Store
 from tests.conftest import by_letters
 from tests.test_cli import carrynet
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 # Whether the b's so far are odd, asked after a "?" only: most outputs are left open.
 ASKED = """
 name = "asked"

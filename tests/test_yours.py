@@ -4,7 +4,11 @@ import json
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.test_every_cell import ask
+
+pytestmark = pytest.mark.usefixtures("short_words")
 
 DOORS = """
 memory = "door"
