@@ -68,20 +68,29 @@ def word_of(attempt: Grown, slot: int) -> tuple[int, list[int]]:
         slot = by_node[node]
 
 
-def followed(model: TreeModel, radius: float, attempt: Grown, slot: int) -> tuple[Any, Any, Any]:
-    """Centre, matrix and trace of the ellipsoid that waits for a slot, by NumPy's search."""
-    ball, word = word_of(attempt, slot)
-    by_numpy = tree._Attempt(model._replace(slack=SLACK + grown._LOST), radius)
-    words = tree._Frontier(
-        attempt.centres[ball][None],
-        by_numpy.ball[None] * (ball > 0),
-        *(np.array([n]) for n in (attempt.labels[ball], ~0, 0)),
-    )
-    trace: Any = np.zeros(1)
-    for symbol in word:
-        children, trace, _ = by_numpy._step(words)
-        words, trace = children.at([symbol]), trace[[symbol]]
-    return words.centre[0], words.shape[0], trace[0]
+class ByNumpy:
+    """Words as NumPy's search follows them, each beginning of them once."""
+
+    def __init__(self, model: TreeModel, radius: float) -> None:
+        self.attempt = tree._Attempt(model._replace(slack=SLACK + grown._LOST), radius)
+        self.steps: dict[tuple[int, ...], tuple[tree._Frontier, Any]] = {}
+
+    def follow(self, attempt: Grown, slot: int) -> tuple[Any, Any, Any]:
+        """Centre, matrix and trace of the ellipsoid that waits for a slot."""
+        ball, word = word_of(attempt, slot)
+        words = tree._Frontier(
+            attempt.centres[ball][None],
+            self.attempt.ball[None] * (ball > 0),
+            *(np.array([n]) for n in (attempt.labels[ball], ~0, 0)),
+        )
+        trace: Any = np.zeros(1)
+        for length, symbol in enumerate(word):
+            begun = (ball, *word[:length])
+            if begun not in self.steps:
+                self.steps[begun] = self.attempt._step(words)[:2]
+            children, traces = self.steps[begun]
+            words, trace = children.at([symbol]), traces[[symbol]]
+        return words.centre[0], words.shape[0], trace[0]
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
@@ -96,7 +105,7 @@ def test_words_are_followed_as_by_numpy(
     network = random_network(hidden, activation, tasks.parse(task), hidden)
     model, compared = lenient(network), 0
     for radius in (1.0, 0.1):
-        attempt = Grown(model, radius)
+        attempt, by_numpy = Grown(model, radius), ByNumpy(model, radius)
         for turns in (1, 3, 9, 40):
             attempt.grow(turns, lambda: False)
             P, arrays = attempt._P, attempt._arrays
@@ -106,7 +115,7 @@ def test_words_are_followed_as_by_numpy(
                 state, depth, slot = arrays["tags"][3 * record :][:3].tolist()
                 if slot < 0:
                     continue
-                centre, shape, trace = followed(model, radius, attempt, slot)
+                centre, shape, trace = by_numpy.follow(attempt, slot)
                 ours = data[P:].reshape(P, P)
                 scale = np.sqrt(np.diag(shape))
                 assert np.allclose(data[:hidden], centre, rtol=1e-4, atol=2e-5)
