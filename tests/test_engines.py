@@ -257,7 +257,8 @@ def test_where_building_fails_numpy_serves(monkeypatch: pytest.MonkeyPatch) -> N
 def test_without_llvmlite_numpy_serves(tmp_path: Path) -> None:
     script = (
         "import sys\nsys.modules['llvmlite'] = None\n"
-        "sys.argv[:1] = ['carrynet', 'train', '--hidden', '4', '--set', 'learn.steps=20']\n"
+        "sys.argv[:1] = ['carrynet', 'train', '--hidden', '4', '--set', 'learn.steps=20',"
+        "'--set', 'harden.steps=1']\n"
         "from carrynet.cli import main\nmain()"
     )
     said = []

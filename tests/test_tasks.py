@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 import carrynet as cn
 from carrynet import tasks
@@ -144,7 +144,8 @@ def test_negative_answers_are_in_twos_complement() -> None:
     assert [tasks.subtract(base=3).decode([d]) for d in range(3)] == [0, 1, -1]
 
 
-@given(st.integers(0, 10**3000), st.integers(2, 16))
+@example(10**3000, 2)
+@given(st.integers(0, 10**600), st.integers(2, 16))
 def test_digits_and_back(value: int, base: int) -> None:
     digits = tasks.to_digits(value, base)
     assert all(0 <= digit < base for digit in digits)
