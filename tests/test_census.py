@@ -4,6 +4,7 @@ import shutil
 import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,20 @@ block = 7
 KEYS = ("recipe", "hidden", "learn.steps")
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Networks that are right, proved, refuted, both right and refuted, and undecided."""
-    return explored(tmp_path_factory.mktemp("swept") / "adders")
+@cache
+def explored(place: Path) -> Path:
+    """Networks that are right, proved, refuted, both right and refuted, and undecided.
 
-
-def explored(folder: Path) -> Path:
+    One sweep for several modules, which leave it as it is.
+    """
+    folder = place / "explored" / "adders"
     assert run(parse(PLAN), folder).complete
     return folder
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return explored(tmp_path_factory.getbasetemp())
 
 
 def column(key: str) -> str:

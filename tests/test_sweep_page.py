@@ -21,7 +21,7 @@ from tests.test_view import CHROMIUM, OPTIONS
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return explored(tmp_path_factory.mktemp("swept") / "adders")
+    return explored(tmp_path_factory.getbasetemp())
 
 
 def model(folder: Path, *first: str) -> dict[str, Any]:

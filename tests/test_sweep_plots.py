@@ -29,7 +29,7 @@ REST = ["margins", "proof_margins", "counterexamples"]
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return explored(tmp_path_factory.mktemp("swept") / "adders")
+    return explored(tmp_path_factory.getbasetemp())
 
 
 def taken(folder: Path, *keys: str, where: Sequence[str] = ()) -> Census:
