@@ -30,7 +30,7 @@ from carrynet.spec.machine import shortest_difference
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.sweep.settings import KEEP
 from carrynet.sweep.table import FORMATS
-from tests.conftest import started
+from tests.conftest import started, words_up_to
 from tests.folders import create
 
 
@@ -209,6 +209,7 @@ def test_explain(place: Path) -> None:
     assert {len(digit["hidden"]) for digit in document["digits"]} == {16}
 
 
+@words_up_to(64)
 @pytest.mark.parametrize(
     ("task", "command", "operands", "shown"),
     [
@@ -306,6 +307,7 @@ def test_bad_input_is_one_line_and_exit_2(
     assert sorted(path.as_posix() for path in place.rglob("*")) == before
 
 
+@words_up_to(64)
 @pytest.mark.parametrize(
     ("command", "operands", "task"),
     [
@@ -329,6 +331,7 @@ def test_hints_are_commands_that_work(
     assert carrynet(command, *operands, cwd=tmp_path).returncode in (0, 1)
 
 
+@words_up_to(64)
 @pytest.mark.parametrize(
     ("task", "out"), [("add", "runs/mine"), ("multiply_by:k=2", "some where/else")]
 )
@@ -457,22 +460,27 @@ def test_divergence_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 
 def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
+    helps = [[command, "--help"] for command in cli.COMMANDS]
+    asked = [["--help"], ["--version"], *helps, ["train", "--task", "ad"]]
     probe = (
-        "import sys\nsys.argv = ['carrynet', *sys.argv[1:]]\n"
-        "from carrynet.cli import main\n"
-        "try:\n    main()\nfinally:\n    assert 'numpy' not in sys.modules\n"
+        "import json, sys\nfrom carrynet.cli import main\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['carrynet', *arguments]\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as done:\n"
+        "        assert done.code == (2 if 'ad' in arguments else 0), arguments\n"
+        "        assert 'numpy' not in sys.modules, arguments\n"
+        "    else:\n        raise AssertionError(arguments)\n"
     )
-    helps = ([command, "--help"] for command in cli.COMMANDS)
-    for arguments in (["--help"], ["--version"], *helps, ["train", "--task", "ad"]):
-        done = subprocess.run(
-            [sys.executable, "-c", probe, *arguments],
-            cwd=tmp_path,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert "AssertionError" not in done.stderr, arguments
-        assert done.returncode == (2 if "ad" in arguments else 0)
+    done = subprocess.run(
+        [sys.executable, "-c", probe, json.dumps(asked)],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage: carrynet") == 1 + len(helps)
     assert (
         cn.__version__
         in subprocess.run(
@@ -792,6 +800,7 @@ def test_a_budget_is_a_number(tmp_path: Path) -> None:
         assert "is not in the range" in done.stderr
 
 
+@words_up_to(64)
 @pytest.mark.usefixtures("few_states")
 def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
     file = Path(__file__).parent / "data" / "state_dict.pt"
