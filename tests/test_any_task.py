@@ -15,6 +15,8 @@ from carrynet.report.worked import _sign, columns, explanation
 from carrynet.runs.folder import newest
 from carrynet.spec.machine import Machine
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 
 def table(states: tuple[str, ...], symbols: tuple[str, ...], outputs: str, rule: str) -> Machine:
     """A machine by a table of 'next state, output' in one digit each, row by row."""
@@ -75,7 +77,7 @@ def test_a_run_of_ones_own_task_is_shown(run: cn.Run, tmp_path: Path) -> None:
     assert "carrynet ask" in advice or "carrynet harden" in advice
     assert "base" in page.model(run)["task"]
     assert run._repr_html_().startswith("<iframe")
-    assert plots.write(run, tmp_path / "plots")
+    assert plots.write(run, tmp_path / "plots", ["svg"])
 
 
 def test_problems_of_ones_own_task_are_shown(run: cn.Run) -> None:

@@ -20,6 +20,8 @@ from carrynet.runs.create import making
 from carrynet.spec.recipe import Recipe
 from tests.test_cli import carrynet
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     path.relative_to(ROOT).as_posix()
