@@ -14,8 +14,8 @@ by ridge regression (Hoerl & Kennard 1970): exactly, where there are fewer regio
 All other weights are as they were.  A cell with gates has them open, or shut, by their biases.
 
 Random weights keep something of all that was read, long ago too, and edges alone do not undo it:
-of Elman, GRU, LSTM and MGU networks with 32 units, two each, none learned `add_mod:k=5` from random
-weights; from these all did that were counted (docs/proof.md).
+of two Elman networks, two GRU and two LSTM with 32 units none learned `add_mod:k=5` from random
+ones (`benchmarks.proofs --recipe specified --set init=random`), from these all (docs/proof.md).
 
 Shapes: R regions, Q states of the machine, X input, H hidden.
 """
@@ -69,7 +69,7 @@ def fitted(network: Network, seed: int) -> Weights:
     square = rows.T @ rows + RIDGE * np.eye(H + 1)
     fit = np.linalg.solve(square, rows.T @ codes[every.state])
     made = {realised.of_input: of_input, realised.of_state: fit[:-1], realised.bias: fit[-1]}
-    made |= realised.set_gates(H, GATE)
+    made |= realised.gate_biases(H, GATE)
     suffix = "_1" if len(layers(network.cell)) > 1 else ""
     kind = network.dtype
     return network.weights.replace(**{f"{k}{suffix}": v.astype(kind) for k, v in made.items()})

@@ -289,7 +289,7 @@ def _as_weights(layer: _Layer, Wx: Array, Wh: Array, b: Array) -> dict[str, Arra
     realised, factor = layer.realised, layer.size * layer.sign
     shapes = layer.formula.shapes({"X": len(Wx), "H": layer.hidden})
     made: dict[str, Array] = {name: np.zeros(shape) for name, shape in shapes.items()}
-    made |= realised.set_gates(layer.hidden, GATE)
+    made |= realised.gate_biases(layer.hidden, GATE)
     made[realised.of_input], made[realised.of_state] = Wx * factor, Wh * factor
     return {**made, realised.bias: b * factor}
 

@@ -26,7 +26,7 @@ class Realised(NamedTuple):
     bias: str
     gates: Mapping[str, int] = {}
 
-    def set_gates(self, hidden: int, size: float) -> dict[str, Array]:
+    def gate_biases(self, hidden: int, size: float) -> dict[str, Array]:
         """The biases of all gates, `size` where one is open and -`size` where it is shut: (H,)."""
         return {name: np.full(hidden, size * way) for name, way in self.gates.items()}
 
@@ -49,7 +49,7 @@ def settled(formula: Formula, realised: Realised, pre: Array, gate: float) -> Ar
     N, H = pre.shape
     shapes = formula.shapes({"X": 1, "H": H, "Y": 1})
     weights: dict[str, Array] = {name: np.zeros(shape) for name, shape in shapes.items()}
-    weights |= {**realised.set_gates(H, gate), realised.bias: pre}
+    weights |= {**realised.gate_biases(H, gate), realised.bias: pre}
     state = [np.zeros((N, H)) for _ in formula.state]
     for _ in range(_STEPS):
         slots = blank(formula, weights)

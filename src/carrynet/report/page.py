@@ -25,7 +25,6 @@ import numpy as np
 from carrynet import __version__, files
 from carrynet.judge.evaluation import Evaluation, wilson
 from carrynet.judge.extraction import MOST_STATES, compare, extract
-from carrynet.learn import codes
 from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
 from carrynet.proof import verdict
@@ -139,7 +138,7 @@ def model(run: Record) -> dict[str, Any]:
             "hardens": any(s.worst and s.over == "problems" for s in run.recipe.stages),
             "edges": run.recipe.edges,
             "specified": run.recipe.specified,
-            "init": run.recipe.init if codes.known(network.cell) else "random",
+            "init": run.init,
             "origin": run.recipe.origin,
             "weights_sha256": network.digest(),
             "carrynet": __version__,

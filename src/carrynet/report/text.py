@@ -13,7 +13,6 @@ from carrynet.judge.evaluation import Evaluation, Exhaustive, Sampled, affordabl
 from carrynet.judge.extraction import Comparison, Extraction
 from carrynet.judge.measures import Share
 from carrynet.judge.work import Worked
-from carrynet.learn import codes
 from carrynet.nets import cells
 from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page
@@ -67,7 +66,7 @@ def _made(run: Record) -> str:
         return f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}"
     shown = recipe.showing(f"problems of {_length(recipe)}")
     if recipe.specified:
-        begun = "" if codes.known(run.network.cell) else ", from random weights"
+        begun = ", from random weights" if run.init == "random" else ""
         shown = f"{SPECIFIED}: {shown}{begun}"
     return f"trained     {shown}, in {run.seconds:.2f} s"
 
@@ -344,9 +343,10 @@ def automaton(extraction: Extraction, comparison: Comparison, task: Task) -> str
                 f"compared    as far as it was tested, the same machine as the task's: {names}",
             ]
         )
-    word = " ".join(machine.symbols[a] for a in comparison.word)
-    if not task.numeric:  # as `ask` reads it
-        (word,) = map(str, task.problem(comparison.word))
+    if task.numeric:
+        word = " ".join(machine.symbols[a] for a in comparison.word)
+    else:  # as `ask` reads it
+        word = str(task.problem(comparison.word)[0])
     length = f"{len(comparison.word):,}"
     order = "least significant first; " if falling(["0", "1"], task) == ["1", "0"] else ""
     asked = "wrong" if comparison.confirmed else "right, unlike its machine"

@@ -14,7 +14,7 @@ from typing import Any
 from carrynet.exchange.source import Source
 from carrynet.judge.evaluation import Evaluation, evaluate
 from carrynet.judge.work import Worked, work
-from carrynet.learn import training
+from carrynet.learn import codes, training
 from carrynet.learn.mechanism import Mechanism
 from carrynet.learn.training import Snapshot
 from carrynet.nets.network import Network
@@ -53,6 +53,14 @@ class Record:
     def right(self) -> bool:
         """Whether nothing that was tried is answered wrongly."""
         return self.evaluation.right and not isinstance(self.proof, Refuted)
+
+    @property
+    def init(self) -> str:
+        """What the initial weights were: `random`, or fitted to the `machine`.
+
+        Of a cell of one's own they are random, whatever the recipe says: see `codes.known`.
+        """
+        return self.recipe.init if codes.known(self.network.cell) else "random"
 
     @cached_property
     def last_problem(self) -> Worked | None:
