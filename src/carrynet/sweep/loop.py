@@ -14,6 +14,7 @@ from typing import Any
 from carrynet import __version__, engines
 from carrynet.errors import InputError, RunError
 from carrynet.nets import cells
+from carrynet.spec.recipe import Recipe
 from carrynet.sweep import places
 from carrynet.sweep.block import Counts
 from carrynet.sweep.outcomes import OUTCOMES
@@ -95,10 +96,11 @@ def execute(
     `RunError` when the folder cannot be written, or nothing comes through.
     """
     places.library()  # before anything is written
-    _check_engines(plan, quietly=True)  # before anything starts
+    kinds = _check_engines(plan)
     store = Store(folder)
     plan = store.begin(plan)
-    _check_engines(plan, quietly=False)
+    for recipe in kinds:  # now that nothing is refused any more, which engine is used is said
+        engines.get(plan.settings.engine, recipe)
     started = time.perf_counter()
     done = store.done(plan.blocks)
     counts = Counts()
@@ -184,17 +186,21 @@ def _give_up(plan: Plan, store: Store, number: int, reasons: list[str]) -> None:
     store.fail(number, document)
 
 
-def _check_engines(plan: Plan, *, quietly: bool) -> None:
-    """Refuse an engine that does not take some cell; say which are used, unless `quietly`."""
-    seen = set()
+def _check_engines(plan: Plan) -> list[Recipe]:
+    """Refuse an engine that does not take some cell, before anything starts.
+
+    Returns a recipe of each kind that an engine may take or not.
+    """
+    kinds: dict[Any, Recipe] = {}
     for kind in range(plan.kinds):
         recipe = plan.recipe(kind * plan.alike)
         needed = recipe.elman, recipe.hidden, recipe.dtype, recipe.specification
-        if needed in seen and recipe.elman:
+        if needed in kinds and recipe.elman:
             continue
-        seen.add(needed)
+        kinds.setdefault(needed, recipe)
         try:
             cells.of(recipe)
-            engines.get(plan.settings.engine, recipe, quietly=quietly)
+            engines.get(plan.settings.engine, recipe, quietly=True)
         except InputError as error:
             raise InputError(f"[sweep]: {error}") from None
+    return list(kinds.values())
