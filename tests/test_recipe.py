@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from carrynet.cli import options
+from carrynet.cli.train import recipe_keys
 from carrynet.errors import InputError
 from carrynet.nets import cells
 from carrynet.nets.arrays import ACTIVATIONS
@@ -248,7 +249,7 @@ def test_choices_are_what_there_is() -> None:
 
 
 def test_the_help_names_every_key() -> None:
-    text = options.recipe_keys()
+    text = recipe_keys()
     for key in [*Recipe.__dataclass_fields__, *Stage.__dataclass_fields__]:
         assert key in ("stages", "machine") or f"  {key} " in text
     assert "(default 32; from 1 to 1,024)" in text

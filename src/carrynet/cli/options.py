@@ -1,7 +1,6 @@
-"""What several commands are told alike: options, arguments, and how numbers are read."""
+"""What several commands are told alike: options, arguments, how numbers and settings are read."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +9,6 @@ import click
 from carrynet import files
 from carrynet.errors import InputError, shorten
 from carrynet.spec.codec import Operand
-from carrynet.spec.recipe import Recipe
-from carrynet.spec.stage import Stage, accepted
 from carrynet.spec.task import Task
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -126,18 +123,6 @@ def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
         except (ValueError, RecursionError):
             settings[key.strip()] = value.strip()
     return settings
-
-
-def recipe_keys() -> str:
-    """Every key of a recipe and of its stages, with what it does and what it accepts."""
-    lines = []
-    for kind, title in ((Recipe, "Keys of a recipe:"), (Stage, "Keys of a stage:")):
-        lines.append(title)
-        for f in fields(kind):
-            if f.metadata:
-                details = "; ".join(filter(None, (f"default {f.default}", accepted(f))))
-                lines.append(f"  {f.name:<13} {f.metadata['help']} ({details})")
-    return "\n".join(lines)
 
 
 def _is_folder(text: str) -> bool:

@@ -1,5 +1,6 @@
 """`carrynet train`."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,28 @@ from carrynet.cli import options
 from carrynet.errors import InputError, shorten
 from carrynet.nets import cells
 from carrynet.spec import recipe as recipes, tasks
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage, accepted
 
 RECIPES = ", ".join(sorted(recipes.RECIPES, key=lambda name: name != recipes.DEFAULT))
 
 
 def _keys() -> str:
     names = ", ".join(("elman", *cells.CELLS))
-    return f"Cells:\n  {names}; a stack, as in gru,lstm; FILE.cell with equations\n" + (
-        options.recipe_keys()
-    )
+    cells_ = f"Cells:\n  {names}; a stack, as in gru,lstm; FILE.cell with equations\n"
+    return cells_ + recipe_keys()
+
+
+def recipe_keys() -> str:
+    """Every key of a recipe and of its stages, with what it does and what it accepts."""
+    lines = []
+    for kind, title in ((Recipe, "Keys of a recipe:"), (Stage, "Keys of a stage:")):
+        lines.append(title)
+        for f in fields(kind):
+            if f.metadata:
+                details = "; ".join(filter(None, (f"default {f.default}", accepted(f))))
+                lines.append(f"  {f.name:<13} {f.metadata['help']} ({details})")
+    return "\n".join(lines)
 
 
 @click.command(cls=options.WithKeys, keys=_keys)
