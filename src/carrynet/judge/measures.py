@@ -53,7 +53,8 @@ def shares(
         count = min(max(products // digits, _FEWEST), _MOST)
         count = 1 << count.bit_length() - 1
         result = sample(
-            *(network, digits),
+            network,
+            digits,
             pairs=count,
             seed=digits,
             engine=worker.name,

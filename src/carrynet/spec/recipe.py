@@ -15,14 +15,7 @@ from typing import Any
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.spec import tables, tasks
-from carrynet.spec.stage import (
-    CLOSE,
-    GROWING,
-    HARDEN,
-    Stage,
-    check_fields,
-    setting,
-)
+from carrynet.spec.stage import CLOSE, GROWING, HARDEN, Stage, check_fields, setting
 from carrynet.spec.task import Task
 
 
@@ -88,7 +81,7 @@ class Recipe:
         # and digits while they are drawn.
         values = 3 if self.elman else 16 * (1 + self.cell.count(","))
         width = values * self.hidden + 2 * task.inputs + 3 * task.neurons + 6 * task.operands
-        what = f"batch {stage.batch:,}, digits {self.digits:,}"
+        hint, what = "", f"batch {stage.batch:,}, digits {self.digits:,}"
         numbers = stage.batch * self.digits * width
         if stage.over == "edges":
             # a box for each region, and what tells every output, and every state, from any other
@@ -97,15 +90,14 @@ class Recipe:
                 len(task.machine.states),
                 task.machine.entrances,
             )
+            hint = "; plain-adam, a recipe without edges, takes less"
             what = f"{batch:,} edges, {states:,} states that {entrances:,} transitions enter"
             numbers = (batch + entrances) * width
             numbers += (batch + self.hidden) * (states**2 + task.neurons**2)
         if numbers > MAX_NUMBERS:
             raise InputError(
                 f"an update with {what} and hidden {self.hidden:,} does not fit in memory: "
-                f"it takes {numbers:,} numbers, at most {MAX_NUMBERS:,} are accepted"
-                + "; plain-adam, a recipe without edges, takes less"
-                * (stage.over == "edges")
+                f"it takes {numbers:,} numbers, at most {MAX_NUMBERS:,} are accepted{hint}"
             )
 
     def _task(self) -> Task:
