@@ -5,7 +5,8 @@ Shapes: N steps, H hidden.
 
 import numpy as np
 
-from carrynet.data.words import tables
+from carrynet.data import rng
+from carrynet.data.words import chains
 from carrynet.nets.arrays import ACTIVATIONS, Array, quiet
 from carrynet.nets.network import Network
 
@@ -47,25 +48,19 @@ def metric(network: Network) -> Array | None:
 
 
 def _sample_slopes(network: Network, words: int = 200, length: int = 25) -> Array:
-    """f'(z) along random words, shape (N, H); every other word tends to keep its state."""
-    table, rng = tables(network.task), np.random.default_rng(0)
-    double, slope = network.astype("float64"), ACTIVATIONS[network.activation].slope
-    symbols = double.symbols
-    stays = table.delta == np.arange(len(table.delta))[:, None]
-    sticky = np.where(np.arange(words) % 2, 0.85, 0.0)[:, None]
+    """f'(z) along random words, shape (N, H); every other word holds on to its state."""
+    task, double = network.task, network.astype("float64")
+    bits = rng.raw(0, rng.PROOF, 0, words * length * 2).reshape(words, length, 2)
+    held = chains(task, length, bits[: words // 2])
+    drawn = rng.below(network.symbols, bits[words // 2 :, :, 0])
     h: Array = np.zeros((words, network.hidden))
-    state, slopes = np.zeros(words, np.int32), []
-    for _ in range(length):
-        kept = stays[state] / np.maximum(1, stays[state].sum(axis=1, keepdims=True))
-        chance = (sticky * kept + (1 - sticky * kept.sum(axis=1, keepdims=True)) / symbols).cumsum(
-            axis=1
-        )
-        symbol = np.minimum((rng.random((words, 1)) > chance).sum(axis=1), symbols - 1)
+    slopes = []
+    for symbol in np.concatenate([held, drawn]).T:
         h = double.step(h, symbol)
-        state = table.delta[state, symbol]
-        slopes.append(slope(h))
+        slopes.append(ACTIVATIONS[network.activation].slope(h))
     sampled = np.concatenate(slopes)
-    return sampled[rng.permutation(len(sampled))[:1200]]
+    order = np.argsort(rng.raw(0, rng.PROOF, words * length * 2, len(sampled)))
+    return sampled[order[:1200]]
 
 
 def norms(squares: Array) -> Array:
