@@ -72,9 +72,9 @@ _FEWEST, _MOST = 32, 2048
 def rate(network: Network | HasNetwork, *, engine: str = "auto") -> float:
     """How many problems a second `evaluate` tries of a network, on this machine, as measured now.
 
-    With two digits that count; in some tenths of a second, by problems that are longer and longer.
-    The best of them counts, since a machine may be busy for a moment, and short ones take longer
-    to begin than to try.
+    With two digits that count; in one or two tenths of a second, by problems that are longer and
+    longer.  The best of them counts, since a machine may be busy for a moment, and short ones take
+    longer to begin than to try.
     """
     network = network_of(network)
     symbols, digits, best, spent = len(network.task.machine.symbols), 1, 0.0, 0.0
@@ -90,4 +90,4 @@ def rate(network: Network | HasNetwork, *, engine: str = "auto") -> float:
         digits += 1
 
 
-_LONG_ENOUGH, _TOO_LONG = 0.2, 0.5  # seconds
+_LONG_ENOUGH, _TOO_LONG = 0.05, 0.15  # seconds
