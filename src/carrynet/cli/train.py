@@ -36,7 +36,7 @@ def recipe_keys() -> str:
 
 @click.command(cls=options.WithKeys, keys=_keys)
 @click.option("--recipe", "-r", help=f"{RECIPES} or FILE.toml.  [default: {recipes.DEFAULT}]")
-@click.option("--task", help=f"{', '.join(tasks.FAMILIES)}; or FILE.toml, FILE.dot.")
+@click.option("--task", help=f"{', '.join(tasks.FAMILIES)}; or FILE.toml, FILE.dot, FILE.fst.")
 @click.option("--cell", metavar="NAME|FILE", help="How hidden units are computed: see below.")
 @click.option(
     "--length", "digits", type=int, help="Length of the training problems, answer included."

@@ -205,7 +205,7 @@ def parse(text: str) -> Task:
     """
     family, _, rest = text.partition(":")
     if family not in FAMILIES:
-        raise unknown("task", family, (*FAMILIES, "FILE.toml", "FILE.dot"))
+        raise unknown("task", family, (*FAMILIES, "FILE.toml", "FILE.dot", "FILE.fst"))
     parameters = {p.name: p for p in FAMILIES[family].parameters}
     if rest and not parameters:
         raise InputError(f"task {family} takes no parameter, not {shorten(rest)}")

@@ -24,7 +24,7 @@ class Recipe:
     """What is learned, by which network, from which problems, how."""
 
     name: str = setting("custom", "what the recipe is called")
-    task: str = setting("add", "what to learn: add, add:base=3, tomita:4, ..., or FILE.toml, .dot")
+    task: str = setting("add", "what to learn: add, add:base=3, tomita:4, or FILE.toml, .dot, .fst")
     digits: int = setting(8, "length of the training problems, answer included", within=(1, 4096))
     hidden: int = setting(32, "number of hidden units", within=(1, 1024))
     cell: str = setting("elman", "elman, gru, lstm, ..., a stack such as gru,gru, or equations")
