@@ -1,7 +1,8 @@
 """What the checker adds for rounding, in figures: each bound beside its formula.
 
 A bound that is too small is seen by no example, since rounding errors are hardly ever at their
-worst: so every one is compared with what the docstrings of `check` and `check_trees` derive.
+worst: so every one is compared with what the docstrings of `check`, `check_trees` and
+`ellipsoids` derive.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from flint import arb
 from carrynet import tasks
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
-from carrynet.proof import check as checker, check_trees
+from carrynet.proof import check as checker, check_trees, ellipsoids
 from carrynet.proof.certificate import Rejected
 from tests.conftest import by_letters, elman, hand_built_adder
 from tests.test_tree import found
@@ -109,33 +110,35 @@ def test_sums_at_the_ends_of_a_type(dtype: str, eta: int, huge: int) -> None:
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allowances so large that each of them shows in the sixth digit."""
-    constants = {"_U": 2.0**-12, "_UP": 1.01, "_DOWN": 0.98, "_LOST": 1e-3, "_LEAST": 1e-3}
+    constants = {"U": 2.0**-12, "UP": 1.01, "DOWN": 0.98, "LEAST": 1e-3}
     for name, value in constants.items():
-        monkeypatch.setattr(check_trees, name, value)
+        for module in (ellipsoids, check_trees):
+            monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(check_trees, "_LOST", 1e-3)
 
 
 def gamma(n: int) -> float:
-    return check_trees._UP * n * check_trees._U / (1 - n * check_trees._U)
+    return ellipsoids.UP * n * ellipsoids.U / (1 - n * ellipsoids.U)
 
 
 def test_the_allowances_are_what_they_are_said_to_be() -> None:
-    assert np.finfo(np.float64).eps == 2 * check_trees._U
+    assert np.finfo(np.float64).eps == 2 * ellipsoids.U
     # u, as a part: of sums of up to 4,000 terms, and a few operations more
-    assert 4_100 * check_trees._U < check_trees._UP - 1 < 1e-11
-    assert 4_100 * check_trees._U < 1 - check_trees._DOWN < 1e-11
+    assert 4_100 * ellipsoids.U < ellipsoids.UP - 1 < 1e-11
+    assert 4_100 * ellipsoids.U < 1 - ellipsoids.DOWN < 1e-11
     assert 4 * 2.0**-40 < check_trees._LOST < 1e-11
-    assert 0 < check_trees._LEAST < 1e-200
+    assert 0 < ellipsoids.LEAST < 1e-200
     with flint.ctx.workprec(200):
         for n in (1, 10, 1000, 10**6):
             u = arb((1, -53))
-            assert n * u / (1 - n * u) <= check_trees._gamma(n) <= n * u * (1 + 2 * n * u) * 1.01
+            assert n * u / (1 - n * u) <= ellipsoids.gamma(n) <= n * u * (1 + 2 * n * u) * 1.01
 
 
 def test_what_is_made_double_is_enclosed() -> None:
     with flint.ctx.workprec(200):
         third, tenth = arb(1) / 3, arb(1) / 10  # whose doubles are below and above them
         balls = [[third, arb(0, 1e-3), tenth], [arb(7), -third, tenth + arb(0, 1e-17)]]
-        middles, errors = check_trees._enclosed(balls)
+        middles, errors = ellipsoids.enclosed(balls)
         for row, column in product(range(2), range(3)):
             middle, error = (arb(float(a[row][column])) for a in (middles, errors))
             assert abs(balls[row][column] - middle) <= error
@@ -152,7 +155,7 @@ def test_a_ball_is_that_of_the_inverse_metric(
     T = of([2, 1, 0], [0, 1, -1], [0.5, 0, 1])
     metric: Any = T.tolist()
     off, begun = np.random.default_rng(5).uniform(0, 0.1, (3, 3)), []
-    enclosed = check_trees._enclosed
+    enclosed = ellipsoids.enclosed
 
     def loosely(balls: Any) -> Any:
         """What Arb has found, off by more than it is."""
@@ -163,7 +166,7 @@ def test_a_ball_is_that_of_the_inverse_metric(
         begun.append((words, facts.ball, facts.inner))
         raise Rejected("seen")
 
-    monkeypatch.setattr(check_trees, "_enclosed", loosely)
+    monkeypatch.setattr(check_trees, "enclosed", loosely)
     monkeypatch.setattr(check_trees, "_follow", follow)
     facts = by_letters(network)
     with pytest.raises(Rejected, match="seen"):
@@ -174,7 +177,7 @@ def test_a_ball_is_that_of_the_inverse_metric(
     expected = np.linalg.inv(T) @ np.linalg.inv(T).T
     assert (expected < 0).any()
     # what an entry may be off by is put on the diagonal of its row, and of its column's row
-    lost = off + off.T + 16 * check_trees._U * np.abs(expected)
+    lost = off + off.T + 16 * ellipsoids.U * np.abs(expected)
     off_diagonal = np.diag(1.01 * lost.sum(axis=1))
     assert np.allclose(inner, expected - off_diagonal, rtol=1e-9)
     expected += off_diagonal
@@ -192,7 +195,7 @@ def test_products_have_their_allowance(coarse: None) -> None:
         Q = root @ root.T
         m = 1.01 * np.abs(M).T @ np.sqrt(np.diag(Q))
         expected = M.T @ Q @ M + np.diag(2 * gamma(2 * H + 8) * H * m**2 + 1e-3)
-        assert np.allclose(check_trees._congruent(Q[None], M)[0], expected, rtol=1e-9)
+        assert np.allclose(ellipsoids.congruent(Q[None], M)[0], expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("z", "slope"), [(5.0, 1), (-5.0, 0)])
@@ -278,7 +281,7 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
         t = np.linalg.norm(T, axis=0)
         of_box = 1.01 * (1 + 1 / p) * e * (1.01 * e @ t) / t
         expected = (1 + p) * np.outer(k, k) * Z + np.diag(of_box)
-        expected[range(H), range(H)] = (1 + 16 * H * check_trees._U) * np.diag(expected) + 1e-3
+        expected[range(H), range(H)] = (1 + 16 * H * ellipsoids.U) * np.diag(expected) + 1e-3
         assert np.allclose(shape, expected, rtol=1e-9)
     assert margin == pytest.approx(min(margins), rel=1e-9)
     assert np.allclose(reach, np.max(reaches, axis=0), rtol=1e-9)
@@ -291,8 +294,8 @@ def test_a_size_and_a_distance_have_their_allowances(coarse: None) -> None:
     shape, d, radius = roots @ roots.transpose(0, 2, 1), rng.normal(size=(N, H)), 1.0
     for n, (size, distance) in enumerate(
         zip(
-            check_trees._sizes(facts, shape),
-            check_trees._distance(facts, d, np.full(N, radius)),
+            ellipsoids.extents(facts.T, shape),
+            ellipsoids.distances(facts.T, d, np.full(N, radius)),
             strict=True,
         )
     ):
@@ -302,7 +305,7 @@ def test_a_size_and_a_distance_have_their_allowances(coarse: None) -> None:
         lost = gamma(H + 4) * np.abs(T) @ np.abs(d[n])
         expected = 1.01 * (np.linalg.norm(T @ d[n]) + np.linalg.norm(lost))
         assert distance == pytest.approx(expected, rel=1e-9)
-    nearest = check_trees._distance(facts, 0 * d, np.full(N, radius))
+    nearest = ellipsoids.distances(facts.T, 0 * d, np.full(N, radius))
     assert np.allclose(nearest, 1e-6, rtol=1e-9)
 
 
@@ -310,13 +313,13 @@ def test_to_end_by_the_trace_has_its_allowance(
     coarse: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng, H, states = np.random.default_rng(12), 3, np.array([0, 0])
-    nowhere = lambda facts, place, *_: np.zeros(len(place), dtype=bool)  # noqa: E731
-    monkeypatch.setattr(check_trees, "_inside", nowhere)
+    nowhere = lambda T, inner, place, *_: np.zeros(len(place), dtype=bool)  # noqa: E731
+    monkeypatch.setattr(check_trees, "lie_inside", nowhere)
     facts, root = random_facts(rng, H, 0.0), rng.normal(size=(H, H))
     (place, centre), shape = rng.normal(size=(2, 1, H)), (root @ root.T)[None]
     words = check_trees._Frontier(place, shape, states[:1], [1], [0])
-    least = check_trees._sizes(facts, shape) / 0.98
-    least = least + check_trees._distance(facts, place - centre, of(0)) / 0.98
+    least = ellipsoids.extents(facts.T, shape) / 0.98
+    least = least + ellipsoids.distances(facts.T, place - centre, of(0)) / 0.98
     for factor, ends in ((1 + 1e-9, True), (1 - 1e-9, False)):
         there = facts._replace(
             centres=np.concatenate([0 * centre, centre]), radii=of(0, factor * least[0])
@@ -331,7 +334,7 @@ def test_to_end_by_the_trace_has_its_allowance(
 def to_be_definite(
     T: Any, inner: Any, place: Any, shape: Any, centre: Any, radius: Any
 ) -> tuple[Any, Any]:
-    """M with what is spared on its diagonal, and m^2, as the docstring of `_inside` has them."""
+    """M with what is spared on its diagonal, and m^2, as the docstring of `lie_inside` has them."""
     H, up = len(T), 1.01
     d = place - centre
     far = max(np.linalg.norm(T @ d), 1e-6 * radius)
@@ -342,7 +345,7 @@ def to_be_definite(
 
 
 def surely_inside(T: Any, inner: Any, place: Any, shape: Any, centre: Any, radius: Any) -> bool:
-    """As the docstring of `_inside` has it, with every allowance."""
+    """As the docstring of `lie_inside` has it, with every allowance."""
     H, up = len(T), 1.01
     M, m2 = to_be_definite(T, inner, place, shape, centre, radius)
     if np.isnan(M).any():
@@ -375,12 +378,14 @@ def test_to_be_inside_has_its_allowances(coarse: None) -> None:
             low, high = (low, middle) if enough else (middle, high)
         limits.append(high)
     for factor, expected in ((1 + 1e-9, True), (1 - 1e-9, False)):
-        found = check_trees._inside(facts, place, shape, centre, np.array(limits) * factor)
+        found = ellipsoids.lie_inside(
+            facts.T, facts.inner, place, shape, centre, np.array(limits) * factor
+        )
         assert (found == expected).all()
 
 
 def test_factors_are_not_trusted(coarse: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They may be so far off as the docstring of `_inside` has it, and no further."""
+    """They may be so far off as the docstring of `lie_inside` has it, and no further."""
     rng, H = np.random.default_rng(11), 3
     T, o = rng.normal(size=(H, H)) / 4 + 2 * np.eye(H), np.zeros((H, H))
     inner = np.linalg.inv(T) @ np.linalg.inv(T).T
@@ -397,6 +402,6 @@ def test_factors_are_not_trusted(coarse: None, monkeypatch: pytest.MonkeyPatch) 
         assert 0 < most < 1
         for factor, expected in ((1 - 1e-9, True), (1 + 1e-9, False)):
             off = L * (1 - factor * most) ** 0.5
-            monkeypatch.setattr(check_trees, "_factors", lambda M, off=off: off[None])
+            monkeypatch.setattr(ellipsoids, "_factors", lambda M, off=off: off[None])
             args = place[None], shape[None], centre[None], np.array([radius])
-            assert check_trees._inside(facts, *args) == expected
+            assert ellipsoids.lie_inside(facts.T, facts.inner, *args) == expected

@@ -67,7 +67,7 @@ LAYERS = [
     "judge.measures",
     "proof proof.model",
     "proof.certificate",
-    "proof.balls",
+    "proof.balls proof.ellipsoids",
     "proof.verdict proof.boxes proof.metric proof.check_trees proof.check_formula",
     "proof.tree_model",
     "proof.grown",

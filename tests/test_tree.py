@@ -17,7 +17,7 @@ from carrynet import tasks
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
-from carrynet.proof import check as check_boxes, check_trees, trees as tree
+from carrynet.proof import check as check_boxes, check_trees, ellipsoids, trees as tree
 from carrynet.proof.certificate import Rejected, TreeCertificate, from_json
 from carrynet.proof.check import check
 from carrynet.proof.search import model
@@ -439,9 +439,9 @@ def test_products_cover_their_rounding() -> None:
     rng = np.random.default_rng(2)
     for H in (1, 3, 8):
         root = rng.normal(size=(H, H)) * 10 ** rng.uniform(-6, 3, H)
-        Q, M = check_trees._symmetric(root @ root.T)[None], rng.normal(size=(H, H))
+        Q, M = ellipsoids.symmetric(root @ root.T)[None], rng.normal(size=(H, H))
         Q[:, range(H), range(H)] *= 1 + 1e-12
-        computed = check_trees._congruent(Q, M)[0]
+        computed = ellipsoids.congruent(Q, M)[0]
         with flint.ctx.workprec(200):
             exact = arb_mat(M.T.tolist()) * arb_mat(Q[0].tolist()) * arb_mat(M.tolist())
             rows = (arb_mat(computed.tolist()) - exact).tolist()
@@ -464,7 +464,7 @@ def facts_of(H: int, rng: np.random.Generator, activation: str) -> check_trees._
 def ellipsoid(H: int, rng: np.random.Generator) -> tuple[Any, Any]:
     """A matrix Q, and points x on the boundary of { x x^T <= Q }."""
     root = rng.normal(size=(H, H)) * 10 ** rng.uniform(-3, 0)
-    Q = check_trees._symmetric(root @ root.T) + 1e-9 * np.eye(H)
+    Q = ellipsoids.symmetric(root @ root.T) + 1e-9 * np.eye(H)
     on_sphere = rng.normal(size=(400, H))
     on_sphere /= np.linalg.norm(on_sphere, axis=1)[:, None]
     return Q, on_sphere @ np.linalg.cholesky(Q).T
@@ -515,8 +515,8 @@ def test_what_is_inside_is_inside() -> None:
             radius = (low + high) / 2
             if radius in (low, high):
                 break
-            inside = check_trees._inside(
-                facts, place[None], Q[None], centre[None], np.array([radius])
+            inside = ellipsoids.lie_inside(
+                facts.T, facts.inner, place[None], Q[None], centre[None], np.array([radius])
             )
             low, high = (low, radius) if inside[0] else (radius, high)
         assert high > farthest * (1 - 1e-12)
@@ -529,13 +529,13 @@ def test_sizes_and_distances_are_never_less_than_what_they_bound() -> None:
     for _ in range(100):
         H = int(rng.integers(1, 6))
         facts, (Q, x) = facts_of(H, rng, "sigmoid"), ellipsoid(H, rng)
-        size = check_trees._sizes(facts, Q[None])[0]
+        size = ellipsoids.extents(facts.T, Q[None])[0]
         farthest = np.linalg.norm(x @ facts.T.T, axis=1).max()
         assert (
             farthest <= size <= H**0.5 * np.linalg.norm(facts.T @ np.linalg.cholesky(Q), 2) * 1.01
         )
         d = rng.normal(size=H)
-        distance = check_trees._distance(facts, d[None], np.zeros(1))[0]
+        distance = ellipsoids.distances(facts.T, d[None], np.zeros(1))[0]
         with flint.ctx.workprec(100):
             exact = arb_mat([d.tolist()]) * arb_mat(facts.T.T.tolist())
             assert sum((y * y for y in exact.entries()), arb(0)) <= arb(distance) ** 2

@@ -6,13 +6,7 @@ up to a million leaves, so that it works on many words at once, in NumPy.  Whate
 number fails, since every condition is an inequality that must hold.
 
 A region is {c + x}, c and the symmetric matrix Q exact doubles, with |v . x|^2 <= v Q v for
-every vector v.  Q may always be made larger, and so every rounding error is put on its
-diagonal.  In doubles, u = 2^-53, a sum of n products in any order is off by at most g(n) times
-the sum of their magnitudes, g(n) = n u / (1 - n u) (Higham 2002, section 3.1), and
-
-    |Q_ij| <= q_i q_j, q_i = Q_ii^1/2; so for a matrix M, each entry of M^T Q M as computed is off
-    by at most g(2 H) m_i m_j, m = |M|^T q; and a symmetric error E with |E_ij| <= g m_i m_j has
-    y E y <= g (sum |y_i| m_i)^2 <= g H sum y_i^2 m_i^2: it is covered by g H m_i^2 on the diagonal.
+every vector v; `ellipsoids` has their arithmetic, in which every rounding error makes Q larger.
 
 One step: z = c W + d + x W, where x W is in {Z}, Z = W^T Q W.  There each unit's activation
 is a chord of slope k_j and a remainder in an interval, whose middle is the new centre.  With
@@ -35,17 +29,26 @@ from flint import arb, arb_mat
 from numpy.typing import NDArray
 
 from carrynet.proof.certificate import Rejected, TreeCertificate, require
-from carrynet.proof.model import Elman, Matrix
+from carrynet.proof.ellipsoids import (
+    DOWN,
+    LEAST,
+    UP,
+    Array,
+    U,
+    congruent,
+    distances,
+    enclosed,
+    exact,
+    extents,
+    gamma,
+    lie_inside,
+    symmetric,
+)
+from carrynet.proof.model import Elman
 from carrynet.spec.task import Task
 from carrynet.watch import Watch
 
-Array = NDArray[np.float64]
-
-_U = 2.0**-53
-_UP, _DOWN = 1 + 1e-12, 1 - 1e-12  # outward, for a few operations and sums of up to 4,000 terms
 _LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
-_LEAST = 1e-250  # on every diagonal, for whatever underflows
-_NEAREST = 1e-6  # of the radius: an ellipsoid that is nearer to a ball's centre counts as so far
 _PART = 16  # regions whose trees one thread checks together
 _AT_ONCE = 2**18  # numbers in the matrices of the words that are made at once
 
@@ -111,23 +114,23 @@ def _facts(
     require(states[0] == 0 and radii[0] == 0 and not any(centres[0]), "the start point")
     # one that is less would make squares that underflow
     require(all(isfinite(r) and r > 1e-100 for r in radii[1:]), "a radius")
-    T = _exact(certificate.metric, H, H)
+    T = exact(certificate.metric, H, H)
     try:
         inverse = arb_mat(T.tolist()).inv()
     except ZeroDivisionError:
         raise Rejected("the certificate is rejected: its metric cannot be inverted") from None
     # |T x| <= 1 exactly if |v . x|^2 <= v T^-1 T^-T v for all v
-    ball, error = _enclosed((inverse * inverse.transpose()).tolist())
-    ball = _symmetric(ball)
-    off = np.diag(_UP * (error + error.T + 16 * _U * np.abs(ball)).sum(axis=1))
+    ball, error = enclosed((inverse * inverse.transpose()).tolist())
+    ball = symmetric(ball)
+    off = np.diag(UP * (error + error.T + 16 * U * np.abs(ball)).sum(axis=1))
     ball, inner = ball + off, ball - off
     outputs = _conditions(network, task)
-    d, d_error = _enclosed(drives)
-    v, v_error = _enclosed([[list(v) for v, _ in conditions] for conditions in outputs])
-    b, b_error = _enclosed([[b for _, b in conditions] for conditions in outputs])
+    d, d_error = enclosed(drives)
+    v, v_error = enclosed([[list(v) for v, _ in conditions] for conditions in outputs])
+    b, b_error = enclosed([[b for _, b in conditions] for conditions in outputs])
     return _Facts(
-        task, network.activation, _exact(network.Whh, H, H), d, d_error, v, v_error, b, b_error,
-        slack, T, ball, inner, _exact(centres, regions, H), np.array(radii, dtype=np.float64),
+        task, network.activation, exact(network.Whh, H, H), d, d_error, v, v_error, b, b_error,
+        slack, T, ball, inner, exact(centres, regions, H), np.array(radii, dtype=np.float64),
     )  # fmt: skip
 
 
@@ -156,7 +159,7 @@ def _check_trees(
     margin, reach = np.inf, np.zeros(H)
     some = slice(numbers.start, numbers.stop)
     with np.errstate(all="ignore"):
-        shape = (facts.radii[some] ** 2 * _UP)[:, None, None] * facts.ball
+        shape = (facts.radii[some] ** 2 * UP)[:, None, None] * facts.ball
         trees = list(certificate.trees[some])
         todo = [_Frontier(facts.centres[some], shape, states[some], trees, list(numbers))]
         while todo:
@@ -195,14 +198,14 @@ def _follow(facts: _Facts, words: _Frontier) -> tuple[_Frontier, float, Array]:
     for entries, tree in zip(words.below, words.tree, strict=True):
         listed = type(entries) is list and len(entries) == S
         require(listed, f"tree {tree}: not one entry a symbol")
-    Z = _congruent(words.shape, facts.W)
-    root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))[:, None] * _UP  # (N, 1, H)
+    Z = congruent(words.shape, facts.W)
+    root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))[:, None] * UP  # (N, 1, H)
 
     z = (words.centre @ facts.W)[:, None] + facts.drives  # (N, S, H)
     size = (np.abs(words.centre) @ np.abs(facts.W))[:, None] + np.abs(facts.drives)
-    error = (_gamma(H + 2) * size + facts.drives_error) * _UP
+    error = (gamma(H + 2) * size + facts.drives_error) * UP
     k, middle, box = _chord(facts.activation, z, root + error)
-    box = (box + k * error + facts.slack) * _UP
+    box = (box + k * error + facts.slack) * UP
 
     asked = np.array([[y is not None for y in row] for row in machine.output])[words.state]
     output = np.array([[y or 0 for y in row] for row in machine.output])[words.state]  # (N, S)
@@ -211,21 +214,21 @@ def _follow(facts: _Facts, words: _Frontier) -> tuple[_Frontier, float, Array]:
     if not (margin > 0).all():
         bad = int(np.argmin(margin > 0)) // S
         require(False, f"tree {words.tree[bad]}: an output is not shown to be right")
-    reach = ((np.abs(middle) + k * root + box) * _UP).max(axis=(0, 1))
+    reach = ((np.abs(middle) + k * root + box) * UP).max(axis=(0, 1))
 
     P = facts.T.T @ facts.T  # for the choice of p and alpha only, which may be any
     t = np.sqrt(np.maximum(np.diag(P), 1e-12))
-    total = (box @ t) * _UP
+    total = (box @ t) * UP
     image = ((k @ (P * Z)) * k).sum(axis=-1)
     p = np.clip(total / np.sqrt(np.maximum(image, 1e-20)), 1e-6, 1e6)[..., None]
     shape = k[..., :, None] * k[..., None, :]
     shape *= (1 + p)[..., None]
     shape *= Z[:, None]
     diagonal = np.arange(H)
-    shape[..., diagonal, diagonal] += (1 + 1 / p) * (box * total[..., None] / t) * _UP
+    shape[..., diagonal, diagonal] += (1 + 1 / p) * (box * total[..., None] / t) * UP
     # of the products k_i (1 + p) k_j Z_ij each is off by 4 u at most
-    shape[..., diagonal, diagonal] *= 1 + 16 * H * _U
-    shape[..., diagonal, diagonal] += _LEAST
+    shape[..., diagonal, diagonal] *= 1 + 16 * H * U
+    shape[..., diagonal, diagonal] += LEAST
     children = _Frontier(
         middle.reshape(-1, H),
         shape.reshape(-1, H, H),
@@ -236,23 +239,13 @@ def _follow(facts: _Facts, words: _Frontier) -> tuple[_Frontier, float, Array]:
     return children, float(margin.min()), reach
 
 
-def _congruent(Q: Array, M: Array) -> Array:
-    """M^T Q M and its rounding errors, on the diagonal: (N, H, H)."""
-    H = len(M)
-    size = np.sqrt(np.diagonal(Q, axis1=1, axis2=2)) @ np.abs(M) * _UP
-    product = _symmetric(M.T @ (Q @ M))
-    diagonal = np.arange(H)
-    product[:, diagonal, diagonal] += 2 * _gamma(2 * H + 8) * H * size**2 + _LEAST
-    return product
-
-
 def _chord(activation: str, z: Array, w: Array) -> tuple[Array, Array, Array]:
     """k, middle and radius: |f(x) - k (x - z) - middle| <= radius for all x in [z - w, z + w].
 
     The remainder f(x) - k (x - z) is extreme at the ends or where f' = k, where it changes so
     little with x that an x that is off by 1e-6 does no harm.  A point too many does none either.
     """
-    w = w * _UP + 8 * _U * np.abs(z)
+    w = w * UP + 8 * U * np.abs(z)
     low, high = z - w, z + w
     f_low, f_high = _activate(activation, low), _activate(activation, high)
     steepest = 0.25 if activation == "sigmoid" else 1.0
@@ -276,7 +269,7 @@ def _chord(activation: str, z: Array, w: Array) -> tuple[Array, Array, Array]:
         most = np.where(inside, np.maximum(most, value), most)
     middle = (least + most) / 2
     lost = _LOST * (1 + np.abs(z) + w)
-    return k, middle, (np.maximum(most - middle, middle - least) + lost) * _UP
+    return k, middle, (np.maximum(most - middle, middle - least) + lost) * UP
 
 
 def _activate(activation: str, x: Array) -> Array:
@@ -297,14 +290,14 @@ def _margin(
     centre = (v @ middle[..., None])[..., 0] + b
     spread = (size @ box[..., None])[..., 0]
     through = v * k[:, :, None]
-    reach = (np.abs(through) @ np.swapaxes(root, 1, 2)[:, None])[..., 0] * _UP
+    reach = (np.abs(through) @ np.swapaxes(root, 1, 2)[:, None])[..., 0] * UP
     square = ((through @ Z[:, None]) * through).sum(axis=-1)
-    root_of_square = np.sqrt(np.maximum(square + _gamma(2 * H + 8) * reach**2, 0)) * _UP
+    root_of_square = np.sqrt(np.maximum(square + gamma(2 * H + 8) * reach**2, 0)) * UP
     sizes = (size @ np.abs(middle)[..., None])[..., 0] + np.abs(b) + spread + reach
     most = np.abs(middle) + k * root + box
     of_data = (facts.conditions_error[output] @ most[..., None])[..., 0]
     of_data = of_data + facts.offsets_error[output]
-    lost = (2 * _gamma(H + 8) * sizes + of_data) * _UP + _LEAST
+    lost = (2 * gamma(H + 8) * sizes + of_data) * UP + LEAST
     return (centre - spread - root_of_square - lost).min(axis=-1)
 
 
@@ -325,12 +318,12 @@ def _end(facts: _Facts, words: _Frontier, states: NDArray[np.intp]) -> _Frontier
         tree = words.tree[leaves[int(np.argmin(right))]]
         require(False, f"tree {tree}: a leaf in the wrong state")
     place, centre, radius = words.centre[leaves], facts.centres[ends], facts.radii[ends]
-    size = _sizes(facts, words.shape)[leaves]
-    inside = _distance(facts, place - centre, radius) + size < radius * _DOWN
+    size = extents(facts.T, words.shape)[leaves]
+    inside = distances(facts.T, place - centre, radius) + size < radius * DOWN
     # one in three to one in ten takes more
     hard = np.flatnonzero(~inside)
     shape = words.shape[np.array(leaves, dtype=np.intp)[hard]]
-    inside[hard] = _inside(facts, place[hard], shape, centre[hard], radius[hard])
+    inside[hard] = lie_inside(facts.T, facts.inner, place[hard], shape, centre[hard], radius[hard])
     if not inside.all():
         n = int(np.argmin(inside))
         require(False, f"tree {words.tree[leaves[n]]}: a leaf is not inside region {ends[n]}")
@@ -341,93 +334,6 @@ def _end(facts: _Facts, words: _Frontier, states: NDArray[np.intp]) -> _Frontier
         [words.below[n] for n in inner],
         [words.tree[n] for n in inner],
     )
-
-
-def _sizes(facts: _Facts, shape: Array) -> Array:
-    """Upper bounds of |T x| over ellipsoids: the roots of the traces of T Q T^T, (N,).
-
-    The trace is the sum of P_ij Q_ij, P = T^T T, where |P_ij| <= t_i t_j, t the norms of T's
-    columns.  P is off by g(H) t_i t_j, and the sum by g(H^2) times its magnitudes.
-    """
-    H, P = len(facts.W), facts.T.T @ facts.T
-    magnitude = np.sqrt(np.diagonal(shape, axis1=1, axis2=2)) @ np.linalg.norm(facts.T, axis=0)
-    trace = np.maximum(shape.reshape(-1, H * H) @ P.ravel(), 0)
-    trace = trace + 2 * _gamma(H * H + H + 8) * (magnitude * _UP) ** 2 + _LEAST
-    sizes: Array = np.sqrt(trace * _UP) * _UP
-    return sizes
-
-
-def _distance(facts: _Facts, d: Array, radius: Array) -> Array:
-    """Upper bounds of |T d|, for d that are differences of two doubles; at least a little."""
-    H = len(facts.W)
-    lost = _gamma(H + 4) * (np.abs(d) @ np.abs(facts.T.T))
-    off = np.linalg.norm(lost, axis=1) + np.linalg.norm(d @ facts.T.T, axis=1)
-    return np.maximum(off * _UP, _NEAREST * radius)
-
-
-def _inside(
-    facts: _Facts, place: Array, shape: Array, centre: Array, radius: Array
-) -> NDArray[np.bool_]:
-    """Whether ellipsoids lie in balls |T (h - centre)| <= radius.
-
-    With B = T^-1 T^-T and d = place - centre an ellipsoid does if, for some p > 0,
-
-        M = radius^2 B - (1 + p) Q - (1 + 1/p) d^T d
-
-    is positive semidefinite: for |v . (x + d)|^2 <= (1 + p) v Q v + (1 + 1/p) (v . d)^2.  Any p
-    will do; here 1/p = radius / |T d| - 1.  The terms of M_ij add up to at most m_i m_j in
-    magnitude, m_i^2 those of M_ii.
-
-    M is taken to be L L^T + s H m^2 on the diagonal, and L is not trusted to be what a solver says
-    it is: whatever it is, with R = M - s H m^2 - L L^T,
-
-        y M y >= s H sum m_i^2 y_i^2 - sum |R_ij| |y_i| |y_j|
-
-    and R_ij^2 <= R_i R_j, R_i the largest of |R_ij|, so that the last sum is at most
-    H sum R_i y_i^2: enough is R_i <= s m_i^2, with what R and M are off by in R_i.
-    """
-    H, diagonal = len(facts.W), np.arange(len(facts.W))
-    if not len(place):
-        return np.ones(0, dtype=bool)
-    d = place - centre
-    far = np.maximum(np.linalg.norm(d @ facts.T.T, axis=1), _NEAREST * radius)
-    p = far / np.where(far < radius, radius - far, np.nan)
-    of_B, of_Q, of_d = radius**2 * _DOWN, (1 + p) * _UP, (1 + 1 / p) * _UP
-    M = of_B[:, None, None] * facts.inner
-    M -= of_Q[:, None, None] * shape
-    M -= (of_d[:, None] * d)[:, :, None] * d[:, None]
-    size = of_B[:, None] * np.diagonal(facts.inner) + of_d[:, None] * d**2
-    size = (size + of_Q[:, None] * np.diagonal(shape, axis1=1, axis2=2)) * _UP  # m^2
-    spare = 4 * _gamma(H + 16)  # s
-    M[:, diagonal, diagonal] -= spare * H * size
-    L = _factors(M)
-    left = np.abs(M - L @ np.swapaxes(L, 1, 2)).max(axis=2) * _UP
-    # L L^T is off by g(H) |L_i| |L_j|, the difference by u of itself, M by g(12) m_i m_j
-    left += (_gamma(H + 4) * (L**2).sum(axis=2) + _gamma(12) * size) * _UP + _LEAST
-    inside: NDArray[np.bool_] = (left < spare * size).all(axis=1)
-    return inside
-
-
-def _factors(M: Array) -> Array:
-    """Cholesky's factors; of those that have none, what is not a number."""
-    try:
-        return np.asarray(np.linalg.cholesky(M), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        if len(M) == 1:
-            return np.full_like(M, np.nan)
-        half = len(M) // 2
-        return np.concatenate([_factors(M[:half]), _factors(M[half:])])
-
-
-def _gamma(n: int) -> float:
-    """What a sum of n products is off by, as a part of their magnitudes; rounded up."""
-    return n * _U / (1 - n * _U) * _UP
-
-
-def _symmetric(M: Array) -> Array:
-    """The lower triangles, mirrored: exactly symmetric."""
-    lower = np.tril(M)
-    return lower + np.swapaxes(np.tril(M, -1), -1, -2)
 
 
 def _conditions(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:
@@ -445,19 +351,3 @@ def _conditions(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]
         ]
         for a in range(Y)
     ]
-
-
-def _exact(rows: Matrix, height: int, width: int) -> Array:
-    require(len(rows) == height and all(len(row) == width for row in rows), "a shape")
-    numbers = [[float(x) for x in row] for row in rows]
-    require(all(isfinite(x) for row in numbers for x in row), "a number that is not finite")
-    return np.array(numbers).reshape(height, width)
-
-
-def _enclosed(balls: Any) -> tuple[Array, Array]:
-    """Nested lists of `arb` as doubles, and what these may be off by."""
-    if not isinstance(balls, arb):
-        middles, errors = zip(*(_enclosed(ball) for ball in balls), strict=True)
-        return np.array(middles), np.array(errors)
-    middle = float(balls.mid())
-    return np.array(middle), np.array(float(abs(balls - arb(middle)).upper()) * _UP)

@@ -1,0 +1,146 @@
+"""Ellipsoids in doubles, with bounds on every rounding error: the arithmetic of `check_trees`.
+
+An ellipsoid is {c + x}, c and the symmetric matrix Q exact doubles, with |v . x|^2 <= v Q v for
+every vector v.  Q may always be made larger, and so every rounding error is put on its diagonal.
+In doubles, u = 2^-53, a sum of n products in any order is off by at most g(n) times
+the sum of their magnitudes, g(n) = n u / (1 - n u) (Higham 2002, section 3.1), and
+
+    |Q_ij| <= q_i q_j, q_i = Q_ii^1/2; so for a matrix M, each entry of M^T Q M as computed is off
+    by at most g(2 H) m_i m_j, m = |M|^T q; and a symmetric error E with |E_ij| <= g m_i m_j has
+    y E y <= g (sum |y_i| m_i)^2 <= g H sum y_i^2 m_i^2: it is covered by g H m_i^2 on the diagonal.
+
+Shapes: N ellipsoids, H dimensions.
+"""
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from flint import arb
+from numpy.typing import NDArray
+
+from carrynet.proof.certificate import require
+from carrynet.proof.model import Matrix
+
+Array = NDArray[np.float64]
+
+U = 2.0**-53
+UP, DOWN = 1 + 1e-12, 1 - 1e-12  # outward, for a few operations and sums of up to 4,000 terms
+LEAST = 1e-250  # on every diagonal, for whatever underflows
+NEAREST = 1e-6  # of the radius: an ellipsoid that is nearer to a ball's centre counts as so far
+
+
+def gamma(n: int) -> float:
+    """What a sum of n products is off by, as a part of their magnitudes; rounded up."""
+    return n * U / (1 - n * U) * UP
+
+
+def symmetric(M: Array) -> Array:
+    """The lower triangles, mirrored: exactly symmetric."""
+    lower = np.tril(M)
+    return lower + np.swapaxes(np.tril(M, -1), -1, -2)
+
+
+def congruent(Q: Array, M: Array) -> Array:
+    """M^T Q M and its rounding errors, on the diagonal: (N, H, H)."""
+    H = len(M)
+    size = np.sqrt(np.diagonal(Q, axis1=1, axis2=2)) @ np.abs(M) * UP
+    product = symmetric(M.T @ (Q @ M))
+    diagonal = np.arange(H)
+    product[:, diagonal, diagonal] += 2 * gamma(2 * H + 8) * H * size**2 + LEAST
+    return product
+
+
+def extents(T: Array, shape: Array) -> Array:
+    """Upper bounds of |T x| over ellipsoids: the roots of the traces of T Q T^T, (N,).
+
+    The trace is the sum of P_ij Q_ij, P = T^T T, where |P_ij| <= t_i t_j, t the norms of T's
+    columns.  P is off by g(H) t_i t_j, and the sum by g(H^2) times its magnitudes.
+    """
+    H, P = len(T), T.T @ T
+    magnitude = np.sqrt(np.diagonal(shape, axis1=1, axis2=2)) @ np.linalg.norm(T, axis=0)
+    trace = np.maximum(shape.reshape(-1, H * H) @ P.ravel(), 0)
+    trace = trace + 2 * gamma(H * H + H + 8) * (magnitude * UP) ** 2 + LEAST
+    sizes: Array = np.sqrt(trace * UP) * UP
+    return sizes
+
+
+def distances(T: Array, d: Array, radius: Array) -> Array:
+    """Upper bounds of |T d|, for d that are differences of two doubles; at least a little."""
+    H = len(T)
+    lost = gamma(H + 4) * (np.abs(d) @ np.abs(T.T))
+    off = np.linalg.norm(lost, axis=1) + np.linalg.norm(d @ T.T, axis=1)
+    return np.maximum(off * UP, NEAREST * radius)
+
+
+def lie_inside(
+    T: Array, inner: Array, place: Array, shape: Array, centre: Array, radius: Array
+) -> NDArray[np.bool_]:
+    """Whether ellipsoids lie in balls |T (h - centre)| <= radius.
+
+    `inner` (H, H) is that of a ball of radius 1, or of less.
+
+    With B = T^-1 T^-T and d = place - centre an ellipsoid does if, for some p > 0,
+
+        M = radius^2 B - (1 + p) Q - (1 + 1/p) d^T d
+
+    is positive semidefinite: for |v . (x + d)|^2 <= (1 + p) v Q v + (1 + 1/p) (v . d)^2.  Any p
+    will do; here 1/p = radius / |T d| - 1.  The terms of M_ij add up to at most m_i m_j in
+    magnitude, m_i^2 those of M_ii.
+
+    M is taken to be L L^T + s H m^2 on the diagonal, and L is not trusted to be what a solver says
+    it is: whatever it is, with R = M - s H m^2 - L L^T,
+
+        y M y >= s H sum m_i^2 y_i^2 - sum |R_ij| |y_i| |y_j|
+
+    and R_ij^2 <= R_i R_j, R_i the largest of |R_ij|, so that the last sum is at most
+    H sum R_i y_i^2: enough is R_i <= s m_i^2, with what R and M are off by in R_i.
+    """
+    H, diagonal = len(T), np.arange(len(T))
+    if not len(place):
+        return np.ones(0, dtype=bool)
+    d = place - centre
+    far = np.maximum(np.linalg.norm(d @ T.T, axis=1), NEAREST * radius)
+    p = far / np.where(far < radius, radius - far, np.nan)
+    of_B, of_Q, of_d = radius**2 * DOWN, (1 + p) * UP, (1 + 1 / p) * UP
+    M = of_B[:, None, None] * inner
+    M -= of_Q[:, None, None] * shape
+    M -= (of_d[:, None] * d)[:, :, None] * d[:, None]
+    size = of_B[:, None] * np.diagonal(inner) + of_d[:, None] * d**2
+    size = (size + of_Q[:, None] * np.diagonal(shape, axis1=1, axis2=2)) * UP  # m^2
+    spare = 4 * gamma(H + 16)  # s
+    M[:, diagonal, diagonal] -= spare * H * size
+    L = _factors(M)
+    left = np.abs(M - L @ np.swapaxes(L, 1, 2)).max(axis=2) * UP
+    # L L^T is off by g(H) |L_i| |L_j|, the difference by u of itself, M by g(12) m_i m_j
+    left += (gamma(H + 4) * (L**2).sum(axis=2) + gamma(12) * size) * UP + LEAST
+    inside: NDArray[np.bool_] = (left < spare * size).all(axis=1)
+    return inside
+
+
+def _factors(M: Array) -> Array:
+    """Cholesky's factors; of those that have none, what is not a number."""
+    try:
+        return np.asarray(np.linalg.cholesky(M), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        if len(M) == 1:
+            return np.full_like(M, np.nan)
+        half = len(M) // 2
+        return np.concatenate([_factors(M[:half]), _factors(M[half:])])
+
+
+def exact(rows: Matrix, height: int, width: int) -> Array:
+    """Finite numbers of a certificate or a model, of this shape; raises `Rejected`."""
+    require(len(rows) == height and all(len(row) == width for row in rows), "a shape")
+    numbers = [[float(x) for x in row] for row in rows]
+    require(all(isfinite(x) for row in numbers for x in row), "a number that is not finite")
+    return np.array(numbers).reshape(height, width)
+
+
+def enclosed(balls: Any) -> tuple[Array, Array]:
+    """Nested lists of `arb` as doubles, and what these may be off by."""
+    if not isinstance(balls, arb):
+        middles, errors = zip(*(enclosed(ball) for ball in balls), strict=True)
+        return np.array(middles), np.array(errors)
+    middle = float(balls.mid())
+    return np.array(middle), np.array(float(abs(balls - arb(middle)).upper()) * UP)
