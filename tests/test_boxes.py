@@ -123,7 +123,9 @@ def test_margins_over_boxes_are_those_of_their_corners() -> None:
             else:
                 others = np.delete(logits, output, axis=1)
                 least = (logits[:, [output]] - others).min()
-            ours = boxes.smallest_margin(network, lower, upper, np.array([output]))
+            ours = boxes.smallest_margin(
+                network.astype("float64"), lower, upper, np.array([output])
+            )
             assert ours == pytest.approx(least)
 
 

@@ -271,7 +271,7 @@ def close(
         new_lower[at] = np.minimum(lower[at], np.floor(grown * grid) / grid)
         grown = f(z_high[some]) + slack + _GUARD
         new_upper[at] = np.maximum(upper[at], np.ceil(grown * grid) / grid)
-        margin = smallest_margin(network, new_lower[at], new_upper[at], outputs[some])
+        margin = smallest_margin(double, new_lower[at], new_upper[at], outputs[some])
         if not margin > 0:
             return None
         if (new_lower == lower).all() and (new_upper == upper).all():
@@ -307,7 +307,7 @@ def _close_formula(network: Network, plan: Plan, slack: float, watch: Watch) -> 
         new_upper[at] = np.maximum(upper[at], np.maximum.reduceat(high[order], first_edge))
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             return None
-        margin = smallest_margin(network, new_lower[at], new_upper[at], plan.output[at])
+        margin = smallest_margin(double, new_lower[at], new_upper[at], plan.output[at])
         if not margin > 0:
             return None
         if (new_lower == lower).all() and (new_upper == upper).all():
@@ -336,16 +336,16 @@ _LEAP = 8  # rounds after which the limit is guessed
 _ROUNDS_OF_GATES = 150
 
 
-def smallest_margin(network: Network, lower: Array, upper: Array, outputs: Numbers) -> float:
+def smallest_margin(double: Network, lower: Array, upper: Array, outputs: Numbers) -> float:
     """The smallest margin of the readout over boxes (N, H) that are to answer `outputs` (N,).
 
-    Infinity where none of them is asked anything.
+    Of a network in float64.  Infinity where none of them is asked anything.
     """
     asked = outputs != OPEN
     lower, upper, outputs = lower[asked], upper[asked], outputs[asked]
     if not len(outputs):
         return np.inf
-    c, r, Why, by = network.astype("float64").enclose_readout(Enclosure(), Box(l=lower, u=upper))
+    c, r, Why, by = double.enclose_readout(Enclosure(), Box(l=lower, u=upper))
     if by.size == 1:
         sign = np.where(outputs == 1, 1.0, -1.0)
         return float((sign * (c @ Why + by)[:, 0] - (r @ np.abs(Why))[:, 0]).min())
