@@ -3,9 +3,11 @@
 from itertools import product
 
 import numpy as np
+import pytest
 
 from carrynet import tasks
-from carrynet.judge.refutation import confirm, exhaustive_length, refute, shorten
+from carrynet.judge import refutation
+from carrynet.judge.refutation import by_long_words, confirm, exhaustive_length, refute, shorten
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
@@ -121,3 +123,56 @@ def test_shortening_never_makes_a_right_word_of_a_wrong_one(forgetful: Network) 
             assert len(short) <= len(first)
             shortened += len(short) < len(first)
     assert shortened > 5
+
+
+def slowly_fading() -> Network:
+    """One that is right on all words of 8 symbols."""
+    for keep in (4.2, 4.5, 4.8):
+        found = refute(fading(keep))
+        if found is not None and len(found.word) > 8:
+            return fading(keep)
+    raise AssertionError("no carry fades slowly enough")
+
+
+def test_random_words_find_what_beam_and_periods_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = slowly_fading()
+    monkeypatch.setattr(refutation, "_beam", lambda network: iter(()))
+    monkeypatch.setattr(refutation, "_chains", lambda network, tell: iter(()))
+    said: list[str] = []
+    found = by_long_words(network, said.append)
+    assert found is not None
+    check(network, found.word)
+    assert said == ["long words, 1,024 random ones of 400 symbols"]
+    again = by_long_words(network)
+    assert again == found  # there is but one seed
+
+
+def test_a_long_word_may_be_replaced_by_a_shorter_random_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = slowly_fading()
+    word = next(iter(refutation._random(network)))
+    long = [0] * 500 + word
+    monkeypatch.setattr(refutation, "_beam", lambda network: iter([long]))
+    monkeypatch.setattr(refutation, "shorten", lambda network, word: word)
+    found = by_long_words(network)
+    assert found is not None
+    assert list(found.word) == word
+
+
+def test_shortening_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what it has by then, which is wrong, too."""
+    network = slowly_fading()
+    word = [0] * 300 + next(iter(refutation._random(network)))
+    whole = shorten(network, word)
+    monkeypatch.setattr(refutation, "_MOST_OPERATIONS", 1_500)
+    short = shorten(network, word)
+    check(network, tuple(short))
+    assert len(whole) < len(short) < len(word)
+
+
+def test_what_can_be_left_out_is_left_out_together() -> None:
+    network = slowly_fading()
+    word = next(iter(refutation._random(network)))
+    short = refutation._without(network, [0] * 90 + word, [0, 1, 30, 45, 60], 30, len(word) + 90)
+    assert short == word  # of those that overlap the first; all three are left out

@@ -18,6 +18,7 @@ COMPILED = 11  # streams of weights by construction: order, signs, spare units, 
 SHARES = 15  # stream of the words of which the share that is wrong is told
 STAGES = 16  # stream of stage i's problems is STAGES + i
 CODES = 2**32  # stream of the codes of a machine's states: beyond those of all stages
+REFUTATION = 2**32 + 1  # stream of the random words among which a wrong one is sought
 
 _PER_BLOCK = 4  # numbers that one value of Philox's counter yields
 

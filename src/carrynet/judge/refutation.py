@@ -1,10 +1,11 @@
 """Refutation: a search for a word that a network answers wrongly, as short as can be.
 
-Three searches, one after another, until one finds something:
+Four searches, one after another, until one finds something:
 
     all words up to some length            the first error found here is a shortest one
     a beam of the states nearest to error  errors that need a certain approach
     prefix, then a period for ever         errors of states that fade or drift slowly
+    long random words that tend to repeat  errors of states that drift now here, now there
 
 What is found is shortened, and counts only when the network itself, one symbol after
 another in its own arithmetic, confirms it.
@@ -19,7 +20,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data.words import Words, answers, tables
+from carrynet.data import rng
+from carrynet.data.words import Words, answers, sticky, tables
 from carrynet.engines.reference import follow_batch, grade
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import Network
@@ -52,36 +54,46 @@ def refute(network: Network) -> Refutation | None:
 
 def by_short_words(network: Network) -> Refutation | None:
     """The first wrong one of all words up to `exhaustive_length`: no shorter one is wrong."""
-    return _first_wrong(network, _all_words)
+    found = _first_wrong(network, _all_words)
+    return None if found is None else _shortened(network, found)
 
 
 def by_long_words(network: Network, tell: Tell = lambda step: None) -> Refutation | None:
-    """A wrong word among those that a beam finds, or among prefixes with periods, shortened.
+    """A wrong word among those of a beam, prefixes with periods, and random words, shortened.
 
     `tell` is told which prefixes and periods it is at.
     """
-    chains = partial(_chains, tell=tell)
-    return _first_wrong(network, _beam) or _first_wrong(network, chains)
+    for search in (_beam, partial(_chains, tell=tell), partial(_random, tell=tell)):
+        found = _first_wrong(network, search)
+        if found is not None and len(found) > _LONG:
+            # among random words there may be a shorter one, which takes less time to shorten
+            found = min(found, _first_wrong(network, _random) or found, key=len)
+        if found is not None:
+            return _shortened(network, found)
+    return None
 
 
 def by_words(network: Network, words: list[list[int]]) -> Refutation | None:
     """A wrong word among some, shortened."""
-    return _first_wrong(network, lambda network: iter(words))
+    found = _first_wrong(network, lambda network: iter(words))
+    return None if found is None else _shortened(network, found)
 
 
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
 def _first_wrong(
     network: Network, search: Callable[[Network], Iterator[list[int]]]
-) -> Refutation | None:
+) -> list[int] | None:
+    """The first word that a search yields and that the network itself confirms."""
+    confirmed = (confirm(network, word) for word in search(network))
+    return next((word for word in confirmed if word is not None), None)
+
+
+@in_one_thread
+@np.errstate(over="ignore", invalid="ignore")
+def _shortened(network: Network, word: list[int]) -> Refutation:
     length = exhaustive_length(network)
-    for word in search(network):
-        confirmed = confirm(network, word)
-        if confirmed is not None:
-            if len(confirmed) > length + 1:
-                confirmed = shorten(network, confirmed)
-            return _report(network, confirmed, length)
-    return None
+    return _report(network, shorten(network, word) if len(word) > length + 1 else word, length)
 
 
 def exhaustive_length(network: Network) -> int:
@@ -108,29 +120,41 @@ def shorten(network: Network, word: list[int]) -> list[int]:
     """A shorter wrong word, by leaving out stretches and merging neighbours; greedy.
 
     Stretches of half the word, a quarter, ... one symbol; then any two neighbours
-    become any one symbol; and again from the start, until nothing gets shorter.
+    become any one symbol; and again, from four times the longest stretch that was left out, until
+    nothing gets shorter, or after `_MOST_OPERATIONS`, since some words get shorter by little each
+    time.  Stretches that can each be left out are left out together, where the word is wrong
+    without them all.
     """
     symbols = len(network.task.machine.symbols)
-    while True:
+    each, done, longest = len(network.cell.of_state), 0, len(word)
+    while done < _MOST_OPERATIONS:
         before = len(word)
-        stretch = len(word) // 2
-        while stretch:
-            tries = [word[:i] + word[i + stretch :] for i in range(len(word) - stretch + 1)]
-            found = _shortest_wrong(network, tries)
-            if found is None:
+        stretch, longest = min(len(word) // 2, 4 * longest), 1
+        while stretch and done < _MOST_OPERATIONS:
+            done += len(word) * each
+            every = max(1, len(word) // _LONG)  # of a long word, not at every place
+            places = range(0, len(word) - stretch + 1, every)
+            tries = [word[:i] + word[i + stretch :] for i in places]
+            found = _wrong(network, tries)
+            alone = next(_confirmed(network, tries, found), None)
+            if alone is None:
                 stretch //= 2
-            else:
-                word, stretch = found, min(stretch, len(found) // 2)
+                continue
+            apart = sorted(places[n] for n in found)
+            word = _without(network, word, apart, stretch, len(alone)) or alone
+            longest = max(longest, stretch)
+            stretch = min(stretch, len(word) // 2)
         if len(word) * symbols <= _MOST_TRIES:
             tries = [
                 [*word[:i], a, *word[i + 2 :]] for i in range(len(word) - 1) for a in range(symbols)
             ]
-            word = _shortest_wrong(network, tries) or word
+            word = next(_confirmed(network, tries, _wrong(network, tries)), word)
         if len(word) == before:
-            return word
+            break
+    return word
 
 
-# The three searches, each an iterator over words that may be wrong ---------------------
+# The four searches, each an iterator over words that may be wrong ---------------------
 
 
 def _all_words(network: Network) -> Iterator[list[int]]:
@@ -211,6 +235,20 @@ def _chains(network: Network, tell: Tell = lambda step: None) -> Iterator[list[i
                     before = h
 
 
+def _random(network: Network, tell: Tell = lambda step: None) -> Iterator[list[int]]:
+    """Random words whose symbols tend to repeat: of each batch those that are wrong soonest."""
+    weights = sum(array.size for array in network.weights.values())
+    count = min(max(_PRODUCTS // (_RANDOM_LENGTH * weights), 64), 1024)
+    tell(f"long words, {count:,} random ones of {_RANDOM_LENGTH} symbols")
+    bits = rng.raw(0, rng.REFUTATION, 0, 2 * _RANDOM_LENGTH * count)
+    chance = np.resize(_REPEATED, count)
+    words = sticky(network.symbols, bits.reshape(2, _RANDOM_LENGTH, count), chance).T
+    first = follow_batch(network, words).first_error
+    wrong = np.flatnonzero(first >= 0)
+    for n in wrong[np.argsort(first[wrong], kind="stable")][:_DOUBTS]:
+        yield words[n, : first[n] + 1].tolist()
+
+
 def _start(network: Network) -> tuple[Array, NDArray[np.int32]]:
     return network.start[None], np.zeros(1, np.int32)
 
@@ -225,16 +263,45 @@ def _expand(
     return h, table.delta[state].ravel(), margin
 
 
-def _shortest_wrong(network: Network, tries: list[list[int]]) -> list[int] | None:
-    """Of words of one length, all shorter than what is known, the shortest wrong one."""
+def _wrong(network: Network, tries: list[list[int]]) -> NDArray[np.intp]:
+    """Which of words of one length seem to be wrong, those that are so soonest first."""
     if not tries or not tries[0]:
-        return None
+        return np.empty(0, np.intp)
     first = follow_batch(network, np.array(tries)).first_error
     wrong = np.flatnonzero(first >= 0)
-    for n in wrong[np.argsort(first[wrong], kind="stable")][:_DOUBTS]:
+    return wrong[np.argsort(first[wrong], kind="stable")]
+
+
+def _confirmed(
+    network: Network, tries: list[list[int]], wrong: NDArray[np.intp]
+) -> Iterator[list[int]]:
+    """Those of the first words that seem wrong which are, up to their first wrong output."""
+    for n in wrong[:_DOUBTS]:
         confirmed = confirm(network, tries[n])
         if confirmed is not None:
-            return confirmed
+            yield confirmed
+
+
+def _without(
+    network: Network, word: list[int], places: list[int], stretch: int, known: int
+) -> list[int] | None:
+    """The word without several stretches that begin at `places`, each of which can be left out.
+
+    None where it is not wrong without two of them, or no shorter than is `known`.
+    """
+    apart = [places[0]]
+    for place in places[1:]:
+        if place >= apart[-1] + stretch:
+            apart.append(place)
+    while len(apart) > 1:
+        left, end = [], 0
+        for place in apart:
+            left += word[end:place]
+            end = place + stretch
+        confirmed = confirm(network, left + word[end:])
+        if confirmed is not None:
+            return confirmed if len(confirmed) < known else None
+        apart = apart[: len(apart) // 2]
     return None
 
 
@@ -254,9 +321,14 @@ def _report(network: Network, word: list[int], length: int) -> Refutation:
 _MOST_WORDS = 4**7  # of one length, tried exhaustively
 _MOST_CHAINS = 10_000  # of one length of prefix and of period
 _MOST_TRIES = 4_000  # words made by merging neighbours
+_MOST_OPERATIONS = 400_000  # of the cell, on batches of words, while one is made shorter: seconds
+_LONG = 100  # symbols of a wrong word from which on a shorter one is looked for elsewhere
 _CHAIN_LENGTH = 2_000
 _BEAM = 512 * 16  # grandchildren of the states kept for a machine state
 _BEAM_LENGTH = 40
 _DOUBTS = 16  # words of one batch left for confirmation
 _NEAR = 1e-4  # a margin below this may be wrong in the network's own arithmetic
+_RANDOM_LENGTH = 400
+_PRODUCTS = 2**31  # with weights, of all random words together: a second or two
+_REPEATED = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)  # the chance that a symbol is that before it
 _STILL = 1e-6  # a state that moves less in 12 periods has come to rest

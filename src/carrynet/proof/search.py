@@ -113,7 +113,9 @@ def prove(
     refutation = refute.by_long_words(network, tell)
     if refutation is not None:
         return replace(_refuted(network, refutation), seconds=monotonic() - started)
-    tried.append("long words: those that come nearest to an error, and long chains, are right")
+    tried.append(
+        "long words: those that come nearest to an error, long chains and random ones are right"
+    )
     if not network.elman:
         tried.append(f"trees: of Elman's cell only so far, not of {network.kind}")
         return Undecided(tuple(tried), monotonic() - started)
