@@ -13,7 +13,7 @@ from carrynet.data.words import OPEN, tables
 from carrynet.errors import InputError
 from carrynet.learn import training
 from carrynet.learn.training import Progress
-from carrynet.nets import cells, invariant
+from carrynet.nets import cells, invariant, step
 from carrynet.nets.formula import Formula
 from carrynet.nets.invariant import Strength
 from carrynet.nets.network import Network
@@ -202,7 +202,7 @@ def test_edges_are_those_that_words_take() -> None:
 def test_gates_that_keep_the_state(cell: str, kept: int) -> None:
     """Pushed shut as the penalty says, each forgets: the state before has no influence by it."""
     formula = cells.formula(cell)
-    gates = invariant.keeping(formula)
+    gates = step.keeping(formula)
     assert len(gates) == kept
     text = {"gru": "z", "gru-reset-before": "z", "lstm": "f", "mgu": "f"}
     made_by = {each.out: each for each in formula.instructions}
@@ -220,10 +220,10 @@ def test_gates_that_keep_the_state(cell: str, kept: int) -> None:
 
 def test_a_gate_on_its_way_through_a_matrix_keeps_nothing() -> None:
     reset_only = "r = sigmoid(x @ Wxr + br)\nh = tanh(x @ Wxh + bh + (r * h) @ Whh)"
-    assert invariant.keeping(Formula.parse(reset_only)) == ()
-    assert len(invariant.keeping(Formula.parse(SHARED_GATE))) == 2  # each way once
+    assert step.keeping(Formula.parse(reset_only)) == ()
+    assert len(step.keeping(Formula.parse(SHARED_GATE))) == 2  # each way once
     both = "k = sigmoid(x @ Wxk + bk)\nh = k * h + (1 - k) * tanh(x @ Wxh + bh)"
-    assert len(invariant.keeping(Formula.parse(both))) == 1
+    assert len(step.keeping(Formula.parse(both))) == 1
 
 
 # Stages over edges ---------------------------------------------------------------------
@@ -404,8 +404,8 @@ def test_problems_grow() -> None:
     ("settings", "reason"),
     [
         ({"over": "edges", "loss": "squared"}, "needs loss cross-entropy"),
-        ({"closing": 1.0}, "closing is of boxes: it needs a stage over edges"),
-        ({"forgetting": 1.0}, "forgetting is of boxes: it needs a stage over edges"),
+        ({"closing": 1.0}, "closing is of boxes: it needs bounds boxes, or a stage over edges"),
+        ({"forgetting": 1.0}, "forgetting is of boxes: it needs bounds boxes, or a stage over"),
         ({"over": "edges", "growing": 0.5, "loss": "cross-entropy"}, "edges have no length"),
         ({"over": "words"}, "unknown over 'words': accepted: problems, edges"),
         ({"growing": 1.5}, "from 0 to 1"),

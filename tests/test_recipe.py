@@ -79,6 +79,7 @@ def test_the_tutorial_is_the_tutorial() -> None:
                 "decay": 0.0,
                 "loss": "squared",
                 "worst": 0.0,
+                "bounds": "words",
                 "slack": 0.0,
                 "ramp_from": 0.0,
                 "ramp_to": 0.0,

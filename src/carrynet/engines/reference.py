@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data.words import OPEN, Words, answers, sequences, tables
-from carrynet.nets import certified as bounds
+from carrynet.nets import certified as bounds, joined
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.bptt import bptt
 from carrynet.nets.losses import LOSSES, margins, predict
@@ -43,7 +43,16 @@ def advance(
             gradients, logits[i][alone] = bptt(*problem, biases=recipe.biases)
             if stage.worst:
                 ramp = stage.ramp_at(first + i)
-                worst = bounds.bptt(*problem, ramp * stage.slack, biases=recipe.biases)
+                if stage.bounds == "boxes":
+                    worst = joined.gradient(
+                        network,
+                        ramp * stage.slack,
+                        closing=stage.closing,
+                        forgetting=stage.forgetting,
+                        biases=recipe.biases,
+                    ).weights
+                else:
+                    worst = bounds.bptt(*problem, ramp * stage.slack, biases=recipe.biases)
                 share = ramp * stage.worst
                 gradients = gradients.map(lambda g, w, s=share: (1 - s) * g + s * w, worst)
             weights, moments = update(

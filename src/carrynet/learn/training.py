@@ -31,7 +31,7 @@ from carrynet.nets.optim import Moments, initial_moments
 from carrynet.nets.weights import Weights, initialise
 from carrynet.spec.codec import Operand
 from carrynet.spec.recipe import HARDEN_DIGITS, MAX_NUMBERS, Recipe
-from carrynet.spec.stage import CLOSE, HARDEN, Stage
+from carrynet.spec.stage import CLOSE, HARDEN, ROUNDS, Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,6 +327,8 @@ def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
         return max(1, MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden))
     multiplications = 3 * stage.batch * recipe.digits * recipe.hidden**2
     seconds = recipe.digits * 20e-6 + multiplications / 2e9  # about, on the NumPy engine
+    if stage.bounds == "boxes":
+        seconds += ROUNDS * cost.over_edges(recipe.every_edge, recipe.hidden)
     return max(1, min(stage.steps // reports, int(0.25 / seconds)))
 
 

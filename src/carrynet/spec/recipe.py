@@ -15,7 +15,7 @@ from typing import Any
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.spec import tables, tasks
-from carrynet.spec.stage import CLOSE, GROWING, HARDEN, Stage, check_fields, setting
+from carrynet.spec.stage import CLOSE, GROWING, HARDEN, ROUNDS, Stage, check_fields, setting
 from carrynet.spec.task import Task
 
 
@@ -83,6 +83,10 @@ class Recipe:
         width = values * self.hidden + 2 * task.inputs + 3 * task.neurons + 6 * task.operands
         hint, what = "", f"batch {stage.batch:,}, digits {self.digits:,}"
         numbers = stage.batch * self.digits * width
+        if stage.bounds == "boxes":
+            hint = "; bounds words take less"
+            what = f"{what} and {ROUNDS} rounds of {self.every_edge:,} edges"
+            numbers += ROUNDS * self.every_edge * width
         if stage.over == "edges":
             # a box for each region, and what tells every output, and every state, from any other
             batch, states, entrances = (
@@ -160,8 +164,13 @@ class Recipe:
         """How many problems an update of a stage takes, or edges: those that there are at most."""
         if stage.over == "problems":
             return stage.batch
+        return min(stage.batch, self.every_edge)
+
+    @property
+    def every_edge(self) -> int:
+        """How many edges the machine has: from its start and from each state, however entered."""
         machine = self.specification.machine
-        return min(stage.batch, (1 + machine.entrances) * len(machine.symbols))
+        return (1 + machine.entrances) * len(machine.symbols)
 
     def shown(self, stage: int, step: int = 0) -> int:
         """How many problems, and edges, training has taken after so many stages and steps."""
@@ -180,6 +189,11 @@ class Recipe:
             f"{stage.steps:,} times {self.batch(stage):,} edges of the machine"
             for stage in self.stages
             if stage.over == "edges"
+        ]
+        parts += [
+            f"{stage.steps:,} times boxes over all {self.every_edge:,} edges of the machine"
+            for stage in self.stages
+            if stage.bounds == "boxes"
         ]
         return ", and ".join(parts)
 

@@ -82,6 +82,8 @@ class Stage:
     """One stage of a training: `steps` updates, each from a batch of fresh problems.
 
     Or, `over` the edges of the task's machine, each from a batch of those: see `nets.invariant`.
+    The worst case of problems is bounded along their words (`nets.certified`), or by the boxes
+    that a proof would need (`nets.joined`).
     """
 
     name: str = setting("learn", "what the stage is called")
@@ -111,9 +113,14 @@ class Stage:
     worst: float = setting(
         0.0, "the share of the worst case in the loss, at last (see `certified`)", within=(0, 1)
     )
+    bounds: str = setting(
+        "words",
+        "what the worst case is of: these words, or all that is in the prover's boxes",
+        choices=("words", "boxes"),
+    )
     slack: float = setting(
         0.0,
-        "what the worst case adds to every pre-activation, at last; of edges, to states",
+        "what the worst case adds to every pre-activation, at last; of boxes, to states",
         within=(0, 1e3),
     )
     ramp_from: float = setting(
@@ -123,10 +130,10 @@ class Stage:
     )
     ramp_to: float = setting(0.0, "the part of the stage after which they are whole", within=(0, 1))
     closing: float = setting(
-        0.0, "of edges: the weight, at last, of what stands out of the boxes", within=(0, 1e6)
+        0.0, "of boxes: the weight, at last, of what stands out of them, or grows", within=(0, 1e6)
     )
     forgetting: float = setting(
-        0.0, "of edges: the weight of gates that keep the state", within=(0, 1e6)
+        0.0, "of boxes: the weight of gates that keep the state", within=(0, 1e6)
     )
 
     def __post_init__(self) -> None:
@@ -143,9 +150,13 @@ class Stage:
             raise InputError("a stage over edges needs loss cross-entropy, whose worst is known")
         if self.over == "edges" and self.growing:
             raise InputError("growing is of problems: edges have no length")
+        if self.bounds == "boxes" and self.over == "edges":
+            raise InputError("bounds are of problems: a stage over edges has boxes of its own")
+        if self.bounds == "boxes" and not self.worst:
+            raise InputError("bounds are of the worst case: they need a worst above 0")
         for key in ("closing", "forgetting"):
-            if getattr(self, key) and self.over != "edges":
-                raise InputError(f"{key} is of boxes: it needs a stage over edges")
+            if getattr(self, key) and self.over != "edges" and self.bounds != "boxes":
+                raise InputError(f"{key} is of boxes: it needs bounds boxes, or a stage over edges")
 
     def step_at(self, update: int) -> float:
         """The step size of update 0, 1, ...: level, then linear to `step * step_end`."""
@@ -171,6 +182,9 @@ class Stage:
         whole = 0.6 * self.steps
         return self.closing * 0.01 ** max(0.0, 1 - update / whole)
 
+
+ROUNDS = 16
+"""How often boxes are joined where they bound the worst case (see `nets.joined`)."""
 
 HARDEN = Stage(
     name="harden",

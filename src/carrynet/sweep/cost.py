@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from carrynet.learn import cost
 from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import ROUNDS
 from carrynet.sweep.settings import Settings
 
 
@@ -36,6 +37,7 @@ class Cost:
         operations = 2.0 * H * (H + Y + task.operands)  # of a digit, forward
         native = settings.engine != "numpy" and recipe.elman
         native = native and recipe.dtype == "float32" and H <= 256
+        native = native and all(stage.bounds == "words" for stage in recipe.stages)
         seconds = 0.001
         for stage in recipe.stages:
             if stage.over == "edges":
@@ -43,6 +45,9 @@ class Cost:
                 seconds += stage.steps * cost.over_edges(recipe.batch(stage), H, *model)
                 continue
             digits = float(stage.steps * stage.batch * recipe.digits)
+            if stage.bounds == "boxes":
+                model = self.update_edges, self.edge_unit, self.flop_edges
+                seconds += stage.steps * ROUNDS * cost.over_edges(recipe.every_edge, H, *model)
             times = self.worst if stage.worst else 1.0
             if native:
                 each = self.alone if stage.batch == 1 else self.batched
