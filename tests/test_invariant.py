@@ -68,6 +68,20 @@ def by_differences(loss: Callable[[Weights], float], at: Weights, along: Weights
     return (ends[0] - ends[1]) / (2 * step)
 
 
+def check_gradients(
+    loss: Callable[[Weights], float], at: Weights, gradients: Weights, rng: np.random.Generator
+) -> None:
+    """Compare the gradient by each array with differences, along a random direction."""
+    assert {*gradients} == {*at}
+    for key in at:
+        along = at.map(np.zeros_like).replace(**{key: rng.normal(size=at[key].shape)})
+        inner = float((gradients[key] * along[key]).sum())
+        expected = by_differences(loss, at, along)
+        assert inner == pytest.approx(expected, abs=1e-7, rel=1e-6), key
+        if abs(expected) > 1e-2:  # and one that is 0.1 % off would be seen
+            assert 1.001 * inner != pytest.approx(expected, abs=1e-7, rel=1e-6), key
+
+
 @pytest.mark.parametrize("layers", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", ["add", "compare:base=3"])
@@ -89,14 +103,7 @@ def test_gradients_of_weights_and_boxes(name: str, layers: bool, text: str) -> N
         (of_weights, network.weights, found.weights),
         (of_boxes, boxes, found.boxes),
     ):
-        assert {*gradients} == {*at}
-        for key in at:
-            along = at.map(np.zeros_like).replace(**{key: rng.normal(size=at[key].shape)})
-            inner = float((gradients[key] * along[key]).sum())
-            expected = by_differences(loss, at, along)
-            assert inner == pytest.approx(expected, abs=1e-7, rel=1e-6), key
-            if abs(expected) > 1e-2:  # and one that is 0.1 % off would be seen
-                assert 1.001 * inner != pytest.approx(expected, abs=1e-7, rel=1e-6), key
+        check_gradients(loss, at, gradients, rng)
 
 
 def test_the_loss_by_hand() -> None:

@@ -284,6 +284,9 @@ def test_an_engine_that_cannot_take_a_cell_is_refused(tmp_path: Path) -> None:
     plan = parse('recipe = "tutorial"\nhidden = [4, 500]\n[sweep]\nengine = "native"')
     with pytest.raises(CarrynetError, match="up to 256 hidden units, not 500"):
         sweep.execute(plan, tmp_path / "out")
+    bounds = parse('"harden.bounds" = ["words", "boxes"]\n[sweep]\nengine = "native"')
+    with pytest.raises(CarrynetError, match="along words, not by boxes"):
+        sweep.execute(bounds, tmp_path / "out")
     with pytest.raises(InputError, match="did you mean 'numpy'"):
         sweep.execute(parse('[sweep]\nengine = "nunpy"'), tmp_path / "out")
     assert not (tmp_path / "out").exists()

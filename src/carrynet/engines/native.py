@@ -44,8 +44,7 @@ def refuses(subject: Network | Recipe) -> str | None:
         return f"the native engine computes in float32, not {subject.dtype}"
     if subject.hidden > MOST_HIDDEN:
         return f"the native engine takes up to {MOST_HIDDEN} hidden units, not {subject.hidden}"
-    stages = () if isinstance(subject, Network) else subject.stages
-    if any(stage.bounds == "boxes" for stage in stages):
+    if isinstance(subject, Recipe) and subject.joined:
         return "the native engine bounds the worst case along words, not by boxes"
     task = subject.task if isinstance(subject, Network) else subject.specification
     if task.machine.leaves_open:

@@ -134,6 +134,11 @@ class Recipe:
         return (self.cell, self.readout, self.start) == ("elman", "", "zero")
 
     @property
+    def joined(self) -> int:
+        """How many updates of the training have boxes over all edges beside their problems."""
+        return sum(stage.steps for stage in self.stages if stage.bounds == "boxes")
+
+    @property
     def problems(self) -> int:
         """How many problems the whole training shows."""
         stages = (stage for stage in self.stages if stage.over == "problems")
@@ -190,11 +195,9 @@ class Recipe:
             for stage in self.stages
             if stage.over == "edges"
         ]
-        parts += [
-            f"{stage.steps:,} times boxes over all {self.every_edge:,} edges of the machine"
-            for stage in self.stages
-            if stage.bounds == "boxes"
-        ]
+        if self.joined:
+            edges = f"boxes over all {self.every_edge:,} edges of the machine"
+            parts.append(f"{self.joined:,} times {edges}")
         return ", and ".join(parts)
 
     def to_toml(self) -> str:

@@ -37,7 +37,7 @@ class Cost:
         operations = 2.0 * H * (H + Y + task.operands)  # of a digit, forward
         native = settings.engine != "numpy" and recipe.elman
         native = native and recipe.dtype == "float32" and H <= 256
-        native = native and all(stage.bounds == "words" for stage in recipe.stages)
+        native = native and not recipe.joined
         seconds = 0.001
         for stage in recipe.stages:
             if stage.over == "edges":

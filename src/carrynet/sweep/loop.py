@@ -194,7 +194,10 @@ def _check_engines(plan: Plan) -> list[Recipe]:
     kinds: dict[Any, Recipe] = {}
     for kind in range(plan.kinds):
         recipe = plan.recipe(kind * plan.alike)
-        needed = recipe.elman, recipe.hidden, recipe.dtype, recipe.specification
+        needed = (
+            *(recipe.elman, recipe.hidden, recipe.dtype),
+            *(recipe.specification, bool(recipe.joined)),
+        )
         if needed in kinds and recipe.elman:
             continue
         kinds.setdefault(needed, recipe)
