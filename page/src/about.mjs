@@ -20,6 +20,7 @@ export function about(scene, say) {
       ["about.origin", made.origin || say(`about.${made.init}`)],
       ["about.problems", made.specified ? say("about.specified") : say.number(made.problems)],
       ...(made.edges ? [["about.edges", say.number(made.edges)]] : []),
+      ...(made.joined ? [["about.joined", say.number(made.joined)]] : []),
       ["about.seconds", made.seconds.toPrecision(2)],
       ["about.engine", made.engine],
     ] : []),

@@ -135,8 +135,11 @@ def model(run: Record) -> dict[str, Any]:
                 [stage.name, stage.steps * run.recipe.batch(stage), stage.over]
                 for stage in run.recipe.stages
             ],
-            "hardens": any(s.worst and s.over == "problems" for s in run.recipe.stages),
+            "hardens": any(
+                s.worst and s.over == "problems" and s.bounds == "words" for s in run.recipe.stages
+            ),
             "edges": run.recipe.edges,
+            "joined": run.recipe.joined,
             "specified": run.recipe.specified,
             "init": run.init,
             "origin": run.recipe.origin,
