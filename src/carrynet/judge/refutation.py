@@ -61,16 +61,14 @@ def by_short_words(network: Network) -> Refutation | None:
 def by_long_words(network: Network, tell: Tell = lambda step: None) -> Refutation | None:
     """A wrong word among those of a beam, prefixes with periods, and random words, shortened.
 
-    `tell` is told which prefixes and periods it is at.
+    `tell` is told which prefixes and periods it is at, and of random words.
     """
-    for search in (_beam, partial(_chains, tell=tell), partial(_random, tell=tell)):
-        found = _first_wrong(network, search)
-        if found is not None and len(found) > _LONG:
-            # among random words there may be a shorter one, which takes less time to shorten
-            found = min(found, _first_wrong(network, _random) or found, key=len)
-        if found is not None:
-            return _shortened(network, found)
-    return None
+    found = _first_wrong(network, _beam) or _first_wrong(network, partial(_chains, tell=tell))
+    if found is None or len(found) > _LONG:
+        # of a long word there may be a shorter one among these, which takes less time to shorten
+        others = _first_wrong(network, partial(_random, tell=tell))
+        found = min(filter(None, (found, others)), key=len, default=None)
+    return None if found is None else _shortened(network, found)
 
 
 def by_words(network: Network, words: list[list[int]]) -> Refutation | None:
@@ -244,8 +242,7 @@ def _random(network: Network, tell: Tell = lambda step: None) -> Iterator[list[i
     chance = np.resize(_REPEATED, count)
     words = sticky(network.symbols, bits.reshape(2, _RANDOM_LENGTH, count), chance).T
     first = follow_batch(network, words).first_error
-    wrong = np.flatnonzero(first >= 0)
-    for n in wrong[np.argsort(first[wrong], kind="stable")][:_DOUBTS]:
+    for n in _soonest(first)[:_DOUBTS]:
         yield words[n, : first[n] + 1].tolist()
 
 
@@ -267,9 +264,13 @@ def _wrong(network: Network, tries: list[list[int]]) -> NDArray[np.intp]:
     """Which of words of one length seem to be wrong, those that are so soonest first."""
     if not tries or not tries[0]:
         return np.empty(0, np.intp)
-    first = follow_batch(network, np.array(tries)).first_error
-    wrong = np.flatnonzero(first >= 0)
-    return wrong[np.argsort(first[wrong], kind="stable")]
+    return _soonest(follow_batch(network, np.array(tries)).first_error)
+
+
+def _soonest(first_error: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Which words go wrong, those that do so soonest first."""
+    wrong = np.flatnonzero(first_error >= 0)
+    return wrong[np.argsort(first_error[wrong], kind="stable")]
 
 
 def _confirmed(

@@ -7,9 +7,9 @@ and needs no NumPy.  What must be trusted: this module, `certificate` and `model
 read JSON by in `files`), `equations` and `formula` of `nets`, which read the equations, the
 specification (`machine`, `codec`, `encoding`, `task`, `rules`, `builtin` and `tables` of `spec`,
 which say what is read and what a right answer is), Python, and Arb with its binding python-flint;
-for trees of words, which are too many for Arb, also `check_trees`, which bounds the rounding of
-doubles; for other cells than Elman's also `check_formula` and `balls`; for states that are listed
-`check_states`, which needs no balls.
+for trees of words, which are too many for Arb, also `check_trees` and `ellipsoids`, which bound the
+rounding of doubles; for other cells than Elman's also `check_formula` and `balls`; for states
+that are listed `check_states`, which needs no balls.
 
 Boxes of a network whose equations are Elman's are checked here, of others in `check_formula`.
 
