@@ -228,3 +228,14 @@ def test_components_are_those_of_mutual_reach(
             reach[q] |= reach[row].any(axis=0)
     found = problems._components(delta.astype(np.int32))
     assert ((reach & reach.T) == (found[:, None] == found)).all()
+
+
+def test_every_place_of_a_number_has_every_digit_as_often() -> None:
+    # of base 8 a 64-bit number holds 21 digits, and one bit that must not become one
+    task, digits = tasks.parse("subtract:base=8"), 40
+    draws = problems.draws_per_word(task, digits)
+    words = problems.uniform(task, digits, rng.raw(0, 9, 0, 4_000 * draws).reshape(-1, draws))
+    free = words[:, : digits - task.headroom]
+    for operand in (free // 8, free % 8):
+        counts = np.stack([(operand == digit).sum(axis=0) for digit in range(8)])
+        assert (np.abs(counts - 500) < 130).all()  # six standard deviations

@@ -7,6 +7,7 @@ X inputs of the network; Y its output neurons.
 
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,19 +96,24 @@ def uniform(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:
     (N, draws_per_word(task, digits)): each 64-bit number is cut into digits, as
     many bits for each as the base has where that is a power of two, else 32.
     """
-    free = digits - task.headroom
-    needed, width = free * task.operands, _bits_per_digit(task.base)
-    shifts = np.arange(0, min(64, needed * width), width, dtype=np.uint64)
-    fields = (bits[:, :, None] >> shifts).reshape(len(bits), -1)[:, :needed]
-    if width == 32:
-        drawn = rng.below(task.base, fields << np.uint64(32))
-    else:
-        drawn = (fields & np.uint64(task.base - 1)).astype(np.int64)
-    words = np.zeros((len(bits), digits), dtype=np.min_scalar_type(len(task.machine.symbols) - 1))
-    symbols = np.zeros((len(bits), free), dtype=np.int64)
-    for operand in range(task.operands):
-        symbols = symbols * task.base + drawn[:, operand :: task.operands]
-    words[:, :free] = symbols
+    kind = np.min_scalar_type(len(task.machine.symbols) - 1)
+    words = np.zeros((len(bits), digits), kind)
+    width, operands = _bits_per_digit(task.base), task.operands
+    each = 64 // width
+    period = operands // gcd(each, operands)  # draws after which the cut begins anew
+    turn = each * period // operands  # symbols of that many draws
+    free = words[:, : digits - task.headroom]
+    bits = np.pad(bits, [(0, 0), (0, -bits.shape[1] % period)])
+    for place in range(min(turn, free.shape[1])):
+        symbols = free[:, place::turn]
+        for field in range(place * operands, (place + 1) * operands):
+            draw, shift = bits[:, field // each :: period], field % each * width
+            if width == 32:
+                digit = rng.below(task.base, draw << np.uint64(32 - shift)).astype(kind)
+            else:
+                digit = (draw >> np.uint64(shift)).astype(kind) & kind.type(task.base - 1)
+            symbols *= kind.type(task.base)
+            symbols += digit[:, : symbols.shape[1]]
     return words
 
 
