@@ -12,7 +12,7 @@ from carrynet import bench
 from carrynet.bench import Comparison, Row, rivals
 from carrynet.data import words as problems
 from carrynet.engines import jit, native
-from carrynet.errors import CarrynetError, InputError
+from carrynet.errors import CarrynetError, InputError, Unavailable
 from carrynet.learn import training
 from carrynet.spec.recipe import RECIPES
 from tests.test_cli import carrynet
@@ -62,7 +62,7 @@ def test_there_is_nothing_to_measure_without_the_native_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(jit, "missing", "llvmlite cannot be imported")
-    with pytest.raises(native.Unavailable, match="llvmlite cannot be imported"):
+    with pytest.raises(Unavailable, match="llvmlite cannot be imported"):
         bench.comparisons(("process",))
 
 

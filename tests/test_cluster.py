@@ -187,6 +187,23 @@ def test_a_node_that_goes_and_one_that_comes(simulation: Any, tmp_path: Path) ->
 
 
 @needs_ray
+def test_of_the_engine_jax_a_block_asks_for_a_gpu(address: str, tmp_path: Path) -> None:
+    gpus: list[float] = []
+
+    class Watched(Cluster):
+        def result(self) -> Outcome:
+            gpus.append(self._ray.available_resources().get("GPU", 0.0))
+            assert self.slots == 1  # the node with a core and a GPU, or so it says
+            return super().result()
+
+    plan = parse(QUICK, engine="jax")
+    hire = lambda store, jobs: Watched(store, jobs, address)  # noqa: E731
+    assert sweep.execute(plan, tmp_path / "out", hire=hire).complete
+    assert min(gpus) == 0.0
+    assert {row["engine"] for row in rows_of(tmp_path / "out")} == {"jax"}
+
+
+@needs_ray
 def test_a_block_that_fails_there_is_recorded(address: str, tmp_path: Path) -> None:
     store = Store(tmp_path / "out")
     store.begin(parse(QUICK))

@@ -13,8 +13,7 @@ from carrynet import engines, tasks
 from carrynet.bench import tutorial_loop
 from carrynet.data import words as problems
 from carrynet.engines import jit, native
-from carrynet.engines.native import Unavailable
-from carrynet.errors import InputError
+from carrynet.errors import InputError, Unavailable
 from carrynet.learn import training
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.weights import Weights

@@ -11,8 +11,7 @@ import carrynet as cn
 from carrynet import engines, tasks
 from carrynet.data.regions import regions
 from carrynet.data.words import tables
-from carrynet.engines.native import Unavailable
-from carrynet.errors import InputError
+from carrynet.errors import InputError, Unavailable
 from carrynet.learn import training
 from carrynet.learn.training import Progress
 from carrynet.nets import joined

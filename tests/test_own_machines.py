@@ -13,7 +13,7 @@ import carrynet as cn
 from carrynet import tasks
 from carrynet.data import words as problems
 from carrynet.engines import ENGINES, get, native, reference
-from carrynet.errors import InputError
+from carrynet.errors import InputError, Unavailable
 from carrynet.learn import training
 from carrynet.nets.bptt import bptt
 from carrynet.nets.losses import LOSSES
@@ -324,7 +324,7 @@ def test_the_native_engine_says_what_it_does_not_take(
     task = tasks.parse(asked)
     recipe = Recipe(task=task, hidden=8)  # type: ignore[arg-type]
     if native.refuses(Recipe(hidden=8)) is None:
-        with pytest.raises(native.Unavailable, match="which task asked does not"):
+        with pytest.raises(Unavailable, match="which task asked does not"):
             get("native", recipe)
         fed = tasks.own("asked", task.machine, encoding=tasks.Encoding("plus-minus-one"))
         assert "which task asked does not" in str(native.refuses(Recipe(task=fed)))  # type: ignore[arg-type]

@@ -17,6 +17,10 @@ class InputError(CarrynetError, ValueError):
     """A value outside what is accepted; the message names both."""
 
 
+class Unavailable(CarrynetError):
+    """Why this machine, or this network, cannot have an engine."""
+
+
 class RunError(CarrynetError):
     """A run folder that is missing, damaged, unfinished or not one at all."""
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from carrynet import engines
 from carrynet.bench import rivals
+from carrynet.data import words as problems
 from carrynet.engines import jit, native, reference
 from carrynet.errors import CarrynetError, unknown
 from carrynet.judge import evaluation
@@ -114,7 +115,7 @@ def comparisons(
 ) -> list[Comparison]:
     """The comparisons, all or some of them; `tell` hears what is going on.
 
-    Raises `InputError` for an unknown comparison, `native.Unavailable` where the native
+    Raises `InputError` for an unknown comparison, `Unavailable` where the native
     engine is, `CarrynetError` when competitors that should do the same work do not.
     """
     engines.get("native", Recipe())
@@ -136,7 +137,7 @@ def tutorial_job(rounds: int) -> list[Comparison]:
     """20,000 problems of 8 bits, one at a time."""
     recipe = RECIPES["tutorial"]
     stage, network = recipe.stages[0], training.start(recipe).network
-    words = training.draw(recipe, 0, 0, recipe.stages[0].steps)
+    words = problems.draw(recipe, 0, 0, recipe.stages[0].steps)
     operations = _operations(recipe)
     beats, per_call = native.multiply_adds(2_000_000)
 
@@ -171,7 +172,7 @@ def mini_batches(rounds: int) -> list[Comparison]:
     recipe = Recipe(digits=16, biases=True, init_scaling="sqrt-hidden", stages=(stage,))
     network, words = (
         training.start(recipe).network,
-        training.draw(recipe, 0, 0, recipe.stages[0].steps),
+        problems.draw(recipe, 0, 0, recipe.stages[0].steps),
     )
     moments = initial_moments("adam", network.weights)
 

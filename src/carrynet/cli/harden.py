@@ -11,7 +11,7 @@ from carrynet.cli import options
 @options.run
 @options.budget(0.0)
 @options.settings
-@click.option("--engine", default="auto", help="auto, native, numpy.  [default: auto]")
+@click.option("--engine", default="auto", help="auto, native, numpy, jax.  [default: auto]")
 @options.new_run
 @options.force
 @options.as_json

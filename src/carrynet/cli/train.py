@@ -45,7 +45,7 @@ def recipe_keys() -> str:
 @click.option("--hidden", type=int, help="Number of hidden units.")
 @click.option("--seed", type=int, help="The only source of randomness.")
 @options.settings
-@click.option("--engine", help="auto, native, numpy.  [default: auto]")
+@click.option("--engine", help="auto, native, numpy, jax.  [default: auto]")
 @options.new_run
 @options.force
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with an interrupted run.")

@@ -7,6 +7,8 @@ Only NumPy's raw generator is used, whose output is fixed for good, and not its
 distributions, which may change between versions.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,35 @@ def raw(seed: int, stream: int, start: int, count: int) -> NDArray[np.uint64]:
     block, skip = divmod(start, _PER_BLOCK)
     generator = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64), counter=block)
     return generator.random_raw(skip + count)[skip:]
+
+
+def philox(counter: Any, key: tuple[Any, Any]) -> tuple[Any, Any, Any, Any]:
+    """The four numbers that Philox 4x64-10 yields for a counter below 2^64.
+
+    In operations that all modules of arrays have, for devices that NumPy does not know; `counter`
+    and both parts of `key` are unsigned 64-bit integers.  `raw` counts blocks from 1.
+    """
+    shape, seed, stream = counter, *key
+    c0, c1, c2, c3 = counter, 0 * shape, 0 * shape, 0 * shape
+    for i in range(10):
+        if i:
+            seed, stream = seed + _W0, stream + _W1
+        (h0, l0), (h1, l1) = _product(_M0, c0), _product(_M1, c2)
+        c0, c1, c2, c3 = h1 ^ c1 ^ seed, l1, h0 ^ c3 ^ stream, l0
+    return c0, c1, c2, c3
+
+
+_M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
+_W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
+_HALF, _LOW = np.uint64(32), np.uint64(2**32 - 1)
+
+
+def _product(a: Any, b: Any) -> tuple[Any, Any]:
+    """The upper and the lower 64 bits of a product."""
+    (ah, al), (bh, bl) = ((x >> _HALF, x & _LOW) for x in (a, b))
+    middle = ah * bl + (al * bl >> _HALF)
+    other = al * bh + (middle & _LOW)
+    return ah * bh + (middle >> _HALF) + (other >> _HALF), a * b
 
 
 def uniform(seed: int, stream: int, start: int, count: int) -> NDArray[np.float64]:

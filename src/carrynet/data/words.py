@@ -8,11 +8,13 @@ X inputs of the network; Y its output neurons.
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
+from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import Task
 
 Words = NDArray[np.integer]
@@ -88,33 +90,43 @@ def sequences(
     return x.swapaxes(-3, -2), targets.swapaxes(-3, -2)
 
 
-def uniform(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:
+def uniform(task: Task, digits: int, bits: Any, np: Any = np) -> Any:
     """Words of problems whose operands are uniform below `base**(digits - headroom)`.
 
     So the answer fits in `digits`; the upper `headroom` digits are zero.  This is
     the tutorial's "a and b below 2^7" for any task.  `bits` has the shape
     (N, draws_per_word(task, digits)): each 64-bit number is cut into digits, as
     many bits for each as the base has where that is a power of two, else 32.
+
+    `np` is NumPy, or another module of arrays that `bits` is one of.
     """
-    kind = np.min_scalar_type(len(task.machine.symbols) - 1)
-    words = np.zeros((len(bits), digits), kind)
-    width, operands = _bits_per_digit(task.base), task.operands
+    kind = smallest(task)
+    width, operands, free = _bits_per_digit(task.base), task.operands, digits - task.headroom
     each = 64 // width
     period = operands // gcd(each, operands)  # draws after which the cut begins anew
-    turn = each * period // operands  # symbols of that many draws
-    free = words[:, : digits - task.headroom]
-    bits = np.pad(bits, [(0, 0), (0, -bits.shape[1] % period)])
-    for place in range(min(turn, free.shape[1])):
-        symbols = free[:, place::turn]
+    if missing := -bits.shape[1] % period:
+        bits = np.pad(bits, [(0, 0), (0, missing)])
+    symbols = []  # of successive positions, until the cut begins anew
+    for place in range(min(each * period // operands, free)):
+        symbol = None
         for field in range(place * operands, (place + 1) * operands):
             draw, shift = bits[:, field // each :: period], field % each * width
             if width == 32:
                 digit = rng.below(task.base, draw << np.uint64(32 - shift)).astype(kind)
             else:
                 digit = (draw >> np.uint64(shift)).astype(kind) & kind.type(task.base - 1)
-            symbols *= kind.type(task.base)
-            symbols += digit[:, : symbols.shape[1]]
-    return words
+            symbol = digit if symbol is None else symbol * kind.type(task.base) + digit
+        symbols.append(symbol)
+    zeros = np.zeros((len(bits), digits - max(free, 0)), kind)
+    if not symbols:
+        return zeros
+    words = np.stack(symbols, axis=-1).reshape(len(bits), -1)[:, :free]
+    return np.concatenate([words, zeros], axis=1)
+
+
+def smallest(task: Task) -> np.dtype[np.unsignedinteger]:
+    """The smallest type that holds a task's symbols."""
+    return np.dtype(np.min_scalar_type(len(task.machine.symbols) - 1))
 
 
 def draws_per_word(task: Task, digits: int) -> int:
@@ -145,6 +157,24 @@ def training_words(
     draws = draws_per_word(task, digits)
     bits = rng.raw(seed, stream, start * draws, count * draws)
     return uniform(task, digits, bits.reshape(count, draws))
+
+
+def draw(recipe: Recipe, stage: int, first: int, count: int) -> Words:
+    """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T).
+
+    All of them of the length of the first.
+    """
+    batch = recipe.stages[stage].batch
+    digits, _ = recipe.length(recipe.stages[stage], first)
+    words = training_words(
+        recipe.specification,
+        digits,
+        seed=recipe.seed,
+        stream=rng.STAGES + stage,
+        start=first * batch,
+        count=count * batch,
+    )
+    return words.reshape(count, batch, digits)
 
 
 def chains(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:

@@ -1,19 +1,19 @@
 """Engines run what takes time: the updates of a training, and evaluations.
 
-`numpy` is the one to read, and the oracle for `native`, which is machine code.
-Both see the same problems; their weights agree to rounding.
+`numpy` is the one to read, and the oracle for the others: `native` is machine code, `jax` is for
+many networks at once on a GPU.  All see the same problems; their weights agree to rounding.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from carrynet.data.words import Words
-from carrynet.engines import native, reference
+from carrynet.engines import jax, native, reference
 from carrynet.engines.reference import Followed, Prefixes, Tally
-from carrynet.errors import unknown
+from carrynet.errors import Unavailable, unknown
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.optim import Moments
@@ -30,6 +30,22 @@ class Follow(Protocol):
 
     def __call__(self, network: Network, words: Words, *, whole: bool = ...) -> Followed:
         """Where each of some words first goes wrong."""
+
+
+class Many(NamedTuple):
+    """How many networks are trained side by side.
+
+    `advance(network, weights, moments, recipes, stage, first, count)` makes updates
+    `first .. first + count - 1` of stage number `stage`, whose problems have one length, for up to
+    `at_once(recipe)` networks, where that is more than one.  All have the formulas of `network`;
+    weights and moments have a first axis of networks.  The recipes may differ in seeds, in the
+    steps of stages, and in what comes before training.
+    """
+
+    at_once: Callable[[Recipe], int]
+    advance: Callable[
+        [Network, Weights, Moments, Sequence[Recipe], int, int, int], tuple[Weights, Moments]
+    ]
 
 
 @dataclass(frozen=True)
@@ -56,22 +72,39 @@ class Engine:
 
     name: str
     advance: Advance
+    many: Many | None
     walk: Callable[[Network, Prefixes, int], Tally]
     follow: Follow
     refuses: Callable[[Subject], str | None]
     threads: bool  #: whether calls from several threads run side by side
 
 
+def _walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
+    """That of the fastest engine of this processor: on a GPU, states would wait for one another."""
+    return get("auto", network, quietly=True).walk(network, prefixes, depth)
+
+
+def _follow(network: Network, words: Words, *, whole: bool = True) -> Followed:
+    return get("auto", network, quietly=True).follow(network, words, whole=whole)
+
+
 ENGINES = {
     "native": Engine(
-        "native", native.advance, native.walk, native.follow, native.refuses, threads=True
+        *("native", native.advance, Many(native.at_once, native.advance_many)),
+        *(native.walk, native.follow, native.refuses),
+        threads=True,
     ),
     "numpy": Engine(
-        *("numpy", reference.advance, reference.walk, reference.follow),
+        *("numpy", reference.advance, None, reference.walk, reference.follow),
         refuses=lambda subject: None,
         threads=False,
     ),
+    "jax": Engine(
+        *("jax", jax.advance, Many(jax.at_once, jax.advance_many), _walk, _follow, jax.refuses),
+        threads=True,
+    ),
 }
+"""All of them; `auto` is one of the first two."""
 
 
 def get(name: str, subject: Subject, *, quietly: bool = False) -> Engine:
@@ -80,7 +113,7 @@ def get(name: str, subject: Subject, *, quietly: bool = False) -> Engine:
     Which that is, where it is the slower one, is logged once; not `quietly`, by who may yet have
     to refuse what is asked, in a line that should stand alone.
 
-    Raises `InputError` for an unknown name, `native.Unavailable` when the engine
+    Raises `InputError` for an unknown name, `Unavailable` when the engine
     that is asked for cannot take such networks, saying why.
     """
     if name == "auto":
@@ -94,7 +127,7 @@ def get(name: str, subject: Subject, *, quietly: bool = False) -> Engine:
         raise unknown("engine", name, ("auto", *ENGINES))
     reason = ENGINES[name].refuses(subject)
     if reason is not None:
-        raise native.Unavailable(reason)
+        raise Unavailable(reason)
     return ENGINES[name]
 
 

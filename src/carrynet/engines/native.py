@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data.words import Words, tables
+from carrynet.data.words import Words, draw, tables
 from carrynet.engines import jit, reference
 from carrynet.engines.reference import Followed, Prefixes, Tally, numbers
-from carrynet.errors import CarrynetError
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.optim import BETA1, BETA2, Moments
@@ -28,10 +27,6 @@ if not jit.missing:
     from carrynet.engines.kernels import Layout, Shape
 
 MOST_HIDDEN = 256
-
-
-class Unavailable(CarrynetError):
-    """Why this machine, or this network, cannot have the native engine."""
 
 
 def refuses(subject: Network | Recipe) -> str | None:
@@ -186,8 +181,8 @@ ACROSS_HIDDEN = 16
 """Up to this many hidden units, networks go across the lanes of vectors, one in each."""
 
 
-def lanes_for(recipe: Recipe) -> int:
-    """How many networks of a recipe are best trained at once by one thread: 1 or all lanes."""
+def at_once(recipe: Recipe) -> int:
+    """How many networks of a recipe are trained at once by one thread; see `engines.Engine`."""
     (stage, *more) = recipe.stages
     simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
     simple = simple and stage.over == "problems" and not stage.growing
@@ -196,52 +191,62 @@ def lanes_for(recipe: Recipe) -> int:
     )
 
 
-def advance_across(
-    networks: Sequence[Network], recipes: Sequence[Recipe], words: Sequence[Words]
-) -> list[Weights]:
-    """Updates for recipes that differ in seed and step only, up to a vector of them.
-
-    Each network has its own words (updates, T); see `kernels.across`.
-    """
-    recipe, network = recipes[0], networks[0]
-    stage, table, H = recipe.stages[0], tables(networks[0].task), networks[0].hidden
+def advance_many(
+    network: Network,
+    weights: Weights,
+    moments: Moments,
+    recipes: Sequence[Recipe],
+    stage: int,
+    first: int,
+    count: int,
+) -> tuple[Weights, Moments]:
+    """Updates of up to a vector of networks; see `engines.Many` and `kernels.across`."""
+    recipe, table, H = recipes[0], tables(network.task), network.hidden
     shape = Shape(
-        **_common(network), loss=stage.loss, optimiser="sgd", biases=recipe.biases, alone=True
+        **_common(network),
+        loss=recipe.stages[stage].loss,
+        optimiser="sgd",
+        biases=recipe.biases,
+        alone=True,
     )
-    L, (updates, T) = shape.lanes, words[0].shape
-    X, Y = shape.inputs, shape.outputs
+    X, Y, L, N = shape.inputs, shape.outputs, shape.lanes, len(recipes)
+    T, _ = recipe.length(recipe.stages[stage], first)
+    # lanes to spare train the first network again
+    source = [lane if lane < N else 0 for lane in range(L)]
     p = buffer(kernels.across_offsets(shape)["size"] * L)
     lanes = p.reshape(-1, L)
-    steps, read = buffer(L), np.zeros((L, updates, T), np.uint16)
-    for lane in range(L):
-        # lanes to spare train the first network again
-        source = lane if lane < len(networks) else 0
-        lanes[:, lane] = np.concatenate([w.ravel() for w in networks[source].weights.values()])
-        steps[lane], read[lane] = recipes[source].stages[0].step, words[source]
-    jit.function("across", shape)(
-        p=p,
-        words=read,
-        steps=steps,
-        vectors=table.vectors,
-        delta=table.delta,
-        output=table.output,
-        targets=table.targets,
-        x=buffer(T * X * L),
-        h=buffer(T * H * L),
-        dz=buffer(T * H * L),
-        dl=buffer(T * Y * L),
-        updates=updates,
-        T=T,
-        S=table.delta.shape[1],
-    )
-    trained = []
-    for lane, network in enumerate(networks):
-        arrays, start = {}, 0
-        for name, w in network.weights.items():
-            arrays[name] = lanes[start : start + w.size, lane].reshape(w.shape).copy()
-            start += w.size
-        trained.append(Weights(arrays))
-    return trained
+    lanes[:] = np.concatenate([w.reshape(N, -1) for w in weights.values()], axis=1)[source].T
+    steps = buffer(L)
+    steps[:] = [recipes[lane].stages[stage].step for lane in source]
+    room = {"x": buffer(T * X * L), "dl": buffer(T * Y * L)}
+    room |= {name: buffer(T * H * L) for name in ("h", "dz")}
+    most = max(1, _ACROSS_WORDS // (L * T))
+    for start in range(first, first + count, most):
+        updates = min(most, first + count - start)
+        drawn = [draw(each, stage, start, updates)[:, 0] for each in recipes]
+        jit.function("across", shape)(
+            p=p,
+            words=np.array([drawn[lane] for lane in source], np.uint16),
+            steps=steps,
+            vectors=table.vectors,
+            delta=table.delta,
+            output=table.output,
+            targets=table.targets,
+            **room,
+            updates=updates,
+            T=T,
+            S=table.delta.shape[1],
+        )
+    trained, place = {}, 0
+    for name, w in weights.items():
+        size = w[0].size
+        trained[name] = lanes[place : place + size, :N].T.reshape(w.shape).copy()
+        place += size
+    return Weights(trained), moments
+
+
+_ACROSS_WORDS = 2**22
+"""Symbols that are drawn at once."""
 
 
 # Evaluation --------------------------------------------------------------------------

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet import engines
-from carrynet.data import rng, words as problems
-from carrynet.engines import native
+from carrynet.data import words as problems
 from carrynet.errors import CarrynetError, InputError
 from carrynet.learn import codes, cost, edges
 from carrynet.learn.edges import Boxes
@@ -186,7 +185,7 @@ def _updates(recipe: Recipe, state: State, count: int, advance: engines.Advance)
             network, moments, state.boxes, recipe, state.stage, state.step, count
         )
         return _Made(weights, moments, boxes, asked[:, None], logits[:, None])
-    words = draw(recipe, state.stage, state.step, count)
+    words = problems.draw(recipe, state.stage, state.step, count)
     weights, moments, logits = advance(network, moments, recipe, stage, words, state.step)
     outputs = problems.answers(network.task, words).swapaxes(-1, -2)
     return _Made(weights, moments, None, outputs, logits)
@@ -218,8 +217,10 @@ def fit_many(
     Made for thousands of small networks: nothing is reported along the way, and one that
     diverges is returned as its error, without troubling the others.  Where that wins,
     neighbours in the list whose recipes differ in nothing but seed, step and initial weights
-    share the lanes of vectors; their weights then agree with those of `fit` to rounding.  A
-    recipe's weights are the same, bit for bit, whatever its neighbours and the threads.
+    are trained side by side, in the lanes of vectors or on a GPU; their weights then agree with
+    those of `fit` to rounding.  A recipe's weights are the same, bit for bit, whatever its
+    neighbours and the threads; but on a GPU, where `engines.fused` does not take them, they depend
+    on how many are trained together, by rounding.
     """
     jobs = _groups(recipes, engine)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
@@ -231,19 +232,18 @@ def _groups(recipes: Sequence[Recipe], engine: str) -> list[list[Recipe]]:
     """Neighbours that are trained together."""
     groups: list[list[Recipe]] = []
     for recipe in recipes:
-        lanes = _lanes(recipe, engine)
         last = groups[-1] if groups else []
-        if 0 < len(last) < lanes and _alike(last[0]) == _alike(recipe):
+        if 0 < len(last) < _at_once(recipe, engine) and _alike(last[0]) == _alike(recipe):
             last.append(recipe)
         else:
             groups.append([recipe])
     return groups
 
 
-def _lanes(recipe: Recipe, engine: str) -> int:
+def _at_once(recipe: Recipe, engine: str) -> int:
     """How many networks of a recipe are trained at once by one thread."""
-    chosen = engines.get(engine, recipe)
-    return native.lanes_for(recipe) if chosen.name == "native" else 1
+    many = engines.get(engine, recipe).many
+    return many.at_once(recipe) if many else 1
 
 
 def _alike(recipe: Recipe) -> Recipe:
@@ -254,8 +254,9 @@ def _alike(recipe: Recipe) -> Recipe:
 
 def _fit_group(recipes: list[Recipe], engine: str) -> list[Network | Diverged]:
     # also where it is alone in the group: its weights must not depend on its neighbours
-    across = _lanes(recipes[0], engine) > 1
-    trained = _fit_across(recipes) if across else [None] * len(recipes)
+    many = engines.get(engine, recipes[0]).many
+    together = many is not None and many.at_once(recipes[0]) > 1
+    trained = _fit_together(recipes, many) if many and together else [None] * len(recipes)
     results: list[Network | Diverged] = []
     for recipe, network in zip(recipes, trained, strict=True):
         try:
@@ -265,49 +266,33 @@ def _fit_group(recipes: list[Recipe], engine: str) -> list[Network | Diverged]:
     return results
 
 
-def _fit_across(recipes: list[Recipe]) -> list[Network | None]:
-    """A group in the lanes of vectors; None for one that diverges, for `fit` to find out where."""
-    stage = recipes[0].stages[0]
-    alive = {lane: start(recipe).network for lane, recipe in enumerate(recipes)}
-    most = _updates_at_once(recipes[0], stage, reports=1)
-    for first in range(0, stage.steps, most):
-        count = min(most, stage.steps - first)
-        words = [draw(recipes[lane], 0, first, count)[:, 0] for lane in alive]
-        chosen = [recipes[lane] for lane in alive]
-        trained = native.advance_across(list(alive.values()), chosen, words)
-        alive = {
-            lane: network.moved(weights)
-            for (lane, network), weights in zip(alive.items(), trained, strict=True)
-            if all(np.isfinite(array).all() for array in weights.values())
-        }
-        if not alive:
-            break
-    return [alive.get(lane) for lane in range(len(recipes))]
+def _fit_together(recipes: list[Recipe], many: engines.Many) -> list[Network | None]:
+    """A group side by side; None for one that diverges, for `fit` to find out where."""
+    networks = [start(recipe).network for recipe in recipes]
+    recipe, network = recipes[0], networks[0]
+    weights = Weights(
+        {k: np.stack([each.weights[k] for each in networks]) for k in network.weights}
+    )
+    for i, stage in enumerate(recipe.stages):
+        moments, first = initial_moments(stage.optimiser, weights), 0
+        while first < stage.steps:
+            count = recipe.length(stage, first)[1] - first
+            weights, moments = many.advance(network, weights, moments, recipes, i, first, count)
+            first += count
+    finite = np.all(
+        [np.isfinite(w).all(axis=(*range(1, w.ndim),)) for w in weights.values()], axis=0
+    )
+    return [
+        each.moved(Weights({name: w[i].copy() for name, w in weights.items()})) if good else None
+        for i, (each, good) in enumerate(zip(networks, finite, strict=True))
+    ]
 
 
 def last_problem(recipe: Recipe) -> tuple[Operand, ...]:
     """The operands of the last problem that the recipe, which shows some, shows."""
     last = max(i for i, stage in enumerate(recipe.stages) if stage.over == "problems")
-    word = draw(recipe, last, recipe.stages[last].steps - 1, 1)[0, -1]
+    word = problems.draw(recipe, last, recipe.stages[last].steps - 1, 1)[0, -1]
     return recipe.specification.problem(word.tolist())
-
-
-def draw(recipe: Recipe, stage: int, first: int, count: int) -> problems.Words:
-    """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T).
-
-    All of them of the length of the first.
-    """
-    batch = recipe.stages[stage].batch
-    digits, _ = recipe.length(recipe.stages[stage], first)
-    words = problems.training_words(
-        recipe.specification,
-        digits,
-        seed=recipe.seed,
-        stream=rng.STAGES + stage,
-        start=first * batch,
-        count=count * batch,
-    )
-    return words.reshape(count, batch, digits)
 
 
 def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:

@@ -1,6 +1,7 @@
 """Who works the blocks: machines that are one Ray cluster.
 
-A block is a Ray task on one core.  Where the sweep is in an object store, the worker writes the
+A block is a Ray task on one core, and with the engine `jax`, where there are GPUs, on its share of
+one.  Where the sweep is in an object store, the worker writes the
 part itself; a folder may be one that the worker cannot see, so its part comes back and is
 written here.  Ray never tries a task again: that is the business of the loop over blocks, which
 is told whether a block failed or only lost its machine.
@@ -8,6 +9,7 @@ is told whether a block failed or only lost its machine.
 The one module that imports Ray.
 """
 
+import math
 import os
 import socket
 import time
@@ -54,7 +56,9 @@ class Cluster:
             ) from None
         self._store, self._jobs = store, jobs
         plan = store.plan()
-        self._work = self._ray.remote(num_cpus=1, max_retries=0)(_work)
+        self._gpu = self._share_of_a_gpu() if plan.settings.engine == "jax" else 0.0
+        asked = {"num_cpus": 1, "num_gpus": self._gpu, "max_retries": 0}
+        self._work = self._ray.remote(**asked)(_work)
         self._plan = self._ray.put(plan.to_toml())
         self._address = store.root if store.place.everywhere else None
         self._tasks: dict[Any, int] = {}
@@ -65,7 +69,10 @@ class Cluster:
         """How many blocks the cluster works at once; machines may come and go."""
         count, when = self._counted
         if time.monotonic() - when > 1.0:
-            count = int(self._ray.cluster_resources().get("CPU", 0))
+            there = self._ray.cluster_resources()
+            count = int(there.get("CPU", 0))
+            if self._gpu:
+                count = min(count, int(there.get("GPU", 0) / self._gpu))
             self._counted = count, time.monotonic()
         return max(1, min(count, self._jobs or count))
 
@@ -95,6 +102,15 @@ class Cluster:
     def close(self) -> None:
         """Let the cluster forget what is not done, and leave it."""
         self._ray.shutdown()
+
+    def _share_of_a_gpu(self) -> float:
+        """What a block asks for: as much as leaves none of the cores beside GPUs idle."""
+        cores, gpus = 0.0, 0.0
+        for node in self._ray.nodes():
+            if node["Alive"] and node["Resources"].get("GPU"):
+                cores += node["Resources"].get("CPU", 0.0)
+                gpus += node["Resources"]["GPU"]
+        return 1 / max(1, math.ceil(cores / gpus)) if gpus else 0.0
 
     @property
     def _lost(self) -> tuple[type[Exception], ...]:

@@ -38,6 +38,7 @@ class Cost:
         native = settings.engine != "numpy" and recipe.elman
         native = native and recipe.dtype == "float32" and H <= 256
         native = native and not recipe.joined
+        compiled = native or settings.engine == "jax"  # which on a GPU takes next to nothing
         seconds = 0.001
         for stage in recipe.stages:
             if stage.over == "edges":
@@ -49,7 +50,7 @@ class Cost:
                 model = self.update_edges, self.edge_unit, self.flop_edges
                 seconds += stage.steps * ROUNDS * cost.over_edges(recipe.every_edge, H, *model)
             times = self.worst if stage.worst else 1.0
-            if native:
+            if compiled:
                 each = self.alone if stage.batch == 1 else self.batched
                 seconds += times * digits * (each + 3 * operations * self.flop)
             else:

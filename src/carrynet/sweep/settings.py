@@ -22,7 +22,7 @@ class Settings:
     Raises `InputError` for what is not accepted.
     """
 
-    engine: str = setting("auto", "auto, native, numpy")
+    engine: str = setting("auto", "auto, native, numpy, jax")
     exhaustive: int = setting(
         8,
         'try all problems whose operands have up to so many digits; 0 or "none": do not',

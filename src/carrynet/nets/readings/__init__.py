@@ -27,18 +27,22 @@ class Rule(NamedTuple):
         return made
 
 
-class Reading(Protocol):
-    """What values are, and how operations work on them and on their gradients."""
+class Forward(Protocol):
+    """What values are, and how operations work on them."""
+
+    @property
+    def forward(self) -> Mapping[str, Callable[..., Any]]:
+        """By operation: from its operands to its value."""
+
+
+class Reading(Forward, Protocol):
+    """The same with gradients."""
 
     inlined: ClassVar[Mapping[str, Rule]]  #: by operation: what stands in place of a call
     names: ClassVar[Mapping[str, Any]]  #: what those call; VARIES is some value that varies
     #: by operation, unless inlined: whether `backward` looks into value or operands, or both;
     #: of others it asks only whether they vary
     asks: ClassVar[Mapping[str, tuple[str, ...]]]
-
-    @property
-    def forward(self) -> Mapping[str, Callable[..., Any]]:
-        """By operation: from its operands to its value."""
 
     @property
     def backward(self) -> Mapping[str, Callable[..., Any]]:
@@ -69,7 +73,7 @@ class Reading(Protocol):
         """The sum of two gradients."""
 
 
-def interpret(instructions: Sequence[Instruction], reading: Reading, slots: list[Any]) -> None:
+def interpret(instructions: Sequence[Instruction], reading: Forward, slots: list[Any]) -> None:
     """Carry out instructions, filling their slots."""
     forward = reading.forward
     for operation, operands, out in instructions:
