@@ -52,7 +52,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     kind = {"mine.cell": "units of a cell of one's own"}.get(
         request.param, f"{request.param} units"
     )
-    assert f"4 {kind}, seed 0, numpy engine" in said
+    assert f"4 {kind}, seed 0, native engine" in said
     card = (cwd / "run" / "README.md").read_text()
     assert f"4 hidden {kind}" in card.replace(
         f"4 {request.param} hidden", f"4 hidden {request.param}"
@@ -154,7 +154,10 @@ def test_help_lists_the_cells() -> None:
         (("--set", "cell=wrong.cell"), ("cell wrong.cell", "line 2", "reads u")),
         (("--cell", "gru", "--set", "activation=tanh"), ("activation tanh", "elman", "'gru'")),
         (("--cell", "mine.cell", "--set", "activation=relu"), ("activation relu", "elman")),
-        (("--cell", "gru", "--engine", "native"), ("native engine takes Elman's cell only",)),
+        (
+            ("--cell", "gru", "--set", "dtype=float64", "--engine", "native"),
+            ("native engine computes in float32",),
+        ),
     ],
 )
 def test_what_is_no_cell_is_refused_in_one_line(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,19 @@ import pytest
 
 from carrynet import tasks
 from carrynet.data import words as problems
-from carrynet.engines import jit, kernels, native, reference
-from carrynet.engines.kernels import KERNELS, Layout, Shape
+from carrynet.engines import jit, kernels, native, packed, reference
+from carrynet.engines.kernels import KERNELS, Formulas, Layout, Shape
 from carrynet.judge import evaluation
 from carrynet.learn import training
 from carrynet.spec.recipe import RECIPES, Recipe
 from tests.conftest import started
 
 SMALL = Shape(lanes=8, hidden=5, inputs=2, active=2, outputs=1, loss="squared", optimiser="sgd")
+
+
+OWN = "state = h, m; g = sigmoid(x @ Wxg + h @ Whg + bg); m = m * g + tanh(x @ Wxm) - 0.5 * g; "
+OWN += "h = relu(m @ Wm + b) * w"
+"""A cell of one's own, with a state of two parts and products of two of its values."""
 
 
 @pytest.fixture
@@ -141,12 +147,12 @@ def test_threads_may_train_at_once(cache: Path) -> None:
         assert list(together) == alone
 
 
-def assembly(kernel: str, shape: Shape) -> str:
+def assembly(kernel: str, shape: Shape | Formulas) -> str:
     target = jit._target_machine()
     return str(target.emit_assembly(jit.optimised(kernel, shape, target)))
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", [name for name in KERNELS if name != "formula_train"])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: int) -> None:
@@ -162,8 +168,20 @@ def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: in
         readout=readout,
         optimiser="adam",
     )
-    called = set(re.findall(r"\b(?:call\w*|jmp|bl)[ \t]+([A-Za-z_]\w*)", assembly(kernel, shape)))
-    assert called - {kernel, "memset", "memcpy"} == set()
+    assert called(kernel, shape) - {kernel, "memset", "memcpy"} == set()
+
+
+@pytest.mark.parametrize("kernel", ["formula_train", "walk", "follow"])
+@pytest.mark.parametrize("task", ["add", "add:base=3"])
+def test_nor_does_that_of_formulas(kernel: str, task: str) -> None:
+    recipe = RECIPES["plain-adam"].with_settings({"cell": OWN, "hidden": 17, "task": task})
+    shape = packed.formulas(training.start(recipe).network, recipe, recipe.stages[0])
+    assert called(kernel, shape) - {kernel, "memset", "memcpy"} == set()
+
+
+def called(kernel: str, shape: Shape | Formulas) -> set[str]:
+    """The functions that a kernel calls."""
+    return set(re.findall(r"\b(?:call\w*|jmp|bl)[ \t]+([A-Za-z_]\w*)", assembly(kernel, shape)))
 
 
 def with_lanes(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
@@ -193,6 +211,31 @@ def test_vectors_of_other_widths(
     native._evaluation.cache_clear()
 
 
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cell": "gru", "hidden": 13, "task": "add:base=3"},
+        {"cell": OWN, "hidden": 33, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
+        {"cell": "lstm,elman", "hidden": 16, "start": "learned"},
+    ],
+    ids=str,
+)
+def test_vectors_of_other_widths_for_formulas(
+    monkeypatch: pytest.MonkeyPatch, lanes: int, settings: dict[str, object]
+) -> None:
+    recipe = RECIPES["plain-adam"].with_settings({"steps": 12, "batch": 9, **settings})
+    expected = training.fit(recipe, engine="numpy")
+    with_lanes(monkeypatch, lanes)
+    network = training.fit(recipe, engine="native")
+    for ours, theirs in zip(network.weights.values(), expected.weights.values(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    one, other = (evaluation.evaluate(network, 3, engine=engine) for engine in ("native", "numpy"))
+    assert (one.right, one.wrong) == (other.right, other.wrong)
+    assert one.margin == pytest.approx(other.margin, rel=1e-4)
+    native._evaluation.cache_clear()
+
+
 @pytest.mark.parametrize("hidden", [1, 8, 17, 33, 64, 100, 256])
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 def test_parameters_are_packed_and_unpacked(hidden: int, lanes: int) -> None:
@@ -203,10 +246,10 @@ def test_parameters_are_packed_and_unpacked(hidden: int, lanes: int) -> None:
     layout = Layout(shape)
     assert layout.width % max(8, lanes) == 0
     assert layout.width >= hidden
-    flat = native._pack(weights, layout)
+    flat = packed.pack(weights, layout)
     assert np.count_nonzero(flat) == sum(np.count_nonzero(w) for w in weights.values())
     for one, other in zip(
-        native._unpack(flat, layout, hidden).values(), weights.values(), strict=True
+        packed.unpack(flat, layout, hidden).values(), weights.values(), strict=True
     ):
         assert (one == other).all()
 
@@ -235,7 +278,7 @@ from carrynet.data import words as problems
 from carrynet.judge import evaluation
 from carrynet.learn import training
 from carrynet import tasks
-from carrynet.engines import jit, native
+from carrynet.engines import jit, native, packed
 from carrynet.spec.recipe import RECIPES, Recipe
 
 libc, page = ctypes.CDLL(None, use_errno=True), 4096
@@ -246,7 +289,7 @@ kept = []
 
 def guarded(size, dtype=np.float32):
     '''Zeros whose spare room ends where a page begins that must not be touched.'''
-    bytes_ = (size + native._SPARE) * np.dtype(dtype).itemsize
+    bytes_ = (size + packed._SPARE) * np.dtype(dtype).itemsize
     room = -(-bytes_ // page) * page
     start = libc.mmap(None, room + 2 * page, 3, 0x22, -1, 0)
     assert libc.mprotect(start, page, 0) == 0  # before it too, at some distance
@@ -254,7 +297,8 @@ def guarded(size, dtype=np.float32):
     raw = (ctypes.c_uint8 * bytes_).from_address(start + page + room - bytes_)
     return np.frombuffer(raw, np.uint8)[: size * np.dtype(dtype).itemsize].view(dtype)
 
-native.buffer = guarded
+from carrynet.proof import grown
+packed.buffer = native.buffer = grown.buffer = guarded
 lanes = int(sys.argv[1])
 machine = jit.processor()
 jit.processor = lambda: jit.Processor(**{**vars(machine), "lanes": lanes})
@@ -263,9 +307,14 @@ for settings in (
     {"hidden": 9, "task": "add:base=3", "optimiser": "adam", "batch": 3},
     {"hidden": 5, "task": "add:base=16", "loss": "cross-entropy", "batch": 2, "biases": True},
     {"hidden": 40, "task": "compare", "loss": "cross-entropy", "digits": 1},
+    {"hidden": 1, "cell": "gru", "digits": 2}, {"hidden": 17, "cell": "lstm,mgu", "batch": 5},
+    {"hidden": 33, "cell": "gru-reset-before", "task": "add:base=3", "start": "learned"},
+    {"hidden": 16, "cell": "elman", "task": "compare", "optimiser": "adam", "batch": 3,
+     "biases": True, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
 ):
     recipe = RECIPES["tutorial"].with_settings({"steps": 20, **settings})
     network = training.fit(recipe, engine="native")
+    assert native.refuses(network) is None
     digits = evaluation.affordable_digits(network.task, 5, 2**12)
     evaluation.evaluate(network, digits, engine="native")
     evaluation.sample(network, 9, pairs=13, engine="native")
@@ -316,3 +365,37 @@ def test_words_of_every_symbol_width_are_read() -> None:
     assert problems.answers(task, words).tolist() == [
         task.machine.transduce(w) for w in words.tolist()
     ]
+
+
+OPEN = tasks.own("open", replace(tasks.parse("parity").machine, output=((0, None), (None, 1))))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cell": "gru"},
+        {"cell": "lstm", "task": "add:base=3", "hidden": 17},
+        {"cell": "lstm,elman", "start": "learned"},
+        {"cell": OWN, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
+        {"cell": "mgu", "task": "compare", "readout": "u = h * h + h; logits = u @ W + bw"},
+        {"cell": "gru", "task": OPEN},
+        {"task": OPEN},
+    ],
+    ids=str,
+)
+def test_words_are_judged_for_any_formula_as_by_numpy(settings: dict[str, object]) -> None:
+    recipe = RECIPES["plain-adam"].with_settings(
+        {"hidden": 8, "steps": 25, "batch": 8, "digits": 6, **settings}
+    )
+    network = training.fit(recipe, engine="native")
+    words = problems.training_words(network.task, 30, seed=5, stream=9, start=0, count=37)
+    one, other = native.follow(network, words), reference.follow(network, words)
+    assert (one.first_error == other.first_error).all()
+    assert one.margin == pytest.approx(other.margin, abs=1e-5)
+    depth = 4 if network.symbols < 9 else 2
+    roots = reference.Prefixes.root(network)
+    longer, _ = reference.expand(network, roots)
+    for prefixes, left in ((roots, depth), (longer, depth - 1)):
+        ours, theirs = (engine.walk(network, prefixes, left) for engine in (native, reference))
+        assert (ours.right, ours.wrong) == (theirs.right, theirs.wrong)
+        assert ours.margin == pytest.approx(theirs.margin, abs=1e-5)

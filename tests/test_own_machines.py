@@ -318,20 +318,29 @@ def test_every_answer_is_right_where_nothing_is_asked(asked: Path) -> None:
     assert worked.right == by_hand
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"dtype": "float64"}, "computes in float32, not float64"),
+        ({"cell": "gru", "task": "add:base=16,operands=4"}, "up to 1,024 symbols with this cell"),
+        (
+            {"cell": "g = sigmoid(h @ V); h = tanh((x * g) @ W)"},
+            "cells that take the input by matrices",
+        ),
+        (
+            {"cell": "gru", "loss": "cross-entropy", "worst": 0.5},
+            "along words of Elman's cell only",
+        ),
+    ],
+    ids=str,
+)
 def test_the_native_engine_says_what_it_does_not_take(
-    asked: Path, caplog: pytest.LogCaptureFixture
+    settings: dict[str, Any], reason: str
 ) -> None:
-    task = tasks.parse(asked)
-    recipe = Recipe(task=task, hidden=8)  # type: ignore[arg-type]
+    recipe = Recipe(hidden=8).with_settings(settings)
     if native.refuses(Recipe(hidden=8)) is None:
-        with pytest.raises(Unavailable, match="which task asked does not"):
+        with pytest.raises(Unavailable, match=reason):
             get("native", recipe)
-        fed = tasks.own("asked", task.machine, encoding=tasks.Encoding("plus-minus-one"))
-        assert "which task asked does not" in str(native.refuses(Recipe(task=fed)))  # type: ignore[arg-type]
-        machine = tasks.parse("parity").machine
-        fed = tasks.own("fed", machine, encoding=tasks.Encoding("plus-minus-one"))
-        reason = native.refuses(Recipe(task=fed, hidden=8))  # type: ignore[arg-type]
-        assert "feeds 0 and 1 only, not plus-minus-one" in str(reason)
     assert get("auto", recipe) is ENGINES["numpy"]
 
 

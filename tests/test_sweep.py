@@ -930,12 +930,13 @@ def test_of_other_cells_a_recipe_has_its_own_stages() -> None:
         Plan.parse(text.format('"elman", "gru"') + "close.steps = 30\n", Path())
 
 
-def test_of_other_cells_than_elmans_a_trial_costs_what_the_numpy_engine_takes() -> None:
+def test_of_other_cells_than_elmans_a_trial_costs_more() -> None:
     plan = Plan.parse('recipe = "plain-adam"\ncell = ["elman", "gru"]\n', Path())
     auto, numpy = (replace(plan.settings, engine=engine) for engine in ("auto", "numpy"))
     by_auto, by_numpy = (
         {recipe.cell: plan.cost.seconds(recipe, each) for recipe in map(plan.recipe, (0, 1))}
         for each in (auto, numpy)
     )
-    assert by_auto["elman"] < by_numpy["elman"]
-    assert by_auto["gru"] == by_numpy["gru"]
+    for cell in ("elman", "gru"):
+        assert by_auto[cell] < by_numpy[cell]
+    assert by_auto["elman"] < by_auto["gru"] < 4 * by_auto["elman"]

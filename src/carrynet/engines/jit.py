@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.nets import optim
+from carrynet.nets import equations, formula, optim
 
 if TYPE_CHECKING:
-    from carrynet.engines.kernels import Shape
+    from carrynet.engines.kernels import Formulas, Shape
 
 try:
     import llvmlite
@@ -58,7 +58,7 @@ _lock = threading.Lock()
 _loaded: dict[tuple[str, Any], Callable[..., None]] = {}
 
 
-def function(kernel: str, shape: "Shape") -> Callable[..., None]:
+def function(kernel: str, shape: "Shape | Formulas") -> Callable[..., None]:
     """A kernel, ready to be called with arrays and integers by their names."""
     with _lock:
         if (kernel, shape) not in _loaded:
@@ -100,13 +100,15 @@ def _target_machine() -> "llvm.TargetMachine":
     return target.create_target_machine(cpu=machine.cpu, features=machine.features, opt=2, jit=True)
 
 
-def build(kernel: str, shape: "Shape") -> bytes:
+def build(kernel: str, shape: "Shape | Formulas") -> bytes:
     """Compile a kernel to an object file."""
     target = _target_machine()
     return bytes(target.emit_object(optimised(kernel, shape, target)))
 
 
-def optimised(kernel: str, shape: "Shape", target: "llvm.TargetMachine") -> "llvm.ModuleRef":
+def optimised(
+    kernel: str, shape: "Shape | Formulas", target: "llvm.TargetMachine"
+) -> "llvm.ModuleRef":
     """A kernel as LLVM's passes leave it."""
     module = llvm.parse_assembly(str(kernels.KERNELS[kernel].write(shape)))
     module.verify()
@@ -122,7 +124,7 @@ def optimised(kernel: str, shape: "Shape", target: "llvm.TargetMachine") -> "llv
 # The cache of object files -----------------------------------------------------------
 
 
-def _object_file(kernel: str, shape: "Shape") -> bytes:
+def _object_file(kernel: str, shape: "Shape | Formulas") -> bytes:
     """A kernel's machine code, from the cache or built, and then kept there.
 
     Whatever is wrong with the cache, the code is built: the cache only saves time.
@@ -143,7 +145,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CARRYNET_CACHE") or platformdirs.user_cache_path("carrynet"))
 
 
-def _key(kernel: str, shape: "Shape") -> bytes:
+def _key(kernel: str, shape: "Shape | Formulas") -> bytes:
     """Everything that machine code depends on."""
     facts = (kernel, shape, processor(), llvmlite.__version__, llvm.llvm_version_info, _generator())
     return repr(facts).encode()
@@ -154,7 +156,8 @@ def _generator() -> str:
     """A digest of the modules that write the code, so that no version of them is forgotten."""
     digest = hashlib.sha256()
     kernel_files = sorted(Path(str(kernels.__file__)).parent.glob("*.py"))
-    others = (Path(str(module.__file__)) for module in (vector, optim))  # optim: Adam's constants
+    # optim: Adam's constants; the others make instructions of a formula's text
+    others = (Path(str(module.__file__)) for module in (vector, optim, formula, equations))
     for file in (*kernel_files, *others, Path(__file__)):
         digest.update(file.read_bytes())
     return digest.hexdigest()

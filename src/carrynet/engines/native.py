@@ -7,14 +7,27 @@ parameters packed as they want them.  float32 only, up to 256 hidden units.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carrynet.data.words import Words, draw, tables
 from carrynet.engines import jit, reference
+from carrynet.engines.packed import (
+    active_rows,
+    as_elman,
+    beside,
+    buffer,
+    common,
+    formulas,
+    lay_out,
+    pack,
+    pick_up,
+    state_width,
+    train_shape,
+    unpack,
+)
 from carrynet.engines.reference import Followed, Prefixes, Tally, numbers
+from carrynet.nets import cells
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.optim import BETA1, BETA2, Moments
@@ -24,7 +37,7 @@ from carrynet.spec.stage import Stage
 
 if not jit.missing:
     from carrynet.engines import kernels
-    from carrynet.engines.kernels import Layout, Shape
+    from carrynet.engines.kernels import Formulas, Layout, Shape
 
 MOST_HIDDEN = 256
 
@@ -33,20 +46,41 @@ def refuses(subject: Network | Recipe) -> str | None:
     """Why the engine does not take a network, or those of a recipe; None if it does."""
     if jit.missing:
         return jit.missing
-    if not subject.elman:
-        return "the native engine takes Elman's cell only, begun at zero, read out linearly"
+    if reason := _refuses_formulas(subject):
+        return reason
     if subject.dtype != "float32":
         return f"the native engine computes in float32, not {subject.dtype}"
     if subject.hidden > MOST_HIDDEN:
         return f"the native engine takes up to {MOST_HIDDEN} hidden units, not {subject.hidden}"
     if isinstance(subject, Recipe) and subject.joined:
         return "the native engine bounds the worst case along words, not by boxes"
-    task = subject.task if isinstance(subject, Network) else subject.specification
-    if task.machine.leaves_open:
-        return f"the native engine asks for every output, which task {task.name} does not"
-    if not task.encoding.binary:
-        return f"the native engine feeds 0 and 1 only, not {task.encoding.kind} of task {task.name}"
     return unavailable()
+
+
+def _refuses_formulas(subject: Network | Recipe) -> str | None:
+    """Why there are no kernels of any formula for a network that Elman's do not take."""
+    task = subject.task if isinstance(subject, Network) else subject.specification
+    if as_elman(subject):
+        return None
+    cell = subject.cell if isinstance(subject, Network) else cells.of(subject)[0]
+    if not kernels.takes(cell):
+        return (
+            "the native engine takes cells that take the input by matrices, and set each state part"
+        )
+    if len(task.machine.symbols) > MOST_SYMBOLS:
+        return (
+            f"the native engine takes up to {MOST_SYMBOLS:,} symbols with this cell or task, not "
+            f"{len(task.machine.symbols):,}"
+        )
+    if isinstance(subject, Recipe) and any(
+        stage.worst and stage.over == "problems" for stage in subject.stages
+    ):
+        return "the native engine bounds the worst case along words of Elman's cell only"
+    return None
+
+
+MOST_SYMBOLS = 1_024
+"""What cells make of each symbol is computed for all of them, in every update."""
 
 
 def unavailable() -> str | None:
@@ -77,13 +111,15 @@ def advance(
     network: Network, moments: Moments, recipe: Recipe, stage: Stage, words: Words, first: int
 ) -> tuple[Weights, Moments, Array]:
     """Make one update for each batch of words; see `engines.Engine`."""
+    if not as_elman(network):
+        return _advance_formulas(network, moments, recipe, stage, words, first)
     updates, B, T = words.shape
-    task, shape = network.task, _train_shape(network, recipe, stage)
+    task, shape = network.task, train_shape(network, recipe, stage)
     layout, table = Layout(shape), tables(task)
     P, Y, rows = layout.width, shape.outputs, B * T
 
-    p = _pack(network.weights, layout)
-    packed = [_pack(moment, layout) for moment in moments]
+    p = pack(network.weights, layout)
+    packed = [pack(moment, layout) for moment in moments]
     both = buffer(len(packed) * layout.size)
     for i, moment in enumerate(packed):
         both[i * layout.size : (i + 1) * layout.size] = moment
@@ -103,7 +139,7 @@ def advance(
         rates=rates,
         roots=roots,
         logits=logits,
-        active=_active(network, layout),
+        active=active_rows(network, layout),
         delta=table.delta,
         output=table.output,
         targets=table.targets,
@@ -129,37 +165,57 @@ def advance(
     )
     hidden = shape.hidden
     return (
-        _unpack(p, layout, hidden),
+        unpack(p, layout, hidden),
         tuple(
-            _unpack(both[i * layout.size : (i + 1) * layout.size], layout, hidden)
+            unpack(both[i * layout.size : (i + 1) * layout.size], layout, hidden)
             for i in range(len(packed))
         ),
         logits.reshape(updates, T, B, Y),
     )
 
 
-def _train_shape(network: Network, recipe: Recipe, stage: Stage) -> "Shape":
-    return Shape(
-        **_common(network),
-        loss=stage.loss,
-        optimiser=stage.optimiser,
-        biases=recipe.biases,
-        alone=stage.batch == 1 and stage.optimiser == "sgd" and not stage.worst,
-        worst=stage.worst > 0,
+def _advance_formulas(
+    network: Network, moments: Moments, recipe: Recipe, stage: Stage, words: Words, first: int
+) -> tuple[Weights, Moments, Array]:
+    """The same for any cell."""
+    updates, B, T = words.shape
+    shape = formulas(network, recipe, stage)
+    table, Y = tables(network.task), shape.outputs
+    S, P = len(table.vectors), kernels.padded(Y, shape.lanes)
+    p = buffer(shape.turned[""])
+    lay_out(network.weights, shape, p)
+    both = buffer(len(moments) * shape.size)
+    for i, moment in enumerate(moments):
+        lay_out(moment, shape, both[i * shape.size : (i + 1) * shape.size])
+    rates, roots = _rates(stage, first, updates, B)
+    targets = buffer(len(table.targets) * P).reshape(-1, P)
+    targets[:, :Y] = table.targets
+    logits = buffer(updates * B * T * Y)
+    jit.function("formula_train", shape)(
+        p=p,
+        moments=both,
+        gradient=buffer(shape.size),
+        work=buffer(kernels.room_size(shape, B, T, S)),
+        words=np.ascontiguousarray(words, np.uint16),
+        rates=rates,
+        roots=roots,
+        logits=logits,
+        vectors=np.ascontiguousarray(table.vectors),
+        delta=table.delta,
+        output=table.output,
+        targets=targets,
+        symbols=buffer(B * T, np.int32),
+        updates=updates,
+        B=B,
+        T=T,
+        S=S,
     )
-
-
-def _common(network: Network) -> dict[str, Any]:
-    task = network.task
-    return {
-        "lanes": jit.processor().lanes,
-        "hidden": network.hidden,
-        "inputs": task.inputs,
-        "active": tables(task).active,
-        "outputs": task.neurons,
-        "activation": network.activation,
-        "readout": task.readout,
-    }
+    moved = (both[i * shape.size : (i + 1) * shape.size] for i in range(len(moments)))
+    return (
+        pick_up(p, shape),
+        tuple(pick_up(each, shape) for each in moved),
+        logits.reshape(updates, T, B, Y),
+    )
 
 
 def _rates(stage: Stage, first: int, updates: int, batch: int) -> tuple[Array, Array]:
@@ -187,7 +243,9 @@ def at_once(recipe: Recipe) -> int:
     simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
     simple = simple and stage.over == "problems" and not stage.growing
     return (
-        jit.processor().lanes if simple and recipe.elman and recipe.hidden <= ACROSS_HIDDEN else 1
+        jit.processor().lanes
+        if simple and as_elman(recipe) and recipe.hidden <= ACROSS_HIDDEN
+        else 1
     )
 
 
@@ -203,7 +261,7 @@ def advance_many(
     """Updates of up to a vector of networks; see `engines.Many` and `kernels.across`."""
     recipe, table, H = recipes[0], tables(network.task), network.hidden
     shape = Shape(
-        **_common(network),
+        **common(network),
         loss=recipe.stages[stage].loss,
         optimiser="sgd",
         biases=recipe.biases,
@@ -254,11 +312,10 @@ _ACROSS_WORDS = 2**22
 
 def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
     """Every word below some prefixes; see `engines.Engine`."""
-    shape, layout, p, drives = _evaluation(network)
+    shape, p, drives = _evaluation(network)
     table = tables(network.task)
     symbols, rows = table.delta.shape[1], len(prefixes.state)
-    h = buffer(rows * layout.width).reshape(rows, layout.width)
-    h[:, : network.hidden] = prefixes.h
+    h = _padded(network, prefixes.h)
     # buffers of their own: two threads that write to one cache line slow each other down
     tally, margin = buffer(2, np.int64), buffer(2)
     tally[:], margin[:] = (0, _NONE), np.inf
@@ -294,7 +351,7 @@ def walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
 
 def follow(network: Network, words: Words, *, whole: bool = True) -> Followed:
     """Where each word first goes wrong, and the smallest margin; see `engines.Engine`."""
-    shape, layout, p, drives = _evaluation(network)
+    shape, p, drives = _evaluation(network)
     table = tables(network.task)
     first_error = np.full(len(words), -1, np.int32)
     margin = buffer(2)
@@ -305,7 +362,7 @@ def follow(network: Network, words: Words, *, whole: bool = True) -> Followed:
         delta=table.delta,
         output=table.output,
         words=np.ascontiguousarray(words, np.uint16),
-        h=buffer(8 * layout.width),
+        h=buffer(8 * state_width(shape)),
         state=buffer(4, np.int32),
         first_error=first_error,
         margin=margin,
@@ -329,13 +386,25 @@ _NONE = 2**63 - 1  # no word is wrong
 
 
 @lru_cache(maxsize=8)
-def _evaluation(network: Network) -> tuple["Shape", "Layout", Array, Array]:
+def _evaluation(network: Network) -> tuple["Shape | Formulas", Array, Array]:
     """What both kernels of an evaluation need: their shape, weights and drives."""
-    shape = Shape(**_common(network))
-    layout = Layout(shape)
-    drives = buffer(len(network.drives) * layout.width).reshape(-1, layout.width)
-    drives[:, : network.hidden] = network.drives
-    return shape, layout, _pack(network.weights, layout), drives
+    if not as_elman(network):
+        made = formulas(network)
+        p = buffer(made.turned[""] + kernels.scratch_size(made))
+        lay_out(network.weights, made, p)
+        return made, p, beside(network.every_drive)
+    shape = Shape(**common(network))
+    return (
+        shape,
+        pack(network.weights, Layout(shape)),
+        beside([network.drives], Layout(shape).width),
+    )
+
+
+def _padded(network: Network, states: Array) -> Array:
+    """States (N, D) with each part padded, as kernels have them."""
+    least = Layout(Shape(**common(network))).width if as_elman(network) else 0
+    return beside(network.parts(states), least)
 
 
 # The processor's peak ----------------------------------------------------------------
@@ -348,60 +417,3 @@ def multiply_adds(turns: int) -> tuple[Callable[[], None], float]:
     numbers = buffer((kernels.PEAK_SUMS + 1) * shape.lanes)
     operations = 2.0 * turns * kernels.PEAK_SUMS * shape.lanes
     return lambda: function(numbers=numbers, turns=turns), operations
-
-
-# Parameters in one array -------------------------------------------------------------
-
-
-def buffer(size: int, dtype: Any = np.float32) -> NDArray[Any]:
-    """Zeros on a cache line's border, with a vector's width to spare behind them.
-
-    Kernels work on whole vectors and may touch what follows the last number.
-    """
-    item = np.dtype(dtype).itemsize
-    room = np.zeros((size + _SPARE) * item + _LINE, np.uint8)
-    start = -room.ctypes.data % _LINE
-    return room[start : start + size * item].view(dtype)
-
-
-_LINE, _SPARE = 64, 16
-
-
-def _sections(flat: Array, layout: "Layout") -> dict[str, Array]:
-    """Views of the parameters, padded, shaped as `kernels.Layout` says."""
-    X, P, Y = layout.shape.inputs, layout.width, layout.shape.outputs
-    return {
-        "Wxh": flat[: X * P].reshape(X, P),
-        "Whh": flat[layout.Whh : layout.bh].reshape(P, P),
-        "bh": flat[layout.bh : layout.Why],
-        "Why": flat[layout.Why : layout.by].reshape(Y, P).T,
-        "by": flat[layout.by :],
-    }
-
-
-def _pack(weights: Weights, layout: "Layout") -> Array:
-    flat = buffer(layout.size)
-    for name, section in _sections(flat, layout).items():
-        array = getattr(weights, name)
-        section[tuple(map(slice, array.shape))] = array
-    return flat
-
-
-def _unpack(flat: Array, layout: "Layout", hidden: int) -> Weights:
-    X, Y = layout.shape.inputs, layout.shape.outputs
-    shapes = {"Wxh": (X, hidden), "Whh": (hidden, hidden), "bh": (hidden,)}
-    shapes |= {"Why": (hidden, Y), "by": (Y,)}
-    sections = _sections(flat, layout)
-    return Weights(
-        **{name: sections[name][tuple(map(slice, shape))].copy() for name, shape in shapes.items()}
-    )
-
-
-def _active(network: Network, layout: "Layout") -> NDArray[np.int32]:
-    """Where the rows of Wxh begin that each symbol switches on: shape (S, J)."""
-    vectors = tables(network.task).vectors
-    rows = np.full((len(vectors), layout.shape.active), layout.shape.inputs, np.int32)  # zero row
-    for symbol, vector in enumerate(vectors):
-        (on,) = np.nonzero(vector)
-        rows[symbol, : len(on)] = on
-    return rows * layout.width

@@ -117,6 +117,15 @@ class Code:
             phi.add_incoming(value, last)
         return results
 
+    def each_row(self, count: Integer, tile: int, body: Callable[[Integer, int], None]) -> None:
+        """`body(first, rows)` for all rows in tiles, then for the rest one by one."""
+        if count == 1:
+            body(0, 1)
+            return
+        tiled = self.mul(self.div(count, tile), tile)
+        self.loop(tiled, lambda row: body(row, tile), step=tile)
+        self.loop(count, lambda row: body(row, 1), start=tiled)
+
     def when(self, condition: Value, body: Callable[[], Integer]) -> Value:
         """The integer that `body` returns, where a condition holds; else 0, and it is not run."""
         before = self.builder.block

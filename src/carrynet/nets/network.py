@@ -227,6 +227,13 @@ class Network:
         return network
 
     @property
+    def every_drive(self) -> list[Array]:
+        """What each symbol gives to a step, whatever the state: a table (S, ...) for each drive."""
+        symbols = len(tables(self.task).vectors)
+        found = [self._slots[slot] for slot in self.cell.drives]
+        return [np.broadcast_to(each, (symbols, each.shape[-1])) for each in found]
+
+    @property
     def drives(self) -> Array:
         """x Wxh + bh for every symbol: shape (S, H); of Elman's cell."""
         (drive,) = self.cell.drives

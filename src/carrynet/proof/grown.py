@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.engines import jit, native
+from carrynet.engines.packed import buffer
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.proof.tree_model import TreeModel
@@ -76,12 +77,12 @@ class Grown:
             "scales": self._rows(np.stack([t, 1 / t, 1 / np.diag(model.ball)])),
             "limits": _copied([radius, model.slack + _LOST, *_LIMITS.values()]),
             "tally": _copied([0, 1, 0, 0, 0], np.int64),  # the start is a ball
-            "counts": native.buffer(Q, np.int64),
+            "counts": buffer(Q, np.int64),
             "order": _copied(np.arange(waiting), np.int32),
-            "words": native.buffer(waiting * record),
-            "tags": native.buffer(waiting * 3, np.int32),
-            "traces": native.buffer(waiting),
-            "work": native.buffer(kernels.trees_room(shape)),
+            "words": buffer(waiting * record),
+            "tags": buffer(waiting * 3, np.int32),
+            "traces": buffer(waiting),
+            "work": buffer(kernels.trees_room(shape)),
         }
         self._nodes, self._balls = 0, 0
         self._enlarge(nodes=2**10, balls=2**8)
@@ -136,7 +137,7 @@ class Grown:
             "near": ((Q, balls // L, P + 1, L), np.float32),
         }
         for name, (shape, kind) in shapes.items():
-            array = native.buffer(int(np.prod(shape)), kind).reshape(shape)
+            array = buffer(int(np.prod(shape)), kind).reshape(shape)
             if name == "near":
                 array[:, :, P] = _FAR  # of balls that are not there yet
             old = self._arrays.get(name)
@@ -150,14 +151,14 @@ class Grown:
 
     def _rows(self, array: Array) -> Array:
         """Vectors (..., H) in rows of P."""
-        rows = native.buffer(int(np.prod(array.shape[:-1])) * self._P)
+        rows = buffer(int(np.prod(array.shape[:-1])) * self._P)
         rows = rows.reshape(*array.shape[:-1], self._P)
         rows[..., : array.shape[-1]] = array
         return rows
 
     def _matrix(self, array: Array) -> Array:
         """A matrix (H, H) in one of (P, P)."""
-        matrix = native.buffer(self._P**2).reshape(self._P, self._P)
+        matrix = buffer(self._P**2).reshape(self._P, self._P)
         matrix[: len(array), : len(array)] = array
         return matrix
 
@@ -187,7 +188,7 @@ class Grown:
 
 def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
     array = np.asarray(values)
-    copy = native.buffer(array.size, kind)
+    copy = buffer(array.size, kind)
     copy[:] = array.ravel()
     return copy
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from carrynet.learn import cost
+from carrynet.nets import cells
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import ROUNDS
 from carrynet.sweep.settings import Settings
@@ -34,8 +35,11 @@ class Cost:
         """About how long a trial takes: training, evaluation and proof."""
         task, H = recipe.specification, recipe.hidden
         symbols, Y = len(task.machine.symbols), task.neurons
-        operations = 2.0 * H * (H + Y + task.operands)  # of a digit, forward
-        native = settings.engine != "numpy" and recipe.elman
+        cell, _ = cells.of(recipe)
+        products = sum(each.operation == "matmul" for each in cell.of_state)
+        operations = 2.0 * H * (products * H + Y + task.operands)  # of a digit, forward
+        along = any(stage.worst and stage.over == "problems" for stage in recipe.stages)
+        native = settings.engine != "numpy" and (recipe.elman or not along)
         native = native and recipe.dtype == "float32" and H <= 256
         native = native and not recipe.joined
         compiled = native or settings.engine == "jax"  # which on a GPU takes next to nothing
@@ -51,7 +55,7 @@ class Cost:
                 seconds += stage.steps * ROUNDS * cost.over_edges(recipe.every_edge, H, *model)
             times = self.worst if stage.worst else 1.0
             if compiled:
-                each = self.alone if stage.batch == 1 else self.batched
+                each = products * (self.alone if stage.batch == 1 else self.batched)
                 seconds += times * digits * (each + 3 * operations * self.flop)
             else:
                 seconds += times * stage.steps * recipe.digits * self.update_numpy

@@ -17,14 +17,23 @@ Products come in two forms, both with all sums in registers:
 For the way back W^T is kept beside W and takes the same updates, or is made anew.
 They are methods of `cell.Cell`.  `train` and `across` make updates, `inference` holds `walk`,
 the tree of prefixes, and `follow`, for long words; `trees` is the search for proofs.
+
+All of this is Elman's cell, shaped by hand.  Any formula, with its readout, is trained by
+`formulas.formula_train` and judged by the same `walk` and `follow`: there `block` carries out
+instructions over rows in memory, and parameters lie as `Formulas.places` says.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.across import ACROSS, across, across_offsets
+from carrynet.engines.kernels.block import padded
+from carrynet.engines.kernels.following import scratch_size
+from carrynet.engines.kernels.formula_train import FORMULA_TRAIN, formula_train, room_size
+from carrynet.engines.kernels.formulas import Formulas, takes
 from carrynet.engines.kernels.inference import BLOCK, FOLLOW, WALK, follow, walk, walk_room
 from carrynet.engines.kernels.peak import PEAK, PEAK_SUMS, peak
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
@@ -49,11 +58,16 @@ __all__ = [
     "GROWING",
     "KERNELS",
     "PEAK_SUMS",
+    "Formulas",
     "Kernel",
     "Layout",
     "Parameters",
     "Shape",
     "across_offsets",
+    "padded",
+    "room_size",
+    "scratch_size",
+    "takes",
     "trees_room",
     "walk_room",
 ]
@@ -63,7 +77,7 @@ __all__ = [
 class Kernel:
     """How a kernel is written, and what it takes."""
 
-    write: Callable[[Shape], ir.Module]
+    write: Callable[[Any], ir.Module]  #: from a `Shape`, or `Formulas`
     parameters: Parameters
 
 
@@ -73,5 +87,6 @@ KERNELS = {
     "walk": Kernel(walk, WALK),
     "follow": Kernel(follow, FOLLOW),
     "trees": Kernel(trees, TREES),
+    "formula_train": Kernel(formula_train, FORMULA_TRAIN),
     "peak": Kernel(peak, PEAK),
 }

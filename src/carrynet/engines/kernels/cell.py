@@ -1,6 +1,6 @@
 """Code with the cell of one shape, and the two products that all kernels are made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import llvmlite.ir as ir
 
@@ -103,15 +103,6 @@ class Cell(Code):
         """The columns, in groups of at most `most`."""
         C = self.layout.columns
         return [range(i, min(i + most, C)) for i in range(0, C, most)]
-
-    def each_row(self, count: Integer, tile: int, body: Callable[[Integer, int], None]) -> None:
-        """`body(first, rows)` for all rows in tiles, then for the rest one by one."""
-        if count == 1:
-            body(0, 1)
-            return
-        tiled = self.mul(self.div(count, tile), tile)
-        self.loop(tiled, lambda row: body(row, tile), step=tile)
-        self.loop(count, lambda row: body(row, 1), start=tiled)
 
     def rank(
         self,

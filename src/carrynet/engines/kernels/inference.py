@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.cell import Cell, Rows
+from carrynet.engines.kernels.following import Following
+from carrynet.engines.kernels.formulas import Formulas
+from carrynet.engines.kernels.grade import grade
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
-from carrynet.engines.vector import FLOAT, Integer, Value
+from carrynet.engines.vector import Code, Integer, Value
 
 
 class Inference(Cell):
@@ -14,6 +17,36 @@ class Inference(Cell):
 
     Where a symbol leads to is read from `drives`, x Wxh + bh for each symbol, (S, P).
     """
+
+    @property
+    def width(self) -> int:
+        """The floats of a state."""
+        return self.layout.width
+
+    def begin(self, h: Value, count: int) -> None:
+        """The states before the first symbol."""
+        self.loop(
+            count * self.width,
+            lambda i: self.store(self.constant(0.0), h, i),
+            step=self.lanes,
+        )
+
+    def children(self, h: Value, first: Integer, count: int, after: Value) -> None:
+        """The states after every symbol, of `count` states: row i * S + a of `after`."""
+        P, L = self.width, self.lanes
+        for columns in self.column_tiles(self.registers // 8):
+            weights = self.at(self.p, self.layout.Whh)
+            z = self.gemm(count, columns, h, self.mul(first, P), weights, None)
+
+            def child(a: Value, z: Rows = z, columns: range = columns) -> None:
+                for v_index, v in enumerate(columns):
+                    drive = self.load(self.drives, self.add(self.mul(a, P), v * L))
+                    for r in range(count):
+                        row = self.add(self.mul(self.add(first, r), self.S), a)
+                        value = self.activate(self.fadd(z[r][v_index], drive), v)
+                        self.store(value, after, self.add(self.mul(row, P), v * L))
+
+            self.loop(self.S, child)
 
     def follow(
         self, count: int, a: Value, a_row: Integer, drive: list[Integer], b: Value, b_row: Integer
@@ -34,79 +67,29 @@ class Inference(Cell):
     def grade(
         self, h: Value, h_row: Integer, edge: Integer, right: Value, seen: Sequence[Value]
     ) -> tuple[Value, list[Value]]:
-        """Whether the answer to a hidden state is that of a machine's edge.
-
-        Returns that, and what has been `seen` of margins: the smallest, and, where the word was
-        `right` so far (a bit), the one nearest to zero.  As `losses.predict` and
-        `losses.margins`; what is not a number is wrong by the most there is, and, like what is
-        about to overflow, as near to zero as can be.
-        """
-        b, Y = self.builder, self.shape.outputs
+        """Whether the answer to a hidden state is that of a machine's edge; see `grade.grade`."""
         expected = self.integer(self.output, edge, 32)
-        logits = [self.logit(h, h_row, y) for y in range(Y)]
-        if self.shape.readout == "bits":
-            (logit,) = logits
-            one = b.icmp_unsigned("==", expected, self.i64(1))
-            zero = ir.Constant(FLOAT, 0.0)
-            hit = b.select(one, b.fcmp_ordered(">", logit, zero), b.fcmp_ordered("<=", logit, zero))
-            margin = b.select(one, logit, b.fneg(logit))
-        else:
-            lowest = ir.Constant(FLOAT, -3.4028234663852886e38)
-            chosen, other = lowest, lowest
-            here = [b.icmp_unsigned("==", expected, self.i64(y)) for y in range(Y)]
-            for logit, mine in zip(logits, here, strict=True):
-                chosen = b.select(mine, logit, chosen)
-            hit = ir.Constant(ir.IntType(1), 1)
-            for y, (logit, mine) in enumerate(zip(logits, here, strict=True)):
-                # the first of equals wins: those before must be less, those after not more
-                before = b.icmp_unsigned("<", self.i64(y), expected)
-                beaten = b.select(
-                    before,
-                    b.fcmp_ordered("<", logit, chosen),
-                    b.fcmp_ordered("<=", logit, chosen),
-                )
-                hit = b.and_(hit, b.or_(mine, beaten))
-                more = b.and_(b.fcmp_unordered(">", logit, other), b.not_(mine))
-                other = b.select(more, logit, other)
-            margin = b.fsub(chosen, other)
-        number = b.fcmp_ordered("==", margin, margin)
-        margin = b.select(number, margin, ir.Constant(FLOAT, -3.4028234663852886e38))
-        zero = ir.Constant(FLOAT, 0.0)
-        size = b.select(b.fcmp_ordered("<", margin, zero), b.fneg(margin), margin)
-        huge = b.fcmp_ordered(">", size, ir.Constant(FLOAT, HUGE))
-        settled = ir.Constant(FLOAT, 3.4028234663852886e38)  # it is wrong, whatever comes
-        news = (margin, b.select(right, b.select(huge, zero, size), settled))
-        now = [
-            b.select(b.fcmp_ordered("<", new, old), new, old)
-            for new, old in zip(news, seen, strict=True)
-        ]
-        return b.zext(b.and_(hit, number), ir.IntType(64)), now
-
-    def bit(self, number: Value) -> Value:
-        """Whether a number is not zero."""
-        return self.builder.icmp_unsigned("!=", number, self.i64(0))
-
-    def seen(self) -> list[Value]:
-        """What has been seen of margins so far, in all calls; see `grade`."""
-        return [self.scalar(self.margin, i) for i in range(2)]
-
-    def keep(self, seen: Sequence[Value]) -> None:
-        """Keep what has been seen of margins for the next call, and for the caller."""
-        for i, value in enumerate(seen):
-            self.store(value, self.margin, i)
+        logits = [self.logit(h, h_row, y) for y in range(self.shape.outputs)]
+        return grade(self, self.shape.readout, logits, expected, right, seen)
 
 
-HUGE = 2.0**100
-"""A larger margin is near to overflow, where the order of a sum decides what is a number."""
+def inference(
+    module: ir.Module, name: str, parameters: Parameters, shape: Shape | Formulas
+) -> Inference | Following:
+    """Code that follows words, for Elman's cell or for any formulas."""
+    if isinstance(shape, Formulas):
+        return Following(module, name, parameters, shape)
+    return Inference(module, name, parameters, shape)
 
 
 BLOCK = 32
 """Prefixes that `walk` expands at once; their children stay in the cache."""
 
 
-def walk_room(shape: Shape, symbols: int) -> int:
+def walk_room(shape: Shape | Formulas, symbols: int) -> int:
     """Floats that one level of `walk` works in: children, and rows to flush them into."""
-    return BLOCK * symbols * (2 * Layout(shape).width + 2)
+    width = shape.depth if isinstance(shape, Formulas) else Layout(shape).width
+    return BLOCK * symbols * (2 * width + 2)
 
 
 WALK = Parameters(
@@ -126,7 +109,7 @@ WALK = Parameters(
 )
 
 
-def walk(shape: Shape) -> ir.Module:
+def walk(shape: Shape | Formulas) -> ir.Module:
     """`walk(...)`: every word below some prefixes, judged; see `evaluation.evaluate`.
 
     N prefixes with hidden states h (N, P), machine states and whether each was right
@@ -136,9 +119,8 @@ def walk(shape: Shape) -> ir.Module:
     Calls itself for each block of children.
     """
     module = ir.Module("walk")
-    k = Inference(module, "walk", WALK, shape)
-    b, P, L = k.builder, k.layout.width, k.lanes
-    columns_at_once = k.registers // 8
+    k = inference(module, "walk", WALK, shape)
+    b, P = k.builder, k.width
     most = k.mul(k.S, BLOCK)
     h_next = k.work
     h_flush = k.at(k.work, k.mul(most, P))
@@ -146,26 +128,14 @@ def walk(shape: Shape) -> ir.Module:
     right_next = k.at(state_next, most)
     beyond = k.at(right_next, most)
 
-    def expand(first: Integer, count: int) -> None:
-        for columns in k.column_tiles(columns_at_once):
-            z = k.gemm(count, columns, k.h, k.mul(first, P), k.at(k.p, k.layout.Whh), None)
-
-            def child(a: Value, z: Rows = z, columns: range = columns) -> None:
-                for v_index, v in enumerate(columns):
-                    drive = k.load(k.drives, k.add(k.mul(a, P), v * L))
-                    for r in range(count):
-                        row = k.add(k.mul(k.add(first, r), k.S), a)
-                        value = k.activate(k.fadd(z[r][v_index], drive), v)
-                        k.store(value, h_next, k.add(k.mul(row, P), v * L))
-
-            k.loop(k.S, child)
-
     def grade_children(i: Value, *seen: Value) -> list[Value]:
         before, so_far = k.integer(k.state, i, 32), k.integer(k.right, i, 32)
 
         def child(a: Value, *seen: Value) -> list[Value]:
             edge, row = k.add(k.mul(before, k.S), a), k.add(k.mul(i, k.S), a)
-            hit, now = k.grade(h_next, k.mul(row, P), edge, k.bit(so_far), seen)
+            hit, now = k.grade(
+                h_next, k.mul(row, P), edge, b.icmp_unsigned("!=", so_far, k.i64(0)), seen
+            )
             k.store_integer(b.and_(hit, so_far), right_next, row, 32)
             k.store_integer(k.integer(k.delta, edge, 32), state_next, row, 32)
             return now
@@ -188,12 +158,14 @@ def walk(shape: Shape) -> ir.Module:
         def one(i: Value, *seen: Value) -> list[Value]:
             edge = k.mul(k.integer(state_next, i, 32), k.S)
             so_far = k.integer(right_next, i, 32)
-            hit, now = k.grade(there, k.mul(i, P), edge, k.bit(so_far), seen)
+            hit, now = k.grade(
+                there, k.mul(i, P), edge, b.icmp_unsigned("!=", so_far, k.i64(0)), seen
+            )
             k.store_integer(b.and_(hit, so_far), right_next, i, 32)
             k.store_integer(k.integer(k.delta, edge, 32), state_next, i, 32)
             return now
 
-        k.keep(k.loop(children, one, k.seen()))
+        keep(k, k.loop(children, one, seen_so_far(k)))
         return [there, here]
 
     def count(i: Value, right: Value, wrong: Value) -> list[Value]:
@@ -217,8 +189,8 @@ def walk(shape: Shape) -> ir.Module:
             ],
         )
 
-    k.each_row(k.N, 4, expand)
-    k.keep(k.loop(k.N, grade_children, k.seen()))
+    k.each_row(k.N, 4, lambda first, count: k.children(k.h, first, count, h_next))
+    keep(k, k.loop(k.N, grade_children, seen_so_far(k)))
     with b.if_else(b.icmp_signed("==", k.depth, k.i64(1))) as (leaves, inner):
         with leaves:
             k.loop(k.headroom, flush, [h_next, h_flush])
@@ -229,6 +201,17 @@ def walk(shape: Shape) -> ir.Module:
             k.loop(children, deeper, step=BLOCK)
     k.done()
     return module
+
+
+def seen_so_far(k: Code) -> list[Value]:
+    """What has been seen of margins, in all calls; see `grade.grade`."""
+    return [k.scalar(k.margin, i) for i in range(2)]
+
+
+def keep(k: Code, seen: Sequence[Value]) -> None:
+    """Keep what has been seen of margins for the next call, and for the caller."""
+    for i, value in enumerate(seen):
+        k.store(value, k.margin, i)
 
 
 FOLLOW = Parameters(
@@ -247,7 +230,7 @@ FOLLOW = Parameters(
 )
 
 
-def follow(shape: Shape) -> ir.Module:
+def follow(shape: Shape | Formulas) -> ir.Module:
     """`follow(...)`: N words of T symbols, judged; see `evaluation.sample`.
 
     Writes to `first_error` (N,) where a word first goes wrong, and leaves it where it
@@ -255,11 +238,11 @@ def follow(shape: Shape) -> ir.Module:
     for 8 states, `state` for 4.
     """
     module = ir.Module("follow")
-    k = Inference(module, "follow", FOLLOW, shape)
-    b, P, L = k.builder, k.layout.width, k.lanes
+    k = inference(module, "follow", FOLLOW, shape)
+    b, P = k.builder, k.width
 
     def some_words(first: Integer, count: int) -> None:
-        k.loop(8 * P, lambda i: k.store(k.constant(0.0), k.h, i), step=L)
+        k.begin(k.h, 4)
         for r in range(count):
             k.store_integer(0, k.state, r, 32)
 
@@ -281,8 +264,8 @@ def follow(shape: Shape) -> ir.Module:
                 k.store_integer(b.zext(error, ir.IntType(64)), k.first_error, word, 32)
             return [there, here, *seen]
 
-        _, _, *seen = k.loop(k.T, position, [k.h, k.at(k.h, 4 * P), *k.seen()])
-        k.keep(seen)
+        _, _, *seen = k.loop(k.T, position, [k.h, k.at(k.h, 4 * P), *seen_so_far(k)])
+        keep(k, seen)
 
     k.each_row(k.N, 4, some_words)
     k.done()

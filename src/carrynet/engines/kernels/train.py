@@ -4,9 +4,9 @@ import llvmlite.ir as ir
 
 from carrynet.engines.kernels.bounds import BOUNDS, Bounds
 from carrynet.engines.kernels.cell import Cell, Rows
+from carrynet.engines.kernels.optimise import adam, descend
 from carrynet.engines.kernels.shape import Parameters, Shape
 from carrynet.engines.vector import Integer, Value
-from carrynet.nets.optim import BETA1, BETA2, EPSILON
 
 TRAIN = Parameters(
     {
@@ -68,9 +68,9 @@ def train(shape: Shape) -> ir.Module:
         backward()
         gather(k.gradient if apart else k.p, k.h, k.dz, k.dl)
         if shape.optimiser == "adam":
-            adam(u)
+            adam(k, k.layout.size, u)
         elif apart:
-            k.loop(k.layout.size, descend, step=L)
+            descend(k, k.layout.size)
         if shape.alone:  # the same sums for W^T, cheaper than to turn W around
             k.rank(k.transposed, 0, k.dz, P, k.h, 0, k.sub(k.T, 1))
         else:
@@ -253,28 +253,6 @@ def train(shape: Shape) -> ir.Module:
         k.loop(rows, scatter)
         for v in range(C):  # the zero row has taken what belongs nowhere
             k.store(k.constant(0.0), target, X * P + v * L)
-
-    def descend(i: Value) -> None:
-        k.store(k.fadd(k.load(k.p, i), k.load(k.gradient, i)), k.p, i)
-
-    def adam(u: Value) -> None:
-        """As `optim.adam`: `roots` holds step / (1 - b1^t) and 1 / sqrt(1 - b2^t)."""
-        rate = k.broadcast(k.roots, k.mul(u, 2))
-        root = k.broadcast(k.roots, k.add(k.mul(u, 2), 1))
-        size, b1, b2 = k.layout.size, k.constant(BETA1), k.constant(BETA2)
-
-        def some(i: Value) -> None:
-            g = k.load(k.gradient, i)
-            m = k.fma(b1, k.load(k.moments, i), k.fmul(k.constant(1 - BETA1), g))
-            squares = k.fmul(k.fmul(k.constant(1 - BETA2), g), g)
-            v = k.fma(b2, k.load(k.moments, k.add(i, size)), squares)
-            k.store(m, k.moments, i)
-            k.store(v, k.moments, k.add(i, size))
-            divisor = k.fma(k.sqrt(v), root, k.constant(EPSILON))
-            change = k.builder.fdiv(k.fmul(rate, m), divisor)
-            k.store(k.fsub(k.load(k.p, i), change), k.p, i)
-
-        k.loop(size, some, step=L)
 
     def transpose() -> None:
         def row(i: Value) -> None:

@@ -1,0 +1,443 @@
+"""Instructions of a formula over rows in memory, forward and backward; no cell is named here.
+
+Values are rows of numbers, padded to vectors.  Elementwise work on a few rows and one column of
+vectors stays in registers; what a matrix multiplies has to be whole first, so that instructions
+fall into phases, with all values that later ones need in memory.  In a phase, products of one
+operand are one product: the operand is read once for all its matrices.
+
+Padding is never read across: products run over the numbers that there are, and lanes do not mix.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from carrynet.engines.vector import Integer, Value
+from carrynet.nets.equations import Instruction
+
+Rows = list[Value]  # a vector of each row
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a slot's value lies: `width` floats from row to row; `rows` says which are meant."""
+
+    pointer: Value
+    width: int
+    rows: Sequence[Integer]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some instructions of a formula, and what their slots are.
+
+    `sizes` says how many numbers a slot's value has, `matrices` and `vectors` where parameters
+    begin, `transposed` where matrices begin that were turned around.
+    """
+
+    k: Any  #: a `Code`; where none is written, anything with lanes
+    instructions: Sequence[Instruction]
+    sizes: Mapping[int, int]
+    matrices: Mapping[int, int]
+    vectors: Mapping[int, int]
+    constants: Mapping[int, float]
+    transposed: Mapping[int, int] = field(default_factory=dict)
+    frozen: frozenset[int] = frozenset()  #: slots of parameters that are not trained
+
+    # What follows from the instructions
+
+    @cached_property
+    def phase(self) -> dict[int, int]:
+        """Of each instruction's slot, when it is known."""
+        found: dict[int, int] = {}
+        for operation, operands, out in self.instructions:
+            before = [found[i] + (operation == "matmul") for i in operands if i in found]
+            found[out] = max(before, default=0)
+        return found
+
+    @cached_property
+    def phases(self) -> int:
+        """How many there are."""
+        return 1 + max(self.phase.values(), default=-1)
+
+    @cached_property
+    def crossing(self) -> frozenset[int]:
+        """Slots that a later phase reads."""
+        return frozenset(
+            i
+            for _, operands, out in self.instructions
+            for i in operands
+            if i in self.phase and self.phase[i] < self.phase[out]
+        )
+
+    @cached_property
+    def saved(self) -> frozenset[int]:
+        """Slots whose values the way back needs."""
+        found: set[int] = set()
+        for operation, operands, out in self.instructions:
+            if operation in ("multiply", "mix"):
+                found.update(operands)
+            elif operation == "matmul":
+                found.add(operands[0])
+            elif operation not in ("add", "subtract"):
+                found.add(out)
+        return frozenset(found & self.phase.keys())
+
+    @cached_property
+    def products(self) -> list[Instruction]:
+        """The instructions that multiply by a matrix."""
+        return [each for each in self.instructions if each.operation == "matmul"]
+
+    @cached_property
+    def _together(self) -> int:
+        """The most matrices that multiply one operand in one phase."""
+        alike = [(self.phase[each.out], each.operands[0]) for each in self.products]
+        return max(map(alike.count, alike), default=1)
+
+    @property
+    def _sums(self) -> int:
+        """How many sums registers hold, beside what is multiplied."""
+        return 24 if self.k.lanes == 16 else 12
+
+    @property
+    def tile(self) -> int:
+        """How many rows are worked at once."""
+        most = 8 if self._together * 16 <= self._sums else 4
+        return max(1, min(most, self._sums // self._together))
+
+    def _columns(self, width: int, count: int, matrices: int) -> int:
+        """How many vectors of each row are worked at once."""
+        even = width // self.k.lanes % 2 == 0
+        return 2 if even and 2 * count * matrices <= self._sums * 2 // 3 else 1
+
+    def width(self, slot: int) -> int:
+        """The floats of a slot's value, padded to vectors."""
+        return padded(self.sizes[slot], self.k.lanes)
+
+    # Forward
+
+    def forward(self, places: Mapping[int, Place], count: int, *, shared: bool = False) -> None:
+        """Carry out the instructions for `count` rows.
+
+        `places` has the inputs, and wherever a value is to be kept: at least for `crossing`.
+        Where they are `shared`, all rows have the first one's inputs of matrices.
+        """
+        k, L = self.k, self.k.lanes
+        for phase in range(self.phases):
+            here = [each for each in self.instructions if self.phase[each.out] == phase]
+            for width in sorted({self.width(each.out) for each in here}):
+                mine = [each for each in here if self.width(each.out) == width]
+                wide = self._columns(width, count, self._together)
+
+                def column(v: Value, mine: list[Instruction] = mine, wide: int = wide) -> None:
+                    known: dict[int, Rows] = {}
+                    for operand in dict.fromkeys(i.operands[0] for i in mine if _product(i)):
+                        those = [i for i in mine if _product(i) and i.operands[0] == operand]
+                        rows = 1 if shared and operand not in self.phase else count
+                        sums = self._multiply(
+                            places[operand],
+                            rows,
+                            self.sizes[operand],
+                            [(self.matrices[i.operands[1]], self.width(i.out)) for i in those],
+                            *(v, wide),
+                        )
+                        for i, found in zip(those, sums, strict=True):
+                            known[i.out] = found * (count // rows)
+                    for operation, operands, out in mine:
+                        if operation != "matmul":
+                            values = [
+                                self._value(i, v, count, wide, known, places) for i in operands
+                            ]
+                            known[out] = [
+                                self._carry_out(operation, row) for row in zip(*values, strict=True)
+                            ]
+                        if out in places:
+                            self._store(known[out], places[out], v, wide)
+
+                k.loop(width, column, step=wide * L)
+
+    def _value(
+        self,
+        slot: int,
+        v: Value,
+        count: int,
+        wide: int,
+        known: dict[int, Rows],
+        places: Mapping[int, Place],
+    ) -> Rows:
+        if slot not in known:
+            if slot in self.constants:
+                known[slot] = [self.k.constant(self.constants[slot])] * (count * wide)
+            elif slot in self.vectors:
+                start = self.k.add(self.vectors[slot], v)
+                known[slot] = self.k.load_all(self.k.p, start, wide) * count
+            else:
+                known[slot] = self._load(places[slot], v, count, wide)
+        return known[slot]
+
+    def _load(self, place: Place, v: Value, count: int, wide: int) -> Rows:
+        k = self.k
+        starts = [k.add(k.mul(row, place.width), v) for row in place.rows[:count]]
+        return [value for start in starts for value in k.load_all(place.pointer, start, wide)]
+
+    def _store(self, values: Rows, place: Place, v: Value, wide: int) -> None:
+        k = self.k
+        for i in range(0, len(values), wide):
+            start = k.add(k.mul(place.rows[i // wide], place.width), v)
+            k.store_all(values[i : i + wide], place.pointer, start)
+
+    def _carry_out(self, operation: str, operands: Sequence[Value]) -> Value:
+        k = self.k
+        if operation == "mix":  # (1 - z) n + z h
+            z, n, h = operands
+            return k.fma(z, k.fsub(h, n), n)
+        if operation == "relu":
+            return k.at_least(0.0, *operands)
+        functions: dict[str, Callable[..., Value]] = {
+            "add": k.fadd,
+            "subtract": k.fsub,
+            "multiply": k.fmul,
+            "sigmoid": k.sigmoid,
+            "tanh": k.tanh,
+        }
+        return functions[operation](*operands)
+
+    def _multiply(
+        self,
+        a: Place,
+        rows: int,
+        size: int,
+        matrices: Sequence[tuple[int, int]],
+        v: Value,
+        wide: int,
+    ) -> list[Rows]:
+        """sum_k a[r, k] W[k] from column v on for each matrix, whose place and width are given.
+
+        Few sums at once would wait for one another: then k is dealt out to several sets of sums.
+        """
+        k, count = self.k, len(matrices) * wide
+        each = rows * count
+        unrolled = next(n for n in (4, 2, 1) if size % n == 0)
+        sets = 1
+        while sets < unrolled and sets * each < 8:
+            sets *= 2
+
+        def turn(i: Integer, *carried: Value) -> list[Value]:
+            sums = list(carried)
+            for j in range(unrolled):
+                here = k.add(i, j)
+                weights = [
+                    weight
+                    for start, width in matrices
+                    for weight in k.load_all(k.p, k.add(k.add(start, k.mul(here, width)), v), wide)
+                ]
+                for r in range(rows):
+                    value = k.broadcast(a.pointer, k.add(k.mul(a.rows[r], a.width), here))
+                    for m, weight in enumerate(weights):
+                        n = ((j % sets) * rows + r) * count + m
+                        sums[n] = k.fma(value, weight, sums[n])
+            return sums
+
+        sums = k.loop(size, turn, [k.constant(0.0)] * (sets * each), step=unrolled)
+        while len(sums) > each:
+            half = len(sums) // 2
+            sums = [k.fadd(sums[i], sums[half + i]) for i in range(half)]
+        return [
+            [sums[r * count + m * wide + c] for r in range(rows) for c in range(wide)]
+            for m in range(len(matrices))
+        ]
+
+    # Backward
+
+    def backward(
+        self,
+        places: Mapping[int, Place],
+        given: Mapping[int, Place],
+        kept: Mapping[int, Place],
+        sinks: Mapping[int, Place],
+        count: int,
+    ) -> None:
+        """The gradients of inputs and vectors, from those `given` of some slots.
+
+        `kept` has room for those of each product, by its slot, which is filled, and for those of
+        `crossing`, zero at first.  To `sinks` those of the inputs are added.
+        """
+        k, L = self.k, self.k.lanes
+        for phase in reversed(range(self.phases)):
+            here = [each for each in self.instructions if self.phase[each.out] == phase]
+            for width in sorted({self.width(each.out) for each in here}):
+                mine = [each for each in here if self.width(each.out) == width]
+                wide = 1  # since every value of a column is alive at once
+
+                def column(v: Value, mine: list[Instruction] = mine, wide: int = wide) -> None:
+                    known: dict[int, Rows] = {}
+                    found: dict[int, Rows] = {}
+
+                    def give(slot: int, g: Rows) -> None:
+                        if slot not in self.constants:
+                            old = found.get(slot)
+                            found[slot] = [*map(k.fadd, old, g)] if old else g
+
+                    for each in mine:
+                        for source in (given, kept if each.out in self.crossing else {}):
+                            if each.out in source:
+                                give(each.out, self._load(source[each.out], v, count, wide))
+                    for operation, operands, out in reversed(mine):
+                        g = found.pop(out, None)
+                        if g is None:
+                            g = [k.constant(0.0)] * (count * wide)
+                        if operation == "matmul":
+                            self._store(g, kept[out], v, wide)
+                            continue
+                        values = [
+                            self._value(i, v, count, wide, known, places)
+                            for i in self._asked(operation, operands, out)
+                        ]
+                        for i, theirs in zip(
+                            operands, self._gradients(operation, g, values), strict=True
+                        ):
+                            give(i, theirs)
+                    for slot, g in found.items():
+                        if slot in self.vectors:
+                            self._add_up(slot, g, v, wide)
+                        elif slot in self.phase:
+                            self._add_to(kept[slot], g, v, wide)
+                        elif slot in sinks:
+                            self._add_to(sinks[slot], g, v, wide)
+
+                k.loop(width, column, step=wide * L)
+            self._through_matrices([i for i in here if _product(i)], kept, sinks, count)
+
+    def _through_matrices(
+        self,
+        products: list[Instruction],
+        kept: Mapping[int, Place],
+        sinks: Mapping[int, Place],
+        count: int,
+    ) -> None:
+        k = self.k
+        for operand in dict.fromkeys(each.operands[0] for each in products):
+            if operand not in self.phase and operand not in sinks:
+                continue
+            target = kept[operand] if operand in self.phase else sinks[operand]
+            width = self.width(operand)
+            wide = self._columns(width, count, 1)
+
+            those = [
+                (kept[each.out], self.sizes[each.out], (self.transposed[each.operands[1]], width))
+                for each in products
+                if each.operands[0] == operand
+            ]
+
+            def column(
+                v: Value, those: Any = those, target: Place = target, wide: int = wide
+            ) -> None:
+                total: Rows = []
+                for a, size, turned in those:
+                    (g,) = self._multiply(a, count, size, [turned], v, wide)
+                    total = [*map(k.fadd, total, g)] if total else g
+                self._add_to(target, total, v, wide)
+
+            k.loop(width, column, step=wide * k.lanes)
+
+    def _asked(self, operation: str, operands: Sequence[int], out: int) -> Sequence[int]:
+        """The slots whose values the gradients of an operation depend on."""
+        if operation in ("add", "subtract"):
+            return ()
+        return operands if operation in ("multiply", "mix") else (out,)
+
+    def _gradients(self, operation: str, g: Rows, values: Sequence[Rows]) -> list[Rows]:
+        k, one = self.k, self.k.constant(1.0)
+        if operation == "add":
+            return [g, g]
+        if operation == "subtract":
+            return [g, [k.fsub(k.constant(0.0), each) for each in g]]
+        if operation == "multiply":
+            a, b = values
+            return [[*map(k.fmul, g, b)], [*map(k.fmul, g, a)]]
+        if operation == "mix":
+            z, n, h = values
+            return [
+                [k.fmul(x, k.fsub(b, a)) for x, a, b in zip(g, n, h, strict=True)],
+                [k.fmul(x, k.fsub(one, s)) for x, s in zip(g, z, strict=True)],
+                [*map(k.fmul, g, z)],
+            ]
+        (y,) = values
+        return [[k.fmul(x, self._slope(operation, each)) for x, each in zip(g, y, strict=True)]]
+
+    def _slope(self, operation: str, y: Value) -> Value:
+        """The derivative of an activation, from its value."""
+        k = self.k
+        if operation == "relu":
+            positive = k.builder.fcmp_ordered(">", y, k.constant(0.0))
+            return k.builder.select(positive, k.constant(1.0), k.constant(0.0))
+        first = {"sigmoid": y, "tanh": k.constant(1.0)}[operation]
+        return k.fsub(first, k.fmul(y, y))
+
+    def _add_up(self, slot: int, g: Rows, v: Value, wide: int) -> None:
+        """Add the gradients of all rows to that of a vector of parameters."""
+        if slot in self.frozen:
+            return
+        k = self.k
+        for c in range(wide):
+            place = k.add(self.vectors[slot], k.add(v, c * k.lanes))
+            total = k.load(k.gradient, place)
+            for row in g[c::wide]:
+                total = k.fadd(total, row)
+            k.store(total, k.gradient, place)
+
+    def _add_to(self, place: Place, values: Rows, v: Value, wide: int) -> None:
+        """Add rows to others in memory, one after another: two of them may be the same."""
+        k = self.k
+        for i in range(0, len(values), wide):
+            start = k.add(k.mul(place.rows[i // wide], place.width), v)
+            old = k.load_all(place.pointer, start, wide)
+            k.store_all([*map(k.fadd, old, values[i : i + wide])], place.pointer, start)
+
+    def gather(self, product: Instruction, a: Place, kept: Place, count: Integer) -> None:
+        """Add to a matrix's gradient what `count` rows say, from a row of each place on.
+
+        W'[i] += sum_r a[r, i] g[r]
+        """
+        k, L = self.k, self.k.lanes
+        start, width = self.matrices[product.operands[1]], self.width(product.out)
+        size, C = self.sizes[product.operands[0]], width // L
+        wide = next(n for n in (4, 2, 1) if C % n == 0)
+        tall = max(1, (16 if L == 16 else 8) // wide)
+
+        def columns(v: Value) -> None:
+            def some(i: Value, height: int) -> None:
+                places = [
+                    k.add(k.add(start, k.mul(k.add(i, r), width)), k.add(v, c * L))
+                    for r in range(height)
+                    for c in range(wide)
+                ]
+
+                def turn(row: Value, *sums: Value) -> list[Value]:
+                    of_g = k.add(k.mul(k.add(kept.rows[0], row), kept.width), v)
+                    right = [k.load(kept.pointer, k.add(of_g, c * L)) for c in range(wide)]
+                    of_a = k.add(k.mul(k.add(a.rows[0], row), a.width), i)
+                    left = [k.broadcast(a.pointer, k.add(of_a, r)) for r in range(height)]
+                    return [k.fma(left[n // wide], right[n % wide], s) for n, s in enumerate(sums)]
+
+                sums = k.loop(count, turn, [k.load(k.gradient, place) for place in places])
+                for value, place in zip(sums, places, strict=True):
+                    k.store(value, k.gradient, place)
+
+            whole = size // tall * tall
+            if whole:
+                k.loop(whole, lambda i: some(i, tall), step=tall)
+            if whole < size:
+                k.loop(size, lambda i: some(i, 1), start=whole)
+
+        k.loop(width, columns, step=wide * L)
+
+
+def _product(instruction: Instruction) -> bool:
+    return instruction.operation == "matmul"
+
+
+def padded(size: int, lanes: int) -> int:
+    """A size in floats of whole vectors."""
+    return -(-size // lanes) * lanes

@@ -1,0 +1,331 @@
+"""Updates of a network of any cell: its formulas through time, backward, and an optimiser."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import llvmlite.ir as ir
+
+from carrynet.engines.kernels.block import Place, padded
+from carrynet.engines.kernels.formulas import Formulas
+from carrynet.engines.kernels.optimise import adam, descend
+from carrynet.engines.kernels.shape import Parameters
+from carrynet.engines.vector import Code, Integer, Value
+
+
+@dataclass(frozen=True)
+class Room:
+    """An array of a kernel's own: rows of some width, as many as positions, states or symbols."""
+
+    name: str
+    rows: str  #: "positions": T B, "states": (T + 1) B, "symbols": S
+    width: int
+
+
+@lru_cache(maxsize=256)
+def rooms(shape: Formulas) -> tuple[Room, ...]:
+    """All that a kernel of updates works in."""
+    cell, blocks = shape.cells, shape.blocks(shape)
+    found = [Room(name, "states", shape.depth) for name in ("state", "adjoint")]
+    Y = padded(shape.outputs, shape.lanes)
+    found += [Room(name, "positions", Y) for name in ("logits", "dl")]
+    found.append(Room("asked", "positions", 1))
+    results = {
+        "input": set(cell.drives),
+        "step": set(cell.results),
+        "read": set(shape.reads.results),
+    }
+    for kind, block in zip(("input", "step", "read"), blocks, strict=True):
+        rows = "symbols" if kind == "input" else "positions"
+        values = block.saved | block.crossing | (results[kind] if kind == "input" else set())
+        values -= results[kind] if kind != "input" else set()
+        found += [Room(f"{kind} {slot}", rows, block.width(slot)) for slot in sorted(values)]
+        adjoints = {each.out for each in block.products} | block.crossing
+        found += [Room(f"d {kind} {slot}", rows, block.width(slot)) for slot in sorted(adjoints)]
+    found += [Room(f"d drive {slot}", "symbols", blocks[0].width(slot)) for slot in cell.drives]
+    return tuple(found)
+
+
+def room_size(shape: Formulas, B: int, T: int, S: int) -> int:
+    """How many floats that is."""
+    rows = {"positions": T * B, "states": (T + 1) * B, "symbols": S}
+    return sum(rows[each.rows] * each.width + shape.lanes for each in rooms(shape))
+
+
+# Updates -----------------------------------------------------------------------------
+
+FORMULA_TRAIN = Parameters(
+    {
+        "p": "f4",  # the parameters, updated, and behind them room for matrices turned around
+        "moments": "f4",  # Adam's, two as long as the parameters, updated
+        "gradient": "f4",  # room as long as the parameters
+        "work": "f4",  # `room_size`
+        "words": "u2",  # (updates, B, T)
+        "rates": "f4",  # (updates,) what multiplies gradients: -step / B, or 1 / B for Adam
+        "roots": "f4",  # (updates, 2) Adam's step / (1 - b1^t) and 1 / sqrt(1 - b2^t)
+        "logits": "f4",  # (updates, T, B, Y) written
+        "vectors": "f4",  # (S, X)
+        "delta": "i4",  # (Q, S)
+        "output": "i4",  # (Q, S); negative where nothing is asked
+        "targets": "f4",  # (outputs, Y padded)
+        "symbols": "i4",  # (T, B) room
+    },
+    ("updates", "B", "T", "S"),
+)
+
+
+def formula_train(shape: Formulas) -> ir.Module:
+    """`formula_train(...)`: updates, each from one batch, as `engines.Engine.advance` says."""
+    module = ir.Module("formula_train")
+    names = FORMULA_TRAIN
+    k = Code(module, "formula_train", list(names.arrays), names.integers, shape.lanes)
+    L, Y, D = shape.lanes, shape.outputs, shape.depth
+    cell, (of_input, step, read) = shape.cells, shape.blocks(k)
+    X, B, T, S = dict(shape.sizes)["X"], k.B, k.T, k.S
+    positions, states = k.mul(T, B), k.mul(k.add(T, 1), B)
+    Yp = padded(Y, L)
+    parts = list(enumerate(shape.part_places, 1))  # slots of the state before, and where they lie
+
+    at: dict[str, tuple[Value, int, Integer]] = {}
+    place: Integer = 0
+    for room in rooms(shape):
+        rows = {"positions": positions, "states": states, "symbols": S}[room.rows]
+        at[room.name] = k.at(k.work, place), room.width, k.mul(rows, room.width)
+        place = k.add(place, k.add(k.mul(rows, room.width), L))
+
+    def there(name: str, rows: Sequence[Integer], shift: int = 0) -> Place:
+        pointer, width, _ = at[name]
+        return Place(k.at(pointer, shift), width, rows)
+
+    def those(kind: str, rows: Sequence[Integer]) -> dict[int, Place]:
+        """The values, or gradients, of a block's slots that have room."""
+        return {
+            int(name.rpartition(" ")[2]): there(name, rows)
+            for name in at
+            if name.rpartition(" ")[0] == kind
+        }
+
+    def along(first: Integer, count: int) -> list[Integer]:
+        return [k.add(first, i) for i in range(count)]
+
+    def clear(pointer: Value, size: Integer) -> None:
+        k.loop(size, lambda i: k.store(k.constant(0.0), pointer, i), step=L)
+
+    def update(u: Value) -> None:
+        clear(k.gradient, shape.size)
+        clear(*(at["adjoint"][0], at["adjoint"][2]))
+        for kind, block in (("input", of_input), ("step", step), ("read", read)):
+            for slot in block.crossing:
+                pointer, _, size = at[f"d {kind} {slot}"]
+                clear(pointer, size)
+        for slot in cell.drives:
+            pointer, _, size = at[f"d drive {slot}"]
+            clear(pointer, size)
+        for name, start in shape.turned.items():
+            if name:
+                turn(shape.places[name], start, *shape.shapes[name])
+        k.each_row(S, of_input.tile, feed)
+        begin()
+        k.loop(B, lambda b: read_word(u, b))
+        k.loop(
+            T, lambda t: k.each_row(B, step.tile, lambda r, n: forward(k.add(k.mul(t, B), r), n))
+        )
+        k.each_row(positions, read.tile, read_out)
+        first = k.mul(k.mul(u, positions), Y)
+        rate = k.broadcast(k.rates, u)
+        k.loop(positions, lambda r: loss_gradient(r, first, rate))
+        k.each_row(positions, read.tile, read_back)
+        last = k.sub(T, 1)
+        k.loop(
+            T,
+            lambda i: k.each_row(
+                B, step.tile, lambda r, n: back(k.add(k.mul(k.sub(last, i), B), r), n)
+            ),
+        )
+        gather()
+        k.each_row(S, of_input.tile, feed_back)
+        for product in of_input.products:
+            operand, kept = product.operands[0], there(f"d input {product.out}", [0])
+            a = Place(k.vectors, X, [0]) if operand == 0 else there(f"input {operand}", [0])
+            of_input.gather(product, a, kept, S)
+        if shape.optimiser == "adam":
+            adam(k, shape.size, u)
+        else:
+            descend(k, shape.size)
+
+    def turn(start: int, target: int, height: int, wide: int) -> None:
+        here, after = padded(wide, L), padded(height, L)
+
+        def row(i: Value) -> None:
+            def element(j: Value) -> None:
+                value = k.scalar(k.p, k.add(k.add(start, k.mul(i, here)), j))
+                k.store(value, k.p, k.add(k.add(target, k.mul(j, after)), i))
+
+            k.loop(wide, element)
+
+        k.loop(height, row)
+
+    def feed(first: Integer, count: int) -> None:
+        """What the cell makes of each symbol, whatever its state."""
+        rows = along(first, count)
+        x = {0: Place(k.vectors, X, rows)}
+        of_input.forward({**those("input", rows), **x}, count)
+
+    def feed_back(first: Integer, count: int) -> None:
+        rows = along(first, count)
+        x = {0: Place(k.vectors, X, rows)}
+        values = {**those("input", rows), **x}
+        of_input.backward(values, those("d drive", rows), those("d input", rows), {}, count)
+
+    def begin() -> None:
+        if not shape.learned:
+            return
+        for (_, place), part, size in zip(parts, cell.state, shape.parts, strict=True):
+            start = shape.places[f"{part}_start"]
+
+            def row(b: Value, place: int = place, start: int = start, size: int = size) -> None:
+                for v in range(0, padded(size, L), L):
+                    target = k.add(k.mul(b, D), place + v)
+                    k.store(k.load(k.p, start + v), at["state"][0], target)
+
+            k.loop(B, row)
+
+    def read_word(u: Value, b: Value) -> None:
+        start = k.mul(k.add(k.mul(u, B), b), T)
+
+        def position(t: Value, state: Value) -> list[Value]:
+            symbol = k.integer(k.words, k.add(start, t), 16)
+            edge, row = k.add(k.mul(state, S), symbol), k.add(k.mul(t, B), b)
+            k.store_integer(symbol, k.symbols, row, 32)
+            answer = k.integer(k.output, edge, 32)
+            cut = k.builder.trunc(answer, ir.IntType(32))
+            open_ = k.builder.icmp_signed("<", cut, ir.Constant(ir.IntType(32), 0))
+            asked = k.builder.select(open_, ir.Constant(ir.FloatType(), 0.0), _one())
+            k.store(asked, at["asked"][0], row)
+            known = k.builder.select(open_, k.i64(0), answer)
+            for v in range(0, Yp, L):
+                wanted = k.load(k.targets, k.add(k.mul(known, Yp), v))
+                k.store(wanted, at["dl"][0], k.add(k.mul(row, Yp), v))
+            return [k.integer(k.delta, edge, 32)]
+
+        k.loop(T, position, [k.i64(0)])
+
+    def step_places(first: Integer, count: int) -> dict[int, Place]:
+        rows = along(first, count)
+        symbols = [k.integer(k.symbols, row, 32) for row in rows]
+        after = [k.add(row, B) for row in rows]
+        found = those("step", rows)
+        found |= {slot: there(f"input {slot}", symbols) for slot in cell.drives}
+        found |= {slot: there("state", rows, place) for slot, place in parts}
+        for result, (_, place) in zip(cell.results, parts, strict=True):
+            found[result] = there("state", after, place)
+        return found
+
+    def forward(first: Integer, count: int) -> None:
+        step.forward(step_places(first, count), count)
+
+    def back(first: Integer, count: int) -> None:
+        values = step_places(first, count)
+        rows = along(first, count)
+        given = {
+            result: there("adjoint", values[result].rows, place)
+            for result, (_, place) in zip(cell.results, parts, strict=True)
+        }
+        sinks = {slot: there("adjoint", rows, place) for slot, place in parts}
+        sinks |= {slot: there(f"d drive {slot}", values[slot].rows) for slot in cell.drives}
+        step.backward(values, given, those("d step", rows), sinks, count)
+
+    def read_places(first: Integer, count: int) -> tuple[list[Integer], dict[int, Place]]:
+        rows = along(first, count)
+        h = there("state", [k.add(row, B) for row in rows])
+        logits = {shape.reads.results[0]: there("logits", rows)}
+        return rows, {**those("read", rows), **logits, 0: h}
+
+    def read_out(first: Integer, count: int) -> None:
+        read.forward(read_places(first, count)[1], count)
+
+    def read_back(first: Integer, count: int) -> None:
+        rows, values = read_places(first, count)
+        given = {shape.reads.results[0]: there("dl", rows)}
+        sinks = {0: there("adjoint", values[0].rows)}
+        read.backward(values, given, those("d read", rows), sinks, count)
+
+    def loss_gradient(r: Value, first: Integer, rate: Value) -> None:
+        """dL/dlogits, times a rate, over the targets; and the logits written."""
+        logits, dl, row = at["logits"][0], at["dl"][0], k.mul(r, Yp)
+        for y in range(Y):
+            value = k.scalar(logits, k.add(row, y))
+            k.store(value, k.logits, k.add(k.add(first, k.mul(r, Y)), y))
+        scale = k.fmul(rate, k.broadcast(at["asked"][0], r))
+        here = [k.load(logits, k.add(row, v)) for v in range(0, Yp, L)]
+        if (shape.loss, shape.decision) == ("cross-entropy", "argmax"):
+            shares = softmax(here)
+        else:
+            shares = [k.sigmoid(logit) for logit in here]
+        differences = []
+        for v, y in zip(range(0, Yp, L), shares, strict=True):
+            difference = k.fsub(y, k.load(dl, k.add(row, v)))
+            if shape.loss == "squared":
+                difference = k.fmul(difference, k.fsub(y, k.fmul(y, y)))
+            differences.append(k.fmul(difference, scale))
+        # padding is not trained: on its way to what it should be it would become denormal, and slow
+        k.store_all(only(differences, 0.0), dl, row)
+
+    def only(values: list[Value], other: float) -> list[Value]:
+        """The same, where there are no outputs another number."""
+        found = []
+        for i, value in enumerate(values):
+            inside = [int(i * L + lane < Y) for lane in range(L)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(1), L), inside)
+            found.append(k.builder.select(mask, value, k.constant(other)))
+        return found
+
+    def softmax(logits: list[Value]) -> list[Value]:
+        logits = only(logits, -1e30)
+        largest = k.largest(logits[0])
+        for vector in logits[1:]:
+            other = k.largest(vector)
+            more = k.builder.fcmp_ordered(">", other, largest)
+            largest = k.builder.select(more, other, largest)
+        powers = only([k.exp(k.fsub(v, k.splat(largest))) for v in logits], 0.0)
+        total = k.total(powers[0])
+        for vector in powers[1:]:
+            total = k.fadd(total, k.total(vector))
+        return [k.fdiv(power, k.splat(total)) for power in powers]
+
+    def gather() -> None:
+        """The gradients of all matrices but the input's, from all positions; and of the start."""
+        places = dict(parts)
+        for product in step.products:
+            operand, kept = product.operands[0], there(f"d step {product.out}", [0])
+            if operand in places:
+                a = there("state", [0], places[operand])
+            elif operand in cell.results:
+                a = there("state", [B], shape.part_places[cell.results.index(operand)])
+            else:
+                a = there(f"step {operand}", [0])
+            step.gather(product, a, kept, positions)
+        for product in read.products:
+            operand, kept = product.operands[0], there(f"d read {product.out}", [0])
+            a = there("state", [B]) if operand == 0 else there(f"read {operand}", [0])
+            read.gather(product, a, kept, positions)
+        if not shape.learned:
+            return
+        for (_, place), part, size in zip(parts, cell.state, shape.parts, strict=True):
+            start = shape.places[f"{part}_start"]
+
+            def row(b: Value, place: int = place, start: int = start, size: int = size) -> None:
+                for v in range(0, padded(size, L), L):
+                    more = k.load(at["adjoint"][0], k.add(k.mul(b, D), place + v))
+                    k.store(k.fadd(k.load(k.gradient, start + v), more), k.gradient, start + v)
+
+            k.loop(B, row)
+
+    clear(*(at["state"][0], at["state"][2]))
+    k.loop(k.updates, update)
+    k.done()
+    return module
+
+
+def _one() -> Value:
+    return ir.Constant(ir.FloatType(), 1.0)

@@ -1,0 +1,148 @@
+"""Which network of any cell a kernel is made for, where its parameters lie, and its blocks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from carrynet.engines.kernels.block import Block, padded
+from carrynet.nets.formula import Formula
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """What a kernel is made for; the like of `shape.Shape`, for any cell."""
+
+    lanes: int
+    cell: str
+    readout: str
+    sizes: tuple[tuple[str, int], ...]  #: the widths by name, of the cell and of the readout
+    own: tuple[tuple[str, int], ...]
+    loss: str = ""  # of training only
+    decision: str = "bits"
+    optimiser: str = ""
+    biases: bool = True
+    learned: bool = False  # the start
+
+    @property
+    def cells(self) -> Formula:
+        """The cell's formula."""
+        return _parsed(self.cell)
+
+    @property
+    def reads(self) -> Formula:
+        """The readout's."""
+        return _parsed(self.readout, ("h",), "logits")
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of each parameter, in the order of a network's weights."""
+        cell, own = dict(self.sizes), dict(self.own)
+        found = {**self.cells.shapes(cell), **self.reads.shapes(own)}
+        if self.learned:
+            parts = zip(self.cells.state, self.parts, strict=True)
+            found |= {f"{part}_start": (size,) for part, size in parts}
+        return found
+
+    @cached_property
+    def parts(self) -> tuple[int, ...]:
+        """How many numbers each part of the state has."""
+        return tuple(dict(self.sizes)[dim] for dim in self.cells.state_dims)
+
+    @cached_property
+    def part_places(self) -> tuple[int, ...]:
+        """Where each begins in a row of the state."""
+        return tuple(sum(padded(n, self.lanes) for n in self.parts[:i]) for i in range(99))[
+            : len(self.parts)
+        ]
+
+    @cached_property
+    def depth(self) -> int:
+        """D, the floats of a state."""
+        return sum(padded(n, self.lanes) for n in self.parts)
+
+    @cached_property
+    def outputs(self) -> int:
+        """Y."""
+        return dict(self.own)["Y"]
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each parameter begins in `p`: rows, each padded to vectors."""
+        found, place = {}, 0
+        for name, shape in self.shapes.items():
+            found[name] = place
+            place += padded(shape[-1], self.lanes) * (shape[0] if len(shape) == 2 else 1)
+        return {**found, "": place}
+
+    @property
+    def drive_width(self) -> int:
+        """W, the floats of all that a symbol gives to a step."""
+        step = self.blocks(self)[1]
+        return sum(step.width(slot) for slot in self.cells.drives)
+
+    @property
+    def size(self) -> int:
+        """The floats of all parameters."""
+        return self.places[""]
+
+    @cached_property
+    def turned(self) -> dict[str, int]:
+        """Where each matrix begins that is turned around, in `p` behind all parameters."""
+        found, place = {}, self.size
+        for name, shape in self.shapes.items():
+            if len(shape) == 2:
+                found[name] = place
+                place += padded(shape[0], self.lanes) * shape[1]
+        return {**found, "": place}
+
+    def blocks(self, k: Any) -> tuple[Block, Block, Block]:
+        """What needs the input only, a step, and the readout; `k` has lanes, or writes code."""
+        cell, sizes = self.cells, dict(self.sizes)
+        first = _slots(cell, [sizes["X"], *self.parts], self.shapes)
+        last = _slots(self.reads, [self.parts[0]], self.shapes)
+        made = []
+        for formula, slots, instructions in (
+            (cell, first, cell.of_input),
+            (cell, first, cell.of_state),
+            (self.reads, last, self.reads.instructions),
+        ):
+            named = formula.parameter_slots
+            matrices = {i: name for i, name in named.items() if len(self.shapes[name]) == 2}
+            vectors = {i: self.places[name] for i, name in named.items() if i not in matrices}
+            biases = frozenset(i for i, name in named.items() if name in formula.biases)
+            made.append(
+                Block(
+                    *(k, instructions, slots),
+                    {i: self.places[name] for i, name in matrices.items()},
+                    *(vectors, formula.constant_slots),
+                    {i: self.turned[name] for i, name in matrices.items()},
+                    frozenset() if self.biases else biases,
+                )
+            )
+        return made[0], made[1], made[2]
+
+
+_parsed = lru_cache(maxsize=256)(Formula.parse)
+
+
+def takes(cell: Formula) -> bool:
+    """Whether there are kernels of a cell: steps read no input as it is, and set each part anew."""
+    made = {each.out for each in cell.instructions}
+    return (
+        set(cell.results) <= made
+        and len(set(cell.results)) == len(cell.results)
+        and set(cell.drives) <= made
+    )
+
+
+def _slots(
+    formula: Formula, inputs: Sequence[int], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[int, int]:
+    """The size of each slot's value, constants left out."""
+    found = dict(enumerate(inputs))
+    found |= {slot: shapes[name][-1] for slot, name in formula.parameter_slots.items()}
+    for operation, operands, out in formula.instructions:
+        known = [found[i] for i in operands if i in found]
+        found[out] = known[-1] if operation == "matmul" else known[0]
+    return found
