@@ -11,16 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from carrynet import tasks
+from carrynet import engines, tasks
 from carrynet.data import words as problems
 from carrynet.engines import jit, kernels, native, packed, reference
-from carrynet.engines.kernels import KERNELS, Formulas, Layout, Shape
+from carrynet.engines.kernels import KERNELS, Formulas, Layout, OverEdges, Shape
 from carrynet.judge import evaluation
-from carrynet.learn import training
+from carrynet.learn import edges, training
 from carrynet.spec.recipe import RECIPES, Recipe
 from tests.conftest import started
 
@@ -147,12 +148,12 @@ def test_threads_may_train_at_once(cache: Path) -> None:
         assert list(together) == alone
 
 
-def assembly(kernel: str, shape: Shape | Formulas) -> str:
+def assembly(kernel: str, shape: Shape | Formulas | OverEdges) -> str:
     target = jit._target_machine()
     return str(target.emit_assembly(jit.optimised(kernel, shape, target)))
 
 
-@pytest.mark.parametrize("kernel", [name for name in KERNELS if name != "formula_train"])
+@pytest.mark.parametrize("kernel", sorted(KERNELS.keys() - {"formula_train", "closing"}))
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: int) -> None:
@@ -179,7 +180,7 @@ def test_nor_does_that_of_formulas(kernel: str, task: str) -> None:
     assert called(kernel, shape) - {kernel, "memset", "memcpy"} == set()
 
 
-def called(kernel: str, shape: Shape | Formulas) -> set[str]:
+def called(kernel: str, shape: Shape | Formulas | OverEdges) -> set[str]:
     """The functions that a kernel calls."""
     return set(re.findall(r"\b(?:call\w*|jmp|bl)[ \t]+([A-Za-z_]\w*)", assembly(kernel, shape)))
 
@@ -277,7 +278,7 @@ import numpy as np
 from carrynet.data import words as problems
 from carrynet.judge import evaluation
 from carrynet.learn import training
-from carrynet import tasks
+from carrynet import engines, tasks
 from carrynet.engines import jit, native, packed
 from carrynet.spec.recipe import RECIPES, Recipe
 
@@ -298,7 +299,8 @@ def guarded(size, dtype=np.float32):
     return np.frombuffer(raw, np.uint8)[: size * np.dtype(dtype).itemsize].view(dtype)
 
 from carrynet.proof import grown
-packed.buffer = native.buffer = grown.buffer = guarded
+from carrynet.engines import edges
+packed.buffer = native.buffer = grown.buffer = edges.buffer = guarded
 lanes = int(sys.argv[1])
 machine = jit.processor()
 jit.processor = lambda: jit.Processor(**{**vars(machine), "lanes": lanes})
@@ -318,6 +320,14 @@ for settings in (
     digits = evaluation.affordable_digits(network.task, 5, 2**12)
     evaluation.evaluate(network, digits, engine="native")
     evaluation.sample(network, 9, pairs=13, engine="native")
+for settings in (
+    {"hidden": 1}, {"hidden": 17, "task": "add:base=3", "start": "learned"},
+    {"hidden": 9, "cell": "lstm", "task": "cycle:5", "close.batch": 7},
+):
+    own = {key: settings.pop(key) for key in ("cell", "task") if key in settings}
+    recipe = RECIPES["certified"].with_settings({"cell": "gru", **own})
+    short = {"learn.steps": 5, "learn.batch": 3, "close.steps": 5, "digits": 6}
+    training.fit(recipe.with_settings({**short, **settings}), engine="native", reports=1)
 from time import monotonic
 from carrynet.proof import trees
 for hidden in (1, 8, 17):
@@ -399,3 +409,86 @@ def test_words_are_judged_for_any_formula_as_by_numpy(settings: dict[str, object
         ours, theirs = (engine.walk(network, prefixes, left) for engine in (native, reference))
         assert (ours.right, ours.wrong) == (theirs.right, theirs.wrong)
         assert ours.margin == pytest.approx(theirs.margin, abs=1e-5)
+
+
+OVER_EDGES: list[dict[str, object]] = [
+    {"hidden": 6},
+    {"cell": "lstm", "task": "add:base=3", "hidden": 17},
+    {"cell": "gru-reset-before", "start": "learned", "hidden": 5},
+    {"cell": "lstm,gru", "hidden": 4, "learn.biases": False},
+    {"cell": OWN.replace("relu", "tanh"), "hidden": 7},
+    {"task": OPEN, "hidden": 6},
+    {"task": "compare", "hidden": 5, "close.worst": 0.7},
+    {"task": "cycle:5", "hidden": 9, "close.batch": 7},
+    {"cell": "mgu", "hidden": 33, "close.optimiser": "sgd", "close.step": 0.01},
+    {"cell": "elman", "activation": "tanh", "task": "cycle:5", "hidden": 8},
+]
+
+
+def over_edges(settings: dict[str, object]) -> tuple[Recipe, training.State]:
+    """A recipe that ends over edges, and where it stands when that begins."""
+    own: dict[str, Any] = dict(settings)
+    biases = own.pop("learn.biases", True)
+    first: dict[str, Any] = {key: own.pop(key) for key in ("cell", "task") if key in own}
+    recipe = RECIPES["certified"].with_settings({"cell": "gru", **first})
+    recipe = recipe.with_settings({"learn.steps": 40, "learn.batch": 8, "digits": 8, **own})
+    recipe = replace(recipe, biases=bool(biases))
+    assert recipe.stages[1].over == "edges"
+    network = training.fit(replace(recipe, stages=recipe.stages[:1]), engine="numpy")
+    return recipe, training._next_stage(recipe, network, 1)
+
+
+@pytest.mark.parametrize("settings", OVER_EDGES, ids=str)
+def test_over_edges_weights_and_boxes_are_numpys(settings: dict[str, object]) -> None:
+    recipe, state = over_edges(settings)
+    engine = engines.ENGINES["native"].edges
+    assert engine is not None
+    assert engine.takes(state.network)
+    assert state.boxes is not None
+    given = state.network, state.moments, state.boxes, recipe, 1, 300, 12
+    ours, theirs = edges.advance(*given, engine), edges.advance(*given)
+    for one, other in zip((ours[0], *ours[1]), (theirs[0], *theirs[1]), strict=True):
+        assert list(one) == list(other)
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=0, atol=2e-5)
+    for one, other in zip(
+        (ours[2].values, *ours[2].moments), (theirs[2].values, *theirs[2].moments), strict=True
+    ):
+        for name in one:
+            np.testing.assert_allclose(one[name], other[name], rtol=0, atol=2e-5)
+    assert (ours[3] == theirs[3]).all()
+    np.testing.assert_allclose(ours[4], theirs[4], rtol=0, atol=2e-4)
+    moved = [np.abs(w - state.network.weights[name]).max() for name, w in theirs[0].items()]
+    assert max(moved) > 1e-3  # the agreement is about something
+
+
+@pytest.mark.parametrize("lanes", [4, 8])
+def test_over_edges_with_vectors_of_other_widths(
+    monkeypatch: pytest.MonkeyPatch, lanes: int
+) -> None:
+    recipe, state = over_edges({"hidden": 6, "task": "add:base=3"})
+    with_lanes(monkeypatch, lanes)
+    assert state.boxes is not None
+    given = state.network, state.moments, state.boxes, recipe, 1, 300, 5
+    ours, theirs = edges.advance(*given, engines.ENGINES["native"].edges), edges.advance(*given)
+    for name in theirs[0]:
+        np.testing.assert_allclose(ours[0][name], theirs[0][name], rtol=0, atol=2e-5)
+
+
+def test_over_edges_numpy_serves_where_there_is_no_kernel() -> None:
+    readout = {"readout": "v = tanh(h @ V + bv); logits = v @ W + bw", "hidden": 4}
+    recipe, state = over_edges(readout)
+    engine = engines.ENGINES["native"].edges
+    assert engine is not None
+    assert not engine.takes(state.network)
+    assert state.boxes is not None
+    given = state.network, state.moments, state.boxes, recipe, 1, 0, 2
+    one, other = edges.advance(*given, engine), edges.advance(*given)
+    assert all((one[0][name] == other[0][name]).all() for name in one[0])
+
+
+def test_that_kernel_calls_nothing_but_itself() -> None:
+    recipe, state = over_edges({"hidden": 5, "cell": OWN, "task": "add:base=3"})
+    network = packed.formulas(state.network, recipe, recipe.stages[1])
+    shape = kernels.OverEdges(network, len(state.network.task.machine.states))
+    assert called("closing", shape) - {"closing", "memset", "memcpy"} == set()

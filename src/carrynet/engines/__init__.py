@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, Protocol
 
+from carrynet.data.regions import Edges
 from carrynet.data.words import Words
-from carrynet.engines import jax, native, reference
+from carrynet.engines import edges, jax, native, reference
 from carrynet.engines.reference import Followed, Prefixes, Tally
 from carrynet.errors import Unavailable, unknown
 from carrynet.nets.arrays import Array
@@ -48,6 +49,22 @@ class Many(NamedTuple):
     ]
 
 
+class OverEdges(NamedTuple):
+    """How networks are trained over edges of the machine, with boxes; see `learn.edges`.
+
+    `advance(network, moments, boxes, box_moments, recipe, stage, batches, first, count)` makes
+    updates `first .. first + count - 1`, of a batch of edges for each, or of one for all.  It
+    returns new weights, moments, boxes and moments of those, and the logits (count, E, Y) that
+    spoke most against the outputs before each update.
+    """
+
+    takes: Callable[[Network], bool]
+    advance: Callable[
+        [Network, Moments, Weights, Moments, Recipe, Stage, Sequence[Edges], int, int],
+        tuple[Weights, Moments, Weights, Moments, Array],
+    ]
+
+
 @dataclass(frozen=True)
 class Engine:
     """A way to run updates and to judge words.
@@ -73,6 +90,7 @@ class Engine:
     name: str
     advance: Advance
     many: Many | None
+    edges: OverEdges | None  #: where none, NumPy serves
     walk: Callable[[Network, Prefixes, int], Tally]
     follow: Follow
     refuses: Callable[[Subject], str | None]
@@ -91,16 +109,18 @@ def _follow(network: Network, words: Words, *, whole: bool = True) -> Followed:
 ENGINES = {
     "native": Engine(
         *("native", native.advance, Many(native.at_once, native.advance_many)),
+        OverEdges(edges.takes, edges.advance),
         *(native.walk, native.follow, native.refuses),
         threads=True,
     ),
     "numpy": Engine(
-        *("numpy", reference.advance, None, reference.walk, reference.follow),
+        *("numpy", reference.advance, None, None, reference.walk, reference.follow),
         refuses=lambda subject: None,
         threads=False,
     ),
     "jax": Engine(
-        *("jax", jax.advance, Many(jax.at_once, jax.advance_many), _walk, _follow, jax.refuses),
+        *("jax", jax.advance, Many(jax.at_once, jax.advance_many), None),
+        *(_walk, _follow, jax.refuses),
         threads=True,
     ),
 }

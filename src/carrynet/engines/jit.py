@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from carrynet.nets import equations, formula, optim
 
 if TYPE_CHECKING:
-    from carrynet.engines.kernels import Formulas, Shape
+    from carrynet.engines.kernels import Formulas, OverEdges, Shape
+
+    Made = Shape | Formulas | OverEdges
 
 try:
     import llvmlite
@@ -58,7 +60,7 @@ _lock = threading.Lock()
 _loaded: dict[tuple[str, Any], Callable[..., None]] = {}
 
 
-def function(kernel: str, shape: "Shape | Formulas") -> Callable[..., None]:
+def function(kernel: str, shape: "Made") -> Callable[..., None]:
     """A kernel, ready to be called with arrays and integers by their names."""
     with _lock:
         if (kernel, shape) not in _loaded:
@@ -100,15 +102,13 @@ def _target_machine() -> "llvm.TargetMachine":
     return target.create_target_machine(cpu=machine.cpu, features=machine.features, opt=2, jit=True)
 
 
-def build(kernel: str, shape: "Shape | Formulas") -> bytes:
+def build(kernel: str, shape: "Made") -> bytes:
     """Compile a kernel to an object file."""
     target = _target_machine()
     return bytes(target.emit_object(optimised(kernel, shape, target)))
 
 
-def optimised(
-    kernel: str, shape: "Shape | Formulas", target: "llvm.TargetMachine"
-) -> "llvm.ModuleRef":
+def optimised(kernel: str, shape: "Made", target: "llvm.TargetMachine") -> "llvm.ModuleRef":
     """A kernel as LLVM's passes leave it."""
     module = llvm.parse_assembly(str(kernels.KERNELS[kernel].write(shape)))
     module.verify()
@@ -124,7 +124,7 @@ def optimised(
 # The cache of object files -----------------------------------------------------------
 
 
-def _object_file(kernel: str, shape: "Shape | Formulas") -> bytes:
+def _object_file(kernel: str, shape: "Made") -> bytes:
     """A kernel's machine code, from the cache or built, and then kept there.
 
     Whatever is wrong with the cache, the code is built: the cache only saves time.
@@ -145,7 +145,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CARRYNET_CACHE") or platformdirs.user_cache_path("carrynet"))
 
 
-def _key(kernel: str, shape: "Shape | Formulas") -> bytes:
+def _key(kernel: str, shape: "Made") -> bytes:
     """Everything that machine code depends on."""
     facts = (kernel, shape, processor(), llvmlite.__version__, llvm.llvm_version_info, _generator())
     return repr(facts).encode()

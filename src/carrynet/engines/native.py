@@ -123,7 +123,7 @@ def advance(
     both = buffer(len(packed) * layout.size)
     for i, moment in enumerate(packed):
         both[i * layout.size : (i + 1) * layout.size] = moment
-    rates, roots = _rates(stage, first, updates, B)
+    rates, roots = schedule(stage, first, updates, B)
     ramps = [stage.ramp_at(first + i) for i in range(updates)] if stage.worst else []
     shares = np.array([(ramp * stage.worst, ramp * stage.slack) for ramp in ramps], np.float32)
     bounded = rows if stage.worst else 0
@@ -187,7 +187,7 @@ def _advance_formulas(
     both = buffer(len(moments) * shape.size)
     for i, moment in enumerate(moments):
         lay_out(moment, shape, both[i * shape.size : (i + 1) * shape.size])
-    rates, roots = _rates(stage, first, updates, B)
+    rates, roots = schedule(stage, first, updates, B)
     targets = buffer(len(table.targets) * P).reshape(-1, P)
     targets[:, :Y] = table.targets
     logits = buffer(updates * B * T * Y)
@@ -218,7 +218,7 @@ def _advance_formulas(
     )
 
 
-def _rates(stage: Stage, first: int, updates: int, batch: int) -> tuple[Array, Array]:
+def schedule(stage: Stage, first: int, updates: int, batch: int) -> tuple[Array, Array]:
     """What each update multiplies gradients with, and Adam's corrections."""
     if stage.decay:
         steps = np.array([stage.step_at(first + i) for i in range(updates)])

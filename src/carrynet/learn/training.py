@@ -145,13 +145,13 @@ def fit(
 
     Raises `Diverged` when weights or outputs are no longer finite, naming the problem.
     """
-    advance = engines.get(engine, recipe).advance
+    chosen = engines.get(engine, recipe)
     state = state or start(recipe)
     while state.stage < len(recipe.stages):
         stage = recipe.stages[state.stage]
         _, until = recipe.length(stage, state.step)
         count = min(_updates_at_once(recipe, stage, reports), until - state.step)
-        made = _updates(recipe, state, count, advance)
+        made = _updates(recipe, state, count, chosen)
         _check_finite(recipe, state, made.logits, made.weights)
         network = state.network.moved(made.weights)
         done = state.step + count
@@ -177,16 +177,16 @@ class _Made:
     logits: Array  #: (updates, T, B, Y) before each update; of edges the worst
 
 
-def _updates(recipe: Recipe, state: State, count: int, advance: engines.Advance) -> _Made:
+def _updates(recipe: Recipe, state: State, count: int, engine: engines.Engine) -> _Made:
     """Make the next updates of a stage."""
     stage, network, moments = recipe.stages[state.stage], state.network, state.moments
     if state.boxes is not None:
         weights, moments, boxes, asked, logits = edges.advance(
-            network, moments, state.boxes, recipe, state.stage, state.step, count
+            *(network, moments, state.boxes, recipe, state.stage, state.step, count, engine.edges)
         )
         return _Made(weights, moments, boxes, asked[:, None], logits[:, None])
     words = problems.draw(recipe, state.stage, state.step, count)
-    weights, moments, logits = advance(network, moments, recipe, stage, words, state.step)
+    weights, moments, logits = engine.advance(network, moments, recipe, stage, words, state.step)
     outputs = problems.answers(network.task, words).swapaxes(-1, -2)
     return _Made(weights, moments, None, outputs, logits)
 

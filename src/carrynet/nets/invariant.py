@@ -166,8 +166,8 @@ def gradient(
         of_into.append((low - high, -low - high))
         if slot is not None:
             z = step.value(slot)
-            low = kind(_PULL) * out * ((below > FAR) & (z.c + z.r < -SATURATED))
-            high = kind(_PULL) * out * ((above > FAR) & (z.c - z.r > SATURATED))
+            low = kind(PULL) * out * ((below > FAR) & (z.c + z.r < -SATURATED))
+            high = kind(PULL) * out * ((above > FAR) & (z.c - z.r > SATURATED))
             loss += float((high * (z.c + z.r - SATURATED) - low * (z.c - z.r + SATURATED)).sum())
             held.append((slot, (high - low, high + low)))
 
@@ -190,7 +190,7 @@ def gradient(
 
 
 _SOFTMAX = LOSSES["cross-entropy", "argmax"]
-_PULL = 0.1  # of what a unit stands out by, for its pre-activation
+PULL = 0.1  # of what a unit stands out by, for its pre-activation
 
 
 def least_radius(boxes: Weights, slack: float) -> Weights:

@@ -19,8 +19,9 @@ They are methods of `cell.Cell`.  `train` and `across` make updates, `inference`
 the tree of prefixes, and `follow`, for long words; `trees` is the search for proofs.
 
 All of this is Elman's cell, shaped by hand.  Any formula, with its readout, is trained by
-`formulas.formula_train` and judged by the same `walk` and `follow`: there `block` carries out
-instructions over rows in memory, and parameters lie as `Formulas.places` says.
+`formula_train` and judged by the same `walk` and `follow`: there `block` carries out instructions
+over rows in memory, and parameters lie as `Formulas.places` says.  `closing` trains it over edges
+of the machine, with boxes, a step of which `enclosed` writes out as instructions.
 """
 
 from collections.abc import Callable
@@ -31,10 +32,12 @@ import llvmlite.ir as ir
 
 from carrynet.engines.kernels.across import ACROSS, across, across_offsets
 from carrynet.engines.kernels.block import padded
+from carrynet.engines.kernels.closing import CLOSING, closing
 from carrynet.engines.kernels.following import scratch_size
 from carrynet.engines.kernels.formula_train import FORMULA_TRAIN, formula_train, room_size
 from carrynet.engines.kernels.formulas import Formulas, takes
 from carrynet.engines.kernels.inference import BLOCK, FOLLOW, WALK, follow, walk, walk_room
+from carrynet.engines.kernels.over_edges import OverEdges, edge_room
 from carrynet.engines.kernels.peak import PEAK, PEAK_SUMS, peak
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.kernels.train import TRAIN, train
@@ -61,9 +64,11 @@ __all__ = [
     "Formulas",
     "Kernel",
     "Layout",
+    "OverEdges",
     "Parameters",
     "Shape",
     "across_offsets",
+    "edge_room",
     "padded",
     "room_size",
     "scratch_size",
@@ -87,6 +92,7 @@ KERNELS = {
     "walk": Kernel(walk, WALK),
     "follow": Kernel(follow, FOLLOW),
     "trees": Kernel(trees, TREES),
+    "closing": Kernel(closing, CLOSING),
     "formula_train": Kernel(formula_train, FORMULA_TRAIN),
     "peak": Kernel(peak, PEAK),
 }

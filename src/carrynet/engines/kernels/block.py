@@ -51,9 +51,9 @@ class Block:
     def phase(self) -> dict[int, int]:
         """Of each instruction's slot, when it is known."""
         found: dict[int, int] = {}
-        for operation, operands, out in self.instructions:
-            before = [found[i] + (operation == "matmul") for i in operands if i in found]
-            found[out] = max(before, default=0)
+        for each in self.instructions:
+            before = [found[i] + _product(each) for i in each.operands if i in found]
+            found[each.out] = max(before, default=0)
         return found
 
     @cached_property
@@ -76,18 +76,15 @@ class Block:
         """Slots whose values the way back needs."""
         found: set[int] = set()
         for operation, operands, out in self.instructions:
-            if operation in ("multiply", "mix"):
-                found.update(operands)
-            elif operation == "matmul":
+            found.update(_asked(operation, operands, out))
+            if operation in _PRODUCTS:
                 found.add(operands[0])
-            elif operation not in ("add", "subtract"):
-                found.add(out)
         return frozenset(found & self.phase.keys())
 
     @cached_property
     def products(self) -> list[Instruction]:
         """The instructions that multiply by a matrix."""
-        return [each for each in self.instructions if each.operation == "matmul"]
+        return [each for each in self.instructions if _product(each)]
 
     @cached_property
     def _together(self) -> int:
@@ -139,13 +136,13 @@ class Block:
                             places[operand],
                             rows,
                             self.sizes[operand],
-                            [(self.matrices[i.operands[1]], self.width(i.out)) for i in those],
+                            [self._matrix(i) for i in those],
                             *(v, wide),
                         )
                         for i, found in zip(those, sums, strict=True):
                             known[i.out] = found * (count // rows)
                     for operation, operands, out in mine:
-                        if operation != "matmul":
+                        if operation not in _PRODUCTS:
                             values = [
                                 self._value(i, v, count, wide, known, places) for i in operands
                             ]
@@ -194,25 +191,42 @@ class Block:
             return k.fma(z, k.fsub(h, n), n)
         if operation == "relu":
             return k.at_least(0.0, *operands)
+        if operation in _CHOICES:
+            *_, a, b = operands
+            beyond, one, other = self._beyond(operation, operands), *_order(operation, a, b)
+            return k.builder.select(beyond, one, other)
         functions: dict[str, Callable[..., Value]] = {
             "add": k.fadd,
             "subtract": k.fsub,
             "multiply": k.fmul,
+            "abs": k.abs,
             "sigmoid": k.sigmoid,
             "tanh": k.tanh,
         }
         return functions[operation](*operands)
+
+    def _beyond(self, operation: str, operands: Sequence[Value]) -> Value:
+        """Of a choice whether the second is less, or more, than the first; of `pick`, otherwise."""
+        first, second = operands[:2]
+        if operation == "pick":
+            first, second = second, first
+        return self.k.builder.fcmp_ordered(">" if operation == "most" else "<", second, first)
+
+    def _matrix(self, product: Instruction) -> tuple[int, int, bool]:
+        """Where a matrix begins, how wide its rows are, and whether magnitudes are meant."""
+        magnitudes = product.operation == "magnitudes"
+        return self.matrices[product.operands[1]], self.width(product.out), magnitudes
 
     def _multiply(
         self,
         a: Place,
         rows: int,
         size: int,
-        matrices: Sequence[tuple[int, int]],
+        matrices: Sequence[tuple[int, int, bool]],
         v: Value,
         wide: int,
     ) -> list[Rows]:
-        """sum_k a[r, k] W[k] from column v on for each matrix, whose place and width are given.
+        """sum_k a[r, k] W[k] from column v on for each matrix, which `_matrix` describes.
 
         Few sums at once would wait for one another: then k is dealt out to several sets of sums.
         """
@@ -227,11 +241,11 @@ class Block:
             sums = list(carried)
             for j in range(unrolled):
                 here = k.add(i, j)
-                weights = [
-                    weight
-                    for start, width in matrices
-                    for weight in k.load_all(k.p, k.add(k.add(start, k.mul(here, width)), v), wide)
-                ]
+                weights: Rows = []
+                for start, width, magnitudes in matrices:
+                    place = k.add(k.add(start, k.mul(here, width)), v)
+                    found = k.load_all(k.p, place, wide)
+                    weights += [*map(k.abs, found)] if magnitudes else found
                 for r in range(rows):
                     value = k.broadcast(a.pointer, k.add(k.mul(a.rows[r], a.width), here))
                     for m, weight in enumerate(weights):
@@ -287,12 +301,12 @@ class Block:
                         g = found.pop(out, None)
                         if g is None:
                             g = [k.constant(0.0)] * (count * wide)
-                        if operation == "matmul":
+                        if operation in _PRODUCTS:
                             self._store(g, kept[out], v, wide)
                             continue
                         values = [
                             self._value(i, v, count, wide, known, places)
-                            for i in self._asked(operation, operands, out)
+                            for i in _asked(operation, operands, out)
                         ]
                         for i, theirs in zip(
                             operands, self._gradients(operation, g, values), strict=True
@@ -325,7 +339,10 @@ class Block:
             wide = self._columns(width, count, 1)
 
             those = [
-                (kept[each.out], self.sizes[each.out], (self.transposed[each.operands[1]], width))
+                (
+                    *(kept[each.out], self.sizes[each.out]),
+                    (self.transposed[each.operands[1]], width, each.operation == "magnitudes"),
+                )
                 for each in products
                 if each.operands[0] == operand
             ]
@@ -340,12 +357,6 @@ class Block:
                 self._add_to(target, total, v, wide)
 
             k.loop(width, column, step=wide * k.lanes)
-
-    def _asked(self, operation: str, operands: Sequence[int], out: int) -> Sequence[int]:
-        """The slots whose values the gradients of an operation depend on."""
-        if operation in ("add", "subtract"):
-            return ()
-        return operands if operation in ("multiply", "mix") else (out,)
 
     def _gradients(self, operation: str, g: Rows, values: Sequence[Rows]) -> list[Rows]:
         k, one = self.k, self.k.constant(1.0)
@@ -363,6 +374,16 @@ class Block:
                 [k.fmul(x, k.fsub(one, s)) for x, s in zip(g, z, strict=True)],
                 [*map(k.fmul, g, z)],
             ]
+        if operation in _CHOICES:
+            zero = k.constant(0.0)
+            pairs = []
+            for x, *row in zip(g, *values, strict=True):
+                beyond, select = self._beyond(operation, row), k.builder.select
+                pairs.append(_order(operation, select(beyond, x, zero), select(beyond, zero, x)))
+            nothing = [[zero] * len(g)] * (2 if operation == "pick" else 0)
+            return [*nothing, *map(list, zip(*pairs, strict=True))]
+        if operation == "abs":
+            return [[k.fmul(x, k.sign(each)) for x, each in zip(g, values[0], strict=True)]]
         (y,) = values
         return [[k.fmul(x, self._slope(operation, each)) for x, each in zip(g, y, strict=True)]]
 
@@ -414,6 +435,8 @@ class Block:
                     for c in range(wide)
                 ]
 
+                begun = [k.load(k.gradient, place) for place in places]
+
                 def turn(row: Value, *sums: Value) -> list[Value]:
                     of_g = k.add(k.mul(k.add(kept.rows[0], row), kept.width), v)
                     right = [k.load(kept.pointer, k.add(of_g, c * L)) for c in range(wide)]
@@ -421,7 +444,12 @@ class Block:
                     left = [k.broadcast(a.pointer, k.add(of_a, r)) for r in range(height)]
                     return [k.fma(left[n // wide], right[n % wide], s) for n, s in enumerate(sums)]
 
-                sums = k.loop(count, turn, [k.load(k.gradient, place) for place in places])
+                if product.operation == "matmul":
+                    sums = k.loop(count, turn, begun)
+                else:  # of |W|
+                    sums = k.loop(count, turn, [k.constant(0.0)] * len(places))
+                    signs = [k.sign(k.load(k.p, place)) for place in places]
+                    sums = [*map(k.fma, sums, signs, begun)]
                 for value, place in zip(sums, places, strict=True):
                     k.store(value, k.gradient, place)
 
@@ -434,8 +462,30 @@ class Block:
         k.loop(width, columns, step=wide * L)
 
 
+_PRODUCTS = ("matmul", "magnitudes")
+"""v W, and v |W|, where |W| are the magnitudes of the numbers in W."""
+
+
 def _product(instruction: Instruction) -> bool:
-    return instruction.operation == "matmul"
+    return instruction.operation in _PRODUCTS
+
+
+def _asked(operation: str, operands: Sequence[int], out: int) -> Sequence[int]:
+    """The slots whose values the gradients of an operation depend on."""
+    if operation in ("add", "subtract", *_PRODUCTS):
+        return ()
+    if operation == "pick":
+        return operands[:2]
+    return operands if operation in ("multiply", "mix", "least", "most", "abs") else (out,)
+
+
+_CHOICES = ("least", "most", "pick")
+"""The lesser and the larger of two, the first of equals; and `pick`: x where h < n, else y."""
+
+
+def _order(operation: str, a: Value, b: Value) -> tuple[Value, Value]:
+    """Of two what is chosen where the second is beyond the first; and the other way round."""
+    return (a, b) if operation == "pick" else (b, a)
 
 
 def padded(size: int, lanes: int) -> int:

@@ -10,6 +10,7 @@ from carrynet.engines.kernels.block import Place, padded
 from carrynet.engines.kernels.formulas import Formulas
 from carrynet.engines.kernels.optimise import adam, descend
 from carrynet.engines.kernels.shape import Parameters
+from carrynet.engines.kernels.softmax import only, softmax
 from carrynet.engines.vector import Code, Integer, Value
 
 
@@ -149,9 +150,9 @@ def formula_train(shape: Formulas) -> ir.Module:
             a = Place(k.vectors, X, [0]) if operand == 0 else there(f"input {operand}", [0])
             of_input.gather(product, a, kept, S)
         if shape.optimiser == "adam":
-            adam(k, shape.size, u)
+            adam(k, k.p, k.gradient, k.moments, shape.size, u)
         else:
-            descend(k, shape.size)
+            descend(k, k.p, k.gradient, shape.size)
 
     def turn(start: int, target: int, height: int, wide: int) -> None:
         here, after = padded(wide, L), padded(height, L)
@@ -259,7 +260,7 @@ def formula_train(shape: Formulas) -> ir.Module:
         scale = k.fmul(rate, k.broadcast(at["asked"][0], r))
         here = [k.load(logits, k.add(row, v)) for v in range(0, Yp, L)]
         if (shape.loss, shape.decision) == ("cross-entropy", "argmax"):
-            shares = softmax(here)
+            shares = softmax(k, here, Y)
         else:
             shares = [k.sigmoid(logit) for logit in here]
         differences = []
@@ -269,29 +270,7 @@ def formula_train(shape: Formulas) -> ir.Module:
                 difference = k.fmul(difference, k.fsub(y, k.fmul(y, y)))
             differences.append(k.fmul(difference, scale))
         # padding is not trained: on its way to what it should be it would become denormal, and slow
-        k.store_all(only(differences, 0.0), dl, row)
-
-    def only(values: list[Value], other: float) -> list[Value]:
-        """The same, where there are no outputs another number."""
-        found = []
-        for i, value in enumerate(values):
-            inside = [int(i * L + lane < Y) for lane in range(L)]
-            mask = ir.Constant(ir.VectorType(ir.IntType(1), L), inside)
-            found.append(k.builder.select(mask, value, k.constant(other)))
-        return found
-
-    def softmax(logits: list[Value]) -> list[Value]:
-        logits = only(logits, -1e30)
-        largest = k.largest(logits[0])
-        for vector in logits[1:]:
-            other = k.largest(vector)
-            more = k.builder.fcmp_ordered(">", other, largest)
-            largest = k.builder.select(more, other, largest)
-        powers = only([k.exp(k.fsub(v, k.splat(largest))) for v in logits], 0.0)
-        total = k.total(powers[0])
-        for vector in powers[1:]:
-            total = k.fadd(total, k.total(vector))
-        return [k.fdiv(power, k.splat(total)) for power in powers]
+        k.store_all(only(k, differences, Y, 0.0), dl, row)
 
     def gather() -> None:
         """The gradients of all matrices but the input's, from all positions; and of the start."""

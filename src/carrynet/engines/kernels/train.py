@@ -68,9 +68,9 @@ def train(shape: Shape) -> ir.Module:
         backward()
         gather(k.gradient if apart else k.p, k.h, k.dz, k.dl)
         if shape.optimiser == "adam":
-            adam(k, k.layout.size, u)
+            adam(k, k.p, k.gradient, k.moments, k.layout.size, u)
         elif apart:
-            descend(k, k.layout.size)
+            descend(k, k.p, k.gradient, k.layout.size)
         if shape.alone:  # the same sums for W^T, cheaper than to turn W around
             k.rank(k.transposed, 0, k.dz, P, k.h, 0, k.sub(k.T, 1))
         else:

@@ -1,0 +1,569 @@
+"""Updates over the edges of the machine: `nets.invariant` and an optimiser, in machine code."""
+
+from collections.abc import Callable, Sequence
+from math import exp
+
+import llvmlite.ir as ir
+
+from carrynet.engines.kernels.block import Place, padded
+from carrynet.engines.kernels.optimise import adam, descend
+from carrynet.engines.kernels.over_edges import OverEdges, edge_rooms
+from carrynet.engines.kernels.shape import Parameters
+from carrynet.engines.kernels.softmax import only, softmax
+from carrynet.engines.vector import FLOAT, Code, Integer, Value
+from carrynet.nets.invariant import FAR, PULL, SATURATED
+from carrynet.nets.step import DOUBT, KEPT, LEAST, activated, keeping
+
+SURE = exp(-DOUBT)
+"""The share of an answer from which an edge is no longer in doubt: its loss is `DOUBT`."""
+
+
+CLOSING = Parameters(
+    {
+        "p": "f4",  # the parameters, updated, and behind them room for matrices turned around
+        "moments": "f4",
+        "gradient": "f4",
+        "b": "f4",  # the boxes (R, centre and radius), Wstate^T (Q, P) and bstate, updated
+        "b_moments": "f4",
+        "b_gradient": "f4",
+        "work": "f4",  # `edge_room`
+        "source": "i4",  # (batches, E) and so on: an update's are those of batch u * stride
+        "symbol": "i4",
+        "target": "i4",
+        "output": "i4",  # negative where nothing is asked
+        "state": "i4",
+        "weight": "f4",
+        "strengths": "f4",  # (updates, 4): worst, slack, closing, forgetting
+        "rates": "f4",  # (updates,) minus the step, or 1 for Adam
+        "roots": "f4",  # (updates, 2) Adam's step / (1 - b1^t) and 1 / sqrt(1 - b2^t)
+        "logits": "f4",  # (updates, E, Y) written
+        "vectors": "f4",  # (S, X)
+    },
+    ("updates", "E", "R", "S", "stride"),
+)
+
+
+def closing(shape: OverEdges) -> ir.Module:
+    """`closing(...)`: updates over edges, as `learn.edges.advance` says."""
+    module = ir.Module("closing")
+    k = Code(module, "closing", list(CLOSING.arrays), CLOSING.integers, shape.lanes)
+    net, L, E = shape.network, shape.lanes, k.E
+    cell, (of_input, step), held = net.cells, shape.blocks(k), shape.step.held
+    before, after = shape.step.before, shape.step.after
+    D, X, Y, Q = net.depth, dict(net.sizes)["X"], net.outputs, shape.states
+    H = net.parts[0]
+    P, Yp, Qp = (padded(n, L) for n in (H, Y, Q))
+    product, bias = net.reads.instructions[-2:]
+    Why, by = (net.reads.parameter_slots[each.operands[1]] for each in (product, bias))
+    box = shape.boxes
+    guesses = k.mul(k.R, box)  # where the readout of states begins
+    guess_biases = k.add(guesses, Q * P)
+    b_size = k.add(guesses, shape.guesses)
+    b = k.builder
+
+    at: dict[str, tuple[Value, int, Integer]] = {}
+    place: Integer = 0
+    for name, kind, width in edge_rooms(shape):
+        rows = {"edges": E, "symbols": k.S, "outputs": Y}[kind]
+        at[name] = k.at(k.work, place), width, k.mul(rows, width)
+        place = k.add(place, k.add(k.mul(rows, width), L))
+
+    def there(name: str, rows: Sequence[Integer]) -> Place:
+        pointer, width, _ = at[name]
+        return Place(pointer, width, rows)
+
+    def those(kind: str, rows: Sequence[Integer]) -> dict[int, Place]:
+        return {
+            int(name.rpartition(" ")[2]): there(name, rows)
+            for name in at
+            if name.rpartition(" ")[0] == kind
+        }
+
+    def along(first: Integer, count: int) -> list[Integer]:
+        return [k.add(first, i) for i in range(count)]
+
+    def clear(pointer: Value, size: Integer) -> None:
+        k.loop(size, lambda i: k.store(k.constant(0.0), pointer, i), step=L)
+
+    def row_of(name: str, e: Integer, size: int) -> list[Value]:
+        """A row, zero in the padding."""
+        pointer, width, _ = at[name]
+        return only(k, k.load_all(pointer, k.mul(e, width), width // L), size, 0.0)
+
+    def add_to(name: str, e: Integer, values: list[Value]) -> None:
+        pointer, width, _ = at[name]
+        start = k.mul(e, width)
+        old = k.load_all(pointer, start, len(values))
+        k.store_all([*map(k.fadd, old, values)], pointer, start)
+
+    def add_rows(target: Value, place: Integer, pointer: Value, row: Integer, width: int) -> None:
+        for v in range(0, width, L):
+            old, more = k.load(target, k.add(place, v)), k.load(pointer, k.add(row, v))
+            k.store(k.fadd(old, more), target, k.add(place, v))
+
+    def storing(pointer: Value, row: Integer) -> Callable[[Integer, Value], None]:
+        return lambda y, value: k.store(value, pointer, k.add(row, y))
+
+    def stored(pointer: Value, row: Integer) -> Callable[[Integer], Value]:
+        return lambda y: k.scalar(pointer, k.add(row, y))
+
+    def edge(array: Value, u: Value, e: Value) -> Value:
+        return k.integer(array, k.add(k.mul(k.mul(u, k.stride), E), e), 32)
+
+    def weight_of(u: Value, e: Value) -> Value:
+        return k.scalar(k.weight, k.add(k.mul(k.mul(u, k.stride), E), e))
+
+    def known_output(u: Value, e: Value) -> tuple[Value, Value]:
+        """The output that is asked for, 0 where none is; and whether none is."""
+        output = edge(k.output, u, e)
+        cut = b.trunc(output, ir.IntType(32))
+        none = b.icmp_signed("<", cut, ir.Constant(ir.IntType(32), 0))
+        return b.select(none, k.i64(0), output), none
+
+    def number(value: float) -> Value:
+        return ir.Constant(FLOAT, float(value))
+
+    # The worst of a readout ------------------------------------------------------------
+    #
+    # As `nets.certified.worst_logits`, a row at a time: a readout's matrix is (outputs, P).
+
+    def worst(
+        c: list[Value],
+        r: list[Value] | None,
+        matrix: Value,
+        biases: tuple[Value, Integer],
+        count: int,
+        answer: Value,
+        out: Callable[[Integer, Value], None],
+    ) -> None:
+        def weights(y: Integer) -> list[Value]:
+            return k.load_all(matrix, k.mul(y, P), P // L)
+
+        def dot(left: list[Value], right: list[Value]) -> Value:
+            total: Value | None = None
+            for one, other in zip(left, right, strict=True):
+                total = k.fma(one, other, total)
+            return k.total(total)
+
+        if count == 1:
+            W = weights(0)
+            logit = k.fadd(dot(c, W), k.scalar(*biases))
+            if r is not None:
+                wide = dot(r, [*map(k.abs, W)])
+                up = b.icmp_signed("==", answer, k.i64(0))
+                logit = b.select(up, k.fadd(logit, wide), k.fsub(logit, wide))
+            out(0, logit)
+            return
+        own = weights(answer)
+
+        def each(y: Value) -> None:
+            apart = [*map(k.fsub, weights(y), own)]
+            logit = dot(c, apart)
+            if r is not None:
+                logit = k.fadd(logit, dot(r, [*map(k.abs, apart)]))
+            biases_apart = k.fsub(
+                k.scalar(biases[0], k.add(biases[1], y)),
+                k.scalar(biases[0], k.add(biases[1], answer)),
+            )
+            out(y, k.fadd(logit, biases_apart))
+
+        k.loop(count, each)
+
+    def worst_back(
+        d: Callable[[Integer], Value],
+        c: list[Value],
+        r: list[Value] | None,
+        matrix: Value,
+        of_matrix: Value,
+        count: int,
+        answer: Value,
+    ) -> tuple[list[Value], list[Value]]:
+        """The gradients of c and r; those of the matrix are added up."""
+
+        def add_row(y: Integer, change: list[Value]) -> None:
+            start = k.mul(y, P)
+            old = k.load_all(of_matrix, start, P // L)
+            k.store_all([*map(k.fadd, old, change)], of_matrix, start)
+
+        zero = [k.constant(0.0)] * (P // L)
+        if count == 1:
+            W, g = k.load_all(matrix, 0, P // L), k.splat(d(0))
+            up = b.icmp_signed("==", answer, k.i64(0))
+            signed = b.select(up, g, k.fsub(k.constant(0.0), g))
+            change = [k.fmul(g, each) for each in c]
+            if r is not None:
+                change = [
+                    k.fma(k.fmul(signed, k.sign(w)), each, old)
+                    for w, each, old in zip(W, r, change, strict=True)
+                ]
+            add_row(0, change)
+            of_r = [k.fmul(signed, k.abs(w)) for w in W] if r is not None else zero
+            return [k.fmul(g, w) for w in W], of_r
+        own = k.load_all(matrix, k.mul(answer, P), P // L)
+        n = P // L
+
+        def each(y: Value, *sums: Value) -> list[Value]:
+            g = k.splat(d(y))
+            W = k.load_all(matrix, k.mul(y, P), n)
+            apart = [*map(k.fsub, W, own)]
+            change = [k.fmul(g, value) for value in c]
+            if r is not None:
+                change = [
+                    k.fma(k.fmul(g, k.sign(a)), value, old)
+                    for a, value, old in zip(apart, r, change, strict=True)
+                ]
+            add_row(y, change)
+            add_row(answer, [k.fsub(k.constant(0.0), value) for value in change])
+            of_c = [k.fma(g, a, s) for a, s in zip(apart, sums[:n], strict=True)]
+            of_r = list(sums[n:])
+            if r is not None:
+                of_r = [k.fma(g, k.abs(a), s) for a, s in zip(apart, of_r, strict=True)]
+            return [*of_c, *of_r]
+
+        sums = k.loop(count, each, [*zero, *zero])
+        return sums[:n], sums[n:]
+
+    # An update -------------------------------------------------------------------------
+
+    images = [(f"step {c}", f"step {r}") for c, r in after]
+
+    def image(part: int, e: Integer, slack: Value) -> tuple[list[Value], list[Value]]:
+        size, (c, r) = net.parts[part], images[part]
+        wide = [k.fadd(each, slack) for each in row_of(r, e, size)]
+        return row_of(c, e, size), only(k, wide, size, 0.0)
+
+    def into(part: int, u: Value, e: Value) -> tuple[Value, list[Value], list[Value]]:
+        """Where the box is that an edge leads to, and what it is."""
+        start = k.add(k.mul(edge(k.target, u, e), box), net.part_places[part])
+        n = padded(net.parts[part], L) // L
+        return start, k.load_all(k.b, start, n), k.load_all(k.b, k.add(start, D), n)
+
+    def beyond(
+        part: int, u: Value, e: Value, slack: Value
+    ) -> tuple[Value, list[Value], list[Value]]:
+        """How far an image stands out of that box, below and above."""
+        start, centre, radius = into(part, u, e)
+        c, r = image(part, e, slack)
+        below = [
+            k.fsub(k.fsub(x, y), k.fsub(p, q))
+            for x, y, p, q in zip(centre, radius, c, r, strict=True)
+        ]
+        above = [
+            k.fsub(k.fadd(p, q), k.fadd(x, y))
+            for x, y, p, q in zip(centre, radius, c, r, strict=True)
+        ]
+        size = net.parts[part]
+        return start, only(k, below, size, 0.0), only(k, above, size, 0.0)
+
+    def update(u: Value) -> None:
+        strength = [k.scalar(k.strengths, k.add(k.mul(u, 4), i)) for i in range(4)]
+        slack = k.splat(strength[1])
+        shares = [k.fsub(number(1.0), strength[0]), strength[0]]
+        clear(k.gradient, net.size)
+        clear(k.b_gradient, b_size)
+        for name, (pointer, _, size) in at.items():
+            kind = name.rpartition(" ")[0]
+            crossing = kind in ("d step", "d input") and int(name.rpartition(" ")[2]) in (
+                (step if kind == "d step" else of_input).crossing
+            )
+            if crossing or kind in ("given", "d drive", "of"):
+                clear(pointer, size)
+        for name, start in net.turned.items():
+            if name:
+                turn(net.places[name], start, *net.shapes[name])
+        begin()
+        k.each_row(k.S, of_input.tile, feed)
+        k.loop(E, lambda e: fetch(u, e))
+        k.each_row(E, step.tile, lambda e, n: step.forward(step_places(u, e, n), n))
+
+        # what is answered, and which state the machine is in: at the centre, and at its worst
+        def read(e: Value, *doubts: Value) -> list[Value]:
+            c, r = image(0, e, slack)
+            answer, none = known_output(u, e)
+            found = []
+            for i, (radius, doubt) in enumerate(zip((None, r), doubts, strict=True)):
+                pointer, _, _ = at[f"answers {i}"]
+                row = k.mul(e, Yp)
+                worst(
+                    *(c, radius, k.at(k.p, net.turned[Why]), (k.p, k.i64(net.places[by])), Y),
+                    *(answer, storing(pointer, row)),
+                )
+                if i:
+                    for y in range(Y):
+                        out = k.add(k.mul(k.add(k.mul(u, E), e), Y), y)
+                        k.store(k.scalar(pointer, k.add(row, y)), k.logits, out)
+                sure = of_answer(pointer, row, answer)
+                here = weight_of(u, e)
+                doubtful = b.fcmp_unordered("<", sure, number(SURE))
+                some = b.and_(doubtful, b.not_(none))
+                found.append(k.fadd(doubt, b.select(some, here, number(0.0))))
+                if Q > 1:
+                    states, _, _ = at[f"states {i}"]
+                    line = k.mul(e, Qp)
+                    worst(
+                        *(c, radius, k.at(k.b, guesses), (k.b, guess_biases), Q),
+                        edge(k.state, u, e),
+                        storing(states, line),
+                    )
+            return found
+
+        doubts = k.loop(E, read, [number(0.0), number(0.0)])
+        divisors = [larger(doubt, LEAST) for doubt in doubts]
+
+        def stand(e: Value, total: Value) -> list[Value]:
+            any_: Value = k.constant(0.0)
+            for part in range(len(after)):
+                _, below, above = beyond(part, u, e, slack)
+                for each in (*below, *above):
+                    any_ = k.most(any_, each)
+            out = b.fcmp_ordered(">", k.largest(any_), number(0.0))
+            return [k.fadd(total, b.select(out, weight_of(u, e), number(0.0)))]
+
+        (standing,) = k.loop(E, stand, [number(0.0)])
+        outside = larger(standing, LEAST)
+
+        def lose(e: Value) -> None:
+            """The gradients of images, of the boxes they lead to, and of what is held down."""
+            weight = weight_of(u, e)
+            c, r = image(0, e, slack)
+            answer, none = known_output(u, e)
+            of_c, of_r = [k.constant(0.0)] * (P // L), [k.constant(0.0)] * (P // L)
+            for i, radius in enumerate((None, r)):
+                share = k.fmul(shares[i], weight)
+                pointer, _, _ = at[f"answers {i}"]
+                row = k.mul(e, Yp)
+                asked = b.select(none, number(0.0), k.fdiv(share, divisors[i]))
+                less_target(pointer, row, Y, answer, asked, net.decision == "argmax")
+                of_by(stored(pointer, row))
+                more_c, more_r = worst_back(
+                    stored(pointer, row),
+                    *(c, radius, k.at(k.p, net.turned[Why]), at["of Why"][0], Y, answer),
+                )
+                of_c, of_r = [*map(k.fadd, of_c, more_c)], [*map(k.fadd, of_r, more_r)]
+                if Q > 1:
+                    states, _, _ = at[f"states {i}"]
+                    line, state = k.mul(e, Qp), edge(k.state, u, e)
+                    less_target(states, line, Q, state, share, True)
+                    add_rows(k.b_gradient, guess_biases, states, line, Qp)
+                    more_c, more_r = worst_back(
+                        stored(states, line),
+                        *(c, radius, k.at(k.b, guesses), k.at(k.b_gradient, guesses), Q, state),
+                    )
+                    of_c, of_r = [*map(k.fadd, of_c, more_c)], [*map(k.fadd, of_r, more_r)]
+            out = k.splat(k.fdiv(k.fmul(strength[2], weight), outside))
+            for part, ((gc, gr), slot) in enumerate(zip(after, activated(cell), strict=True)):
+                start, below, above = beyond(part, u, e, slack)
+                low, high = ([where(each, 0.0, out) for each in side] for side in (below, above))
+                for place, change in (
+                    (start, [*map(k.fsub, low, high)]),
+                    (
+                        k.add(start, D),
+                        [
+                            k.fsub(k.constant(0.0), k.fadd(x, y))
+                            for x, y in zip(low, high, strict=True)
+                        ],
+                    ),
+                ):
+                    old = k.load_all(k.b_gradient, place, len(change))
+                    k.store_all([*map(k.fadd, old, change)], k.b_gradient, place)
+                more_c, more_r = [*map(k.fsub, high, low)], [*map(k.fadd, high, low)]
+                if part == 0:
+                    more_c, more_r = [*map(k.fadd, of_c, more_c)], [*map(k.fadd, of_r, more_r)]
+                add_to(f"given {gc}", e, more_c)
+                add_to(f"given {gr}", e, more_r)
+                if slot is not None:
+                    pull(part, slot, e, k.fmul(out, k.constant(PULL)), below, above)
+            for slot, sign in keeping(cell):
+                forget(slot, sign, e, k.splat(k.fmul(strength[3], weight)))
+
+        k.loop(E, lose)
+        k.each_row(E, step.tile, lambda e, n: back(u, e, n))
+        finish()
+        rate = k.broadcast(k.rates, u)
+        if net.optimiser == "adam":
+            adam(k, k.p, k.gradient, k.moments, net.size, u)
+            adam(k, k.b, k.b_gradient, k.b_moments, b_size, u)
+        else:
+            for pointer, size in ((k.gradient, net.size), (k.b_gradient, b_size)):
+                scale(pointer, size, rate)
+            descend(k, k.p, k.gradient, net.size)
+            descend(k, k.b, k.b_gradient, b_size)
+
+        def least(row: Value) -> None:
+            for v in range(0, D, L):
+                place = k.add(k.mul(row, box), D + v)
+                k.store(k.most(k.load(k.b, place), slack), k.b, place)
+
+        k.loop(k.R, least)
+
+    def scale(pointer: Value, size: Integer, rate: Value) -> None:
+        k.loop(size, lambda i: k.store(k.fmul(k.load(pointer, i), rate), pointer, i), step=L)
+
+    def larger(value: Value, least: float) -> Value:
+        more = b.fcmp_ordered(">", value, number(least))
+        return b.select(more, value, number(least))
+
+    def where(value: Value, bound: float, chosen: Value) -> Value:
+        more = b.fcmp_ordered(">", value, k.constant(bound))
+        return b.select(more, chosen, k.constant(0.0))
+
+    def of_answer(pointer: Value, row: Value, answer: Value) -> Value:
+        """The share that an answer has, of one: e to minus its loss."""
+        if net.decision == "bits":
+            logit = k.scalar(pointer, row)
+            up = b.icmp_signed("==", answer, k.i64(1))
+            signed = b.select(up, logit, b.fneg(logit))
+            return b.extract_element(k.sigmoid(k.splat(signed)), k.i64(0))
+        shares = softmax(k, k.load_all(pointer, row, Yp // L), Y)
+        # the loss is that of the logits, and the target's is 0: its share is that of e^0
+        found: Value = number(0.0)
+        for y in range(Y):
+            mine = b.icmp_signed("==", answer, k.i64(y))
+            share = b.extract_element(shares[y // L], k.i64(y % L))
+            found = b.select(mine, share, found)
+        return found
+
+    def less_target(
+        pointer: Value, row: Value, count: int, answer: Value, share: Value, several: bool
+    ) -> None:
+        """Logits become their gradients: shares of one less the target, times a share."""
+        width = padded(count, L)
+        here = k.load_all(pointer, row, width // L)
+        shares = softmax(k, here, count) if several else [k.sigmoid(each) for each in here]
+        if several:
+            k.store_all([k.fmul(each, k.splat(share)) for each in shares], pointer, row)
+            place = k.add(row, answer)
+            k.store(k.fsub(k.scalar(pointer, place), share), pointer, place)
+            return
+        one = b.icmp_signed("==", answer, k.i64(1))
+        target = b.select(one, k.constant(1.0), k.constant(0.0))
+        left = [k.fmul(k.fsub(each, target), k.splat(share)) for each in shares]
+        k.store_all(only(k, left, count, 0.0), pointer, row)
+
+    def of_by(d: Callable[[Integer], Value]) -> None:
+        if not net.biases:
+            return
+        for y in range(Y):
+            place = net.places[by] + y
+            k.store(k.fadd(k.scalar(k.gradient, place), d(y)), k.gradient, place)
+
+    def pull(
+        part: int, slot: int, e: Value, out: Value, below: list[Value], above: list[Value]
+    ) -> None:
+        c, r = held[slot]
+        size = net.parts[part]
+        zc, zr = row_of(f"step {c}", e, size), row_of(f"step {r}", e, size)
+        low = [
+            where(k.fsub(k.constant(0.0), k.fadd(p, q)), SATURATED, where(x, FAR, out))
+            for p, q, x in zip(zc, zr, below, strict=True)
+        ]
+        high = [
+            where(k.fsub(p, q), SATURATED, where(x, FAR, out))
+            for p, q, x in zip(zc, zr, above, strict=True)
+        ]
+        add_to(f"given {c}", e, [*map(k.fsub, high, low)])
+        add_to(f"given {r}", e, [*map(k.fadd, high, low)])
+
+    def forget(slot: int, sign: int, e: Value, weight: Value) -> None:
+        c, r = held[slot]
+        size = step.sizes[c]
+        signed = k.constant(sign)
+        over = [
+            k.fsub(k.fma(signed, p, q), k.constant(KEPT))
+            for p, q in zip(row_of(f"step {c}", e, size), row_of(f"step {r}", e, size), strict=True)
+        ]
+        slope = [where(each, 0.0, weight) for each in only(k, over, size, -1.0)]
+        add_to(f"given {c}", e, [k.fmul(signed, each) for each in slope])
+        add_to(f"given {r}", e, slope)
+
+    def turn(start: int, target: int, height: int, wide: int) -> None:
+        here, beside = padded(wide, L), padded(height, L)
+
+        def row(i: Value) -> None:
+            def element(j: Value) -> None:
+                value = k.scalar(k.p, k.add(k.add(start, k.mul(i, here)), j))
+                k.store(value, k.p, k.add(k.add(target, k.mul(j, beside)), i))
+
+            k.loop(wide, element)
+
+        k.loop(height, row)
+
+    def begin() -> None:
+        """The box of the start: one state."""
+        for place_, part, size in zip(net.part_places, cell.state, net.parts, strict=True):
+            for v in range(0, padded(size, L), L):
+                value = k.constant(0.0)
+                if net.learned:
+                    value = k.load(k.p, net.places[f"{part}_start"] + v)
+                k.store(value, k.b, place_ + v)
+                k.store(k.constant(0.0), k.b, D + place_ + v)
+
+    def feed(first: Integer, count: int) -> None:
+        rows = along(first, count)
+        of_input.forward({**those("input", rows), 0: Place(k.vectors, X, rows)}, count)
+
+    def fetch(u: Value, e: Value) -> None:
+        """The box that an edge comes from."""
+        start = k.mul(edge(k.source, u, e), box)
+        for (c, r), place_, size in zip(before, net.part_places, net.parts, strict=True):
+            n = padded(size, L) // L
+            for slot, shift in ((c, place_), (r, D + place_)):
+                pointer, width, _ = at[f"before {slot}"]
+                values = k.load_all(k.b, k.add(start, shift), n)
+                k.store_all(values, pointer, k.mul(e, width))
+
+    def step_places(u: Value, first: Integer, count: int) -> dict[int, Place]:
+        rows = along(first, count)
+        symbols = [edge(k.symbol, u, row) for row in rows]
+        found = {**those("step", rows), **those("before", rows)}
+        return found | {slot: there(f"input {slot}", symbols) for slot in cell.drives}
+
+    def back(u: Value, first: Integer, count: int) -> None:
+        rows = along(first, count)
+        values = step_places(u, first, count)
+        sources = [edge(k.source, u, row) for row in rows]
+        sinks = {slot: there(f"d drive {slot}", values[slot].rows) for slot in cell.drives}
+        for (c, r), place_ in zip(before, net.part_places, strict=True):
+            sinks[c] = Place(k.at(k.b_gradient, place_), box, sources)
+            sinks[r] = Place(k.at(k.b_gradient, D + place_), box, sources)
+        step.backward(values, those("given", rows), those("d step", rows), sinks, count)
+
+    def finish() -> None:
+        """What is gathered after all edges: gradients of matrices, of what symbols give."""
+        for each in step.products:
+            operand, kept = each.operands[0], there(f"d step {each.out}", [0])
+            name = f"before {operand}" if f"before {operand}" in at else f"step {operand}"
+            step.gather(each, there(name, [0]), kept, E)
+
+        def feed_back(first: Integer, count: int) -> None:
+            rows = along(first, count)
+            values = {**those("input", rows), 0: Place(k.vectors, X, rows)}
+            of_input.backward(values, those("d drive", rows), those("d input", rows), {}, count)
+
+        k.each_row(k.S, of_input.tile, feed_back)
+        for each in of_input.products:
+            operand, kept = each.operands[0], there(f"d input {each.out}", [0])
+            a = Place(k.vectors, X, [0]) if operand == 0 else there(f"input {operand}", [0])
+            of_input.gather(each, a, kept, k.S)
+
+        def column(y: Value) -> None:
+            def element(i: Value) -> None:
+                place_ = k.add(net.places[Why], k.add(k.mul(i, Yp), y))
+                more = k.scalar(at["of Why"][0], k.add(k.mul(y, P), i))
+                k.store(k.fadd(k.scalar(k.gradient, place_), more), k.gradient, place_)
+
+            k.loop(H, element)
+
+        k.loop(Y, column)
+        for place_, part, size in zip(net.part_places, cell.state, net.parts, strict=True):
+            for v in range(0, padded(size, L), L):
+                if net.learned:
+                    start = net.places[f"{part}_start"] + v
+                    more = k.load(k.b_gradient, place_ + v)
+                    k.store(k.fadd(k.load(k.gradient, start), more), k.gradient, start)
+                for shift in (0, D):
+                    k.store(k.constant(0.0), k.b_gradient, shift + place_ + v)
+
+    k.loop(k.updates, update)
+    k.done()
+    return module

@@ -1,0 +1,166 @@
+"""A step as an enclosure, written out as instructions on centres, radii and ends.
+
+What `nets.readings.enclosure` does with boxes, as data for `block`: instructions on plain values
+with a few operations more (`magnitudes`, `least`, `most`, `pick`, `abs`).  Their gradients are then
+those of any formula.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+from carrynet.nets.equations import Instruction
+from carrynet.nets.formula import Formula
+
+Slot = int
+
+
+@dataclass
+class _Box:
+    """All values from l to u, or within r of c; either pair is made when it is needed."""
+
+    writer: "_Writer"
+    c_: Slot | None = None
+    r_: Slot | None = None
+    l_: Slot | None = None
+    u_: Slot | None = None
+
+    @property
+    def c(self) -> Slot:
+        if self.c_ is None:
+            assert self.l_ is not None
+            assert self.u_ is not None
+            self.c_ = self.writer.half("add", self.l_, self.u_)
+        return self.c_
+
+    @property
+    def r(self) -> Slot:
+        if self.r_ is None:
+            assert self.l_ is not None
+            assert self.u_ is not None
+            self.r_ = self.writer.half("subtract", self.u_, self.l_)
+        return self.r_
+
+    @property
+    def l(self) -> Slot:  # noqa: E743
+        if self.l_ is None:
+            self.l_ = self.writer("subtract", self.c, self.r)
+        return self.l_
+
+    @property
+    def u(self) -> Slot:
+        if self.u_ is None:
+            self.u_ = self.writer("add", self.c, self.r)
+        return self.u_
+
+
+@dataclass
+class _Writer:
+    """Instructions as they are written, and how many numbers each value has."""
+
+    sizes: dict[Slot, int]
+    constants: dict[Slot, float]
+    next: Slot
+    written: list[Instruction] = field(default_factory=list)
+
+    def __call__(self, operation: str, *operands: Slot) -> Slot:
+        out = self.slot()
+        known = [self.sizes[i] for i in operands if i in self.sizes]
+        self.sizes[out] = known[-1]  # of a product, of its matrix
+        self.written.append(Instruction(operation, operands, out))
+        return out
+
+    def slot(self, size: int | None = None) -> Slot:
+        self.next += 1
+        if size is not None:
+            self.sizes[self.next - 1] = size
+        return self.next - 1
+
+    def half(self, operation: str, *operands: Slot) -> Slot:
+        both = self(operation, *operands)
+        if 0.5 not in self.constants.values():
+            self.constants[self.slot()] = 0.5
+        return self("multiply", both, next(i for i, v in self.constants.items() if v == 0.5))
+
+
+@dataclass(frozen=True)
+class Enclosed:
+    """The instructions, and where boxes are: pairs of the slots of a centre and a radius."""
+
+    instructions: tuple[Instruction, ...]
+    sizes: Mapping[Slot, int]
+    constants: Mapping[Slot, float]
+    before: tuple[tuple[Slot, Slot], ...]  #: inputs, of each part of the state
+    after: tuple[tuple[Slot, Slot], ...]
+    held: Mapping[Slot, tuple[Slot, Slot]]  #: by the slot of the formula that was asked for
+
+
+def enclosed(formula: Formula, sizes: Mapping[Slot, int], held: Sequence[Slot]) -> Enclosed:
+    """A step of a cell from boxes of the state; what needs the input only is given, and exact.
+
+    `sizes` are those of all its slots.
+    """
+    write = _Writer(dict(sizes), dict(formula.constant_slots), formula.size)
+    value: dict[Slot, Slot | _Box] = {i: i for i in range(formula.size)}
+    before = []
+    for part, slot in enumerate(range(1, 1 + len(formula.state))):
+        pair = write.slot(sizes[1 + part]), write.slot(sizes[1 + part])
+        before.append(pair)
+        value[slot] = _Box(write, *pair)
+    for operation, operands, out in formula.of_state:
+        value[out] = _carried_out(write, operation, [value[i] for i in operands])
+    after = [_pair(write, value[i]) for i in formula.results]
+    pairs = {i: _pair(write, value[i]) for i in held}
+    return Enclosed(
+        tuple(write.written), write.sizes, write.constants, tuple(before), tuple(after), pairs
+    )
+
+
+def _pair(write: _Writer, value: Slot | _Box) -> tuple[Slot, Slot]:
+    assert isinstance(value, _Box), "a step depends on the state"
+    return value.c, value.r
+
+
+def _ends(value: Slot | _Box) -> tuple[Slot, Slot]:
+    return (value.l, value.u) if isinstance(value, _Box) else (value, value)
+
+
+def _carried_out(write: _Writer, operation: str, operands: Sequence[Slot | _Box]) -> Slot | _Box:
+    if not any(isinstance(each, _Box) for each in operands):
+        return write(operation, *(each for each in operands if not isinstance(each, _Box)))
+    if operation == "matmul":
+        v, W = operands
+        assert isinstance(v, _Box)
+        assert not isinstance(W, _Box)
+        return _Box(write, write("matmul", v.c, W), write("magnitudes", v.r, W))
+    if operation in ("add", "subtract"):
+        centres = [each.c if isinstance(each, _Box) else each for each in operands]
+        radii = [each.r for each in operands if isinstance(each, _Box)]
+        r = write("add", *radii) if len(radii) == 2 else radii[0]
+        return _Box(write, write(operation, *centres), r)
+    if operation == "multiply":
+        return _multiplied(write, *operands)
+    if operation == "mix":
+        (zl, zu), (nl, nu), (hl, hu) = map(_ends, operands)
+        low = write("mix", write("pick", hl, nl, zu, zl), nl, hl)
+        return _Box(write, l_=low, u_=write("mix", write("pick", hu, nu, zl, zu), nu, hu))
+    (z,) = operands
+    l, u = _ends(z)  # noqa: E741
+    return _Box(write, l_=write(operation, l), u_=write(operation, u))
+
+
+def _multiplied(write: _Writer, a: Slot | _Box, b: Slot | _Box) -> _Box:
+    if isinstance(a, _Box) and isinstance(b, _Box):
+        corners = [write("multiply", p, q) for p in _ends(a) for q in _ends(b)]
+        low, high = (reduce(lambda p, q: write(name, p, q), corners) for name in ("least", "most"))
+        return _Box(write, l_=low, u_=high)
+    box, plain = (a, b) if isinstance(a, _Box) else (b, a)
+    assert isinstance(box, _Box)
+    assert not isinstance(plain, _Box)
+    c = write("multiply", box.c, plain)
+    if plain in write.constants:
+        number = abs(write.constants[plain])
+        size = write.slot()
+        write.constants[size] = number
+        return _Box(write, c, write("multiply", box.r, size))
+    return _Box(write, c, write("multiply", box.r, write("abs", plain)))

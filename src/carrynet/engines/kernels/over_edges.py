@@ -1,0 +1,84 @@
+"""What the kernel over edges is made for, and what it works in."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from carrynet.engines.kernels.block import Block, padded
+from carrynet.engines.kernels.enclosed import Enclosed, enclosed
+from carrynet.engines.kernels.formulas import Formulas
+from carrynet.nets.step import activated, keeping
+
+
+@dataclass(frozen=True)
+class OverEdges:
+    """What the kernel is made for."""
+
+    network: Formulas
+    states: int  #: Q, of the machine
+
+    @property
+    def lanes(self) -> int:
+        """L, as kernels ask it of their shapes."""
+        return self.network.lanes
+
+    @cached_property
+    def step(self) -> Enclosed:
+        """One step of the cell, from boxes."""
+        cell, (_, block, _) = self.network.cells, self.network.blocks(self)
+        held = {slot for slot in activated(cell) if slot is not None}
+        held |= {slot for slot, _ in keeping(cell)}
+        return enclosed(cell, block.sizes, sorted(held))
+
+    def blocks(self, k: object) -> tuple[Block, Block]:
+        """What needs the input only, and the step."""
+        first, step, _ = self.network.blocks(k)
+        made = Block(
+            *(k, self.step.instructions, self.step.sizes),
+            *(step.matrices, step.vectors, self.step.constants),
+            *(step.transposed, step.frozen),
+        )
+        return first, made
+
+    @property
+    def boxes(self) -> int:
+        """The floats, for each region, of its box: its centre, then its radius."""
+        return 2 * self.network.depth
+
+    @property
+    def guesses(self) -> int:
+        """The floats of the readout of states: (Q, P) and (Q,), padded."""
+        P = padded(self.network.parts[0], self.lanes)
+        return self.states * P + padded(self.states, self.lanes)
+
+
+@lru_cache(maxsize=256)
+def edge_rooms(shape: OverEdges) -> tuple[tuple[str, str, int], ...]:
+    """What the kernel works in: names, what there is a row for, and widths."""
+    first, step = shape.blocks(shape)
+    enclosed_, cell, L = shape.step, shape.network.cells, shape.lanes
+    ends = {i for pair in (*enclosed_.after, *enclosed_.held.values()) for i in pair}
+    before = {i for pair in enclosed_.before for i in pair}
+    Y, Q = (padded(n, L) for n in (shape.network.outputs, shape.states))
+    P = padded(shape.network.parts[0], L)
+    found = [
+        *(("step", i, step) for i in sorted(step.saved | step.crossing | ends)),
+        *(("before", i, step) for i in sorted(before)),
+        *(("given", i, step) for i in sorted(ends)),
+        *(("d step", i, step) for i in sorted({p.out for p in step.products} | step.crossing)),
+        *(("input", i, first) for i in sorted(first.saved | first.crossing | set(cell.drives))),
+        *(("d input", i, first) for i in sorted({p.out for p in first.products} | first.crossing)),
+        *(("d drive", i, first) for i in cell.drives),
+    ]
+    rooms = [
+        (f"{kind} {i}", "symbols" if block is first else "edges", block.width(i))
+        for kind, i, block in found
+    ]
+    rooms += [(f"answers {i}", "edges", Y) for i in range(2)]
+    rooms += [(f"states {i}", "edges", Q) for i in range(2)]
+    return (*rooms, ("stands", "edges", 1), ("of Why", "outputs", P))
+
+
+def edge_room(shape: OverEdges, E: int, S: int) -> int:
+    """How many floats that is."""
+    rows = {"edges": E, "symbols": S, "outputs": shape.network.outputs}
+    return sum(rows[each] * width + shape.lanes for _, each, width in edge_rooms(shape))
