@@ -49,7 +49,7 @@ LAYERS = [
     "exchange.foreign",
     "engines.vector",
     "engines.kernels.shape engines.kernels.block engines.kernels.optimise engines.kernels.grade",
-    "engines.kernels.softmax engines.kernels.enclosed",
+    "engines.kernels.softmax engines.kernels.enclosed engines.kernels.rooms",
     "engines.kernels.cell engines.kernels.formulas",
     "engines.kernels.following engines.kernels.formula_train engines.kernels.over_edges",
     "engines.kernels.closing",

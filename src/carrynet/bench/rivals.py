@@ -243,24 +243,47 @@ def torch_rnn(weights: Weights, words: Words, step: float) -> Job:
 # Mini-batches with Adam and cross-entropy ----------------------------------------------
 
 
-def jax_adam(weights: Weights, words: Words, step: float) -> Job:
-    """JAX: one jitted scan over updates; words (updates, B, T); with biases."""
+def jax_adam(weights: Weights, words: Words, step: float, cell: str = "elman") -> Job:
+    """JAX: one jitted scan over updates; words (updates, B, T); with biases.
+
+    `cell` is elman (sigmoid), gru or lstm.  The job ends in all weights, in their order.
+    """
     jax, jnp = _jax()
     x, y = sequences(tasks.add(), words, np.dtype(np.float32))
     x, y = jnp.asarray(x), jnp.asarray(y[..., 0])
-    start = tuple(map(jnp.asarray, weights))
+    start = {name: jnp.asarray(w) for name, w in weights.items()}
+    sigmoid = jax.nn.sigmoid
 
-    def loss(weights: Any, batch: Any) -> Any:
-        Wxh, Whh, bh, Why, by = weights
+    def gate(w: Any, name: str, x_t: Any, h: Any) -> Any:
+        return x_t @ w[f"Wx{name}"] + w[f"b{name}"] + h @ w[f"Wh{name}"]
+
+    def elman(w: Any, x_t: Any, state: Any) -> Any:
+        return (sigmoid(gate(w, "h", x_t, state[0])),)
+
+    def gru(w: Any, x_t: Any, state: Any) -> Any:
+        (h,) = state
+        r, z = (sigmoid(gate(w, name, x_t, h)) for name in "rz")
+        n = jnp.tanh(x_t @ w["Wxn"] + w["bn"] + r * (h @ w["Whn"] + w["bhn"]))
+        return ((1 - z) * n + z * h,)
+
+    def lstm(w: Any, x_t: Any, state: Any) -> Any:
+        h, c = state
+        i, f, o = (sigmoid(gate(w, name, x_t, h)) for name in "ifo")
+        c = f * c + i * jnp.tanh(gate(w, "g", x_t, h))
+        return o * jnp.tanh(c), c
+
+    after, parts = {"elman": (elman, 1), "gru": (gru, 1), "lstm": (lstm, 2)}[cell]
+
+    def loss(w: Any, batch: Any) -> Any:
         inputs, targets = batch
 
-        def position(h: Any, x_t: Any) -> Any:
-            h = jax.nn.sigmoid(x_t @ Wxh + h @ Whh + bh)
-            return h, h
+        def position(state: Any, x_t: Any) -> Any:
+            state = after(w, x_t, state)
+            return state, state[0]
 
-        zero = jnp.zeros((inputs.shape[1], Whh.shape[0]))
+        zero = (jnp.zeros((inputs.shape[1], w["Why"].shape[0])),) * parts
         _, states = jax.lax.scan(position, zero, inputs, unroll=len(inputs))
-        logits = (states @ Why + by)[..., 0]
+        logits = (states @ w["Why"] + w["by"])[..., 0]
         return (jnp.logaddexp(0, logits) - targets * logits).sum() / inputs.shape[1]
 
     def update(carry: Any, batch: Any) -> Any:
@@ -274,13 +297,13 @@ def jax_adam(weights: Weights, words: Words, step: float) -> Job:
         )
         return (weights, m, v, count + 1), None
 
-    zeros = tuple(jnp.zeros_like(w) for w in start)
+    zeros = jax.tree.map(jnp.zeros_like, start)
     train = jax.jit(lambda x, y: jax.lax.scan(update, (start, zeros, zeros, 1.0), (x, y))[0][0])
-    ready = _ready(jax, lambda: train(x, y))
+    ready = _ready_tree(jax, lambda: train(x, y))
 
     def job() -> tuple[Array, ...]:
-        Wxh, Whh, _, Why, _ = ready()
-        return Wxh, Whh, Why
+        trained = ready()
+        return tuple(np.asarray(trained[name]) for name in weights)
 
     return job
 
@@ -324,7 +347,13 @@ def _jax() -> tuple[Any, Any]:
     return jax, jnp
 
 
-def _ready(jax: Any, job: Callable[[], Any]) -> Job:
+def _ready_tree(jax: Any, job: Callable[[], Any]) -> Callable[[], Any]:
     """A job that has been compiled, and that waits for its result."""
     jax.block_until_ready(job())
-    return lambda: tuple(np.asarray(w) for w in jax.block_until_ready(job()))
+    return lambda: jax.block_until_ready(job())
+
+
+def _ready(jax: Any, job: Callable[[], Any]) -> Job:
+    """The same, whose result is arrays one after another."""
+    ready = _ready_tree(jax, job)
+    return lambda: tuple(np.asarray(w) for w in ready())

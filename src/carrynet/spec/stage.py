@@ -221,7 +221,7 @@ CLOSE = Stage(
 and for machines that words alone do not teach."""
 
 GROWING = Stage(
-    steps=600,
+    steps=1_200,
     batch=64,
     growing=0.75,
     optimiser="adam",

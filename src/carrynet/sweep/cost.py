@@ -26,6 +26,7 @@ class Cost:
     update_edges: float = cost.UPDATE  #: of an update over edges, NumPy engine
     edge_unit: float = cost.UNIT  #: for each of its edges and hidden units
     flop_edges: float = cost.FLOP  #: and for each weight between those
+    edges_native: float = 0.05  #: times as much of both by the native engine
     judged: float = 5e-8  #: of a digit of a problem in an evaluation
     proof: float = 0.05  #: of the quick steps of a search
     proof_unit: float = 0.008  #: for each hidden unit
@@ -47,7 +48,8 @@ class Cost:
         for stage in recipe.stages:
             if stage.over == "edges":
                 model = self.update_edges, self.edge_unit, self.flop_edges
-                seconds += stage.steps * cost.over_edges(recipe.batch(stage), H, *model)
+                times = self.edges_native if native else 1.0
+                seconds += times * stage.steps * cost.over_edges(recipe.batch(stage), H, *model)
                 continue
             digits = float(stage.steps * stage.batch * recipe.digits)
             if stage.bounds == "boxes":

@@ -1,13 +1,15 @@
 """Updates over the edges of the machine: `nets.invariant` and an optimiser, in machine code."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import exp
 
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.block import Place, padded
+from carrynet.engines.kernels.formulas import turn_around
 from carrynet.engines.kernels.optimise import adam, descend
 from carrynet.engines.kernels.over_edges import OverEdges, edge_rooms
+from carrynet.engines.kernels.rooms import Rooms, along, clear
 from carrynet.engines.kernels.shape import Parameters
 from carrynet.engines.kernels.softmax import only, softmax
 from carrynet.engines.vector import FLOAT, Code, Integer, Value
@@ -61,29 +63,8 @@ def closing(shape: OverEdges) -> ir.Module:
     b_size = k.add(guesses, shape.guesses)
     b = k.builder
 
-    at: dict[str, tuple[Value, int, Integer]] = {}
-    place: Integer = 0
-    for name, kind, width in edge_rooms(shape):
-        rows = {"edges": E, "symbols": k.S, "outputs": Y}[kind]
-        at[name] = k.at(k.work, place), width, k.mul(rows, width)
-        place = k.add(place, k.add(k.mul(rows, width), L))
-
-    def there(name: str, rows: Sequence[Integer]) -> Place:
-        pointer, width, _ = at[name]
-        return Place(pointer, width, rows)
-
-    def those(kind: str, rows: Sequence[Integer]) -> dict[int, Place]:
-        return {
-            int(name.rpartition(" ")[2]): there(name, rows)
-            for name in at
-            if name.rpartition(" ")[0] == kind
-        }
-
-    def along(first: Integer, count: int) -> list[Integer]:
-        return [k.add(first, i) for i in range(count)]
-
-    def clear(pointer: Value, size: Integer) -> None:
-        k.loop(size, lambda i: k.store(k.constant(0.0), pointer, i), step=L)
+    room = Rooms(k, edge_rooms(shape), {"edges": E, "symbols": k.S, "outputs": Y})
+    at, there, those = room.at, room.there, room.those
 
     def row_of(name: str, e: Integer, size: int) -> list[Value]:
         """A row, zero in the padding."""
@@ -259,18 +240,15 @@ def closing(shape: OverEdges) -> ir.Module:
         strength = [k.scalar(k.strengths, k.add(k.mul(u, 4), i)) for i in range(4)]
         slack = k.splat(strength[1])
         shares = [k.fsub(number(1.0), strength[0]), strength[0]]
-        clear(k.gradient, net.size)
-        clear(k.b_gradient, b_size)
-        for name, (pointer, _, size) in at.items():
-            kind = name.rpartition(" ")[0]
-            crossing = kind in ("d step", "d input") and int(name.rpartition(" ")[2]) in (
-                (step if kind == "d step" else of_input).crossing
-            )
-            if crossing or kind in ("given", "d drive", "of"):
-                clear(pointer, size)
-        for name, start in net.turned.items():
-            if name:
-                turn(net.places[name], start, *net.shapes[name])
+        clear(k, k.gradient, net.size)
+        clear(k, k.b_gradient, b_size)
+        for kind, block in (("d step", step), ("d input", of_input)):
+            for slot in block.crossing:
+                room.clear(f"{kind} {slot}")
+        for name in at:
+            if name.rpartition(" ")[0] in ("given", "d drive", "of"):
+                room.clear(name)
+        turn_around(k, net)
         begin()
         k.each_row(k.S, of_input.tile, feed)
         k.loop(E, lambda e: fetch(u, e))
@@ -476,18 +454,6 @@ def closing(shape: OverEdges) -> ir.Module:
         add_to(f"given {c}", e, [k.fmul(signed, each) for each in slope])
         add_to(f"given {r}", e, slope)
 
-    def turn(start: int, target: int, height: int, wide: int) -> None:
-        here, beside = padded(wide, L), padded(height, L)
-
-        def row(i: Value) -> None:
-            def element(j: Value) -> None:
-                value = k.scalar(k.p, k.add(k.add(start, k.mul(i, here)), j))
-                k.store(value, k.p, k.add(k.add(target, k.mul(j, beside)), i))
-
-            k.loop(wide, element)
-
-        k.loop(height, row)
-
     def begin() -> None:
         """The box of the start: one state."""
         for place_, part, size in zip(net.part_places, cell.state, net.parts, strict=True):
@@ -499,7 +465,7 @@ def closing(shape: OverEdges) -> ir.Module:
                 k.store(k.constant(0.0), k.b, D + place_ + v)
 
     def feed(first: Integer, count: int) -> None:
-        rows = along(first, count)
+        rows = along(k, first, count)
         of_input.forward({**those("input", rows), 0: Place(k.vectors, X, rows)}, count)
 
     def fetch(u: Value, e: Value) -> None:
@@ -513,13 +479,13 @@ def closing(shape: OverEdges) -> ir.Module:
                 k.store_all(values, pointer, k.mul(e, width))
 
     def step_places(u: Value, first: Integer, count: int) -> dict[int, Place]:
-        rows = along(first, count)
+        rows = along(k, first, count)
         symbols = [edge(k.symbol, u, row) for row in rows]
         found = {**those("step", rows), **those("before", rows)}
         return found | {slot: there(f"input {slot}", symbols) for slot in cell.drives}
 
     def back(u: Value, first: Integer, count: int) -> None:
-        rows = along(first, count)
+        rows = along(k, first, count)
         values = step_places(u, first, count)
         sources = [edge(k.source, u, row) for row in rows]
         sinks = {slot: there(f"d drive {slot}", values[slot].rows) for slot in cell.drives}
@@ -536,7 +502,7 @@ def closing(shape: OverEdges) -> ir.Module:
             step.gather(each, there(name, [0]), kept, E)
 
         def feed_back(first: Integer, count: int) -> None:
-            rows = along(first, count)
+            rows = along(k, first, count)
             values = {**those("input", rows), 0: Place(k.vectors, X, rows)}
             of_input.backward(values, those("d drive", rows), those("d input", rows), {}, count)
 

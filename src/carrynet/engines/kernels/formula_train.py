@@ -1,36 +1,26 @@
 """Updates of a network of any cell: its formulas through time, backward, and an optimiser."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.block import Place, padded
-from carrynet.engines.kernels.formulas import Formulas
+from carrynet.engines.kernels.formulas import Formulas, turn_around
 from carrynet.engines.kernels.optimise import adam, descend
+from carrynet.engines.kernels.rooms import Room, Rooms, along, clear, floats
 from carrynet.engines.kernels.shape import Parameters
 from carrynet.engines.kernels.softmax import only, softmax
 from carrynet.engines.vector import Code, Integer, Value
-
-
-@dataclass(frozen=True)
-class Room:
-    """An array of a kernel's own: rows of some width, as many as positions, states or symbols."""
-
-    name: str
-    rows: str  #: "positions": T B, "states": (T + 1) B, "symbols": S
-    width: int
 
 
 @lru_cache(maxsize=256)
 def rooms(shape: Formulas) -> tuple[Room, ...]:
     """All that a kernel of updates works in."""
     cell, blocks = shape.cells, shape.blocks(shape)
-    found = [Room(name, "states", shape.depth) for name in ("state", "adjoint")]
+    found = [(name, "states", shape.depth) for name in ("state", "adjoint")]
     Y = padded(shape.outputs, shape.lanes)
-    found += [Room(name, "positions", Y) for name in ("logits", "dl")]
-    found.append(Room("asked", "positions", 1))
+    found += [(name, "positions", Y) for name in ("logits", "dl")]
+    found.append(("asked", "positions", 1))
     results = {
         "input": set(cell.drives),
         "step": set(cell.results),
@@ -40,17 +30,17 @@ def rooms(shape: Formulas) -> tuple[Room, ...]:
         rows = "symbols" if kind == "input" else "positions"
         values = block.saved | block.crossing | (results[kind] if kind == "input" else set())
         values -= results[kind] if kind != "input" else set()
-        found += [Room(f"{kind} {slot}", rows, block.width(slot)) for slot in sorted(values)]
+        found += [(f"{kind} {slot}", rows, block.width(slot)) for slot in sorted(values)]
         adjoints = {each.out for each in block.products} | block.crossing
-        found += [Room(f"d {kind} {slot}", rows, block.width(slot)) for slot in sorted(adjoints)]
-    found += [Room(f"d drive {slot}", "symbols", blocks[0].width(slot)) for slot in cell.drives]
+        found += [(f"d {kind} {slot}", rows, block.width(slot)) for slot in sorted(adjoints)]
+    found += [(f"d drive {slot}", "symbols", blocks[0].width(slot)) for slot in cell.drives]
     return tuple(found)
 
 
 def room_size(shape: Formulas, B: int, T: int, S: int) -> int:
     """How many floats that is."""
-    rows = {"positions": T * B, "states": (T + 1) * B, "symbols": S}
-    return sum(rows[each.rows] * each.width + shape.lanes for each in rooms(shape))
+    counts = {"positions": T * B, "states": (T + 1) * B, "symbols": S}
+    return floats(rooms(shape), counts, shape.lanes)
 
 
 # Updates -----------------------------------------------------------------------------
@@ -87,44 +77,18 @@ def formula_train(shape: Formulas) -> ir.Module:
     Yp = padded(Y, L)
     parts = list(enumerate(shape.part_places, 1))  # slots of the state before, and where they lie
 
-    at: dict[str, tuple[Value, int, Integer]] = {}
-    place: Integer = 0
-    for room in rooms(shape):
-        rows = {"positions": positions, "states": states, "symbols": S}[room.rows]
-        at[room.name] = k.at(k.work, place), room.width, k.mul(rows, room.width)
-        place = k.add(place, k.add(k.mul(rows, room.width), L))
-
-    def there(name: str, rows: Sequence[Integer], shift: int = 0) -> Place:
-        pointer, width, _ = at[name]
-        return Place(k.at(pointer, shift), width, rows)
-
-    def those(kind: str, rows: Sequence[Integer]) -> dict[int, Place]:
-        """The values, or gradients, of a block's slots that have room."""
-        return {
-            int(name.rpartition(" ")[2]): there(name, rows)
-            for name in at
-            if name.rpartition(" ")[0] == kind
-        }
-
-    def along(first: Integer, count: int) -> list[Integer]:
-        return [k.add(first, i) for i in range(count)]
-
-    def clear(pointer: Value, size: Integer) -> None:
-        k.loop(size, lambda i: k.store(k.constant(0.0), pointer, i), step=L)
+    room = Rooms(k, rooms(shape), {"positions": positions, "states": states, "symbols": S})
+    at, there, those = room.at, room.there, room.those
 
     def update(u: Value) -> None:
-        clear(k.gradient, shape.size)
-        clear(*(at["adjoint"][0], at["adjoint"][2]))
+        clear(k, k.gradient, shape.size)
+        room.clear("adjoint")
         for kind, block in (("input", of_input), ("step", step), ("read", read)):
             for slot in block.crossing:
-                pointer, _, size = at[f"d {kind} {slot}"]
-                clear(pointer, size)
+                room.clear(f"d {kind} {slot}")
         for slot in cell.drives:
-            pointer, _, size = at[f"d drive {slot}"]
-            clear(pointer, size)
-        for name, start in shape.turned.items():
-            if name:
-                turn(shape.places[name], start, *shape.shapes[name])
+            room.clear(f"d drive {slot}")
+        turn_around(k, shape)
         k.each_row(S, of_input.tile, feed)
         begin()
         k.loop(B, lambda b: read_word(u, b))
@@ -154,26 +118,14 @@ def formula_train(shape: Formulas) -> ir.Module:
         else:
             descend(k, k.p, k.gradient, shape.size)
 
-    def turn(start: int, target: int, height: int, wide: int) -> None:
-        here, after = padded(wide, L), padded(height, L)
-
-        def row(i: Value) -> None:
-            def element(j: Value) -> None:
-                value = k.scalar(k.p, k.add(k.add(start, k.mul(i, here)), j))
-                k.store(value, k.p, k.add(k.add(target, k.mul(j, after)), i))
-
-            k.loop(wide, element)
-
-        k.loop(height, row)
-
     def feed(first: Integer, count: int) -> None:
         """What the cell makes of each symbol, whatever its state."""
-        rows = along(first, count)
+        rows = along(k, first, count)
         x = {0: Place(k.vectors, X, rows)}
         of_input.forward({**those("input", rows), **x}, count)
 
     def feed_back(first: Integer, count: int) -> None:
-        rows = along(first, count)
+        rows = along(k, first, count)
         x = {0: Place(k.vectors, X, rows)}
         values = {**those("input", rows), **x}
         of_input.backward(values, those("d drive", rows), those("d input", rows), {}, count)
@@ -212,7 +164,7 @@ def formula_train(shape: Formulas) -> ir.Module:
         k.loop(T, position, [k.i64(0)])
 
     def step_places(first: Integer, count: int) -> dict[int, Place]:
-        rows = along(first, count)
+        rows = along(k, first, count)
         symbols = [k.integer(k.symbols, row, 32) for row in rows]
         after = [k.add(row, B) for row in rows]
         found = those("step", rows)
@@ -227,7 +179,7 @@ def formula_train(shape: Formulas) -> ir.Module:
 
     def back(first: Integer, count: int) -> None:
         values = step_places(first, count)
-        rows = along(first, count)
+        rows = along(k, first, count)
         given = {
             result: there("adjoint", values[result].rows, place)
             for result, (_, place) in zip(cell.results, parts, strict=True)
@@ -237,7 +189,7 @@ def formula_train(shape: Formulas) -> ir.Module:
         step.backward(values, given, those("d step", rows), sinks, count)
 
     def read_places(first: Integer, count: int) -> tuple[list[Integer], dict[int, Place]]:
-        rows = along(first, count)
+        rows = along(k, first, count)
         h = there("state", [k.add(row, B) for row in rows])
         logits = {shape.reads.results[0]: there("logits", rows)}
         return rows, {**those("read", rows), **logits, 0: h}
@@ -300,7 +252,7 @@ def formula_train(shape: Formulas) -> ir.Module:
 
             k.loop(B, row)
 
-    clear(*(at["state"][0], at["state"][2]))
+    room.clear("state")
     k.loop(k.updates, update)
     k.done()
     return module

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from carrynet.engines.kernels.block import Block, padded
+from carrynet.engines.vector import Code, Value
 from carrynet.nets.formula import Formula
 
 
@@ -124,6 +125,31 @@ class Formulas:
 
 
 _parsed = lru_cache(maxsize=256)(Formula.parse)
+
+
+def turn_around(k: Code, shape: Formulas) -> None:
+    """Write W^T of each matrix behind all parameters."""
+    for name, target in shape.turned.items():
+        if not name:
+            continue
+        start, (height, wide) = shape.places[name], shape.shapes[name]
+        here, beside = padded(wide, k.lanes), padded(height, k.lanes)
+
+        def row(
+            i: Value,
+            start: int = start,
+            target: int = target,
+            wide: int = wide,
+            here: int = here,
+            beside: int = beside,
+        ) -> None:
+            def element(j: Value) -> None:
+                value = k.scalar(k.p, k.add(k.add(start, k.mul(i, here)), j))
+                k.store(value, k.p, k.add(k.add(target, k.mul(j, beside)), i))
+
+            k.loop(wide, element)
+
+        k.loop(height, row)
 
 
 def takes(cell: Formula) -> bool:

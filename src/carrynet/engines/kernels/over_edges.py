@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from carrynet.engines.kernels.block import Block, padded
 from carrynet.engines.kernels.enclosed import Enclosed, enclosed
 from carrynet.engines.kernels.formulas import Formulas
+from carrynet.engines.kernels.rooms import Room, floats
 from carrynet.nets.step import activated, keeping
 
 
@@ -52,7 +53,7 @@ class OverEdges:
 
 
 @lru_cache(maxsize=256)
-def edge_rooms(shape: OverEdges) -> tuple[tuple[str, str, int], ...]:
+def edge_rooms(shape: OverEdges) -> tuple[Room, ...]:
     """What the kernel works in: names, what there is a row for, and widths."""
     first, step = shape.blocks(shape)
     enclosed_, cell, L = shape.step, shape.network.cells, shape.lanes
@@ -80,5 +81,5 @@ def edge_rooms(shape: OverEdges) -> tuple[tuple[str, str, int], ...]:
 
 def edge_room(shape: OverEdges, E: int, S: int) -> int:
     """How many floats that is."""
-    rows = {"edges": E, "symbols": S, "outputs": shape.network.outputs}
-    return sum(rows[each] * width + shape.lanes for _, each, width in edge_rooms(shape))
+    counts = {"edges": E, "symbols": S, "outputs": shape.network.outputs}
+    return floats(edge_rooms(shape), counts, shape.lanes)
