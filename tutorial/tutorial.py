@@ -48,6 +48,7 @@ from tqdm import tqdm
 
 import carrynet as cn
 from carrynet import tasks
+from carrynet.data.words import draw
 from carrynet.judge import extraction as extract
 from carrynet.judge.work import work
 from carrynet.learn import training
@@ -566,7 +567,7 @@ plt.show()
 #
 # Now a new sum each time: pose it, go forward, go backward, update. That is all of training.
 #
-# So that your network and the package's see the same sums, we take them from `training.draw`: pairs
+# So that your network and the package's see the same sums, we take them from `draw`: pairs
 # of random numbers below $2^7$, as in chapter 4. The bar takes some seconds.
 
 # %% [markdown] lang="zh"
@@ -576,11 +577,11 @@ plt.show()
 #
 # 现在每次换一道新题：出题、正向传播、反向传播、更新。训练就是这些，没有别的。
 #
-# 为了让你的网络和包里的网络做同样的题，题目由 `training.draw` 来出：和第 4 章一样，是两个小于 $2^7$ 的随机数。进度条要走几秒钟。
+# 为了让你的网络和包里的网络做同样的题，题目由 `draw` 来出：和第 4 章一样，是两个小于 $2^7$ 的随机数。进度条要走几秒钟。
 
 # %%
 recipe = cn.Recipe(hidden=H, digits=bin_digits, seed=0, dtype="float64")
-words = training.draw(recipe, stage=0, first=0, count=20_000)[:, 0]  # 2 a_t + b_t
+words = draw(recipe, stage=0, first=0, count=20_000)[:, 0]  # 2 a_t + b_t
 powers = 2 ** np.arange(bin_digits)
 problems = [(int(a), int(b)) for a, b in zip(words // 2 @ powers, words % 2 @ powers)]
 print(problems[:5], "...")
