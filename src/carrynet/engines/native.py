@@ -385,9 +385,21 @@ def _in_doubt(network: Network, margin: Array) -> bool:
 _NONE = 2**63 - 1  # no word is wrong
 
 
-@lru_cache(maxsize=8)
 def _evaluation(network: Network) -> tuple["Shape | Formulas", Array, Array]:
-    """What both kernels of an evaluation need: their shape, weights and drives."""
+    """What both kernels of an evaluation need: their shape, weights and drives.
+
+    Behind the weights of formulas is room to work in, which no two threads may share.
+    """
+    shape, p, drives = _shared(network)
+    if isinstance(shape, Shape):
+        return shape, p, drives
+    own = buffer(len(p))
+    own[:] = p
+    return shape, own, drives
+
+
+@lru_cache(maxsize=8)
+def _shared(network: Network) -> tuple["Shape | Formulas", Array, Array]:
     if not as_elman(network):
         made = formulas(network)
         p = buffer(made.turned[""] + kernels.scratch_size(made))
