@@ -3,6 +3,7 @@
 That it computes what NumPy does is tested with the engines.
 """
 
+import ast
 import os
 import re
 import subprocess
@@ -22,6 +23,7 @@ from carrynet.engines import jit, kernels, native, packed, reference
 from carrynet.engines.kernels import KERNELS, Formulas, Layout, OverEdges, Shape
 from carrynet.judge import evaluation
 from carrynet.learn import edges, training
+from carrynet.nets.network import Network
 from carrynet.spec.recipe import RECIPES, Recipe
 from tests.conftest import started
 
@@ -111,6 +113,17 @@ def test_the_key_holds_everything_that_code_depends_on(monkeypatch: pytest.Monke
     monkeypatch.setattr(jit, "_generator", lambda: "another version")
     keys.add(jit._key("train", SMALL))
     assert len(keys) == 2 + 4 + 3 + 1
+
+
+def test_whatever_kernels_import_is_in_the_key() -> None:
+    sources = jit._sources()
+    folder = Path(str(kernels.__file__)).parent
+    for file in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("carrynet."):
+                parts = str(node.module).split(".")[1:]
+                found = folder.parents[1].joinpath(*parts).with_suffix(".py")
+                assert found in sources or folder in (found.parent, found.with_suffix("")), found
 
 
 @pytest.mark.parametrize("place", ["/proc/none", "/dev/null/none"])
@@ -507,3 +520,42 @@ def test_threads_may_judge_words_at_once() -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda _: native.walk(network, roots, 6), range(8)))
     assert all(tally == alone for tally in together)
+
+
+DELAYED = "state = h, s; h = tanh(s @ Wsh + h @ Whh + bh); s = x @ Wxs + bs"
+INWARD = "h = tanh(h @ Whh + bh)"
+SCALED = "h = tanh((x * wx) @ Wxh + bh + h @ Whh)"
+INPUT_GATE = "k = sigmoid(x @ Wxk + bk); h = mix(k, tanh(x @ Wxh + bh + h @ Whh), h)"
+ADDED = "h = h + tanh(x @ Wxh + bh)"
+
+
+@pytest.mark.parametrize("cell", [DELAYED, INWARD, SCALED])
+def test_where_there_are_no_kernels_of_a_formula_numpy_serves(cell: str) -> None:
+    recipe = RECIPES["plain-adam"].with_settings({"cell": cell, "hidden": 4, "steps": 3})
+    assert "of input and state that read the input by matrices" in str(native.refuses(recipe))
+    recipe = recipe.with_settings({"batch": 2, "digits": 5})
+    one, other = (training.fit(recipe, engine=engine) for engine in ("auto", "numpy"))
+    assert one.digest() == other.digest()
+    assert not engines.edges.takes(one)
+    in_jax = training.fit(recipe, engine="jax")
+    for name, w in other.weights.items():
+        np.testing.assert_allclose(in_jax.weights[name], w, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", [INPUT_GATE, ADDED])
+def test_over_edges_a_step_is_one_of_boxes_throughout(cell: str) -> None:
+    recipe, state = over_edges({"cell": cell, "hidden": 4})
+    assert native.refuses(state.network) is None
+    assert not engines.edges.takes(state.network)
+    assert state.boxes is not None
+    given = state.network, state.moments, state.boxes, recipe, 1, 0, 2
+    one, other = edges.advance(*given, engines.ENGINES["native"].edges), edges.advance(*given)
+    assert all((one[0][name] == other[0][name]).all() for name in one[0])
+
+
+def test_a_worst_case_is_not_left_out_of_populations() -> None:
+    worst = {"loss": "cross-entropy", "worst": 0.5, "slack": 0.2, "hidden": 8, "steps": 40}
+    recipe = RECIPES["tutorial"].with_settings({**worst, "init_width": 0.3, "biases": True})
+    (one,), other = training.fit_many([recipe], engine="native"), training.fit(recipe)
+    assert isinstance(one, Network)
+    assert one.digest() == other.digest()

@@ -322,10 +322,13 @@ def test_every_answer_is_right_where_nothing_is_asked(asked: Path) -> None:
     ("settings", "reason"),
     [
         ({"dtype": "float64"}, "computes in float32, not float64"),
-        ({"cell": "gru", "task": "add:base=16,operands=4"}, "up to 1,024 symbols with this cell"),
+        (
+            {"cell": "gru", "task": "add:base=16,operands=4"},
+            "up to 1,024 symbols and outputs with",
+        ),
         (
             {"cell": "g = sigmoid(h @ V); h = tanh((x * g) @ W)"},
-            "cells that take the input by matrices",
+            "read the input by matrices",
         ),
         (
             {"cell": "gru", "loss": "cross-entropy", "worst": 0.5},

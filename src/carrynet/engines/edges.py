@@ -28,7 +28,14 @@ def takes(network: Network) -> bool:
     """Whether machine code trains a network over edges: with a linear readout, of few outputs."""
     few = max(len(network.task.machine.states), network.task.neurons) <= MOST_OUTPUTS
     linear = network.readout == cells.readout()
-    return few and linear and network.hidden <= MOST_OUTPUTS and native.refuses(network) is None
+    return (
+        few
+        and linear
+        and network.hidden <= MOST_OUTPUTS
+        and native.refuses(network) is None
+        and kernels.takes(network.cell)
+        and kernels.closes(formulas(network))
+    )
 
 
 MOST_OUTPUTS = 128

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.nets import equations, formula, optim
+from carrynet.nets import equations, formula, invariant, optim, step
 
 if TYPE_CHECKING:
     from carrynet.engines.kernels import Formulas, OverEdges, Shape
@@ -155,12 +155,16 @@ def _key(kernel: str, shape: "Made") -> bytes:
 def _generator() -> str:
     """A digest of the modules that write the code, so that no version of them is forgotten."""
     digest = hashlib.sha256()
-    kernel_files = sorted(Path(str(kernels.__file__)).parent.glob("*.py"))
-    # optim: Adam's constants; the others make instructions of a formula's text
-    others = (Path(str(module.__file__)) for module in (vector, optim, formula, equations))
-    for file in (*kernel_files, *others, Path(__file__)):
+    for file in _sources():
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _sources() -> list[Path]:
+    """The modules that write the code, and those that they take constants or formulas from."""
+    own = sorted(Path(str(kernels.__file__)).parent.glob("*.py"))
+    others = vector, optim, step, invariant, formula, equations
+    return [*own, *(Path(str(module.__file__)) for module in others), Path(__file__)]
 
 
 def _seal(key: bytes, code: bytes) -> bytes:

@@ -64,13 +64,12 @@ def _refuses_formulas(subject: Network | Recipe) -> str | None:
         return None
     cell = subject.cell if isinstance(subject, Network) else cells.of(subject)[0]
     if not kernels.takes(cell):
+        return "the native engine takes cells of input and state that read the input by matrices"
+    most = max(len(task.machine.symbols), task.neurons)
+    if most > MOST_SYMBOLS:
         return (
-            "the native engine takes cells that take the input by matrices, and set each state part"
-        )
-    if len(task.machine.symbols) > MOST_SYMBOLS:
-        return (
-            f"the native engine takes up to {MOST_SYMBOLS:,} symbols with this cell or task, not "
-            f"{len(task.machine.symbols):,}"
+            f"the native engine takes up to {MOST_SYMBOLS:,} symbols and outputs with this cell or "
+            f"task, not {most:,}"
         )
     if isinstance(subject, Recipe) and any(
         stage.worst and stage.over == "problems" for stage in subject.stages
@@ -241,7 +240,7 @@ def at_once(recipe: Recipe) -> int:
     """How many networks of a recipe are trained at once by one thread; see `engines.Engine`."""
     (stage, *more) = recipe.stages
     simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
-    simple = simple and stage.over == "problems" and not stage.growing
+    simple = simple and stage.over == "problems" and not stage.growing and not stage.worst
     return (
         jit.processor().lanes
         if simple and as_elman(recipe) and recipe.hidden <= ACROSS_HIDDEN

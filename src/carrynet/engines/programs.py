@@ -211,22 +211,26 @@ def _through(how: How, weights: Any, x: Value, slack: Value = None, targets: Val
     drives = {slot: every[slot] for slot in cell.drives}
     fixed = [None if i in drives else slot for i, slot in enumerate(every)]
 
+    def point(value: Any) -> Any:
+        exact = slack is not None and not isinstance(value, _Box)
+        return _Box(value, jax.numpy.zeros_like(value)) if exact else value
+
     def step(state: Any, given: Any) -> Any:
         slots = list(fixed)
         for slot, value in given.items():
             slots[slot] = value
         slots[1 : 1 + len(state)] = state
         interpret(cell.of_state, forward, slots)
-        new = tuple(slots[result] for result in cell.results)
+        new = tuple(point(slots[result]) for result in cell.results)
         return new, new[0]
 
     start = []
     for part, dim in zip(cell.state, cell.state_dims, strict=True):
         known = weights.get(f"{part}_start", jax.numpy.zeros(widths[dim], how.dtype))
-        point = jax.numpy.broadcast_to(known, (x.shape[1], widths[dim]))
-        start.append(point if slack is None else _Box(point, jax.numpy.zeros_like(point)))
+        start.append(point(jax.numpy.broadcast_to(known, (x.shape[1], widths[dim]))))
     # boxes are not written out: of gates that would take a compiler a minute
-    _, h = jax.lax.scan(step, tuple(start), drives, unroll=_UNROLLED if slack is None else 1)
+    unroll = _UNROLLED if slack is None else 1
+    _, h = jax.lax.scan(step, tuple(start), drives, length=len(x), unroll=unroll)
     slots = blank(how.readout, weights)
     slots[0] = h
     if slack is None:

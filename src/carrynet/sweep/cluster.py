@@ -110,7 +110,10 @@ class Cluster:
             if node["Alive"] and node["Resources"].get("GPU"):
                 cores += node["Resources"].get("CPU", 0.0)
                 gpus += node["Resources"]["GPU"]
-        return 1 / max(1, math.ceil(cores / gpus)) if gpus else 0.0
+        if not gpus:
+            return 0.0
+        # Ray counts in ten-thousandths: a share that is rounded up would leave out the last block
+        return math.floor(1e4 / max(1, math.ceil(cores / gpus))) / 1e4
 
     @property
     def _lost(self) -> tuple[type[Exception], ...]:

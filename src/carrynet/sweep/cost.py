@@ -48,7 +48,7 @@ class Cost:
         for stage in recipe.stages:
             if stage.over == "edges":
                 model = self.update_edges, self.edge_unit, self.flop_edges
-                times = self.edges_native if native else 1.0
+                times = self.edges_native if native and settings.engine != "jax" else 1.0
                 seconds += times * stage.steps * cost.over_edges(recipe.batch(stage), H, *model)
                 continue
             digits = float(stage.steps * stage.batch * recipe.digits)

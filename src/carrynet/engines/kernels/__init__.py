@@ -37,7 +37,7 @@ from carrynet.engines.kernels.following import scratch_size
 from carrynet.engines.kernels.formula_train import FORMULA_TRAIN, formula_train, room_size
 from carrynet.engines.kernels.formulas import Formulas, takes
 from carrynet.engines.kernels.inference import BLOCK, FOLLOW, WALK, follow, walk, walk_room
-from carrynet.engines.kernels.over_edges import OverEdges, edge_room
+from carrynet.engines.kernels.over_edges import OverEdges, closes, edge_room
 from carrynet.engines.kernels.peak import PEAK, PEAK_SUMS, peak
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.kernels.train import TRAIN, train
@@ -68,6 +68,7 @@ __all__ = [
     "Parameters",
     "Shape",
     "across_offsets",
+    "closes",
     "edge_room",
     "padded",
     "room_size",

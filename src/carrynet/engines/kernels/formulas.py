@@ -1,6 +1,6 @@
 """Which network of any cell a kernel is made for, where its parameters lie, and its blocks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -53,9 +53,8 @@ class Formulas:
     @cached_property
     def part_places(self) -> tuple[int, ...]:
         """Where each begins in a row of the state."""
-        return tuple(sum(padded(n, self.lanes) for n in self.parts[:i]) for i in range(99))[
-            : len(self.parts)
-        ]
+        widths = [padded(n, self.lanes) for n in self.parts]
+        return tuple(sum(widths[:i]) for i in range(len(widths)))
 
     @cached_property
     def depth(self) -> int:
@@ -153,13 +152,23 @@ def turn_around(k: Code, shape: Formulas) -> None:
 
 
 def takes(cell: Formula) -> bool:
-    """Whether there are kernels of a cell: steps read no input as it is, and set each part anew."""
+    """Whether there are kernels of a cell: of input and state, the input read by matrices only."""
     made = {each.out for each in cell.instructions}
-    return (
-        set(cell.results) <= made
-        and len(set(cell.results)) == len(cell.results)
-        and set(cell.drives) <= made
+    by_matrices = all(
+        each.operation == "matmul" for each in cell.instructions if 0 in each.operands
     )
+    return (
+        by_matrices
+        and bool(cell.drives)
+        and set(cell.drives) <= made
+        and depends(cell, cell.results)
+        and len(set(cell.results)) == len(cell.results)
+    )
+
+
+def depends(cell: Formula, slots: Iterable[int]) -> bool:
+    """Whether all of some slots are computed from the state."""
+    return set(slots) <= {each.out for each in cell.of_state}
 
 
 def _slots(

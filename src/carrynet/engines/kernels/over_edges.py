@@ -5,8 +5,9 @@ from functools import cached_property, lru_cache
 
 from carrynet.engines.kernels.block import Block, padded
 from carrynet.engines.kernels.enclosed import Enclosed, enclosed
-from carrynet.engines.kernels.formulas import Formulas
+from carrynet.engines.kernels.formulas import Formulas, depends
 from carrynet.engines.kernels.rooms import Room, floats
+from carrynet.nets.formula import Formula
 from carrynet.nets.step import activated, keeping
 
 
@@ -26,9 +27,7 @@ class OverEdges:
     def step(self) -> Enclosed:
         """One step of the cell, from boxes."""
         cell, (_, block, _) = self.network.cells, self.network.blocks(self)
-        held = {slot for slot in activated(cell) if slot is not None}
-        held |= {slot for slot, _ in keeping(cell)}
-        return enclosed(cell, block.sizes, sorted(held))
+        return enclosed(cell, block.sizes, _held(cell))
 
     def blocks(self, k: object) -> tuple[Block, Block]:
         """What needs the input only, and the step."""
@@ -50,6 +49,22 @@ class OverEdges:
         """The floats of the readout of states: (Q, P) and (Q,), padded."""
         P = padded(self.network.parts[0], self.lanes)
         return self.states * P + padded(self.states, self.lanes)
+
+
+def _held(cell: Formula) -> list[int]:
+    held = {slot for slot in activated(cell) if slot is not None}
+    return sorted(held | {slot for slot, _ in keeping(cell)})
+
+
+@lru_cache(maxsize=256)
+def closes(network: Formulas) -> bool:
+    """Whether there is a kernel: what is asked of a step is computed in it, centre and radius."""
+    cell = network.cells
+    if not depends(cell, [*_held(cell), *cell.results]):
+        return False
+    step = OverEdges(network, 1).step
+    asked = {i for pair in (*step.after, *step.held.values()) for i in pair}
+    return asked <= {each.out for each in step.instructions}
 
 
 @lru_cache(maxsize=256)
