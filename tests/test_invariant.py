@@ -401,11 +401,11 @@ def test_problems_grow() -> None:
         assert problems.draw(recipe, 0, update, 2).shape == (2, learn.batch, digits)
         lengths.append((digits, until - update))
         update = until
-    assert lengths == [(2, 150), (4, 150), (8, 150), (16, 150)]
+    assert lengths == [(2, 300), (4, 300), (8, 300), (16, 300)]
     whole = recipe.with_settings({"learn.growing": 0.0})
-    assert whole.length(whole.stages[0], 0) == (16, 600)
+    assert whole.length(whole.stages[0], 0) == (16, 1_200)
     short = recipe.with_settings({"digits": 2})
-    assert short.length(short.stages[0], 0) == (2, 600)
+    assert short.length(short.stages[0], 0) == (2, 1_200)
 
 
 @pytest.mark.parametrize(
