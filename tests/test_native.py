@@ -20,7 +20,7 @@ import pytest
 from carrynet import engines, tasks
 from carrynet.data import words as problems
 from carrynet.engines import jit, kernels, native, packed, reference
-from carrynet.engines.kernels import KERNELS, Formulas, Layout, OverEdges, Shape
+from carrynet.engines.kernels import KERNELS, Closing, Formulas, Layout, Shape
 from carrynet.judge import evaluation
 from carrynet.learn import edges, training
 from carrynet.nets.network import Network
@@ -161,7 +161,7 @@ def test_threads_may_train_at_once(cache: Path) -> None:
         assert list(together) == alone
 
 
-def assembly(kernel: str, shape: Shape | Formulas | OverEdges) -> str:
+def assembly(kernel: str, shape: Shape | Formulas | Closing) -> str:
     target = jit._target_machine()
     return str(target.emit_assembly(jit.optimised(kernel, shape, target)))
 
@@ -193,7 +193,7 @@ def test_nor_does_that_of_formulas(kernel: str, task: str) -> None:
     assert called(kernel, shape) - {kernel, "memset", "memcpy"} == set()
 
 
-def called(kernel: str, shape: Shape | Formulas | OverEdges) -> set[str]:
+def called(kernel: str, shape: Shape | Formulas | Closing) -> set[str]:
     """The functions that a kernel calls."""
     return set(re.findall(r"\b(?:call\w*|jmp|bl)[ \t]+([A-Za-z_]\w*)", assembly(kernel, shape)))
 
@@ -505,7 +505,7 @@ def test_over_edges_numpy_serves_where_there_is_no_kernel() -> None:
 def test_that_kernel_calls_nothing_but_itself() -> None:
     recipe, state = over_edges({"hidden": 5, "cell": OWN, "task": "add:base=3"})
     network = packed.formulas(state.network, recipe, recipe.stages[1])
-    shape = kernels.OverEdges(network, len(state.network.task.machine.states))
+    shape = kernels.Closing(network, len(state.network.task.machine.states))
     assert called("closing", shape) - {"closing", "memset", "memcpy"} == set()
 
 

@@ -18,7 +18,7 @@ from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import Stage
 
 if TYPE_CHECKING:
-    from carrynet.engines.kernels import OverEdges
+    from carrynet.engines.kernels import Closing
 
 if not jit.missing:
     from carrynet.engines import kernels
@@ -54,7 +54,7 @@ def advance(
     count: int,
 ) -> tuple[Weights, Moments, Weights, Moments, Array]:
     """Make updates over edges; see `engines.OverEdges`."""
-    shape = kernels.OverEdges(formulas(network, recipe, stage), len(network.task.machine.states))
+    shape = kernels.Closing(formulas(network, recipe, stage), len(network.task.machine.states))
     net, table = shape.network, tables(network.task)
     E, (R, _), S = len(batches[0].source), boxes.centre.shape, len(table.vectors)
     p = buffer(net.turned[""])
@@ -112,7 +112,7 @@ def advance(
     )
 
 
-def _boxes_in_one(network: Network, shape: "OverEdges", boxes: Weights) -> Array:
+def _boxes_in_one(network: Network, shape: "Closing", boxes: Weights) -> Array:
     """Boxes as the kernel has them: `centre` and `radius` by region, `Wstate`^T, `bstate`."""
     R, Q, P = len(boxes.centre), shape.states, state_width(shape.network)
     found = buffer(R * shape.boxes + shape.guesses)
@@ -126,7 +126,7 @@ def _boxes_in_one(network: Network, shape: "OverEdges", boxes: Weights) -> Array
     return found
 
 
-def _boxes_apart(network: Network, shape: "OverEdges", found: Array, R: int) -> Weights:
+def _boxes_apart(network: Network, shape: "Closing", found: Array, R: int) -> Weights:
     Q, H, P = shape.states, network.hidden, state_width(shape.network)
     wide, start = kernels.padded(H, shape.lanes), R * shape.boxes
     rows = found[:start].reshape(R, shape.boxes)

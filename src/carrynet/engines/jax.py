@@ -140,8 +140,6 @@ def _back(network: Network, weights: Any, moments: Any, count: int | None = None
     """What a device has made, in the order of a network's weights, which JAX does not keep."""
     made, *moved = (
         Weights({name: np.array(each[name])[:count] for name in network.weights})
-        if count
-        else Weights({name: np.array(each[name]) for name in network.weights})
         for each in (weights, *moments)
     )
     return made, tuple(moved)

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from carrynet.nets import equations, formula, invariant, optim, step
 
 if TYPE_CHECKING:
-    from carrynet.engines.kernels import Formulas, OverEdges, Shape
+    from carrynet.engines.kernels import Closing, Formulas, Shape
 
-    Made = Shape | Formulas | OverEdges
+    Made = Shape | Formulas | Closing
 
 try:
     import llvmlite

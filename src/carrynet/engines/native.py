@@ -237,7 +237,7 @@ ACROSS_HIDDEN = 16
 
 
 def at_once(recipe: Recipe) -> int:
-    """How many networks of a recipe are trained at once by one thread; see `engines.Engine`."""
+    """How many networks of a recipe are trained at once by one thread; see `engines.Many`."""
     (stage, *more) = recipe.stages
     simple = stage.batch == 1 and stage.optimiser == "sgd" and not stage.decay and not more
     simple = simple and stage.over == "problems" and not stage.growing and not stage.worst

@@ -37,7 +37,7 @@ from carrynet.engines.kernels.following import scratch_size
 from carrynet.engines.kernels.formula_train import FORMULA_TRAIN, formula_train, room_size
 from carrynet.engines.kernels.formulas import Formulas, takes
 from carrynet.engines.kernels.inference import BLOCK, FOLLOW, WALK, follow, walk, walk_room
-from carrynet.engines.kernels.over_edges import OverEdges, closes, edge_room
+from carrynet.engines.kernels.over_edges import Closing, closes, edge_room
 from carrynet.engines.kernels.peak import PEAK, PEAK_SUMS, peak
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.kernels.train import TRAIN, train
@@ -61,10 +61,10 @@ __all__ = [
     "GROWING",
     "KERNELS",
     "PEAK_SUMS",
+    "Closing",
     "Formulas",
     "Kernel",
     "Layout",
-    "OverEdges",
     "Parameters",
     "Shape",
     "across_offsets",

@@ -8,7 +8,7 @@ import llvmlite.ir as ir
 from carrynet.engines.kernels.block import Place, padded
 from carrynet.engines.kernels.formulas import turn_around
 from carrynet.engines.kernels.optimise import adam, descend
-from carrynet.engines.kernels.over_edges import OverEdges, edge_rooms
+from carrynet.engines.kernels.over_edges import Closing, edge_rooms
 from carrynet.engines.kernels.rooms import Rooms, along, clear
 from carrynet.engines.kernels.shape import Parameters
 from carrynet.engines.kernels.softmax import only, softmax
@@ -45,12 +45,12 @@ CLOSING = Parameters(
 )
 
 
-def closing(shape: OverEdges) -> ir.Module:
+def closing(shape: Closing) -> ir.Module:
     """`closing(...)`: updates over edges, as `learn.edges.advance` says."""
     module = ir.Module("closing")
     k = Code(module, "closing", list(CLOSING.arrays), CLOSING.integers, shape.lanes)
     net, L, E = shape.network, shape.lanes, k.E
-    cell, (of_input, step), held = net.cells, shape.blocks(k), shape.step.held
+    cell, (of_input, step), held = net.formula, shape.blocks(k), shape.step.held
     before, after = shape.step.before, shape.step.after
     D, X, Y, Q = net.depth, dict(net.sizes)["X"], net.outputs, shape.states
     H = net.parts[0]

@@ -30,7 +30,7 @@ class Following(Code):
         """The states before the first symbol."""
         shape, L = self.shape, self.lanes
         for place, part, size in zip(
-            shape.part_places, shape.cells.state, shape.parts, strict=True
+            shape.part_places, shape.formula.state, shape.parts, strict=True
         ):
             for v in range(0, padded(size, L), L):
                 start = self.constant(0.0)
@@ -73,7 +73,7 @@ class Following(Code):
         *,
         shared: bool = False,
     ) -> None:
-        shape, cell, D = self.shape, self.shape.cells, self.width
+        shape, cell, D = self.shape, self.shape.formula, self.width
         places = self._scratch("step", len(rows))
         start = 0
         for slot in cell.drives:
@@ -123,7 +123,7 @@ _MOST_ROWS = 8  # of a tile
 def scratch(shape: Formulas) -> tuple[tuple[str, int, int], ...]:
     """What `Following` works in, a few rows of each: block, slot and width."""
     _, step, read = shape.blocks(shape)
-    results = {"step": set(shape.cells.results), "read": set()}
+    results = {"step": set(shape.formula.results), "read": set()}
     logits = {*shape.reads.results}
     return tuple(
         (kind, slot, block.width(slot))

@@ -16,7 +16,7 @@ from carrynet.engines.vector import Code, Integer, Value
 @lru_cache(maxsize=256)
 def rooms(shape: Formulas) -> tuple[Room, ...]:
     """All that a kernel of updates works in."""
-    cell, blocks = shape.cells, shape.blocks(shape)
+    cell, blocks = shape.formula, shape.blocks(shape)
     found = [(name, "states", shape.depth) for name in ("state", "adjoint")]
     Y = padded(shape.outputs, shape.lanes)
     found += [(name, "positions", Y) for name in ("logits", "dl")]
@@ -71,7 +71,7 @@ def formula_train(shape: Formulas) -> ir.Module:
     names = FORMULA_TRAIN
     k = Code(module, "formula_train", list(names.arrays), names.integers, shape.lanes)
     L, Y, D = shape.lanes, shape.outputs, shape.depth
-    cell, (of_input, step, read) = shape.cells, shape.blocks(k)
+    cell, (of_input, step, read) = shape.formula, shape.blocks(k)
     X, B, T, S = dict(shape.sizes)["X"], k.B, k.T, k.S
     positions, states = k.mul(T, B), k.mul(k.add(T, 1), B)
     Yp = padded(Y, L)
@@ -221,7 +221,7 @@ def formula_train(shape: Formulas) -> ir.Module:
             if shape.loss == "squared":
                 difference = k.fmul(difference, k.fsub(y, k.fmul(y, y)))
             differences.append(k.fmul(difference, scale))
-        # padding is not trained: on its way to what it should be it would become denormal, and slow
+        # beyond the outputs nothing is asked
         k.store_all(only(k, differences, Y, 0.0), dl, row)
 
     def gather() -> None:

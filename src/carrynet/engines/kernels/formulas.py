@@ -26,7 +26,7 @@ class Formulas:
     learned: bool = False  # the start
 
     @property
-    def cells(self) -> Formula:
+    def formula(self) -> Formula:
         """The cell's formula."""
         return _parsed(self.cell)
 
@@ -39,16 +39,16 @@ class Formulas:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of each parameter, in the order of a network's weights."""
         cell, own = dict(self.sizes), dict(self.own)
-        found = {**self.cells.shapes(cell), **self.reads.shapes(own)}
+        found = {**self.formula.shapes(cell), **self.reads.shapes(own)}
         if self.learned:
-            parts = zip(self.cells.state, self.parts, strict=True)
+            parts = zip(self.formula.state, self.parts, strict=True)
             found |= {f"{part}_start": (size,) for part, size in parts}
         return found
 
     @cached_property
     def parts(self) -> tuple[int, ...]:
         """How many numbers each part of the state has."""
-        return tuple(dict(self.sizes)[dim] for dim in self.cells.state_dims)
+        return tuple(dict(self.sizes)[dim] for dim in self.formula.state_dims)
 
     @cached_property
     def part_places(self) -> tuple[int, ...]:
@@ -79,7 +79,7 @@ class Formulas:
     def drive_width(self) -> int:
         """W, the floats of all that a symbol gives to a step."""
         step = self.blocks(self)[1]
-        return sum(step.width(slot) for slot in self.cells.drives)
+        return sum(step.width(slot) for slot in self.formula.drives)
 
     @property
     def size(self) -> int:
@@ -98,7 +98,7 @@ class Formulas:
 
     def blocks(self, k: Any) -> tuple[Block, Block, Block]:
         """What needs the input only, a step, and the readout; `k` has lanes, or writes code."""
-        cell, sizes = self.cells, dict(self.sizes)
+        cell, sizes = self.formula, dict(self.sizes)
         first = _slots(cell, [sizes["X"], *self.parts], self.shapes)
         last = _slots(self.reads, [self.parts[0]], self.shapes)
         made = []

@@ -12,7 +12,7 @@ from carrynet.nets.step import activated, keeping
 
 
 @dataclass(frozen=True)
-class OverEdges:
+class Closing:
     """What the kernel is made for."""
 
     network: Formulas
@@ -26,7 +26,7 @@ class OverEdges:
     @cached_property
     def step(self) -> Enclosed:
         """One step of the cell, from boxes."""
-        cell, (_, block, _) = self.network.cells, self.network.blocks(self)
+        cell, (_, block, _) = self.network.formula, self.network.blocks(self)
         return enclosed(cell, block.sizes, _held(cell))
 
     def blocks(self, k: object) -> tuple[Block, Block]:
@@ -59,19 +59,19 @@ def _held(cell: Formula) -> list[int]:
 @lru_cache(maxsize=256)
 def closes(network: Formulas) -> bool:
     """Whether there is a kernel: what is asked of a step is computed in it, centre and radius."""
-    cell = network.cells
+    cell = network.formula
     if not depends(cell, [*_held(cell), *cell.results]):
         return False
-    step = OverEdges(network, 1).step
+    step = Closing(network, 1).step
     asked = {i for pair in (*step.after, *step.held.values()) for i in pair}
     return asked <= {each.out for each in step.instructions}
 
 
 @lru_cache(maxsize=256)
-def edge_rooms(shape: OverEdges) -> tuple[Room, ...]:
+def edge_rooms(shape: Closing) -> tuple[Room, ...]:
     """What the kernel works in: names, what there is a row for, and widths."""
     first, step = shape.blocks(shape)
-    enclosed_, cell, L = shape.step, shape.network.cells, shape.lanes
+    enclosed_, cell, L = shape.step, shape.network.formula, shape.lanes
     ends = {i for pair in (*enclosed_.after, *enclosed_.held.values()) for i in pair}
     before = {i for pair in enclosed_.before for i in pair}
     Y, Q = (padded(n, L) for n in (shape.network.outputs, shape.states))
@@ -91,10 +91,10 @@ def edge_rooms(shape: OverEdges) -> tuple[Room, ...]:
     ]
     rooms += [(f"answers {i}", "edges", Y) for i in range(2)]
     rooms += [(f"states {i}", "edges", Q) for i in range(2)]
-    return (*rooms, ("stands", "edges", 1), ("of Why", "outputs", P))
+    return (*rooms, ("of Why", "outputs", P))
 
 
-def edge_room(shape: OverEdges, E: int, S: int) -> int:
+def edge_room(shape: Closing, E: int, S: int) -> int:
     """How many floats that is."""
     counts = {"edges": E, "symbols": S, "outputs": shape.network.outputs}
     return floats(edge_rooms(shape), counts, shape.lanes)
