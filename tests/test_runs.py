@@ -5,7 +5,6 @@ import json
 import os
 import pickle
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -639,6 +638,20 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "carrynet", *map(str, arguments)]
 
 
+def with_room_for(bytes_: int, *arguments: object) -> list[str]:
+    """The same, of which no file may grow beyond so many bytes, as on a full disk.
+
+    The limit is set by a process of its own: a worker that has imported JAX must not fork.
+    """
+    script = (
+        "import os, resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({bytes_}, {bytes_}))\n"
+        "os.execv(sys.executable, sys.argv[1:])"
+    )
+    return [sys.executable, "-c", script, *command(*arguments)]
+
+
 def saving_often(*arguments: object) -> list[str]:
     """The same, with a checkpoint each tenth of a second, so that a short run has many."""
     script = (
@@ -720,18 +733,12 @@ def test_control_c_exits_with_130_and_leaves_a_resumable_run(tmp_path: Path) -> 
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
-    def no_more_than_a_kilobyte() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
-
     path = tmp_path / "run"
-    arguments = command("train", "--hidden", 4, "--set", "learn.steps=4000", "--out", path)
     limited = subprocess.run(
-        arguments,
+        with_room_for(1500, "train", "--hidden", 4, "--set", "learn.steps=4000", "--out", path),
         check=False,
         capture_output=True,
         text=True,
-        preexec_fn=no_more_than_a_kilobyte,
     )
     assert limited.returncode == 2
     assert limited.stdout == ""
@@ -1045,20 +1052,15 @@ def test_wherever_a_proof_is_cut_off_nothing_is_lost(
 
 
 def test_a_full_disk_does_not_cost_a_proof(proved: Path, tmp_path: Path) -> None:
-    def no_more_than(bytes_: int) -> Callable[[], None]:
-        def limit() -> None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-            resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
-
-        return limit
-
     path = tmp_path / "run"
     shutil.copytree(proved, path)
     before = {file.name: file.read_bytes() for file in path.iterdir()}
-    arguments = command("prove", path, "--budget", 0)
     for room in (200, 2000):
         full = subprocess.run(
-            arguments, check=False, capture_output=True, text=True, preexec_fn=no_more_than(room)
+            with_room_for(room, "prove", path, "--budget", 0),
+            check=False,
+            capture_output=True,
+            text=True,
         )
         assert full.returncode == 2
         assert full.stderr.startswith(f"carrynet: cannot write {path}")
