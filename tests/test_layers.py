@@ -40,7 +40,7 @@ LAYERS = [
     "nets.invariant nets.joined",
     "exchange exchange.source exchange.pickles exchange.names",
     "exchange.found",
-    "exchange.archive exchange.state_dicts",
+    "exchange.archive exchange.state_dicts exchange.layered",
     "exchange.pytorch",
     "exchange.tensors",
     "exchange.mapping exchange.folding",

@@ -1,0 +1,286 @@
+"""A network of somebody else's in the field's standard terms: layers of arrays, as rows.
+
+Whatever a file is written in, its reader ends in a `Layered`; whatever it is exported to begins
+with one.  From below:
+
+    embedding, linear layers     what comes between a symbol and the first cell
+    recurrent layers             each a cell of `nets.cells`, and its weights by their names there
+    head                         linear layers and activations, from the top layer's h
+
+Shapes: S symbols, x inputs of the first layer, H units of a layer, y outputs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+
+from carrynet.errors import InputError
+from carrynet.nets import cells
+from carrynet.nets.arrays import Array
+from carrynet.nets.formula import Formula, stack
+
+ACTIVATIONS = ("relu", "tanh", "sigmoid")
+UNKNOWN = "?"
+"""An activation that a file does not tell: of an Elman layer, or between two layers of a head."""
+
+_NO_WEIGHTS: Mapping[str, Array] = MappingProxyType({})
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """y = x W + b, with W (n, m) and b (m,)."""
+
+    weight: Array
+    bias: Array
+
+    @property
+    def width(self) -> int:
+        """m."""
+        return self.weight.shape[1]
+
+
+Layer = Linear | str
+"""One layer of a head, or before the cell: linear, or an activation by its name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recurrent:
+    """One recurrent layer.
+
+    Elman's cell has weights Wxh (x, H), Whh (H, H), bh (H,); gated ones as `nets.cells.CELLS` says.
+    """
+
+    cell: str  #: 'elman', or a key of `CELLS`
+    weights: Mapping[str, Array]
+    #: Elman's, or what a gated cell has in the place of tanh
+    activation: str = "tanh"
+    #: The state that it begins in, by its parts: `h` and `c`, each (H,); zero where none is told
+    start: Mapping[str, Array] = field(default_factory=lambda: _NO_WEIGHTS)
+
+    def formula(self, unknown: str = "tanh") -> Formula:
+        """The layer's equations; an `UNKNOWN` activation is taken to be `unknown`."""
+        activation = unknown if self.activation == UNKNOWN else self.activation
+        if self.cell == "elman":
+            return cells.cell("elman", activation)
+        text = cells.CELLS[self.cell].replace("tanh(", f"{activation}(")
+        return Formula.parse(text)
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return next(w.shape[0] for name, w in self.weights.items() if name.startswith("Wh"))
+
+    @property
+    def inputs(self) -> int:
+        """x, or the units of the layer below."""
+        return next(w.shape[0] for name, w in self.weights.items() if name.startswith("Wx"))
+
+
+@dataclass(frozen=True, eq=False)
+class Layered:
+    """A network, layer by layer."""
+
+    recurrent: tuple[Recurrent, ...]  #: from below
+    head: tuple[Layer, ...]  #: in the order in which they are computed
+    before: tuple[Layer, ...] = ()  #: between what a symbol is written as and the first cell
+    embedding: Array | None = None  #: (n, m): a row for each of n numbers, where these are read
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for layers that do not fit onto each other."""
+        if not self.recurrent:
+            raise InputError("there is no recurrent layer")
+        if len(self.recurrent) > cells.MOST_LAYERS:
+            raise InputError(
+                f"there are {len(self.recurrent)} recurrent layers: at most {cells.MOST_LAYERS} "
+                "are accepted"
+            )
+        width = self.width
+        for layer in self.before:
+            width = _through(layer, width)
+        for each in self.recurrent:
+            if each.inputs != width:
+                raise InputError(
+                    f"a recurrent layer of {each.inputs} inputs stands on {width} outputs"
+                )
+            width = each.hidden
+        for layer in self.head:
+            width = _through(layer, width)
+
+    @property
+    def width(self) -> int:
+        """x, the length of the vector that each symbol is written as, or of an embedding's."""
+        if self.embedding is not None:
+            return self.embedding.shape[1]
+        first = next((layer for layer in self.before if isinstance(layer, Linear)), None)
+        return self.recurrent[0].inputs if first is None else first.weight.shape[0]
+
+    @property
+    def hidden(self) -> int:
+        """H of the top layer."""
+        return self.recurrent[-1].hidden
+
+    @property
+    def outputs(self) -> int:
+        """y."""
+        linear = [layer for layer in self.head if isinstance(layer, Linear)]
+        return linear[-1].width if linear else self.hidden
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """float32 where all arrays are; else float64."""
+        single = all(array.dtype == np.float32 for array in self.arrays)
+        return np.dtype("float32" if single else "float64")
+
+    @property
+    def arrays(self) -> list[Array]:
+        """Every array of it."""
+        found = [] if self.embedding is None else [self.embedding]
+        for layer in (*self.before, *self.head):
+            found += [layer.weight, layer.bias] if isinstance(layer, Linear) else []
+        for each in self.recurrent:
+            found += [*each.weights.values(), *each.start.values()]
+        return found
+
+    @property
+    def unknown(self) -> tuple[bool, bool]:
+        """Whether an activation of a recurrent layer, and one of the head, is `UNKNOWN`."""
+        below = any(each.activation == UNKNOWN for each in self.recurrent)
+        return below, UNKNOWN in (*self.before, *self.head)
+
+    def fed(self, vectors: Array, head: str = "relu") -> Array:
+        """What the first cell is fed where symbols are written as vectors (S, x): (S, x')."""
+        return _carried_out(self.before, vectors, head)
+
+    # As formulas -------------------------------------------------------------------------
+
+    def formulas(self, activation: str = "tanh", head: str = "relu") -> tuple[Formula, Formula]:
+        """Cell and readout; `activation` and `head` stand where a file tells none."""
+        cell = stack([each.formula(activation) for each in self.recurrent])
+        return cell, cells.readout(self._readout(head))
+
+    def _readout(self, unknown: str) -> str:
+        linear = self._linear
+        value, lines = "h", []
+        for number, (_, after) in enumerate(linear[:-1], 1):
+            value_of = f"{value} @ Wl{number} + bl{number}"
+            value = f"l{number}"
+            functions = [unknown if name == UNKNOWN else name for name in after]
+            for name in functions:
+                value_of = f"{name}({value_of})"
+            lines.append(f"{value} = {value_of}")
+        return "\n".join([*lines, f"logits = {value} @ Why + by"])
+
+    @cached_property
+    def _linear(self) -> list[tuple[Linear, list[str]]]:
+        """The head's linear layers, each with the activations after it; the last one has none.
+
+        A head that begins or ends with an activation, or is empty, has the identity there.
+        """
+        found: list[tuple[Linear, list[str]]] = []
+        for layer in self.head:
+            if isinstance(layer, Linear):
+                found.append((layer, []))
+            else:
+                found = found or [(self._identity(self.hidden), [])]
+                found[-1][1].append(layer)
+        if not found or found[-1][1]:
+            found.append((self._identity(self.outputs), []))
+        return found
+
+    def _identity(self, width: int) -> Linear:
+        return Linear(np.eye(width, dtype=self.dtype), np.zeros(width, self.dtype))
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        """The arrays by their names in `formulas`, and the start states where some is told."""
+        found: dict[str, Array] = {}
+        several = len(self.recurrent) > 1
+        for number, each in enumerate(self.recurrent, 1):
+            of = f"_{number}" if several else ""
+            found |= {f"{name}{of}": array for name, array in each.weights.items()}
+            if any(layer.start for layer in self.recurrent):
+                for part in each.formula().state:
+                    zero = np.zeros(each.hidden, self.dtype)
+                    found[f"{part}{of}_start"] = each.start.get(part, zero)
+        for number, (linear, _) in enumerate(self._linear[:-1], 1):
+            found |= {f"Wl{number}": linear.weight, f"bl{number}": linear.bias}
+        last, _ = self._linear[-1]
+        return {**found, "Why": last.weight, "by": last.bias}
+
+
+def _through(layer: Layer, width: int) -> int:
+    """How many outputs a layer has on so many inputs."""
+    if isinstance(layer, str):
+        return width
+    if layer.weight.shape[0] != width:
+        raise InputError(f"a linear layer of {layer.weight.shape[0]} inputs stands on {width}")
+    return layer.width
+
+
+def _carried_out(layers: tuple[Layer, ...], values: Array, unknown: str) -> Array:
+    """What layers make of rows of values, in float64."""
+    found = values.astype(np.float64)
+    for layer in layers:
+        if isinstance(layer, Linear):
+            found = found @ layer.weight.astype(np.float64) + layer.bias
+            continue
+        match unknown if layer == UNKNOWN else layer:
+            case "relu":
+                found = np.maximum(found, 0)
+            case "tanh":
+                found = np.tanh(found)
+            case "sigmoid":
+                found = 1 / (1 + np.exp(-found))
+            case other:
+                raise InputError(f"an activation {other} before the cell cannot be taken")
+    return found
+
+
+# Gates -------------------------------------------------------------------------------
+
+
+def elman(Wxh: Array, Whh: Array, bh: Array, activation: str, **start: Array) -> Recurrent:
+    """An Elman layer."""
+    return Recurrent("elman", {"Wxh": Wxh, "Whh": Whh, "bh": bh}, activation, start)
+
+
+def gated(
+    cell: str,
+    order: str,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    bh: Array | None = None,
+    activation: str = "tanh",
+    **start: Array,
+) -> Recurrent:
+    """A gated layer of matrices whose gates lie side by side, in an order such as 'rzn' or 'ifgo'.
+
+    Wx (x, G H), Wh (H, G H); b (G H,), the bias of the input; bh (G H,), that of the state, where
+    there are two.  Of all gates the two are added, except of `n` of a GRU whose reset comes after
+    the product, where the second is multiplied by r.
+    """
+    H = Wh.shape[0]
+    G = len(order)
+    sizes = {"the input's matrix": Wx.shape[1:], "the state's": Wh.shape[1:], "the bias": b.shape}
+    for what, shape in sizes.items():
+        if shape != (G * H,):
+            raise InputError(f"{what} of a cell of {H} units has {shape}, not {(G * H,)} columns")
+    matrices, vectors = {}, {}
+    second = np.zeros_like(b) if bh is None else bh
+    for k, gate in enumerate(order):
+        part = slice(k * H, (k + 1) * H)
+        matrices[f"Wx{gate}"], matrices[f"Wh{gate}"] = Wx[:, part], Wh[:, part]
+        apart = cell == "gru" and gate == "n"
+        vectors[f"b{gate}"] = b[part] if apart else _added(b[part], second[part])
+        if apart:
+            vectors["bhn"] = second[part]
+    return Recurrent(cell, {**matrices, **vectors}, activation, start)
+
+
+def _added(one: Array, other: Array) -> Array:
+    """The sum, taken in float64."""
+    return np.asarray(one.astype(np.float64) + other).astype(np.result_type(one, other))
