@@ -1,14 +1,19 @@
 """The mutator: what it changes and what it spares, and that it tells a fault from none."""
 
 import ast
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import mutants
 from benchmarks.mutants import SUBJECTS, Subject, drawn, mutated
 
+ROOT = Path(__file__).parents[1]
 SOURCE = '''
 """A module."""
 
@@ -60,7 +65,7 @@ def test_a_seed_says_which_mutants_are_tried() -> None:
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
+def toy(tmp_path: Path) -> Subject:
     """A module whose only survivor is equivalent, and one that can run for ever."""
     (tmp_path / "toy.py").write_text(
         "def larger(a, b):\n    return a if a > b else b\n\n\n"
@@ -71,29 +76,57 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subject:
         "    assert [toy.larger(*pair) for pair in ((1, 2), (2, 1), (3, 3))] == [2, 2, 3]\n"
         "    assert toy.emptied(3) == 0\n"
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
     return Subject("toy", tmp_path / "toy.py", (tmp_path / "test_toy.py",))
+
+
+def apart(toy: Subject, code: str) -> Any:
+    """What code says of the toy in a process of its own: one that has imported JAX must not fork."""
+    names = [toy.module, str(toy.file), *map(str, toy.tests)]
+    before = (
+        "import ast, json, pathlib, sys\nfrom benchmarks import mutants\n"
+        "module, file, *tests = sys.argv[1:]\n"
+        "paths = [pathlib.Path(each) for each in tests]\n"
+        "toy = mutants.Subject(module, pathlib.Path(file), tuple(paths))\n"
+        "source = toy.file.read_text()\n"
+    )
+    path = os.pathsep.join([str(ROOT), str(toy.file.parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", before + code, *names],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    return json.loads(done.stdout)
 
 
 def test_faults_are_killed_and_what_makes_no_difference_survives(toy: Subject) -> None:
     source = toy.file.read_text()
-    assert mutants.passes(toy, ast.parse(source), seconds=60)
-    survived = {
-        mutant.after: mutants.passes(toy, mutated(source, mutant), seconds=2)
-        for mutant in mutants.mutants(source)
-        if mutant.after != "n += n"  # one that runs for ever is enough
-    }
-    fate = {"a >= b": True, "a": False, "b": False, "pass": False}
-    assert survived == fate
+    unchanged, survived, known = apart(
+        toy,
+        "unchanged = mutants.passes(toy, ast.parse(source), seconds=60)\n"
+        "survived = {\n"
+        "    mutant.after: mutants.passes(toy, mutants.mutated(source, mutant), seconds=2)\n"
+        "    for mutant in mutants.mutants(source)\n"
+        "    if mutant.after != 'n += n'\n"  # one that runs for ever is enough
+        "}\n"
+        "print(json.dumps([unchanged, survived, 'toy' in sys.modules]))\n",
+    )
+    assert unchanged
+    assert survived == {"a >= b": True, "a": False, "b": False, "pass": False}
     assert toy.file.read_text() == source
-    assert "toy" not in sys.modules
+    assert not known
 
 
 def test_tests_that_fail_by_themselves_are_no_measure(toy: Subject) -> None:
     (test,) = toy.tests
     test.write_text("def test_nothing():\n    assert False\n")
-    with pytest.raises(ValueError, match="the tests of toy fail without any mutant"):
-        mutants.survivors(toy, None, 0)
+    said = apart(
+        toy,
+        "try:\n    mutants.survivors(toy, None, 0)\n"
+        "except ValueError as error:\n    print(json.dumps(str(error)))\n",
+    )
+    assert said == "the tests of toy fail without any mutant"
 
 
 def test_the_trusted_base_is_where_it_is_looked_for() -> None:
