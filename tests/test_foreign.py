@@ -51,7 +51,7 @@ def to_network(tensors: Tensors, task: Task, activation: str, mapping: Mapping) 
     """The network that a mapping makes, read as carrynet's own are."""
     theirs = owned(tensors, task, complete(mapping, Mapping(), tensors)[0])
     cut = mapping.cuts[0] if mapping.cuts else 0.0
-    return theirs.network(Convention(activation, next(iter(theirs.codings)), cut, 0))
+    return theirs.network(Convention(activation, theirs.codings[0], cut, 0))
 
 
 def logits(network: Network, word: list[int]) -> np.ndarray[Any, Any]:

@@ -80,7 +80,7 @@ def toy(tmp_path: Path) -> Subject:
 
 
 def apart(toy: Subject, code: str) -> Any:
-    """What code says of the toy in a process of its own: one that has imported JAX must not fork."""
+    """What code says of the toy in a process of its own: one with JAX in it must not fork."""
     names = [toy.module, str(toy.file), *map(str, toy.tests)]
     before = (
         "import ast, json, pathlib, sys\nfrom benchmarks import mutants\n"

@@ -60,7 +60,7 @@ def test_names_of_pytorch_under_any_prefix(prefix: str, suffix: str) -> None:
     assert np.array_equal(weights.Wxh, tensors[f"{prefix}weight_ih{suffix}"].T)
     assert np.array_equal(weights.Whh, tensors[f"{prefix}weight_hh{suffix}"].T)
     biases = (tensors[f"{prefix}bias_{part}{suffix}"].astype("f8") for part in ("ih", "hh"))
-    assert np.array_equal(weights.bh, sum(biases))
+    assert np.array_equal(weights.bh, np.float32(sum(biases)))
     assert np.array_equal(weights.Why, tensors["head.weight"].T)
     assert np.array_equal(weights.by, tensors["head.bias"])
     assert usual_activation(found, tensors) == "tanh"

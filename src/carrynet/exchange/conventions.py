@@ -1,29 +1,32 @@
 """How a network is to be read: what its weights do not say, found by trying.
 
 `choose` takes the `Convention` by which the network is right on sample problems, and never settles
-for one of several that have nothing to be told apart by.
+for one of several that have nothing to be told apart by.  Where the owner gives samples of what
+the network answers, it is the one by which it answers so, right or wrong.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng, words as problems
-from carrynet.data.words import tables
 from carrynet.errors import InputError
-from carrynet.exchange.folding import Convention, Owned, decides
-from carrynet.nets import cells
+from carrynet.exchange.folding import (
+    HEADS,
+    Convention,
+    Owned,
+    decides,
+    input_counts,
+    output_counts,
+)
+from carrynet.exchange.samples import Samples
 from carrynet.nets.arrays import Array
 from carrynet.nets.losses import predict
-from carrynet.nets.readings.numbers import NUMBERS
-from carrynet.nets.recurrence import Unrolled
 from carrynet.spec.task import Task
 
-ACTIVATIONS = ("tanh", "relu", "sigmoid")
 DELAYS = (0, 1, 2)
 
 
@@ -83,12 +86,16 @@ def _samples(task: Task) -> list[problems.Words]:
     return samples
 
 
-def attempt(owned: Owned, conventions: Sequence[Convention]) -> Scores:
+def attempt(
+    owned: Owned, conventions: Sequence[Convention], given: Samples | None = None
+) -> Scores:
     """Let the network work the sample problems by each convention, the long where that is worth it.
 
+    With samples of the owner's, all of these, and what is right is what was answered there.
     Where answers come late, zeros are read until the last has come.
     """
-    task, samples = owned.task, _samples(owned.task)
+    task = owned.task
+    samples = _samples(task) if given is None else [given.words]
     hits = {c: np.ones(0, dtype=bool) for c in conventions}
     clear = dict.fromkeys(conventions, True)
     late = max(c.delay for c in conventions)
@@ -96,29 +103,22 @@ def attempt(owned: Owned, conventions: Sequence[Convention]) -> Scores:
         right = problems.answers(task, words).T  # (T, N)
         read = np.pad(words, ((0, 0), (0, late))).T
         going = [c for c in conventions if hits[c].all()]
-        for activation, coding in dict.fromkeys((c.activation, c.coding) for c in going):
-            outputs = _outputs(owned, activation, coding, read)
+        for within in dict.fromkeys(replace(c, cut=0, delay=0) for c in going):
+            outputs = owned.answered(within, read)
             for c in going:
-                if (c.activation, c.coding) == (activation, coding):
-                    logits = _logits(owned, c, outputs)[: len(right)]
+                if replace(c, cut=0, delay=0) != within:
+                    continue
+                logits = _logits(owned, c, outputs)[: len(right)]
+                if given is None:
+                    asked = right != problems.OPEN
                     hit = (predict(logits) == right) & np.isfinite(logits).all(axis=-1)
-                    hits[c] = np.concatenate([hits[c], hit.all(axis=0)])
-                    clear[c] &= logits.shape[-1] > 1 or bool(logits.all())
+                    hit |= ~asked
+                else:
+                    answered = outputs[c.delay :][: len(right)]
+                    hit = given.fits(answered.swapaxes(0, 1), predict(logits).T).T
+                hits[c] = np.concatenate([hits[c], hit.all(axis=0)])
+                clear[c] &= logits.shape[-1] > 1 or bool(logits.all())
     return Scores(hits, clear, len(samples[0]))
-
-
-@np.errstate(all="ignore")
-def _outputs(owned: Owned, activation: str, coding: str, words: problems.Words) -> Array:
-    """The owner's outputs for words (T, N): shape (T, N, y)."""
-    folding = owned.codings[coding]
-    vectors = np.eye(len(owned.task.machine.symbols))
-    if folding is not None:
-        vectors = tables(owned.task).vectors @ folding[0] + folding[1]
-    weights = owned.weights.map(lambda array: array.astype(owned.dtype))
-    x = vectors.astype(owned.dtype)[words]
-    start = np.zeros((x.shape[1], weights.bh.size), owned.dtype)
-    h: Array = Unrolled(cells.named(activation), weights, NUMBERS, x, [start]).along(0)
-    return h.dot(weights.Why) + weights.by
 
 
 @np.errstate(all="ignore")
@@ -139,11 +139,13 @@ class Stated:
     coding: str | None = None
     cuts: tuple[float, ...] = ()  #: of which one is meant
     delay: int | None = None
+    head: str | None = None
 
     def allows(self, convention: Convention) -> bool:
         """Whether a convention is as stated."""
         return (
             self.activation in (None, convention.activation)
+            and self.head in (None, convention.head)
             and self.coding in (None, convention.coding)
             and (not self.cuts or convention.cut in self.cuts)
             and self.delay in (None, convention.delay)
@@ -159,38 +161,64 @@ class Choice:
     why: str = ""  #: how it came out, where it was tried
 
 
-def choose(owned: Owned, stated: Stated, usual: str | None, *, tried: bool = False) -> Choice:
+def choose(
+    owned: Owned,
+    stated: Stated,
+    usual: str | None,
+    *,
+    tried: bool = False,
+    samples: Samples | None = None,
+) -> Choice:
     """The one convention, of those that are allowed by what is stated, that a network is meant by.
 
     What is stated in full is not tried, unless it must be (`tried`).  Else all are tried on
     samples, and of those that are right that one is taken whose departures from custom all
-    others make, too: activation `usual` (None where there is none), bits as 0 and 1, a cut at 0
-    or as stated first, no delay.
+    others make, too: activation `usual` (None where there is none), relu within the head, bits as
+    0 and 1, a cut at 0 or as stated first, no delay.  With `samples` of the owner's, right is what
+    answers as they do.
     Raises `InputError` where none is right, with how many each got right, where several are
     that depart in different ways, and where a more usual one is right on the short ones only;
     and for what carrynet's networks cannot do.
     """
     task = owned.task
-    codes = list(owned.codings)
+    codes = owned.codings
     if stated.delay not in (None, *DELAYS):
         raise InputError(f"delay must be from 0 to {DELAYS[-1]}, not {stated.delay}")
     cuts = _cuts(task, owned.outputs, stated)
     if stated.coding is not None and stated.coding not in codes:
         shown = " or ".join(codes)
         raise InputError(
-            f"coding {stated.coding} does not fit {len(owned.weights.Wxh)} inputs for task "
+            f"coding {stated.coding} does not fit {owned.inputs} inputs for task "
             f"{task.text}: they are read as {shown}"
         )
+    if not codes:
+        counts = " or ".join(map(str, input_counts(task)))
+        raise InputError(
+            f"the network has {owned.inputs} inputs: for task {task.text} {counts} are accepted"
+        )
+    if owned.outputs not in output_counts(task):
+        counts = " or ".join(map(str, output_counts(task)))
+        raise InputError(
+            f"the network has {owned.outputs} outputs: for task {task.text} {counts} are accepted"
+        )
+    told, within = (not unknown for unknown in owned.layers.unknown)
+    if stated.head is not None and within:
+        raise InputError("no activation within the head is left open: leave out --head")
+    if stated.activation is not None and told:
+        raise InputError("the activation of each cell is told by the file: leave out --activation")
     # beyond what is stated, to be able to tell where that is mistaken
     known = dict.fromkeys((*cuts, *_cuts(task, owned.outputs, Stated())))
-    everything = [Convention(*each) for each in product(ACTIVATIONS, codes, known, DELAYS)]
+    everything = owned.conventions(known, DELAYS)
     allowed = [convention for convention in everything if stated.allows(convention)]
-    custom = Convention(usual or "", codes[0], cuts[0], 0)
-    if len(allowed) == 1 and not tried:
+    head = "" if within else HEADS[0]
+    custom = Convention("" if told else usual or "", codes[0], cuts[0], 0, head)
+    if len(allowed) == 1 and not tried and samples is None:
         _require_possible(owned, allowed[0], "")
         return Choice(allowed[0], _assumed(owned, allowed[0], stated))
-    scores = attempt(owned, allowed)
+    scores = attempt(owned, allowed, samples)
     right = scores.right(allowed)
+    if samples is not None and not right:
+        raise Unlike(_unlike(owned, scores, samples))
     if not right:
         others = [convention for convention in everything if convention not in allowed]
         raise InputError(_none_right(owned, scores, others, stated, custom))
@@ -212,12 +240,28 @@ def choose(owned: Owned, stated: Stated, usual: str | None, *, tried: bool = Fal
             f"{_flags(nearer[0], both, owned)}, and on all of them by "
             f"{_flags(convention, both, owned)}: say which one is meant"
         )
-    score = scores.score(convention)
+    score = scores.score(convention) if samples is None else f"{len(samples.words):,} samples"
     _require_possible(owned, convention, f"is right on {score} ")
-    why = f"right on {score}; {len(allowed)} conventions were tried"
+    as_right = "right on" if samples is None else "answers as in all"
+    why = f"{as_right} {score}; {len(allowed)} conventions were tried"
     if len(right) > 1:
         why += f", {len(right)} are right on as many, and the usual one is taken"
     return Choice(convention, _assumed(owned, convention, stated), why)
+
+
+class Unlike(InputError):
+    """The network answers otherwise than its owner's samples by every convention."""
+
+
+def _unlike(owned: Owned, scores: Scores, samples: Samples) -> str:
+    """How far the best convention is from the samples, and where first."""
+    best = max(scores.hits, key=lambda c: int(scores.hits[c].sum()))
+    words = np.pad(samples.words, ((0, 0), (0, best.delay))).T
+    outputs = owned.answered(best, words)[best.delay :]
+    answers = predict(_logits(owned, replace(best, delay=0), outputs)).T
+    where = samples.first_difference(outputs.swapaxes(0, 1), answers)
+    count = f"{int(scores.hits[best].sum()):,} of {len(samples.words):,}"
+    return f"the network answers as in {count} samples, {where}"
 
 
 def _cuts(task: Task, outputs: int, stated: Stated) -> tuple[float, ...]:
@@ -251,14 +295,6 @@ def _require_possible(owned: Owned, convention: Convention, so_far: str) -> None
             f"the network {so_far or 'is said to be right '}when read {steps} later: networks "
             "that answer late cannot be taken yet, only those that answer each digit at once"
         )
-    if owned.codings[convention.coding] is None:
-        symbols = len(owned.task.machine.symbols)
-        raise InputError(
-            f"Wxh has {symbols} inputs, one for each of the {symbols} symbols of task "
-            f"{owned.task.text}, and the network {so_far or 'is said to be right '}when fed "
-            f"one-hot vectors of them: this task feeds each digit by itself; a task of one's own "
-            f"with base = {symbols}, operands = 1 takes it, docs/howto/task.md"
-        )
 
 
 def _assumed(owned: Owned, convention: Convention, stated: Stated) -> tuple[str, ...]:
@@ -267,6 +303,7 @@ def _assumed(owned: Owned, convention: Convention, stated: Stated) -> tuple[str,
         "coding": stated.coding is not None,
         "cut": len(stated.cuts) == 1 or (owned.task.readout != "bits" and owned.outputs > 1),
         "delay": stated.delay is not None,
+        "head": stated.head is not None,
     }
     phrases = convention.phrases(owned.outputs, owned.task)
     return tuple(phrase for key, phrase in phrases.items() if not said[key])
@@ -292,7 +329,7 @@ def _none_right(
     task, top = owned.task, best([c for c in allowed if not c.delay] or allowed)
     parts = []
     for f in fields(Convention):
-        values = dict.fromkeys(getattr(c, f.name) for c in allowed)
+        values: dict[Any, None] = dict.fromkeys(getattr(c, f.name) for c in allowed)
         if len(values) > 1:
             counts = []
             for value in values:
@@ -315,7 +352,8 @@ def _none_right(
         f"cannot tell how the network is to be read: of {scores.short:,} sample problems of "
         f"task {task.text} none of {len(allowed)} conventions gets all right, at best "
         f"{'; '.join(parts)}{instead}; say what is meant with --activation, --coding, "
-        "--map logit= and --delay, or other weights with --map"
+        "--map logit=, --delay and --head, other weights with --map, or what it answers with "
+        "--samples"
     )
 
 
@@ -335,6 +373,7 @@ def _flags(convention: Convention, among: Sequence[Convention], owned: Owned) ->
         "coding": f"--coding {convention.coding}",
         "cut": f"--map logit={convention.cut:g}",
         "delay": f"--delay {convention.delay}",
+        "head": f"--head {convention.head}",
     }
     free = [key for key in flags if len({getattr(c, key) for c in among}) > 1]
     return " ".join(flags[key] for key in free)

@@ -4,45 +4,55 @@ The same weights are another network with tanh than with relu, with bits as -1 a
 0 and 1, cut at another logit, or where each answer comes a step late.  A `Convention` is one of
 the few possibilities.
 
-What carrynet's networks cannot do as the owner's does is folded into the weights.  With the
-vectors V that carrynet feeds for each symbol, and the owner's U = V A + c; with the owner's
-outputs y, and the logits y B + d:
+What its symbols are written as is the encoding of the task (`codings`), an embedding and whatever
+else comes before the first cell folded into its table, since symbols are finite.  What decides
+the answer is folded into the last layer: with the owner's outputs y, and the logits y B + d,
 
-    Wxh' = A Wxh,   bh' = bh + c Wxh,   Why' = Why B,   by' = by B + d
+    Why' = Why B,   by' = by B + d
 
-    bits as -1 and +1      A = 2 I,  c = -1
-    digits as numbers      A = the column 0, 1, ..., base - 1 for each operand,  c = 0
-    one-hot bits           A = the row (-1, 1) for each operand,  c = (1, 0, 1, 0, ...)
     two logits, cut at k   B = (-1, 1)^T,  d = -k
     one number, rounded    B = (0, 1, ..., base - 1),  d = -(0, 1, 4, ...) / 2
 
 The last, because n minimises (y - n)^2 where it maximises n y - n^2 / 2.
 
-Shapes: X inputs of carrynet's network, x of the owner's; Y and y outputs; S symbols.
+Shapes: S symbols, x inputs of the owner's network; Y logits and y outputs.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from carrynet.nets import cells
+from carrynet.data.words import tables
+from carrynet.exchange.layered import ACTIVATIONS as BETWEEN, NONE, Layered
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
+from carrynet.nets.readings import interpret
+from carrynet.nets.readings.numbers import NUMBERS
+from carrynet.nets.recurrence import Unrolled, blank
 from carrynet.nets.weights import Weights
 from carrynet.spec.codec import DIGITS
-from carrynet.spec.encoding import usual
-from carrynet.spec.task import Task
+from carrynet.spec.encoding import Encoding, usual
+from carrynet.spec.task import Task, own
+
+ACTIVATIONS = ("tanh", "relu", "sigmoid")
+"""Of Elman's cell, where a file tells none."""
+HEADS = (*BETWEEN, NONE)
+"""Between layers of a head, where a file tells none."""
 
 
 @dataclass(frozen=True)
 class Convention:
     """How a network computes with its weights."""
 
-    activation: str
+    activation: str  #: of cells of which none is told; '' where there are none such
     coding: str  #: a key of `codings`
     cut: float  #: the answer is 1 where the logit exceeds it; 0 for tasks of more outputs
     delay: int  #: how many steps each answer comes late
+    head: str = ""  #: between layers of the head where none is told; '' where there are none such
 
     def phrases(self, outputs: int, task: Task) -> dict[str, str]:
         """What each field says, in words; `outputs` is y."""
@@ -51,14 +61,16 @@ class Convention:
             cut = "the larger of two logits wins"
         if task.readout != "bits":
             cut = "one number out, rounded" if outputs == 1 else "the largest logit wins"
-        return {
-            "activation": f"activation {self.activation}",
+        said = {
+            "activation": self.activation and f"activation {self.activation}",
+            "head": self.head and f"{self.head} within the head",
             "coding": CODED[self.coding],
             "cut": cut,
             "delay": ("no delay", "a delay of 1 step")[self.delay]
             if self.delay < 2
             else f"a delay of {self.delay} steps",
         }
+        return {key: phrase for key, phrase in said.items() if phrase}
 
 
 CODED = {
@@ -67,43 +79,48 @@ CODED = {
     "one-hot": "digits as one-hot vectors",
     "numbers": "digits as numbers",
     "joint": "one-hot vectors of all digits together",
+    "symbols": "one-hot vectors of the symbols",
     "own": "symbols as the task says",
+    "from 0": "symbols numbered from 0",
+    "from 1": "symbols numbered from 1",
+    "from 2": "symbols numbered from 2",
 }
 
 
 # Codings of the input, and what decides the output -----------------------------------
 
 
-def codings(task: Task, rows: int) -> dict[str, tuple[Array, Array] | None]:
-    """The codings that have so many inputs: A (X, rows) and c (rows,), the likeliest first.
-
-    None for the one that cannot be folded: a one-hot vector of all digits together.
-    """
-    if not task.numeric or task.encoding != usual(task.codec):
-        X = task.inputs
-        return {"own": (np.eye(X), np.zeros(X))} if rows == X else {}
+def codings(task: Task, rows: int) -> dict[str, Encoding]:
+    """The codings that have so many inputs, the likeliest first."""
+    symbols = len(task.machine.symbols)
+    if task.encoding != usual(task.codec):
+        return {"own": task.encoding} if rows == task.inputs else {}
     n, base = task.operands, task.base
-    each = np.eye(n)
-    found: dict[str, tuple[Array, Array] | None] = {}
-    if base == 2 and rows == n:
-        found["0/1"] = each, np.zeros(n)
-        found["-1/+1"] = 2 * each, -np.ones(n)
-    if base > 2 and rows == n:
-        found["numbers"] = np.kron(each, np.arange(base)[:, None]), np.zeros(n)
-    if rows == n * base:
-        if base > 2:
-            found["one-hot"] = np.eye(rows), np.zeros(rows)
-        else:
-            found["one-hot"] = np.kron(each, np.array([[-1, 1]])), np.tile([1.0, 0.0], n)
-    if rows == len(task.machine.symbols) and n > 1:
-        found["joint"] = None
-    return found
+    found: dict[str, str] = {}
+    if not task.numeric:
+        found |= {"symbols": "one-hot"} if rows == symbols else {}
+        found |= {"numbers": "number"} if rows == 1 and symbols > 2 else {}
+        if rows == max(1, (symbols - 1).bit_length()):
+            found |= {"0/1": "bits", "-1/+1": "plus-minus-one"}
+    elif rows == n:
+        binary = {"0/1": "bits", "-1/+1": "plus-minus-one"}
+        found |= binary if base == 2 else {"numbers": "number"}
+    if task.numeric and rows == n * base:
+        found["one-hot"] = "digits"
+    if task.numeric and rows == symbols and n > 1:
+        found["joint"] = "one-hot"
+    return {coding: Encoding(kind) for coding, kind in found.items()}
+
+
+def numberings(task: Task, rows: int) -> dict[str, int]:
+    """Which row of an embedding is the first symbol's: there may be others before and after."""
+    return {f"from {k}": k for k in range(min(rows - len(task.machine.symbols), 2) + 1)}
 
 
 def input_counts(task: Task) -> list[int]:
     """The numbers of inputs x that some coding has, the likeliest first."""
     n, base, symbols = task.operands, task.base, len(task.machine.symbols)
-    counts = (task.inputs, n, n * base, symbols)
+    counts = (task.inputs, n, n * base, symbols, max(1, (symbols - 1).bit_length()))
     return [rows for rows in dict.fromkeys(counts) if codings(task, rows)]
 
 
@@ -128,37 +145,100 @@ def decides(task: Task, outputs: int, cut: float) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Owned:
-    """The owner's weights, as rows, with the owner's inputs and outputs.
-
-    Wxh (x, H), Whh (H, H), bh (H,), Why (H, y), by (y,), all float64.
-    """
+    """The owner's network, with the owner's inputs and outputs."""
 
     task: Task
-    weights: Weights
+    layers: Layered
     dtype: np.dtype[Any]  #: that the owner computes with
+
+    @property
+    def inputs(self) -> int:
+        """x, or how many symbols there is an embedding for."""
+        embedding = self.layers.embedding
+        return self.layers.width if embedding is None else len(embedding)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """By their names in the formulas, as the owner computes with them."""
+        arrays = self.layers.parameters.items()
+        return Weights({name: array.astype(self.dtype, order="C") for name, array in arrays})
 
     @property
     def outputs(self) -> int:
         """y."""
-        return self.weights.Why.shape[1]
+        return self.layers.outputs
 
-    @property
-    def codings(self) -> dict[str, tuple[Array, Array] | None]:
-        """See `codings`."""
-        return codings(self.task, len(self.weights.Wxh))
+    @cached_property
+    def codings(self) -> list[str]:
+        """What symbols may be written as, the likeliest first."""
+        embedded = self.layers.embedding is not None
+        return list((numberings if embedded else codings)(self.task, self.inputs))
+
+    def conventions(self, cuts: Any, delays: Any) -> list[Convention]:
+        """All of them, over what the layers leave open."""
+        cell, head = self.layers.unknown
+        activations, heads = ACTIVATIONS if cell else ("",), HEADS if head else ("",)
+        return [
+            Convention(activation, coding, cut, delay, between)
+            for between, activation, coding, cut, delay in product(
+                heads, activations, self.codings, cuts, delays
+            )
+        ]
+
+    def fed(self, convention: Convention) -> Array:
+        """What the first cell is fed for each symbol: (S, x'), float64."""
+        coding, embedding = convention.coding, self.layers.embedding
+        if embedding is not None:
+            first = numberings(self.task, len(embedding))[coding]
+            vectors = embedding[first : first + len(self.task.machine.symbols)]
+        else:
+            encoding = codings(self.task, self.layers.width)[coding]
+            vectors = tables(_with(self.task, encoding)).vectors
+        return self.layers.fed(vectors, convention.head)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def answered(self, convention: Convention, words: NDArray[np.integer]) -> Array:
+        """The owner's outputs for words (T, N) of symbols: (T, N, y)."""
+        cell, readout = self._formulas(convention)
+        weights = self.weights
+        x = self.fed(convention).astype(self.dtype)[words]
+        sizes = cell.sizes({name: array.shape for name, array in weights.items()})
+        start = []
+        for part, dim in zip(cell.state, cell.state_dims, strict=True):
+            begins = weights.get(f"{part}_start", np.zeros(sizes[dim], self.dtype))
+            start.append(np.broadcast_to(begins, (x.shape[1], sizes[dim])))
+        slots = blank(readout, weights)
+        slots[0] = Unrolled(cell, weights, NUMBERS, x, start).along(0)
+        interpret(readout.instructions, NUMBERS, slots)
+        found: Array = slots[readout.results[0]]
+        return found
+
+    def _formulas(self, convention: Convention) -> Any:
+        return self.layers.formulas(convention.activation or "tanh", convention.head or "relu")
 
     def network(self, convention: Convention) -> Network:
-        """The network that answers as the owner's, up to rounding.
+        """The network that answers as the owner's, up to rounding; of a convention without delay.
 
-        For a convention without delay whose coding can be folded.
+        Raises `InputError` where it has weights that are not finite.
         """
-        coding, w = self.codings[convention.coding], self.weights
-        assert coding is not None
         assert not convention.delay
-        (A, c), (B, d) = coding, decides(self.task, self.outputs, convention.cut)
+        B, d = decides(self.task, self.outputs, convention.cut)
+        last = self.layers.parameters
         with np.errstate(over="ignore", invalid="ignore"):
-            folded = Weights(
-                Wxh=A @ w.Wxh, Whh=w.Whh, bh=w.bh + c @ w.Wxh, Why=w.Why @ B, by=w.by @ B + d
-            )
-            made = folded.map(lambda array: array.astype(self.dtype, order="C"))
-            return Network(self.task, cells.named(convention.activation), made)
+            Why = (last["Why"].astype(np.float64) @ B).astype(self.dtype)
+            by = (last["by"].astype(np.float64) @ B + d).astype(self.dtype)
+            made = self.weights.replace(Why=Why, by=by)
+        cell, readout = self._formulas(convention)
+        return Network(_with(self.task, self._encoding(convention)), cell, made, readout)
+
+    def _encoding(self, convention: Convention) -> Encoding:
+        if self.layers.embedding is None and not self.layers.before:
+            return codings(self.task, self.inputs)[convention.coding]
+        return Encoding("table", tuple(map(tuple, self.fed(convention).tolist())))
+
+
+def _with(task: Task, encoding: Encoding) -> Task:
+    """The task, its symbols written in some way; it stays what it is where that is its own."""
+    if encoding == task.encoding:
+        return task
+    return own(task.name, task.machine, codec=task.codec, encoding=encoding)

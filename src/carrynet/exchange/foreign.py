@@ -1,9 +1,11 @@
 """Networks that others trained: which of their tensors are carrynet's weights, and how.
 
-`take` does it all.  `recognise` finds the mapping for files with carrynet's own names, for
-`torch.nn.RNN` or `RNNCell` with an `nn.Linear` readout, and where shapes leave one possibility,
-and sees to it that no tensor that the answers may need is left out without the owner's saying
-so; `conventions.choose` finds what weights do not say.  The run keeps it all as its `Source`.
+`take` does it all.  What a file is, its reader ends in layers (ONNX, Keras) or in tensors by name.
+Of these, `modules` and `flax` find networks of layers, and `recognise` the mapping for one Elman
+cell: carrynet's own names, `torch.nn.RNN` or `RNNCell` with an `nn.Linear` readout, and where
+shapes leave one possibility.  No tensor that the answers may need is left out without the owner's
+saying so; `conventions.choose` finds what weights do not say.  The run keeps it all as its
+`Source`.
 
     PyTorch:   h' = f(W_ih x + b_ih + W_hh h + b_hh),   logits = W h' + b     columns
     carrynet:  h' = f(x Wxh + h Whh + bh),              logits = h' Why + by  rows
@@ -13,12 +15,13 @@ and by = b (Y,).
 
 A file of carrynet's own, of whatever cell, is read by the formulas that it holds.
 
-Left out of others: inputs in another order than carrynet's (`words.tables`), initial states
-other than zero, LSTM, GRU, several layers, both directions, answers that come late.
+Left out of others: inputs in another order than carrynet's (`words.tables`), both directions,
+answers that come late.
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -26,18 +29,20 @@ from typing import Any
 import numpy as np
 
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.exchange import conventions, folding
+from carrynet.exchange import conventions, folding, modules
 from carrynet.exchange.conventions import Stated
-from carrynet.exchange.folding import Owned
+from carrynet.exchange.folding import Convention, Owned
+from carrynet.exchange.layered import UNKNOWN, Layered, Linear, Recurrent, other_readings
 from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, evaluate, in_part, listing
+from carrynet.exchange.modules import Recognised
 from carrynet.exchange.pytorch import CODE
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
+from carrynet.exchange.samples import TOLERANCE, Samples
 from carrynet.exchange.source import Source
 from carrynet.exchange.tensors import Contents, read
 from carrynet.files import brief, printable
 from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network, written
-from carrynet.nets.weights import Weights
 from carrynet.spec import builtin
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import Task
@@ -62,13 +67,15 @@ def take(
     activation: str | None = None,
     coding: str | None = None,
     delay: int | None = None,
+    head: str | None = None,
+    samples: Samples | None = None,
     leave_out: Iterable[str] = (),
 ) -> Taken:
     """The network in a file, computing as its owner's does up to rounding.
 
-    Task, mapping, activation, coding and delay are what the owner says; what is not said, the
-    file says, if carrynet wrote it; else it is guessed, and tried on samples, by
-    `conventions.choose`.
+    Task, mapping, activation, coding, delay and what is within the head are what the owner says;
+    what is not said, the file says, if carrynet wrote it; else it is guessed, and tried on sample
+    problems, by `conventions.choose`, or on the owner's own `samples`.
     `leave_out` names tensors, with `*` for any text, that play no part in the answers.
 
     Sums are taken in float64.  The weights are float64 if a tensor they are made of is, or
@@ -80,6 +87,7 @@ def take(
     task = task or (ours.task if ours else builtin.add())
     if ours and not ours.elman:
         said = {"--map": given, "--activation": activation, "--coding": coding, "--delay": delay}
+        said |= {"--head": head}
         options = [name for name, value in said.items() if value not in (None, Mapping())]
         said_of_it = [*options, *(["--leave-out"] if leave_out else [])]
         return _own(contents, replace(ours, task=task), said_of_it)
@@ -87,10 +95,15 @@ def take(
         raise unknown("activation", activation, ACTIVATIONS)
     if coding is not None and coding not in folding.CODED:
         raise unknown("coding", coding, folding.CODED)
+    if head is not None and head not in folding.HEADS:
+        raise unknown("head", head, folding.HEADS)
     left, tensors = _left_out(contents.tensors, leave_out)
     # but a tensor that the owner takes a part of is left out in part
     tensors |= {name: contents.tensors[name] for name in left if _is_in_part(name, given)}
     given = given or Mapping()
+    if not ours and (layers := _in_layers(contents, tensors, task, given)):
+        told = Stated(activation, coding, given.cuts, delay, head)
+        return _layered(contents, layers, task, told, samples, left)
     guessed = guess(tensors, task, given)
     candidates = {"": guessed} if ours else ways(guessed, given, tensors)
     found, along = complete(guessed, given, tensors)
@@ -101,16 +114,17 @@ def take(
             "need: --leave-out states that what is left out of it plays no part"
         )
     activation = _of_settings(contents, tensors, found, activation)
-    stated = Stated(activation, coding, found.cuts, delay)
+    stated = Stated(activation, coding, found.cuts, delay, head)
     if ours:  # its own networks are read in one way only
         codings = owned(tensors, task, found).codings
-        own = Stated(ours.activation, next(iter(codings)), (0.0,), 0)
+        own = Stated(ours.activation, codings[0], (0.0,), 0)
         stated = _overlaid(own, stated)
     if len(candidates) == 1:
         theirs = owned(tensors, task, found)
-        choice, way = conventions.choose(theirs, stated, usual_activation(found, tensors)), ""
+        usual = usual_activation(found, tensors)
+        choice, way = conventions.choose(theirs, stated, usual, samples=samples), ""
     else:
-        found, theirs, choice, way = _tried(candidates, given, tensors, task, stated)
+        found, theirs, choice, way = _tried(candidates, given, tensors, task, stated, samples)
     assumed = (*choice.assumed, *([way] if way else []))
     network = theirs.network(choice.convention)
     found = _with_cut(found, choice.convention.cut)
@@ -131,6 +145,92 @@ def take(
     }
     lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
     return Taken(network, source, lines)
+
+
+# Networks of layers ------------------------------------------------------------------
+
+
+def _in_layers(
+    contents: Contents, tensors: Tensors, task: Task, given: Mapping
+) -> Recognised | None:
+    """The layers that a file has, where it says them or names tell them; see `modules`."""
+    weights = [key for key, _ in given.weights]
+    if contents.layers is None:
+        return None if weights else modules.recognise(tensors, contents.settings, task)
+    if weights:
+        raise InputError(
+            f"{printable(contents.name)} says which tensors are what: leave out --map "
+            f"{', --map '.join(f'{key}=' for key in weights)}"
+        )
+    kinds = [f"{modules.KINDS[e.cell]} ({e.hidden} units)" for e in contents.layers.recurrent]
+    return Recognised(contents.layers, ", ".join(kinds), contents.notes, ())
+
+
+def _layered(
+    contents: Contents,
+    found: Recognised,
+    task: Task,
+    stated: Stated,
+    samples: Samples | None,
+    left: list[str],
+) -> Taken:
+    """The network of layers, by the convention that is right, or answers as the samples."""
+    theirs = Owned(task, found.layers, found.layers.dtype)
+    otherwise = ""
+    try:
+        choice = conventions.choose(theirs, stated, "tanh", samples=samples)
+    except conventions.Unlike as unlike:
+        theirs, choice, otherwise = _read_otherwise(theirs, stated, samples, unlike)
+    convention = choice.convention
+    assumed = (*found.assumed, *choice.assumed, *([otherwise] if otherwise else []))
+    network = theirs.network(convention)
+    passed = (*contents.passed_over, *(printable(name) for name in found.passed_over))
+    source = Source(
+        file=printable(contents.name),
+        sha256=contents.sha256,
+        mapping=printable(found.how),
+        left_out=(*(printable(name) for name in left), *passed),
+        assumed=assumed,
+    )
+    readings = ""
+    if samples is None:
+        scores = _scores(theirs, convention)
+        readings = ", ".join(f"{name} {score}" for name, score in scores.items())
+    notes = {
+        "read as": f"{task.text}, {found.how}",
+        "left out": ", ".join(left),
+        "passed over": ", ".join(passed),
+        "assumed": ", ".join(assumed),
+        "tried": choice.why,
+        "samples": f"agree: {samples.said} to {TOLERANCE:g}" if samples else "",
+        "otherwise": readings and f"right of 256 sample problems: {readings}",
+    }
+    lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
+    return Taken(network, source, lines)
+
+
+def _read_otherwise(
+    theirs: Owned, stated: Stated, samples: Samples | None, unlike: conventions.Unlike
+) -> tuple[Owned, conventions.Choice, str]:
+    """The one other reading that answers as the samples do, as exporters are known to err.
+
+    Raises `InputError` where none does.
+    """
+    for name, layers in other_readings(theirs.layers).items():
+        other = replace(theirs, layers=layers)
+        with suppress(InputError):
+            choice = conventions.choose(other, stated, "tanh", samples=samples)
+            return other, choice, f"{name}, as the samples show and the file does not say"
+    raise unlike
+
+
+def _scores(theirs: Owned, convention: Convention) -> dict[str, int]:
+    """How many short sample problems would be right by the usual other readings."""
+    scores = {}
+    for name, layers in other_readings(theirs.layers).items():
+        other = replace(theirs, layers=layers)
+        scores[name] = conventions.attempt(other, [convention]).count(convention)
+    return scores
 
 
 def _own(contents: Contents, network: Network, said: list[str]) -> Taken:
@@ -170,7 +270,12 @@ def _written(contents: Contents) -> Network | None:
 
 
 def _tried(
-    candidates: dict[str, Mapping], given: Mapping, tensors: Tensors, task: Task, stated: Stated
+    candidates: dict[str, Mapping],
+    given: Mapping,
+    tensors: Tensors,
+    task: Task,
+    stated: Stated,
+    samples: Samples | None,
 ) -> tuple[Mapping, Owned, conventions.Choice, str]:
     """The one of several mappings, by what they assume, with which the network is right.
 
@@ -182,7 +287,7 @@ def _tried(
         try:
             theirs = owned(tensors, task, found)
             usual = usual_activation(found, tensors)
-            choice = conventions.choose(theirs, stated, usual, tried=True)
+            choice = conventions.choose(theirs, stated, usual, tried=True, samples=samples)
             right.append((found, theirs, choice, way))
         except InputError as error:
             refusals.append(f"with {brief(found)}: {error}")
@@ -292,7 +397,8 @@ def owned(tensors: Tensors, task: Task, mapping: Mapping) -> Owned:
         with np.errstate(over="ignore"):
             if not np.isfinite(array.astype(dtype)).all():
                 raise InputError(f"weights {key} are not all finite")
-    return Owned(task, Weights(**arrays), dtype)
+    head = Linear(arrays.pop("Why"), arrays.pop("by"))
+    return Owned(task, Layered((Recurrent("elman", arrays, UNKNOWN),), (head,)), dtype)
 
 
 def _sizes(array: Array) -> list[tuple[int, int]]:

@@ -17,6 +17,8 @@ from carrynet.exchange.pickles import require
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from carrynet.exchange.layered import Layered
+
 Tensors = dict[str, NDArray[Any]]
 
 MAX_BYTES = 64 * 2**20
@@ -36,6 +38,8 @@ class Found:
         self.passed_over: list[str] = []
         self.facts: Mapping[str, Any] = {}
         self.settings: dict[str, str | int] = {}
+        self.layers: Layered | None = None  #: where the file says all of them
+        self.notes: list[str] = []  #: what was taken for granted, each a phrase
         self._more = 0
 
     def add(self, name: str, tensor: NDArray[Any]) -> None:

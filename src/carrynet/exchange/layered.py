@@ -10,8 +10,8 @@ with one.  From below:
 Shapes: S symbols, x inputs of the first layer, H units of a layer, y outputs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
@@ -23,6 +23,8 @@ from carrynet.nets.arrays import Array
 from carrynet.nets.formula import Formula, stack
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
+NONE = "none"
+"""No activation between two layers, where one may be."""
 UNKNOWN = "?"
 """An activation that a file does not tell: of an Elman layer, or between two layers of a head."""
 
@@ -168,7 +170,7 @@ class Layered:
             value_of = f"{value} @ Wl{number} + bl{number}"
             value = f"l{number}"
             functions = [unknown if name == UNKNOWN else name for name in after]
-            for name in functions:
+            for name in (name for name in functions if name != NONE):
                 value_of = f"{name}({value_of})"
             lines.append(f"{value} = {value_of}")
         return "\n".join([*lines, f"logits = {value} @ Why + by"])
@@ -234,6 +236,8 @@ def _carried_out(layers: tuple[Layer, ...], values: Array, unknown: str) -> Arra
                 found = np.tanh(found)
             case "sigmoid":
                 found = 1 / (1 + np.exp(-found))
+            case "none":
+                pass
             case other:
                 raise InputError(f"an activation {other} before the cell cannot be taken")
     return found
@@ -284,3 +288,85 @@ def gated(
 def _added(one: Array, other: Array) -> Array:
     """The sum, taken in float64."""
     return np.asarray(one.astype(np.float64) + other).astype(np.result_type(one, other))
+
+
+# Other readings ----------------------------------------------------------------------
+
+_REORDERED: Mapping[str, tuple[tuple[str, Mapping[str, str]], ...]] = MappingProxyType(
+    {
+        # new gate: the one whose place it takes
+        "gru": (("gates r and z exchanged", {"r": "z", "z": "r"}),),
+        "lstm": (
+            ("gates in ONNX's order", {"o": "f", "f": "g", "g": "o"}),
+            ("gates in PyTorch's order", {"f": "o", "g": "f", "o": "g"}),
+        ),
+    }
+)
+
+
+def other_readings(layers: Layered) -> dict[str, Layered]:
+    """The same arrays as others would read them: by what each does otherwise.
+
+    Gates in another order, a GRU whose reset comes on the other side of the product, both, and
+    one whose update gate keeps where it renews; and relu for tanh in Elman's cells.
+    """
+    found: dict[str, Layered] = {}
+
+    def add(name: str, change: Callable[[Recurrent], Recurrent]) -> None:
+        changed = tuple(change(each) for each in layers.recurrent)
+        if any(new is not old for new, old in zip(changed, layers.recurrent, strict=True)):
+            found[name] = replace(layers, recurrent=changed)
+
+    grus = [each.cell for each in layers.recurrent if each.cell.startswith("gru")]
+    if grus:
+        side = "before" if grus[0] == "gru" else "after"
+        add(f"reset {side} the product", _reset_elsewhere)
+    for cell, ways in _REORDERED.items():
+        for name, places in ways:
+            add(name, lambda each, c=cell, p=places: _reordered(each, c, p))  # type: ignore[misc]
+    if grus:
+        exchanged = dict(_REORDERED["gru"][0][1])
+        both = f"reset {side} the product, gates r and z exchanged"
+        add(both, lambda each: _reset_elsewhere(_reordered(each, "gru", exchanged)))
+        add("update gate the other way round", _update_turned)
+    for one, other in (("tanh", "relu"), ("relu", "tanh")):
+        add(f"activation {other}", lambda each, a=one, b=other: _activated(each, a, b))  # type: ignore[misc]
+    return found
+
+
+def _reset_elsewhere(layer: Recurrent) -> Recurrent:
+    if not layer.cell.startswith("gru"):
+        return layer
+    weights = dict(layer.weights)
+    if layer.cell == "gru":
+        weights["bn"] = _added(weights["bn"], weights.pop("bhn"))
+        return replace(layer, cell="gru-reset-before", weights=weights)
+    weights["bhn"] = np.zeros_like(weights["bn"])
+    return replace(layer, cell="gru", weights=weights)
+
+
+def _reordered(layer: Recurrent, cell: str, places: Mapping[str, str]) -> Recurrent:
+    if not layer.cell.startswith(cell):
+        return layer
+    weights = dict(layer.weights)
+    for name in layer.weights:
+        head, gate = name[:-1], name[-1]
+        if gate in places and head in ("Wx", "Wh", "b"):
+            weights[name] = layer.weights[head + places[gate]]
+    return replace(layer, weights=weights)
+
+
+def _update_turned(layer: Recurrent) -> Recurrent:
+    """1 - z for z, which is the sigmoid of the negated sum."""
+    if not layer.cell.startswith("gru"):
+        return layer
+    turned = {name: -layer.weights[name] for name in ("Wxz", "Whz", "bz")}
+    return replace(layer, weights={**layer.weights, **turned})
+
+
+def _activated(layer: Recurrent, one: str, other: str) -> Recurrent:
+    return (
+        replace(layer, activation=other)
+        if (layer.cell, layer.activation) == ("elman", one)
+        else layer
+    )

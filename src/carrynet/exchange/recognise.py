@@ -147,7 +147,7 @@ def _guess_by_shapes(tensors: Tensors, task: Task) -> Mapping | None:
     As columns (H, x), (H, H), (y, H) or as rows (x, H), (H, H), (H, y); or with the first two
     side by side, as in `nn.Linear(x + H, H)` of inputs and state in this order.
     """
-    some = {name: t for name, t in tensors.items() if not _is_no_weight(name, t)}
+    some = {name: t for name, t in tensors.items() if not is_no_weight(name, t)}
     matrices = [n for n, t in some.items() if t.ndim == 2 and not _is_bias(n, t)]
     X, Y = input_counts(task), output_counts(task)
     found: list[Mapping] = []
@@ -180,7 +180,7 @@ def _with_vectors(found: Mapping, tensors: Tensors) -> Mapping:
     """The biases, too, where names do not tell them and sizes do."""
     found, _ = complete(found, Mapping(), tensors)
     used = names(found, tensors)
-    rest = [n for n, t in tensors.items() if n not in used and not _is_no_weight(n, t)]
+    rest = [n for n, t in tensors.items() if n not in used and not is_no_weight(n, t)]
     H, y = (evaluate(k, getattr(found, k), tensors).array.shape[1] for k in ("Whh", "Why"))
     for bias, size in zip(BIASES, (H, y), strict=True):
         fit = [n for n in rest if tensors[n].size == size and _is_vector(tensors[n])]
@@ -302,7 +302,7 @@ def settle(tensors: Tensors, found: Mapping) -> list[str]:
     rest = [name for name in tensors if name not in used]
     made = (evaluate(key, getattr(found, key), tensors) for key in MATRICES)
     sizes = {size for each in made for size in each.array.shape}  # X, H and Y
-    passed = [name for name in rest if _is_no_weight(name, tensors[name], used, sizes)]
+    passed = [name for name in rest if is_no_weight(name, tensors[name], used, sizes)]
     rest = [name for name in rest if name not in passed]
     owned = {_beside(name, tensors) for name in rest}  # biases of matrices without a place
     for bias, matrices in _OF.items():
@@ -336,7 +336,7 @@ def settle(tensors: Tensors, found: Mapping) -> list[str]:
         H = evaluate("Whh", found.Whh, tensors).array.shape[-1]
         readout = evaluate("Why", found.Why, tensors).names
         looks = [
-            f"{listing(tensors, [name])} looks like {_look(name, tensors[name], H, readout)}"
+            f"{listing(tensors, [name])} looks like {look(name, tensors[name], H, readout)}"
             for name in rest[:4]
         ]
         more = f" (and {len(rest) - 4} more)" if len(rest) > 4 else ""
@@ -353,7 +353,7 @@ def _is_bias_of(name: str, size: int, tensors: Tensors) -> bool:
     return fits and is_bias(name)
 
 
-def _is_no_weight(
+def is_no_weight(
     name: str,
     tensor: NDArray[Any],
     used: AbstractSet[str] = frozenset(),
@@ -376,19 +376,19 @@ def _is_no_weight(
         return True
     zero = tensor.dtype.kind in "fiu" and not tensor.any()
     bias = is_bias(name) and _is_vector(tensor)
-    return zero and (bias or bool(_FIRST_STATE.search(name)))
+    return zero and (bias or bool(FIRST_STATE.search(name)))
 
 
 def _is_below(name: str, path: str) -> bool:
     return name.startswith((f"{path}.", f"{path}/"))
 
 
-_FIRST_STATE = re.compile(
+FIRST_STATE = re.compile(
     r"(^|[._/])(h_?0|hx|init\w*|initial\w*|(h|hidden|state)_?(init\w*|start|zero)|start\w*)($|[._/])",
     re.IGNORECASE,
 )
 _LOOKS = (
-    (_FIRST_STATE, "an initial state other than zero"),
+    (FIRST_STATE, "an initial state other than zero"),
     (re.compile(r"(weight|bias)_\w+_l[1-9]\d*(_reverse)?$"), "a second recurrent layer"),
     (re.compile(r"(weight|bias)_\w+_reverse$"), "the other direction of the cell"),
     (re.compile(r"weight_hr"), "a projection of the hidden state"),
@@ -407,7 +407,7 @@ _LOOKS = (
 )
 
 
-def _look(name: str, tensor: NDArray[Any], H: int, readout: Iterable[str]) -> str:
+def look(name: str, tensor: NDArray[Any], H: int, readout: Iterable[str]) -> str:
     """What a tensor without a place looks like, by its name and shape."""
     for pattern, look in _LOOKS:
         if pattern.search(name):

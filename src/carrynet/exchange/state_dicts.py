@@ -27,6 +27,8 @@ from carrynet.exchange.pickles import Name, Object, Refused, require
 MAX_DEPTH = 16  # of dictionaries in dictionaries
 SETTINGS = ("mode", "nonlinearity", "num_layers", "bidirectional", "proj_size", "batch_first")
 """Attributes of a module that say how its cell computes."""
+CLASS = "class"
+"""The setting that says what kind of module it is: `head.1.class`, `ReLU`."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,12 @@ def views_of(content: object, found: Found, constant: bool = False) -> dict[str,
 
     def look(value: object, path: tuple[str, ...], prefix: str, depth: int) -> bool:
         """Whether there are tensors in it; in a module, names have a prefix."""
-        if id(value) in seen or depth > MAX_DEPTH or not (entries := _entries(value)):
+        if id(value) in seen or depth > MAX_DEPTH:
+            return False
+        if isinstance(value, Object) and _is_module(value) and len(settings) < MAX_TENSORS:
+            kind = value.name.rpartition(".")[2][:MAX_NAME]
+            settings.append((_Place(path, f"{prefix[:MAX_NAME]}{CLASS}"), kind))
+        if not (entries := _entries(value)):
             return False
         seen.add(id(value))
         require(len(prefix) <= MAX_NAME, f"a name is longer than {MAX_NAME} characters")

@@ -32,6 +32,7 @@ from carrynet import files
 from carrynet.errors import InputError, shorten
 from carrynet.exchange.archive import Archive
 from carrynet.exchange.found import KIND_OF, MAX_BYTES, MAX_HEADER, Found, Tensors, stored, widened
+from carrynet.exchange.layered import Layered
 from carrynet.exchange.pickles import Refused, require
 from carrynet.exchange.pytorch import LEGACY, read_archive, read_legacy
 
@@ -51,6 +52,8 @@ class Contents:
     name: str  #: the file's, fit for a terminal
     #: What a whole module says of itself, by the name of its attribute: `rnn.mode`, `rnn_tanh`
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    layers: Layered | None = None  #: where the file says all of them, not tensors only
+    notes: tuple[str, ...] = ()  #: what was taken for granted when they were read
 
 
 def read(path: Path) -> Contents:
@@ -71,7 +74,8 @@ def read(path: Path) -> Contents:
     found = Found()
     try:
         _reader(data, path)(data, found)
-        require(any(t.ndim for t in found.tensors.values()), f"it holds no tensors{found.instead}")
+        some = found.layers or any(t.ndim for t in found.tensors.values())
+        require(bool(some), f"it holds no tensors{found.instead}")
     except Refused as refusal:
         raise InputError(f"cannot take weights from {shown}: {refusal}") from None
     except (
@@ -84,7 +88,8 @@ def read(path: Path) -> Contents:
         raise InputError(f"cannot take weights from {shown}: it is damaged: {reason}") from None
     name, sha256 = files.printable(path.name), files.sha256(data)
     passed_over, settings = tuple(found.passed_over), MappingProxyType(found.settings)
-    return Contents(found.tensors, passed_over, found.facts, sha256, name, settings)
+    told = found.layers, tuple(found.notes)
+    return Contents(found.tensors, passed_over, found.facts, sha256, name, settings, *told)
 
 
 def _reason(error: Exception) -> str:
