@@ -93,7 +93,7 @@ CASES = [
     case("C_general_checkpoint.pt", assumed=TANH),
     case("C_numpy_scalar.pt", assumed=TANH),
     case("C_swa_model.pt", assumed=TANH),
-    case("D_hidden_head.pt", refused="relu within the head 0, tanh within the head 0"),
+    case("D_hidden_head.pt", refused="none of 144 conventions gets all right"),
     case(
         "D_hidden_head.pt",
         "logit=0",
@@ -109,7 +109,7 @@ CASES = [
         assumed=TANH,
     ),
     case("E_plus_minus_one.pt", assumed=ASSUMED.format("tanh", "-1 and +1", 0), budget=60),
-    case("E_one_hot_pairs.pt", assumed=ONE_HOT),
+    case("E_one_hot_pairs.pt", assumed=ONE_HOT, proved=False),
     case("F_legacy.pth", assumed=TANH),
     case("F_torchscript.pt", assumed=TANH),
     case("F_adder.onnx", refused="a model in ONNX"),
@@ -163,7 +163,7 @@ def test_the_verdict_is_on_the_owners_network_or_there_is_none(case: Case) -> No
     tested = evaluate(taken.network, case.digits)
     assert (tested.right, tested.digits) == (case.right, case.digits)
     verdict = search.prove(taken.network, budget=case.budget).verdict
-    wanted = "proved" if case.proved else "undecided" if case.right == PAIRS else "refuted"
+    wanted = "proved" if case.proved else "refuted"
     assert verdict == wanted
 
 
@@ -363,7 +363,7 @@ def test_the_activation_that_a_file_states_is_no_assumption(key: str) -> None:
         foreign.take(loaded({key: "rnn_relu"}), tasks.add())
     with pytest.raises(InputError, match="is said to be tanh, but"):
         foreign.take(loaded({key: "relu"}), tasks.add(), activation="tanh")
-    with pytest.raises(InputError, match="is said to be 'gru', but 'rnn.weight_hh_l0' of shape"):
+    with pytest.raises(InputError, match=r"is said to be 'gru', but 'rnn\.weight_hh_l0' of"):
         foreign.take(loaded({key: "GRU"}), tasks.add())
 
 

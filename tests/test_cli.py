@@ -837,7 +837,7 @@ def test_import_a_pytorch_state_dict(tmp_path: Path) -> None:
 def test_import_says_what_it_cannot_take(tmp_path: Path) -> None:
     data = Path(__file__).parent / "data"
     for arguments, message in (
-        ((data / "lstm.pt",), "is of an LSTM"),
+        ((data / "lstm.pt",), "there is no linear layer"),
         ((data / "none.pt",), "none.pt"),
         ((data / "state_dict.pt", "--task", "compare"), "must have .5, 3."),
         ((data / "state_dict.pt", "--map", "Whx=a"), "did you mean 'Wxh'"),

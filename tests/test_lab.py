@@ -121,7 +121,7 @@ def test_what_is_no_path_and_no_settings_is_refused_in_a_line(tmp_path: Path) ->
     with pytest.raises(InputError, match="settings are a dictionary of keys and values"):
         cn.train(settings=[1])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="from the path of its folder, not 3"):
-        cn.load(3)  # type: ignore[arg-type]
+        cn.load(3)  # type: ignore[call-overload]
     cell = cn.Formula.parse("h = tanh(x @ A + h @ B)")
     run = cn.train("plain-adam", cell=cell, hidden=3, steps=1, progress=False)
     assert run.network.cell == cell

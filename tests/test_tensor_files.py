@@ -551,7 +551,8 @@ def test_tensors_that_are_attributes_of_a_module_are_tensors(tmp_path: Path) -> 
     torch_file(path, whole[:-1] + state[1:] + b"b")
     contents = read(path)
     assert contents.tensors.keys() == {"rnn.weight", "h0", "heads.0"}
-    assert contents.settings == {"rnn.mode": "RNN_RELU"}
+    kinds = {"class": "Adder", "rnn.class": "RNN"}
+    assert contents.settings == {"rnn.mode": "RNN_RELU", **kinds}
     assert contents.passed_over == ()
 
 
@@ -639,4 +640,4 @@ def test_constants_and_code_of_torchscript(tmp_path: Path) -> None:
         contents = read(path)
         assert contents.tensors.keys() == {"x", "CONSTANTS.c0"}
         assert contents.tensors["CONSTANTS.c0"].tobytes() == floats[::-1]
-        assert contents.settings == said
+        assert contents.settings == {**said, "class": "Adder"}

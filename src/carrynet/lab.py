@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from carrynet import engines, files, locks
 from carrynet.errors import InputError, RunError, shorten
@@ -126,18 +126,60 @@ def resume(
         return _carry_out(_InFolder(folder), bar, callbacks, budget)
 
 
-def load(path: str | Path) -> Run:
-    """Read a finished run from its folder.
+@overload
+def load(source: str | Path) -> Run: ...
+@overload
+def load(
+    source: Any, task: str | Path | Task | Machine, *, samples: Any = None, **said: Any
+) -> Network: ...
+def load(
+    source: Any,
+    task: str | Path | Task | Machine | None = None,
+    *,
+    samples: str | Path | Mapping[str, Any] | None = None,
+    **said: Any,
+) -> Run | Network:
+    """Read a finished run from its folder; with a task, a network that was trained elsewhere.
 
-    A proof is checked once more, unless that would take long: then it is the one that is
-    recorded, and says so (`Proved.checked`).
+    Of a run, a proof is checked once more, unless that would take long: then it is the one that
+    is recorded, and says so (`Proved.checked`).
+
+    Of a network, `source` is a file, of any kind that `carrynet import` takes, or a live
+    `torch.nn.Module`.  `samples` are what it answers to some words, a file or arrays by their
+    names, `words`, `outputs`, `logits`; see `exchange.samples`.  `said` is what else the owner
+    says: `activation`, `coding`, `delay`, `head`, as the command's options; `map`, a text or
+    several; `leave_out`.  What is neither said nor shown is tried on sample problems, and told by
+    `carrynet import`, which makes a run of it.
 
     Raises `RunError`, naming the file, for a folder that is missing, not a run,
-    unfinished, damaged or from a later version; `InputError` for what is no path.
+    unfinished, damaged or from a later version; `InputError` for what is no path, and for what
+    cannot be taken.
     """
-    if not isinstance(path, str | Path):
-        raise InputError(f"a run is loaded from the path of its folder, not {shorten(path)}")
-    return Run.of(folders.load(path))
+    if task is None:
+        if samples is not None or said:
+            raise InputError("a network that was trained elsewhere is loaded with its task")
+        if not isinstance(source, str | Path):
+            raise InputError(f"a run is loaded from the path of its folder, not {shorten(source)}")
+        return Run.of(folders.load(source))
+    from carrynet.exchange import foreign, live  # which no other verb needs
+
+    meant = tasks.parse(task)
+    if isinstance(source, str | Path):
+        contents = foreign.read(Path(source))
+    elif live.is_module(source):
+        contents = live.contents(source)
+    else:
+        raise InputError(f"a network is a file or a torch.nn.Module, not {shorten(source)}")
+    given = said.pop("map", ())
+    maps = foreign.Mapping.parse([given] if isinstance(given, str) else given)
+    if unknown := sorted(said.keys() - {"activation", "coding", "delay", "head", "leave_out"}):
+        raise InputError(f"{shorten(unknown[0])} cannot be said of a network")
+    answers = None
+    if isinstance(samples, str | Path):
+        answers = foreign.read_samples(Path(samples), meant)
+    elif samples is not None:
+        answers = foreign.samples_of(samples, meant)
+    return foreign.take(contents, meant, maps, samples=answers, **said).network
 
 
 def harden(

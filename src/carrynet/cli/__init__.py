@@ -39,7 +39,7 @@ COMMANDS = {
     "explain": "Show a problem digit by digit: state, output, margin and hidden units.",
     "harden": "Train a run on, against its worst case, until it is easy to prove: a new run.",
     "import": (
-        "Make a run of weights that were trained elsewhere: safetensors, .npz, PyTorch's .pt."
+        "Make a run of a network that was trained elsewhere: PyTorch's .pt, safetensors, .npz."
     ),
     "multiply": "Multiply by the constant that the network has learned: carrynet multiply 14.",
     "plot": "Draw what became of a sweep's networks: figures for papers, and a page to explore.",

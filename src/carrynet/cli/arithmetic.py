@@ -29,7 +29,7 @@ def _solving(command: str, family: str, count: int, about: str) -> click.Command
 
         def fits(recipe: Recipe) -> bool:
             task = recipe.specification
-            return task.family == family and task.operands == len(operands)
+            return tasks.family(task) == family and task.operands == len(operands)
 
         if family == "add" and not 2 <= len(operands) <= 4:
             raise InputError(f"add takes two to four numbers, not {len(operands)}")
@@ -38,7 +38,7 @@ def _solving(command: str, family: str, count: int, about: str) -> click.Command
             what = f"run of {command} with {len(operands)} operand{'s' * (len(operands) > 1)}"
             run = newest(fits=fits, what=what, make=f"train --task {task.text}")
         network = read_network(run)
-        if network.task.family != family:
+        if tasks.family(network.task) != family:
             raise InputError(f"{run} has learned {network.task.text}, not {family}")
         worked = work(network, operands, digits)
         if as_json:

@@ -24,11 +24,18 @@ ACTIVATIONS = Recipe.__dataclass_fields__["activation"].metadata["choices"]
 )
 @click.option(
     "--activation",
-    help=f"Of its cell: {', '.join(ACTIVATIONS)}.  [default: what is right on samples]",
+    help=f"Of its cell: {', '.join(ACTIVATIONS)}.  "
+    "[default: what the file says, or what is right on samples]",
+)
+@click.option(
+    "--head",
+    help="Between the layers of its head: relu, tanh, sigmoid or none.  "
+    "[default: what the file says, or what is right on samples]",
 )
 @click.option(
     "--coding",
-    help="What the bits 0 and 1 are fed as: 0/1 or -1/+1.  [default: what is right on samples]",
+    help="What symbols are fed as: 0/1 or -1/+1, the bits; numbers, one-hot or joint, the digits.  "
+    "[default: what is right on samples]",
 )
 @click.option(
     "--delay",
@@ -43,6 +50,12 @@ ACTIVATIONS = Recipe.__dataclass_fields__["activation"].metadata["choices"]
     metavar="NAME",
     help="A tensor that plays no part in the answers, as the run will record; * for any text.",
 )
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    help="What the network answers to some words: .npz with words (N, T) and outputs or logits, or "
+    "CSV.  It is compared with them, position by position, and read as they show.",
+)
 @options.tested_digits
 @options.new_run
 @options.force
@@ -55,6 +68,8 @@ def import_(
     activation: str | None,
     coding: str | None,
     delay: int | None,
+    head: str | None,
+    samples: Path | None,
     leave_out: tuple[str, ...],
     digits: int,
     out: Path | None,
@@ -62,12 +77,14 @@ def import_(
     budget: float,
     as_json: bool,
 ) -> None:
-    """Make a run of weights that were trained elsewhere: safetensors, .npz, PyTorch's .pt.
+    """Make a run of a network that was trained elsewhere: PyTorch's .pt, safetensors, .npz.
 
-    Names of torch.nn.RNN with a linear readout are recognised, and shapes that leave one
-    possibility.  Task and activation of weights that carrynet wrote are in the file.  What
+    RNN, GRU and LSTM of PyTorch are recognised by their names, of any number of layers, with an
+    embedding or linear layers before and a head of linear layers after; an Elman cell also where
+    shapes leave one possibility.  Task and cell of what carrynet wrote are in the file.  What
     is said neither here nor there is tried on sample problems: activations, bits as 0 and 1
-    or as -1 and +1, a cut at logit 0 or 0.5, answers that come up to 2 steps late.
+    or as -1 and +1, a cut at logit 0 or 0.5, answers that come up to 2 steps late; or, with
+    --samples, on what the network itself answered.
     """
     from carrynet import lab
     from carrynet.cli.runs import carry_out
@@ -75,13 +92,17 @@ def import_(
     from carrynet.runs.create import making
     from carrynet.spec import tasks
 
+    contents = foreign.read(weights)
+    meant = foreign.task_of(contents, None if task is None else tasks.parse(task))
     taken = foreign.take(
-        foreign.read(weights),
-        None if task is None else tasks.parse(task),
+        contents,
+        meant,
         foreign.Mapping.parse(maps),
         activation=activation,
         coding=coding,
         delay=delay,
+        head=head,
+        samples=None if samples is None else foreign.read_samples(samples, meant),
         leave_out=leave_out,
     )
     for line in taken.notes:

@@ -221,7 +221,7 @@ def choose(
         raise Unlike(_unlike(owned, scores, samples))
     if not right:
         others = [convention for convention in everything if convention not in allowed]
-        raise InputError(_none_right(owned, scores, others, stated, custom))
+        raise NoneRight(_none_right(owned, scores, others, stated, custom))
     least = _least(right, custom)
     if len(least) > 1:
         ways = [_flags(c, least, owned) for c in least]
@@ -247,6 +247,10 @@ def choose(
     if len(right) > 1:
         why += f", {len(right)} are right on as many, and the usual one is taken"
     return Choice(convention, _assumed(owned, convention, stated), why)
+
+
+class NoneRight(InputError):
+    """The network is right on all sample problems by none of the conventions."""
 
 
 class Unlike(InputError):

@@ -37,7 +37,12 @@ from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, evaluate, in_pa
 from carrynet.exchange.modules import Recognised
 from carrynet.exchange.pytorch import CODE
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
-from carrynet.exchange.samples import TOLERANCE, Samples
+from carrynet.exchange.samples import (
+    TOLERANCE,
+    Samples,
+    of_arrays as samples_of,
+    read as read_samples,
+)
 from carrynet.exchange.source import Source
 from carrynet.exchange.tensors import Contents, read
 from carrynet.files import brief, printable
@@ -47,7 +52,18 @@ from carrynet.spec import builtin
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import Task
 
-__all__ = ["Mapping", "Taken", "guess", "owned", "read", "take"]
+__all__ = [
+    "Mapping",
+    "Samples",
+    "Taken",
+    "guess",
+    "owned",
+    "read",
+    "read_samples",
+    "samples_of",
+    "take",
+    "task_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +100,7 @@ def take(
     the network is to be read.
     """
     ours = _written(contents)
-    task = task or (ours.task if ours else builtin.add())
+    task = task_of(contents, task)
     if ours and not ours.elman:
         said = {"--map": given, "--activation": activation, "--coding": coding, "--delay": delay}
         said |= {"--head": head}
@@ -181,6 +197,11 @@ def _layered(
         choice = conventions.choose(theirs, stated, "tanh", samples=samples)
     except conventions.Unlike as unlike:
         theirs, choice, otherwise = _read_otherwise(theirs, stated, samples, unlike)
+    except conventions.NoneRight as wrong:
+        with suppress(conventions.NoneRight):
+            *_, name = _read_otherwise(theirs, stated, None, wrong)
+            raise InputError(f"{wrong}; {name} it is right: --samples would show it") from None
+        raise
     convention = choice.convention
     assumed = (*found.assumed, *choice.assumed, *([otherwise] if otherwise else []))
     network = theirs.network(convention)
@@ -210,7 +231,7 @@ def _layered(
 
 
 def _read_otherwise(
-    theirs: Owned, stated: Stated, samples: Samples | None, unlike: conventions.Unlike
+    theirs: Owned, stated: Stated, samples: Samples | None, unlike: InputError
 ) -> tuple[Owned, conventions.Choice, str]:
     """The one other reading that answers as the samples do, as exporters are known to err.
 
@@ -220,7 +241,8 @@ def _read_otherwise(
         other = replace(theirs, layers=layers)
         with suppress(InputError):
             choice = conventions.choose(other, stated, "tanh", samples=samples)
-            return other, choice, f"{name}, as the samples show and the file does not say"
+            shown = "as the samples show, not as the file says"
+            return other, choice, f"{name}, {shown}" if samples else f"with {name}"
     raise unlike
 
 
@@ -231,6 +253,14 @@ def _scores(theirs: Owned, convention: Convention) -> dict[str, int]:
         other = replace(theirs, layers=layers)
         scores[name] = conventions.attempt(other, [convention]).count(convention)
     return scores
+
+
+def task_of(contents: Contents, said: Task | None) -> Task:
+    """What the network has learned: what is said, else what its file says, else addition."""
+    if said is not None:
+        return said
+    ours = _written(contents)
+    return ours.task if ours else builtin.add()
 
 
 def _own(contents: Contents, network: Network, said: list[str]) -> Taken:

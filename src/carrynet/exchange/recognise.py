@@ -384,7 +384,7 @@ def _is_below(name: str, path: str) -> bool:
 
 
 FIRST_STATE = re.compile(
-    r"(^|[._/])(h_?0|hx|init\w*|initial\w*|(h|hidden|state)_?(init\w*|start|zero)|start\w*)($|[._/])",
+    r"(^|[._/])([hc]_?0|[hc]x|init\w*|initial\w*|(h|c|hidden|cell|state)_?(init\w*|start|zero)|start\w*)($|[._/])",
     re.IGNORECASE,
 )
 _LOOKS = (

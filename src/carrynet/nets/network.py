@@ -36,6 +36,7 @@ from carrynet.nets.readings.enclosure import Box, Enclosure, ends as ends_of
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights
+from carrynet.spec import builtin
 from carrynet.spec.codec import Answer, Operand
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.tables import from_facts, to_facts
@@ -339,7 +340,7 @@ class Network:
         return self._compute("subtract", operands)
 
     def _compute(self, family: str, operands: tuple[int, ...]) -> int:
-        if self.task.family != family:
+        if builtin.family(self.task) != family:
             raise InputError(
                 f"this network has learned {self.task.text}, not {family}: `compute` works a "
                 "problem of whatever it has learned"

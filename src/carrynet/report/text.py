@@ -20,6 +20,7 @@ from carrynet.report.advice import is_exact, ways
 from carrynet.report.worked import equation, falling, margin, units
 from carrynet.runs.folder import argument, load, newest, program
 from carrynet.runs.record import Record
+from carrynet.spec import tasks
 from carrynet.spec.codec import listing
 from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import SPECIFIED, Recipe
@@ -138,7 +139,7 @@ COMMANDS = {"add": "add", "subtract": "subtract", "compare": "compare", "multipl
 
 
 def _command(task: Task) -> str:
-    return COMMANDS.get(task.family, "ask")
+    return COMMANDS.get(tasks.family(task), "ask")
 
 
 def _example(task: Task) -> str:
@@ -153,12 +154,12 @@ def _example(task: Task) -> str:
 def _is_newest(run: Record) -> bool:
     """Whether it is this run that answers where none is named."""
     task = run.network.task
-    asked = (task.family, task.operands)
+    asked = (tasks.family(task), task.operands)
 
     def fits(recipe: Recipe) -> bool:
         with suppress(InputError):  # a task of another process's
             theirs = recipe.specification
-            return (theirs.family, theirs.operands) == asked
+            return (tasks.family(theirs), theirs.operands) == asked
         return False
 
     try:

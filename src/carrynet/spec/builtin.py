@@ -11,6 +11,7 @@ symbols, and have the states that their rule comes to.  Most are standards of th
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -222,6 +223,20 @@ def parse(text: str) -> Task:
             raise InputError(f"task {family}: {name} is given twice")
         arguments[name] = int(value)
     return make(family, **arguments)
+
+
+@cache
+def family(task: Task) -> str:
+    """What is built in without its parameters, `add`, however its symbols are written.
+
+    A task of one's own is a family by itself.
+    """
+    if task.own and task.name.partition(":")[0] in FAMILIES:
+        with suppress(InputError):
+            known = parse(task.name)
+            if (task.machine.digest(), task.codec) == (known.machine.digest(), known.codec):
+                return known.family
+    return task.family
 
 
 @cache

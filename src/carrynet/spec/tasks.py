@@ -15,6 +15,7 @@ from carrynet.spec.builtin import (
     FAMILIES as FAMILIES,
     add as add,
     compare as compare,
+    family as family,
     multiply_by as multiply_by,
     subtract as subtract,
 )

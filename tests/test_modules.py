@@ -1,0 +1,419 @@
+"""Layers by PyTorch's and Equinox's names: what PyTorch answered is the oracle.
+
+The files in `data/layers` were made by `data/make_layers.py`.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import carrynet as cn
+from carrynet import tasks
+from carrynet.errors import InputError
+from carrynet.exchange import foreign
+from carrynet.exchange.folding import Convention, Owned
+from carrynet.exchange.found import Tensors
+from carrynet.exchange.layered import UNKNOWN, other_readings
+from carrynet.exchange.modules import recognise
+from carrynet.exchange.tensors import Contents, read
+from carrynet.judge.evaluation import evaluate
+from carrynet.proof import search
+from carrynet.spec.machine import Machine
+from tests.test_cli import carrynet
+
+FOLDER = Path(__file__).parent / "data" / "layers"
+EXPECTED = json.loads((FOLDER / "expected.json").read_text())
+WORD = np.array(EXPECTED["word"])[:, None]
+ADD = tasks.add()
+PAIRS = 65_536
+
+
+def contents(name: str) -> Contents:
+    return read(FOLDER / f"{name}.pt")
+
+
+def owned(name: str, task: tasks.Task = ADD) -> Owned:
+    given = contents(name)
+    found = recognise(given.tensors, given.settings, task)
+    assert found is not None
+    return Owned(task, found.layers, found.layers.dtype)
+
+
+def convention(theirs: Owned, head: str = "", activation: str = "") -> Convention:
+    return Convention(activation, theirs.codings[0], 0.0, 0, head)
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED["logits"].keys()))
+def test_answers_as_pytorch_does(name: str) -> None:
+    theirs = owned(name)
+    unknown = theirs.layers.unknown
+    head = {"mlp": "relu", "mlp_tanh": "tanh", "torchscript": "tanh"}.get(name, "")
+    activation = "tanh" if name.startswith("rnn") else ""
+    # a file of tensors does not tell activations; a whole module does
+    assert unknown == (name.startswith("rnn"), name.startswith("mlp"))
+    how = convention(theirs, head if unknown[1] else "", activation)
+    answered = theirs.answered(how, WORD)[:, 0]
+    # half precision is taken exactly, and computed with in float32
+    np.testing.assert_allclose(answered, EXPECTED["logits"][name], atol=2e-6, rtol=2e-6)
+    # and the network that comes of it, symbol by symbol
+    network = theirs.network(how)
+    logits = np.concatenate([block for _, block in network.states(WORD[:, 0].tolist())])
+    wanted = answered if theirs.outputs == 1 else answered[:, 1:] - answered[:, :1]
+    np.testing.assert_allclose(logits, wanted, atol=4e-6)
+    assert network.dtype == ("float64" if name == "double" else "float32")
+    # so that the other readings are other networks
+    for reading, layers in other_readings(theirs.layers).items():
+        other = replace(theirs, layers=layers)
+        if name == "gru_no_bias" and reading == "reset before the product":
+            continue  # which is another product, but of numbers as small
+        read_so = convention(
+            other, how.head, "" if reading.startswith("activation") else activation
+        )
+        assert not np.allclose(other.answered(read_so, WORD)[:, 0], answered, atol=1e-4), reading
+
+
+def test_what_stands_in_the_file_is_told() -> None:
+    found = recognise(contents("embedding").tensors, {}, ADD)
+    assert found is not None
+    assert found.how == "embedding embedding.weight, LSTM rnn.*_l0 (5 units), linear head.weight"
+    assert found.assumed == ("gates i, f, g, o",)
+    found = recognise(contents("cells").tensors, {}, ADD)
+    assert found is not None
+    assert [each.cell for each in found.layers.recurrent] == ["gru", "lstm"]
+    found = recognise(contents("before").tensors, {}, ADD)
+    assert found is not None
+    assert len(found.layers.before) == len(found.layers.head) == 1
+
+
+def test_a_whole_module_tells_its_activations() -> None:
+    given = contents("module")
+    assert given.settings["head.1.class"] == "Sigmoid"
+    found = recognise(given.tensors, given.settings, ADD)
+    assert found is not None
+    _, between, last = found.layers.head  # the sigmoid at the end changes no answer
+    assert between == "sigmoid"
+    assert not isinstance(last, str)
+    with pytest.raises(InputError, match="a layer 'GELU' cannot be taken"):
+        recognise(given.tensors, {**given.settings, "head.1.class": "GELU"}, ADD)
+    found = recognise(given.tensors, {}, ADD)
+    assert found is not None
+    assert found.layers.head[1] == UNKNOWN
+
+
+def test_an_embedding_of_more_symbols_is_read_from_one_of_its_first_rows() -> None:
+    assert owned("padded_embedding").codings == ["from 0", "from 1", "from 2"]
+    assert owned("embedding").codings == ["from 0"]
+
+
+# Refused -----------------------------------------------------------------------------
+
+
+def refusal(tensors: Tensors, settings: Any = None) -> str:
+    with pytest.raises(InputError) as caught:
+        recognise(tensors, settings or {}, ADD)
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
+
+
+def test_other_networks_are_refused_by_kind() -> None:
+    for name, reason in (("bidirectional", "both directions"), ("projection", "projection")):
+        assert reason in refusal(contents(name).tensors)
+
+
+def test_tensors_without_a_place_are_refused_by_name() -> None:
+    given = contents("gru").tensors
+    for name, tensor, reason in (
+        ("norm.weight", np.ones(5, "f4"), "'norm.weight' (5,) looks like a normalisation"),
+        ("attn.in_proj", np.ones((5, 5), "f4"), "attention"),
+        ("rnn.weight_x", np.ones((5, 5), "f4"), "has no place"),
+        ("fc.weight", np.ones((3, 5), "f4"), "fit in no way between 2"),
+        ("h0", np.ones(4, "f4"), "begin in, and has another size"),
+        ("c0", np.ones(5, "f4"), "is of an LSTM, and there is none"),
+    ):
+        assert reason in refusal({**given, name: tensor})
+
+
+def test_shapes_that_are_of_no_cell() -> None:
+    given = contents("gru").tensors
+    for name, shape, reason in (
+        ("rnn.weight_hh_l0", (15, 4), "which no cell of PyTorch's has"),
+        ("rnn.weight_hh_l0", (10, 5), "of no RNN, GRU or LSTM"),
+        ("rnn.weight_ih_l0", (20, 2), "of no RNN, GRU or LSTM"),
+        ("rnn.bias_ih_l0", (5,), "a bias beside"),
+        ("head.weight", (1, 4), "fit in no way"),
+        ("head.bias", (2,), "does not fit"),
+    ):
+        assert reason in refusal({**given, name: np.ones(shape, "f4")})
+    assert "said to be 'lstm'" in refusal(given, {"rnn.mode": "LSTM"})
+    with pytest.raises(InputError, match="holds bool"):
+        recognise({**given, "rnn.weight_hh_l0": np.ones((15, 5), bool)}, {}, ADD)
+
+
+def test_a_network_of_other_inputs_or_outputs() -> None:
+    given = contents("gru")
+    with pytest.raises(InputError, match="fit in no way between 3 or 6 or 8 inputs"):
+        foreign.take(given, tasks.parse("add:operands=3"))
+    with pytest.raises(InputError, match="and 5 or 1 outputs of task add:base=5,operands=3"):
+        foreign.take(given, tasks.parse("add:base=5,operands=3"))
+
+
+def test_what_is_said_of_what_is_told() -> None:
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"head": "relu"}, "leave out --head"),
+        ({"head": "gelu"}, "unknown head 'gelu'"),
+        ({"activation": "tanh"}, "leave out --activation"),
+        ({"coding": "numbers"}, "does not fit 2 inputs"),
+    ]
+    for said, reason in refused:
+        with pytest.raises(InputError, match=reason):
+            foreign.take(contents("adder_gru"), ADD, **said)
+
+
+# Trained elsewhere -------------------------------------------------------------------
+
+
+def test_a_gru_that_passes_every_test_of_8_digits_is_refuted() -> None:
+    taken = foreign.take(contents("adder_gru"), ADD)
+    assert "bits as 0 and 1" in taken.source.assumed
+    assert evaluate(taken.network, 8).right == PAIRS
+    verdict = search.prove(taken.network, budget=0)
+    assert verdict.verdict == "refuted"
+    # the counterexample, by PyTorch's formula in NumPy, with nothing of carrynet
+    w = {name: tensor.astype(np.float32) for name, tensor in contents("adder_gru").tensors.items()}
+    a, b = 524286, 0
+    assert by_pytorchs_formula(w, a, b) == taken.network.compute(a, b) != a + b
+
+
+def by_pytorchs_formula(w: Tensors, a: int, b: int) -> int:
+    h, answer = np.zeros(8, np.float32), 0
+    for t in range(max(a, b).bit_length() + 1):
+        x = np.array([a >> t & 1, b >> t & 1], np.float32)
+        r, z, n = np.split(w["rnn.weight_ih_l0"] @ x + w["rnn.bias_ih_l0"], 3)
+        hr, hz, hn = np.split(w["rnn.weight_hh_l0"] @ h + w["rnn.bias_hh_l0"], 3)
+        r, z = (1 / (1 + np.exp(-each)) for each in (r + hr, z + hz))
+        h = (1 - z) * np.tanh(n + r * hn) + z * h
+        answer |= int((w["head.weight"] @ h + w["head.bias"])[0] > 0) << t
+    return answer
+
+
+def test_an_import_says_how_other_readings_would_do() -> None:
+    taken = foreign.take(contents("adder_lstm"), ADD)
+    (line,) = (note for note in taken.notes if note.startswith("otherwise"))
+    assert "right of 256 sample problems: gates in ONNX's order " in line
+    assert int(line.rpartition(" ")[2]) < 256
+
+
+@pytest.mark.parametrize("name", ["adder_gru", "adder_lstm"])
+def test_samples_are_compared_position_by_position(name: str, tmp_path: Path) -> None:
+    samples = FOLDER / f"{name}_samples.npz"
+    file = FOLDER / f"{name}.pt"
+    done = carrynet("import", file, "--samples", samples, "--out", "taken", cwd=tmp_path)
+    assert "samples     agree: logits of 40 words to 0.0001" in done.stderr
+    arrays = dict(np.load(samples))
+    arrays["logits"][3, 5] += 0.001
+    np.savez(tmp_path / "other.npz", **arrays)
+    done = carrynet("import", file, "--samples", "other.npz", "--out", "other", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "answers as in 39 of 40 samples, first another in word 4 at position 6" in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def samples_of(network: cn.Network, words: Any, **arrays: Any) -> foreign.Samples:
+    logits = [np.concatenate([block for _, block in network.states(list(w))]) for w in words]
+    return foreign.samples_of({"words": words, "logits": np.array(logits), **arrays}, network.task)
+
+
+def test_an_exporters_fault_is_named_when_the_samples_show_it() -> None:
+    words = np.random.default_rng(0).integers(4, size=(9, 12))
+    theirs = owned("gru")
+    layers = other_readings(theirs.layers)["reset before the product"]
+    truth = replace(theirs, layers=layers).network(convention(theirs))
+    taken = foreign.take(contents("gru"), ADD, samples=samples_of(truth, words))
+    assert (
+        taken.source.assumed[-1]
+        == "reset before the product, as the samples show, not as the file says"
+    )
+    assert taken.network.kind == "gru-reset-before"
+    # without samples, a network that is right when it is read otherwise is not taken either way
+    given = contents("adder_gru")
+    swapped = dict(given.tensors)
+    for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        r, z, n = np.split(swapped[f"rnn.{key}_l0"], 3)
+        swapped[f"rnn.{key}_l0"] = np.concatenate([z, r, n])
+    with pytest.raises(InputError, match="with gates r and z exchanged it is right"):
+        foreign.take(replace(given, tensors=swapped), ADD)
+
+
+def test_equinox_names() -> None:
+    """Equinox has one bias, and one more for the state's share in n."""
+    given = contents("gru").tensors
+    b, c = given["rnn.bias_ih_l0"], given["rnn.bias_hh_l0"]
+    equinox = {
+        "cell.weight_ih": given["rnn.weight_ih_l0"],
+        "cell.weight_hh": given["rnn.weight_hh_l0"],
+        "cell.bias": b + np.concatenate([c[:10], np.zeros(5, "f4")]),
+        "cell.bias_n": c[10:],
+        "linear.weight": given["head.weight"],
+        "linear.bias": given["head.bias"],
+    }
+    found = recognise(equinox, {}, ADD)
+    assert found is not None
+    theirs = Owned(ADD, found.layers, found.layers.dtype)
+    answered = theirs.answered(convention(theirs), WORD)[:, 0]
+    np.testing.assert_allclose(answered, EXPECTED["logits"]["gru"], atol=1e-6)
+
+
+def test_words_as_symbols_of_a_machine() -> None:
+    """Parity, by an LSTM whose input gate flips: fed one-hot, numbers, bits, an embedding."""
+    flip = ((0, 1), (1, 0))
+    parity = tasks.own("parity", Machine(("even", "odd"), ("0", "1"), ("0", "1"), flip, flip))
+    for width, codings in ((2, ["symbols"]), (1, ["0/1", "-1/+1"])):
+        tensors = {
+            "rnn.weight_ih_l0": np.ones((12, width), "f4"),
+            "rnn.weight_hh_l0": np.ones((12, 3), "f4"),
+            "out.weight": np.ones((2, 3), "f4"),
+        }
+        found = recognise(tensors, {}, parity)
+        assert found is not None
+        assert Owned(parity, found.layers, np.dtype("f4")).codings == codings
+
+
+# Live modules ------------------------------------------------------------------------
+
+
+class Tensor:
+    """The methods of a tensor of PyTorch's that are called."""
+
+    def __init__(self, array: Any, dtype: str = "torch.float32") -> None:
+        self.array, self.dtype = array, dtype
+
+    def detach(self) -> "Tensor":
+        return self
+
+    cpu = detach
+
+    def float(self) -> "Tensor":
+        return Tensor(self.array.astype("f4"))
+
+    def numpy(self) -> Any:
+        return self.array
+
+    def numel(self) -> int:
+        return int(self.array.size)
+
+    def element_size(self) -> int:
+        return int(self.array.itemsize)
+
+
+class GRU:
+    mode, num_layers, bidirectional = "GRU", 1, False
+
+
+class Module:
+    """The methods of a module that are called; `live.py` was tried with PyTorch's own by hand."""
+
+    def __init__(self, tensors: Tensors, dtype: str = "torch.float32") -> None:
+        self.tensors, self.dtype, self.rnn = tensors, dtype, GRU()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: Tensor(tensor, self.dtype) for name, tensor in self.tensors.items()}
+
+    def named_modules(self) -> list[tuple[str, object]]:
+        return [("", self), ("rnn", self.rnn)]
+
+
+def test_a_live_module_is_the_network_of_its_file() -> None:
+    tensors = contents("adder_gru").tensors
+    network = cn.load(Module(tensors), task="add")
+    assert isinstance(network, cn.Network)
+    assert network.digest() == foreign.take(contents("adder_gru"), ADD).network.digest()
+    half = Module({name: t.astype("f2") for name, t in tensors.items()}, "torch.float16")
+    assert cn.load(half, task="add").dtype == "float32"
+    both = Module(tensors)
+    both.rnn.bidirectional = True
+    with pytest.raises(InputError, match=r"'rnn\.bidirectional' is True"):
+        cn.load(both, task="add")
+
+
+def test_a_file_is_loaded_with_its_task() -> None:
+    file, samples = FOLDER / "adder_lstm.pt", FOLDER / "adder_lstm_samples.npz"
+    network = cn.load(file, task="add", samples=samples)
+    assert network.add(118, 8) == 126
+    assert cn.load(file, task="add", samples=dict(np.load(samples))).digest() == network.digest()
+    for call, reason in (
+        (lambda: cn.load(file, None, samples=samples), "is loaded with its task"),  # type: ignore[call-overload]
+        (lambda: cn.load(file, task="add", activations="tanh"), "cannot be said of a network"),
+        (lambda: cn.load(5, task="add"), "a file or a torch.nn.Module"),
+        (lambda: cn.load(file, task="add", map="Wxh=rnn.weight_ih_l0.T"), "GRU|Whh|shape"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            call()
+
+
+# Samples -----------------------------------------------------------------------------
+
+
+def test_samples_in_a_csv_file(tmp_path: Path) -> None:
+    network = cn.load(FOLDER / "adder_gru.pt", task="add")
+    file = tmp_path / "answers.csv"
+    words = ([0, 3, 1], [3, 3, 0, 0, 2])
+    lines = ["word,outputs,logits"]
+    for word in words:
+        logits = np.concatenate([block for _, block in network.states(word)])[:, 0]
+        outputs = network.transduce(word)
+        lines.append(",".join(" ".join(map(str, each)) for each in (word, outputs, logits)))
+    file.write_text("\n".join(lines) + "\n")
+    assert foreign.read_samples(file, ADD).said == "outputs and logits of 2 words"
+    assert cn.load(FOLDER / "adder_gru.pt", task="add", samples=file).digest() == network.digest()
+    file.write_text(file.read_text().replace(" 1 ", " 0 "))
+    with pytest.raises(InputError, match="first another in word"):
+        cn.load(FOLDER / "adder_gru.pt", task="add", samples=file)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("word,answer\n0,0\n", "the columns are word, and outputs or logits"),
+        ("word\n0\n", "the columns are word"),
+        ("word,outputs\n", "has 0 words"),
+        ("word,outputs\n0 9,0 0\n", "line 2 has '0 9'"),
+        ("word,outputs\n0 1,0\n", "1 outputs for 2 symbols"),
+        ("word,logits\n0 1,0 x\n", "logits that are no numbers"),
+        ("word,logits\n0 1,1 2 3\n", "3 logits for 2 symbols"),
+        ("word,logits\n0 1,1 2\n0,1 2\n", "different numbers of logits"),
+        ('word,outputs\n"0', "cannot be read"),
+    ],
+)
+def test_csv_files_that_are_no_samples(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "answers.csv"
+    file.write_text(text)
+    with pytest.raises(InputError, match=reason) as caught:
+        foreign.read_samples(file, ADD)
+    assert str(caught.value).startswith(f"samples {file}: ")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"outputs": [[0]]}, "there are no words"),
+        ({"words": [[0]]}, "neither outputs nor logits"),
+        ({"words": [[4]], "outputs": [[0]]}, "words must be whole numbers from 0 to 3"),
+        ({"words": [[0.5]], "outputs": [[0]]}, "words must be whole"),
+        ({"words": [0], "outputs": [0]}, "words have shape"),
+        ({"words": [[0]], "outputs": [[2]]}, "outputs must be whole numbers from -1 to 1"),
+        ({"words": [[0, 1]], "outputs": [[0]]}, "outputs have shape"),
+        ({"words": [[0]], "logits": [[[[0.0]]]]}, "logits have shape"),
+        ({"words": [[0]], "logits": [[0.0]], "more": [0]}, "'more' is not understood"),
+    ],
+)
+def test_arrays_that_are_no_samples(arrays: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        foreign.samples_of({name: np.array(each) for name, each in arrays.items()}, ADD)
+    given = foreign.samples_of({"words": [[0, 1]], "logits": np.zeros((1, 2, 3))}, ADD)
+    with pytest.raises(InputError, match="samples have 3 logits at each position, the network"):
+        foreign.take(contents("gru"), ADD, samples=given)
