@@ -107,6 +107,8 @@ def recognise(tensors: Tensors, settings: Settings, task: Task) -> Recognised | 
     kinds = {each.cell for each in recurrent}
     assumed = ["gates r, z, n, reset after the product"] if "gru" in kinds else []
     assumed += ["gates i, f, g, o"] if "lstm" in kinds else []
+    if whole := [n for n in tensors if n in used and tensors[n].dtype.kind != "f"]:
+        assumed.append(f"whole numbers of {listing(tensors, whole[:1])} as they are")
     passed = tuple(name for name in tensors if name not in used)
     return Recognised(layers, ", ".join(parts), tuple(assumed), passed)
 
