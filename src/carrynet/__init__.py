@@ -7,6 +7,7 @@
     cn.evaluate(run, digits=8)            # Exhaustive(digits=8, pairs=65536, right=65536, ...)
     cn.prove(run)                         # Proved(...) | Refuted(...) | Undecided(...)
     cn.check(run)                         # its proof, by the independent checker
+    cn.export(run, to="c")                # for a microcontroller, with what is proved of it
 
 Where a network is asked about, a run may be given, and means its network; no run is changed.
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         Run as Run,
         check as check,
         compile as compile,  # noqa: A004
+        export as export,
         harden as harden,
         load as load,
         resume as resume,
@@ -57,7 +59,7 @@ _HOME = {
     "errors": ("CarrynetError", "InputError", "RunError"),
     "judge.evaluation": ("by_length", "evaluate"),
     "judge.extraction": ("extract",),
-    "lab": ("Run", "check", "compile", "harden", "load", "resume", "train"),
+    "lab": ("Run", "check", "compile", "export", "harden", "load", "resume", "train"),
     "learn.training": ("Diverged",),
     "nets.formula": ("Formula",),
     "nets.network": ("Network",),

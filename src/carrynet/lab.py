@@ -1,4 +1,4 @@
-"""The verbs: train, compile, harden, resume, load, decide, check, save.
+"""The verbs: train, compile, harden, resume, load, decide, check, save, export.
 
 Each makes a `Run`, a record with its verbs, in memory or in a folder, or asks something of one.
 THE pipeline, by which every run comes about, is `_carry_out`: train, test, search for a proof.
@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from carrynet import engines, files, locks
 from carrynet.errors import InputError, RunError, shorten
+from carrynet.exchange.export import Exported, export as write_as
+from carrynet.exchange.formats import FORMATS
+from carrynet.exchange.leaving import Standing
 from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
 from carrynet.learn import training
 from carrynet.learn.bar import Bar
@@ -21,7 +24,7 @@ from carrynet.nets import cells
 from carrynet.nets.network import Network, network_of
 from carrynet.proof import search
 from carrynet.proof.certificate import Certificate, Rejected
-from carrynet.proof.verdict import Proved, Undecided, Verdict
+from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 from carrynet.report import page
 from carrynet.runs import folder as folders
 from carrynet.runs.checkpoint import Notes, Recorder, write_snapshots
@@ -321,6 +324,49 @@ def check(
         certificate = certificate or _certificate_of(subject)
     with Bar(progress) as bar:
         return checker.check(model, certificate, bar.watch)
+
+
+def export(
+    subject: Record | Network,
+    *,
+    to: str,
+    out: str | Path | None = None,
+    force: bool = False,
+) -> Exported:
+    """Write a network for other programs: `to` is one of `exchange.formats.FORMATS`.
+
+    `out` is the file; by default it is named after the run, in the working folder.  The file says
+    what is proved of the network, or that nothing is.
+
+    Raises `InputError` for a format that has no words for the network, and for a file that is
+    there, unless `force`; `RunError` where it cannot be written.
+    """
+    network = network_of(subject)
+    if out is None:
+        path = subject.path if isinstance(subject, Record) else None
+        ending, _ = FORMATS.get(to, ("", ""))
+        out = f"{path.resolve().name if path else network.task.name}{ending}"
+    return write_as(network, to, Path(out), _standing(subject), force=force)
+
+
+def _standing(subject: Record | Network) -> Standing:
+    """What is known of a network that leaves, in words."""
+    if not isinstance(subject, Record):
+        return Standing()
+    proof = subject.proof
+    if isinstance(proof, Proved):
+        certificate = files.json_text(proof.certificate.to_json()).encode()
+        return Standing("proved", proof.certificate.claim, files.sha256(certificate))
+    if isinstance(proof, Refuted):
+        task = subject.network.task
+        what, units = ("numbers", "digits") if task.numeric else ("words", "symbols")
+        operands = ", ".join(map(str, proof.operands))
+        words = (
+            f"It is wrong for {operands}, read as {what} of {proof.digits} {units}: it answers "
+            f"{proof.answered} and not {proof.expected}."
+        )
+        return Standing("refuted", words)
+    return Standing("undecided", "It is neither proved nor refuted for words of every length.")
 
 
 def _certificate_of(subject: Record | Network) -> Certificate:

@@ -1,0 +1,101 @@
+"""Networks on their way out, in the formats of other programs.
+
+    safetensors   carrynet's own file, bit for bit as runs have it
+    c             one header, of any cell                                              `to_c`
+
+Each says what is known of the network (`leaving`).  A cell that a format has not is refused in
+one line; nothing is approximated.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from carrynet import files
+from carrynet.errors import InputError, shorten, unknown
+from carrynet.exchange import to_c
+from carrynet.exchange.formats import FORMATS
+from carrynet.exchange.leaving import Standing, Written, about
+from carrynet.nets.network import Network
+
+Writer = Callable[[Network, str, Mapping[str, str]], Written]
+"""From the network, the name of the file, and what is to be said of it."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written."""
+
+    path: Path
+    format: str
+    sha256: str
+    size: int  #: bytes
+    use: tuple[str, ...]  #: lines of code that use it
+    sizes: Mapping[str, int]  #: bytes by what they are for, of C
+    about: Mapping[str, str]  #: what the file says of the network
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {
+            "file": str(self.path),
+            "format": self.format,
+            "sha256": self.sha256,
+            "bytes": self.size,
+            "use": list(self.use),
+            "sizes": dict(self.sizes) or None,
+            "about": dict(self.about),
+        }
+
+    def __str__(self) -> str:
+        rows = [f"wrote       {files.printable(self.path)}, {self.size:,} bytes"]
+        rows.append(f"sha256      {self.sha256}")
+        known = self.about["claim"] if self.about["verdict"] != "proved" else "its claim is inside"
+        if self.about["verdict"] == "proved" and self.format == "safetensors":
+            known = "its claim is that of the certificate in the run"
+        rows.append(f"{self.about['verdict']:<12}{known}")
+        if self.about["certificate_sha256"]:
+            rows.append(f"{'':12}certificate sha256 {self.about['certificate_sha256']}")
+        if self.sizes:
+            sizes = ", ".join(f"{what} {size:,}" for what, size in self.sizes.items())
+            rows.append(f"bytes       {sizes}")
+        rows += [f"{'' if i else 'use':<12}{line}" for i, line in enumerate(self.use)]
+        return "\n".join(rows) + "\n"
+
+
+def _own(network: Network, file: str, facts: Mapping[str, str]) -> Written:
+    """Carrynet's own file, which has its format and no room for more."""
+    data = files.tensor_bytes(network.weights, {**files.MODEL, **network.about})
+    return Written(data, (f"carrynet import {file}",))
+
+
+_WRITERS: MappingProxyType[str, tuple[Writer, str]] = MappingProxyType(
+    {
+        "safetensors": (_own, "The file holds these weights bit for bit."),
+        "c": (to_c.written, to_c.ARITHMETIC),
+    }
+)
+"""By format: what writes it, and what its arithmetic is like."""
+
+
+def export(
+    network: Network, to: str, out: Path, standing: Standing, *, force: bool = False
+) -> Exported:
+    """Write a network in a format.
+
+    Raises `InputError` for another format, for a network that it has no words for, and for a file
+    that is there, unless `force`; `RunError` where it cannot be written.
+    """
+    if to not in FORMATS:
+        raise unknown("format", to, FORMATS)
+    if os.path.lexists(out) and not force:
+        raise InputError(
+            f"{shorten(str(out))} exists: choose another --out, or replace it by --force"
+        )
+    writer, arithmetic = _WRITERS[to]
+    facts = about(network, standing, arithmetic)
+    made = writer(network, out.name, facts)
+    files.write(out, made.data)
+    return Exported(out, to, files.sha256(made.data), len(made.data), made.use, made.sizes, facts)

@@ -1,0 +1,11 @@
+"""The formats that networks leave in, for help texts: plain names, without what writes them."""
+
+from types import MappingProxyType
+
+FORMATS: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
+    {
+        "safetensors": (".safetensors", "carrynet's own file, for 'carrynet import'"),
+        "c": (".h", "one header of C99, for any cell"),
+    }
+)
+"""How the name of a file ends, and what it is."""
