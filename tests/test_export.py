@@ -46,6 +46,7 @@ def random_words(network: Network, count: int, length: int) -> NDArray[np.int64]
     return words
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def followed(network: Network, words: NDArray[np.int64]) -> tuple[Array, NDArray[np.intp]]:
     """Logits (N, T, Y) and outputs (N, T), by the network itself."""
     state = np.repeat(network.start[None], len(words), axis=0)

@@ -4,6 +4,7 @@ from types import MappingProxyType
 
 FORMATS: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {
+        "onnx": (".onnx", "a graph for onnxruntime and others, of any cell"),
         "safetensors": (".safetensors", "carrynet's own file, for 'carrynet import'"),
         "c": (".h", "one header of C99, for any cell"),
     }

@@ -12,15 +12,17 @@ Shapes: S symbols, x inputs of the first layer, H units of a layer, y outputs.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 
 import numpy as np
 
+from carrynet.data.words import tables
 from carrynet.errors import InputError
 from carrynet.nets import cells
 from carrynet.nets.arrays import Array
-from carrynet.nets.formula import Formula, stack
+from carrynet.nets.formula import Formula, layers as layers_of, stack
+from carrynet.nets.network import Network
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 NONE = "none"
@@ -211,6 +213,65 @@ class Layered:
             found |= {f"Wl{number}": linear.weight, f"bl{number}": linear.bias}
         last, _ = self._linear[-1]
         return {**found, "Why": last.weight, "by": last.bias}
+
+
+# Of a network of ours ------------------------------------------------------------------
+
+
+def layered(network: Network) -> Layered:
+    """A network in these terms; the inverse of `formulas` and `parameters`.
+
+    Raises `InputError` for a cell or a readout that they have no name for.
+    """
+    vectors = tables(network.task).vectors.astype(network.dtype)
+    return Layered(recurrent(network), _head(network), embedding=vectors)
+
+
+def recurrent(network: Network) -> tuple[Recurrent, ...]:
+    """The recurrent layers of a network, from below.  Raises `InputError` as `layered` does."""
+    found, weights = [], network.weights
+    formulas = layers_of(network.cell)
+    for number, formula in enumerate(formulas, 1):
+        if formula not in _named():
+            raise InputError("a cell of one's own, which has no name elsewhere")
+        cell, activation = _named()[formula]
+        of = "" if formula == network.cell else f"_{number}"
+        starts = {part: f"{part}{of}_start" for part in formula.state}
+        start = {part: weights[name] for part, name in starts.items() if name in weights}
+        own = {name: weights[f"{name}{of}"] for name in formula.parameters}
+        found.append(Recurrent(cell, own, activation, start))
+    return tuple(found)
+
+
+@cache
+def _named() -> dict[Formula, tuple[str, str]]:
+    """By formula: the cell of a `Recurrent`, and its activation."""
+    cells_of = ("elman", *cells.CELLS)
+    pairs = [(cell, activation) for cell in cells_of for activation in ACTIVATIONS]
+    return {
+        Recurrent(cell, {}, activation).formula(): (cell, activation) for cell, activation in pairs
+    }
+
+
+def _head(network: Network) -> tuple[Layer, ...]:
+    """A readout that is a chain of linear layers and activations."""
+    formula, last = network.readout, 0
+    found: list[Layer] = []
+    for operation, operands, out in formula.instructions:
+        names = [formula.parameter_slots.get(slot, "") for slot in operands]
+        before = found[-1] if found else None
+        match operation, names:
+            case (("relu" | "tanh" | "sigmoid"), [""]) if operands == (last,):
+                found.append(operation)
+            case "matmul", ["", matrix] if operands[0] == last:
+                W = network.weights[matrix]
+                found.append(Linear(W, np.zeros(W.shape[1], W.dtype)))
+            case "add", ["", bias] if operands[0] == last and isinstance(before, Linear):
+                found[-1] = Linear(before.weight, before.bias + network.weights[bias])
+            case _:
+                raise InputError("a readout other than linear layers and activations in a chain")
+        last = out
+    return tuple(found)
 
 
 def _through(layer: Layer, width: int) -> int:
