@@ -1,6 +1,7 @@
 """Networks on their way out, in the formats of other programs.
 
     onnx          what every runtime reads; of any cell, as operators or as a scan     `to_onnx`
+    pytorch       a state dict of nn.RNN, nn.GRU, nn.LSTM                              `to_pytorch`
     safetensors   carrynet's own file, bit for bit as runs have it
     c             one header, of any cell                                              `to_c`
 
@@ -17,7 +18,7 @@ from typing import Any
 
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.exchange import to_c, to_onnx
+from carrynet.exchange import to_c, to_onnx, to_pytorch
 from carrynet.exchange.formats import FORMATS
 from carrynet.exchange.leaving import Standing, Written, about
 from carrynet.nets.network import Network
@@ -75,6 +76,7 @@ def _own(network: Network, file: str, facts: Mapping[str, str]) -> Written:
 _WRITERS: MappingProxyType[str, tuple[Writer, str]] = MappingProxyType(
     {
         "onnx": (to_onnx.written, to_onnx.ARITHMETIC),
+        "pytorch": (to_pytorch.written, to_pytorch.ARITHMETIC),
         "safetensors": (_own, "The file holds these weights bit for bit."),
         "c": (to_c.written, to_c.ARITHMETIC),
     }

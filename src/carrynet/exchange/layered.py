@@ -233,7 +233,9 @@ def recurrent(network: Network) -> tuple[Recurrent, ...]:
     formulas = layers_of(network.cell)
     for number, formula in enumerate(formulas, 1):
         if formula not in _named():
-            raise InputError("a cell of one's own, which has no name elsewhere")
+            raise InputError(
+                "other libraries have no name for a cell of one's own: onnx and c take any"
+            )
         cell, activation = _named()[formula]
         of = "" if formula == network.cell else f"_{number}"
         starts = {part: f"{part}{of}_start" for part in formula.state}
@@ -269,7 +271,10 @@ def _head(network: Network) -> tuple[Layer, ...]:
             case "add", ["", bias] if operands[0] == last and isinstance(before, Linear):
                 found[-1] = Linear(before.weight, before.bias + network.weights[bias])
             case _:
-                raise InputError("a readout other than linear layers and activations in a chain")
+                raise InputError(
+                    "other libraries have no name for a readout that is no chain of linear layers "
+                    "and activations: onnx and c take any"
+                )
         last = out
     return tuple(found)
 

@@ -32,6 +32,14 @@ class Written:
     sizes: dict[str, int] = field(default_factory=dict)  #: bytes, by what they are for
 
 
+def library(name: str) -> str:
+    """What the arithmetic of a library is like, of which nobody has measured this version."""
+    return (
+        f"In which order {name} adds up is covered; its sigmoid and tanh are where they are that "
+        "exact, which was not checked; half precision, TF32 and quantised weights are not."
+    )
+
+
 def about(network: Network, standing: Standing, arithmetic: str) -> dict[str, str]:
     """What goes along, key by key; `arithmetic` says what the format's own is like."""
     task, eps = network.task, EPS[network.dtype.name]

@@ -15,7 +15,7 @@ import numpy as np
 from carrynet.data.words import tables
 from carrynet.errors import InputError
 from carrynet.exchange.layered import Recurrent, recurrent
-from carrynet.exchange.leaving import Written
+from carrynet.exchange.leaving import Written, library
 from carrynet.nets.arrays import Array
 from carrynet.nets.equations import Instruction
 from carrynet.nets.formula import Formula
@@ -24,10 +24,7 @@ from carrynet.nets.network import Network
 if TYPE_CHECKING:
     import onnx
 
-ARITHMETIC = (
-    "Which sums a runtime of ONNX takes first is covered; its sigmoid and tanh are where they are "
-    "that exact, which was not checked; half precision, TF32 and quantised weights are not."
-)
+ARITHMETIC = library("a runtime of ONNX")
 OPSET, IR = 17, 8  # of 2022: what runtimes of today have
 
 _ELEMENTWISE = {
