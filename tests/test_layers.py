@@ -42,7 +42,7 @@ LAYERS = [
     "exchange.layered",
     "exchange.found exchange.leaving",
     "exchange.archive exchange.state_dicts",
-    "exchange.to_c exchange.to_onnx exchange.to_pytorch",
+    "exchange.to_c exchange.to_onnx exchange.to_pytorch exchange.to_keras",
     "exchange.export",
     "exchange.pytorch",
     "exchange.tensors",

@@ -37,7 +37,7 @@ COMMANDS = {
     "compile": "Make a run of weights by construction, for a machine: compile parity --cell gru.",
     "evaluate": "Test a run on every problem of some length, and on samples of long ones.",
     "explain": "Show a problem digit by digit: state, output, margin and hidden units.",
-    "export": "Write a run's network for other programs: ONNX, PyTorch, C, safetensors.",
+    "export": "Write a run's network for other programs: ONNX, PyTorch, Keras, C, safetensors.",
     "harden": "Train a run on, against its worst case, until it is easy to prove: a new run.",
     "import": (
         "Make a run of a network that was trained elsewhere: PyTorch's .pt, safetensors, .npz."

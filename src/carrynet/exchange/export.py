@@ -2,6 +2,7 @@
 
     onnx          what every runtime reads; of any cell, as operators or as a scan     `to_onnx`
     pytorch       a state dict of nn.RNN, nn.GRU, nn.LSTM                              `to_pytorch`
+    keras         a model of Keras's layers                                            `to_keras`
     safetensors   carrynet's own file, bit for bit as runs have it
     c             one header, of any cell                                              `to_c`
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from carrynet import files
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.exchange import to_c, to_onnx, to_pytorch
+from carrynet.exchange import to_c, to_keras, to_onnx, to_pytorch
 from carrynet.exchange.formats import FORMATS
 from carrynet.exchange.leaving import Standing, Written, about
 from carrynet.nets.network import Network
@@ -77,6 +78,7 @@ _WRITERS: MappingProxyType[str, tuple[Writer, str]] = MappingProxyType(
     {
         "onnx": (to_onnx.written, to_onnx.ARITHMETIC),
         "pytorch": (to_pytorch.written, to_pytorch.ARITHMETIC),
+        "keras": (to_keras.written, to_keras.ARITHMETIC),
         "safetensors": (_own, "The file holds these weights bit for bit."),
         "c": (to_c.written, to_c.ARITHMETIC),
     }
