@@ -1,6 +1,7 @@
 """Networks on their way out: what every format says, and the C header, compiled and run."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -194,6 +195,18 @@ def test_names_end_no_comment_and_numbers_come_back(tmp_path: Path) -> None:
     (row,) = [line for line in text.splitlines() if "1e-45" in line]
     numbers = [np.float32(number.rstrip("f")) for number in row.strip(" {},").split(", ")]
     assert np.array(numbers).tobytes() == np.array(extremes, np.float32).tobytes()
+
+
+@needs_cc
+def test_the_program_of_the_how_to_adds(tmp_path: Path) -> None:
+    page = Path(__file__).parents[1] / "docs" / "howto" / "microcontroller.md"
+    (program,) = re.findall(r"^```c\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    (tmp_path / "main.c").write_text(program)
+    cn.export(by_hand(tasks.add(), "gru"), to="c", out=tmp_path / "adder.h")
+    build = ["cc", "-std=c99", *STRICT, "main.c", "-o", "main", "-lm"]
+    subprocess.run(build, cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True)
+    assert done.stdout == "118 + 8 = 126\n"
 
 
 # What goes along -----------------------------------------------------------------------

@@ -24,7 +24,7 @@ from carrynet.nets import cells
 from carrynet.nets.network import Network, network_of
 from carrynet.proof import search
 from carrynet.proof.certificate import Certificate, Rejected
-from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
+from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict, in_words
 from carrynet.report import page
 from carrynet.runs import folder as folders
 from carrynet.runs.checkpoint import Notes, Recorder, write_snapshots
@@ -356,7 +356,7 @@ def _standing(subject: Record | Network) -> Standing:
     proof = subject.proof
     if isinstance(proof, Proved):
         certificate = files.json_text(proof.certificate.to_json()).encode()
-        return Standing("proved", proof.certificate.claim, files.sha256(certificate))
+        return Standing(in_words(proof), proof.certificate.claim, files.sha256(certificate))
     if isinstance(proof, Refuted):
         task = subject.network.task
         what, units = ("numbers", "digits") if task.numeric else ("words", "symbols")

@@ -55,9 +55,10 @@ class Exported:
     def __str__(self) -> str:
         rows = [f"wrote       {files.printable(self.path)}, {self.size:,} bytes"]
         rows.append(f"sha256      {self.sha256}")
-        known = self.about["claim"] if self.about["verdict"] != "proved" else "its claim is inside"
-        if self.about["verdict"] == "proved" and self.format == "safetensors":
-            known = "its claim is that of the certificate in the run"
+        known = self.about["claim"]
+        if self.about["certificate_sha256"]:
+            where = "of its certificate" if self.format == "safetensors" else "that is inside"
+            known = f"for words of every length, by the claim {where}"
         rows.append(f"{self.about['verdict']:<12}{known}")
         if self.about["certificate_sha256"]:
             rows.append(f"{'':12}certificate sha256 {self.about['certificate_sha256']}")
@@ -65,7 +66,7 @@ class Exported:
             sizes = ", ".join(f"{what} {size:,}" for what, size in self.sizes.items())
             rows.append(f"bytes       {sizes}")
         rows += [f"{'' if i else 'use':<12}{line}" for i, line in enumerate(self.use)]
-        return "\n".join(rows) + "\n"
+        return "\n".join(rows)
 
 
 def _own(network: Network, file: str, facts: Mapping[str, str]) -> Written:
