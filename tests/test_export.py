@@ -326,6 +326,18 @@ def test_a_file_is_whole_or_absent(runs: Path, monkeypatch: pytest.MonkeyPatch) 
     assert {path.name for path in runs.iterdir()} == names
 
 
+def test_a_file_is_named_after_its_run_or_its_task(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = cn.load(runs / "proved")
+    monkeypatch.chdir(tmp_path)
+    assert cn.export(run, to="c").path == Path("proved.h")
+    assert cn.export(run.network, to="safetensors").path == Path("add.safetensors")
+    network = by_hand(tasks.compare(base=3), "gru")
+    assert cn.export(network, to="c").path == Path("compare-base-3.h")
+    assert "compare_base_3_step" in Path("compare-base-3.h").read_text()
+
+
 def test_every_format_is_named_in_the_help() -> None:
     done = carrynet("export", "--help", cwd=Path.cwd())
     assert done.returncode == 0

@@ -4,6 +4,7 @@ Each makes a `Run`, a record with its verbs, in memory or in a folder, or asks s
 THE pipeline, by which every run comes about, is `_carry_out`: train, test, search for a proof.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import fields, replace
@@ -335,8 +336,8 @@ def export(
 ) -> Exported:
     """Write a network for other programs: `to` is one of `exchange.formats.FORMATS`.
 
-    `out` is the file; by default it is named after the run, in the working folder.  The file says
-    what is proved of the network, or that nothing is.
+    `out` is the file; by default it is named after the run, or the task, in the working folder.
+    It says what is proved of the network, or that nothing is.
 
     Raises `InputError` for a format that has no words for the network, and for a file that is
     there, unless `force`; `RunError` where it cannot be written.
@@ -345,7 +346,8 @@ def export(
     if out is None:
         path = subject.path if isinstance(subject, Record) else None
         ending, _ = FORMATS.get(to, ("", ""))
-        out = f"{path.resolve().name if path else network.task.name}{ending}"
+        name = path.resolve().name if path else re.sub(r"[^\w-]+", "-", network.task.name)
+        out = f"{name}{ending}"
     return write_as(network, to, Path(out), _standing(subject), force=force)
 
 
