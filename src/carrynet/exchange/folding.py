@@ -234,7 +234,10 @@ class Owned:
     def _encoding(self, convention: Convention) -> Encoding:
         if self.layers.embedding is None and not self.layers.before:
             return codings(self.task, self.inputs)[convention.coding]
-        return Encoding("table", tuple(map(tuple, self.fed(convention).tolist())))
+        fed = self.fed(convention)
+        if np.array_equal(fed, tables(self.task).vectors):
+            return self.task.encoding
+        return Encoding("table", tuple(map(tuple, fed.tolist())))
 
 
 def _with(task: Task, encoding: Encoding) -> Task:
