@@ -71,6 +71,7 @@ def case(file: str, *maps: str, said: dict[str, Any] | None = None, **outcome: A
 
 TANH, SIGMOID = ASSUMED.format("tanh", "0 and 1", 0), ASSUMED.format("sigmoid", "0 and 1", 0)
 ONE_HOT = "activation tanh, one-hot vectors of all digits together, cut at logit 0, no delay"
+TOLD = "bits as 0 and 1, cut at logit 0, no delay"
 CASES = [
     case("A_karpathy_columns.npz", assumed=TANH),
     # the biases beside the matrices that are named come along
@@ -112,7 +113,7 @@ CASES = [
     case("E_one_hot_pairs.pt", assumed=ONE_HOT, proved=False),
     case("F_legacy.pth", assumed=TANH),
     case("F_torchscript.pt", assumed=TANH),
-    case("F_adder.onnx", refused="a model in ONNX"),
+    case("F_adder.onnx", assumed=TOLD),
     case("F_flax.msgpack", refused="Flax"),
     case("F_keras.keras", refused="Keras"),
     case("F_keras.weights.h5", refused="HDF5"),

@@ -38,8 +38,8 @@ class Found:
         self.passed_over: list[str] = []
         self.facts: Mapping[str, Any] = {}
         self.settings: dict[str, str | int] = {}
-        self.layers: Layered | None = None  #: where the file says all of them
-        self.notes: list[str] = []  #: what was taken for granted, each a phrase
+        self.layers: Layered | None = None
+        self.notes: list[str] = []
         self._more = 0
 
     def add(self, name: str, tensor: NDArray[Any]) -> None:

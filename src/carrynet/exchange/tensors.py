@@ -33,6 +33,7 @@ from carrynet.errors import InputError, shorten
 from carrynet.exchange.archive import Archive
 from carrynet.exchange.found import KIND_OF, MAX_BYTES, MAX_HEADER, Found, Tensors, stored, widened
 from carrynet.exchange.layered import Layered
+from carrynet.exchange.onnx import read_onnx
 from carrynet.exchange.pickles import Refused, require
 from carrynet.exchange.pytorch import LEGACY, read_archive, read_legacy
 
@@ -52,8 +53,9 @@ class Contents:
     name: str  #: the file's, fit for a terminal
     #: What a whole module says of itself, by the name of its attribute: `rnn.mode`, `rnn_tanh`
     settings: Mapping[str, str | int] = field(default_factory=dict)
-    layers: Layered | None = None  #: where the file says all of them, not tensors only
-    notes: tuple[str, ...] = ()  #: what was taken for granted when they were read
+    #: The network, where the file tells how it is computed, and not only its tensors
+    layers: Layered | None = None
+    notes: tuple[str, ...] = ()  #: sentences on what was made of the file
 
 
 def read(path: Path) -> Contents:
@@ -74,9 +76,9 @@ def read(path: Path) -> Contents:
     found = Found()
     try:
         _reader(data, path)(data, found)
-        some = found.layers or any(t.ndim for t in found.tensors.values())
-        require(bool(some), f"it holds no tensors{found.instead}")
-    except Refused as refusal:
+        any_there = found.layers or any(t.ndim for t in found.tensors.values())
+        require(bool(any_there), f"it holds no tensors{found.instead}")
+    except (Refused, InputError) as refusal:
         raise InputError(f"cannot take weights from {shown}: {refusal}") from None
     except (
         *(ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, SyntaxError),
@@ -88,8 +90,10 @@ def read(path: Path) -> Contents:
         raise InputError(f"cannot take weights from {shown}: it is damaged: {reason}") from None
     name, sha256 = files.printable(path.name), files.sha256(data)
     passed_over, settings = tuple(found.passed_over), MappingProxyType(found.settings)
-    told = found.layers, tuple(found.notes)
-    return Contents(found.tensors, passed_over, found.facts, sha256, name, settings, *told)
+    notes = tuple(found.notes)
+    return Contents(
+        found.tensors, passed_over, found.facts, sha256, name, settings, found.layers, notes
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -103,6 +107,8 @@ def _reader(data: bytes, path: Path) -> Callable[[bytes, Found], None]:
         return _read_safetensors
     if data.startswith(b"\x80") and LEGACY in data[:32]:
         return read_legacy
+    if _ONNX.match(data):
+        return read_onnx
     for begins, kind, code in _OTHERS:
         if begins.match(data):
             raise _other(path, kind, code)
@@ -168,16 +174,10 @@ _OTHERS = (
             "t.flatten_dict(s.msgpack_restore(open('FILE', 'rb').read()), sep='.')",
         ),
     ),
-    (
-        # the version of the format, then who wrote it, or the graph
-        re.compile(rb"\x08[\x01-\x1f][\x12\x3a]"),
-        "a model in ONNX",
-        _code(
-            "onnx, onnx.numpy_helper as h, ",
-            "{t.name: h.to_array(t) for t in onnx.load('FILE').graph.initializer}",
-        ),
-    ),
 )
+
+# the version of the format, then who wrote it, or the graph
+_ONNX = re.compile(rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a]")
 
 
 # Safetensors and .npz ----------------------------------------------------------------
