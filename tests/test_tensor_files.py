@@ -133,8 +133,6 @@ def test_the_lines_that_convert_pickles_do(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "needs"),
     [
-        ("F_keras.keras", "a model of Keras", "zipfile, h5py, numpy"),
-        ("F_keras.weights.h5", "HDF5", "h5py, numpy"),
         ("F_flax.msgpack", "Flax", "flax"),
         ("F_weights.pkl", "which runs whatever its author wished", "numpy"),
     ],
@@ -142,7 +140,7 @@ def test_the_lines_that_convert_pickles_do(name: str, tmp_path: Path) -> None:
 def test_other_kinds_are_named_with_the_line_that_converts_them(
     name: str, kind: str, needs: str
 ) -> None:
-    # run by hand with h5py 3.16, flax 0.12, they gave the numbers of `weights.npz`
+    # run by hand with flax 0.12, they gave the numbers of `weights.npz`
     assert kind in refusal(lambda: read(FOREIGN / name))
     code = command(FOREIGN / name)
     assert code.startswith(f"import {needs}")

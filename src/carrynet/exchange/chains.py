@@ -1,8 +1,12 @@
 """Layers in a row, where a file does not tell it all: how a head ends, which comes where."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import permutations
 
-from carrynet.exchange.layered import Layer
+from carrynet.errors import InputError, shorten
+from carrynet.exchange.layered import UNKNOWN, Layer, Layered, Linear, Recurrent
+from carrynet.nets.arrays import Array
 
 LAST = "the answer is the one after the last symbol, and is taken after each"
 END = {
@@ -12,6 +16,8 @@ END = {
     "argmax": "the argmax at the end is left out: the answer is the greatest logit's",
 }
 """What may end a head, in small letters, and the note that it is left out."""
+
+MOST_ORDERED = 6  #: layers whose names do not tell their order
 
 
 def without_end(
@@ -24,3 +30,91 @@ def without_end(
         note(END["sigmoid"])
         return head[:-1]
     return head
+
+
+def arranged(
+    embeddings: Mapping[str, Array],
+    linear: Mapping[str, Linear],
+    cells: Mapping[str, Recurrent],
+) -> tuple[Layered, list[str]]:
+    """The one way in which layers by name fit onto each other, and what is assumed with it.
+
+    Numbers in names tell an order, shapes tell the rest; a network ends in a linear layer if it
+    can.  Raises `InputError` where there is no way, or several.
+    """
+    if not cells:
+        raise InputError("there is no recurrent layer")
+    if len(embeddings) > 1:
+        raise InputError(f"there are {len(embeddings)} embeddings: {_listed(embeddings)}")
+    embedding = next(iter(embeddings.values()), None)
+    ways: list[tuple[tuple[str, ...], ...]] = [
+        (chain[:k], order, chain[k:])
+        for order in _orders(list(cells))
+        for chain in _orders(list(linear))
+        for k in range(len(chain) + 1)
+        if _fits(embedding, [linear[n] for n in chain[:k]], [cells[n] for n in order])
+        and _fits(None, [linear[n] for n in chain[k:]], [], cells[order[-1]].hidden)
+    ]
+    ways = [way for way in ways if way[2]] or ways
+    names = _listed([*embeddings, *cells, *linear])
+    if not ways:
+        raise InputError(f"there is no order in which its layers fit onto each other: {names}")
+    if len(ways) > 1:
+        raise InputError(f"its layers fit onto each other in {len(ways)} orders: {names}")
+    before, order, head = ways[0]
+    notes = []
+    if before:
+        notes.append(f"{shorten(before[-1])} is taken to feed the first cell with no activation")
+    layers = Layered(
+        tuple(cells[name] for name in order),
+        _with_activations([linear[name] for name in head]),
+        _with_activations([linear[name] for name in before]),
+        embedding,
+    )
+    return layers, notes
+
+
+def _with_activations(layers: list[Linear]) -> tuple[Layer, ...]:
+    """Linear layers, and between them activations that the file does not tell."""
+    found: list[Layer] = []
+    for layer in layers:
+        found += [UNKNOWN, layer] if found else [layer]
+    return tuple(found)
+
+
+def _orders(names: list[str]) -> Iterator[tuple[str, ...]]:
+    """The orders that names leave open: one, where they differ in a number only."""
+    keys = {name: _natural(name) for name in names}
+    if len({tuple(stem for stem, _ in key) for key in keys.values()}) <= 1:
+        yield tuple(sorted(names, key=keys.__getitem__))
+        return
+    if len(names) > MOST_ORDERED:
+        raise InputError(f"the names of {len(names)} layers do not tell their order")
+    yield from permutations(sorted(names))
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    """The parts of a name, each without the number that it ends in, and with it."""
+    found = []
+    for part in re.split(r"[./]", name):
+        stem = re.sub(r"_?\d{1,9}$", "", part)
+        # `dense` comes before `dense_1`
+        found.append((stem, int(re.sub(r"\D", "", part[len(stem) :]) or -1)))
+    return found
+
+
+def _fits(
+    embedding: Array | None, linear: list[Linear], cells: list[Recurrent], width: int | None = None
+) -> bool:
+    width = width if embedding is None else embedding.shape[1]
+    sizes = [(each.weight.shape[0], each.width) for each in linear]
+    sizes += [(each.inputs, each.hidden) for each in cells]
+    for inputs, outputs in sizes:
+        if width not in (None, inputs):
+            return False
+        width = outputs
+    return True
+
+
+def _listed(names: Iterable[str]) -> str:
+    return shorten(", ".join(names))

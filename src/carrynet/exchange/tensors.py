@@ -32,6 +32,7 @@ from carrynet import files
 from carrynet.errors import InputError, shorten
 from carrynet.exchange.archive import Archive
 from carrynet.exchange.found import KIND_OF, MAX_BYTES, MAX_HEADER, Found, Tensors, stored, widened
+from carrynet.exchange.keras import read_keras, read_keras_h5
 from carrynet.exchange.layered import Layered
 from carrynet.exchange.onnx import read_onnx
 from carrynet.exchange.pickles import Refused, require
@@ -75,7 +76,8 @@ def read(path: Path) -> Contents:
         raise InputError(f"cannot read {shown}: {_reason(error)}") from None
     found = Found()
     try:
-        _reader(data, path)(data, found)
+        with np.errstate(all="ignore"):  # weights that are not finite are refused later
+            _reader(data, path)(data, found)
         any_there = found.layers or any(t.ndim for t in found.tensors.values())
         require(bool(any_there), f"it holds no tensors{found.instead}")
     except (Refused, InputError) as refusal:
@@ -107,6 +109,8 @@ def _reader(data: bytes, path: Path) -> Callable[[bytes, Found], None]:
         return _read_safetensors
     if data.startswith(b"\x80") and LEGACY in data[:32]:
         return read_legacy
+    if data.startswith(b"\x89HDF\r\n\x1a\n"):
+        return read_keras_h5
     if _ONNX.match(data):
         return read_onnx
     for begins, kind, code in _OTHERS:
@@ -131,11 +135,6 @@ def _code(imports: str, tensors: str, first: str = "") -> str:
     The file that it writes is unlikely to be there, and of another name than the one it reads.
     """
     return f"import {imports}numpy as np; {first}np.savez('converted.npz', **{tensors})"
-
-
-def _hdf5(file: str, imports: str = "") -> str:
-    visit = "lambda name, x: d.update({name: x[()]}) if hasattr(x, 'shape') else None"
-    return _code(f"{imports}h5py, ", "d", f"d = {{}}; h5py.File({file}).visititems({visit}); ")
 
 
 def _objects(entries: str) -> str:
@@ -164,7 +163,6 @@ _OTHERS = (
         f"a pickle of Python's{_TRUST}",
         _code("", "np.load('FILE', allow_pickle=True)"),
     ),
-    (re.compile(rb"\x89HDF\r\n\x1a\n"), "HDF5, as Keras writes it", _hdf5("'FILE'")),
     (
         # a dictionary whose first key is a text
         re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)[\xa1-\xbf\xd9]", re.DOTALL),
@@ -206,8 +204,7 @@ def _read_zip(data: bytes, found: Found, path: Path) -> None:
         require(len(roots) == 1, f"it has {len(roots)} members named data.pkl")
         read_archive(archive, roots[0], found)
     elif "model.weights.h5" in archive.members:
-        code = _hdf5("zipfile.ZipFile('FILE').open('model.weights.h5')", "zipfile, ")
-        raise _other(path, "a model of Keras", code)
+        read_keras(archive, found)
     elif any(name.endswith(".npy") for name in archive.members):
         _read_npz(archive, found, path)
     else:
