@@ -5,6 +5,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -502,7 +503,7 @@ def test_parts_that_are_read_again_and_again(h5py: Any, tmp_path: Path) -> None:
     assert "more than 64 MB" in refusal(lambda: read(path))
     with h5py.File(path, "w") as file:
         groups = [file.create_group(f"a{n}") for n in range(14)]
-        for group, other in zip(groups, groups[1:], strict=False):
+        for group, other in pairwise(groups):
             for n in range(3):
                 group[f"b{n}"] = other
     assert "it has more than 100,000 parts" in refusal(lambda: read(path))

@@ -42,7 +42,7 @@ LAYERS = [
     "exchange.layered",
     "exchange.found exchange.leaving",
     "exchange.chains",
-    "exchange.archive exchange.state_dicts exchange.hdf5",
+    "exchange.archive exchange.state_dicts exchange.hdf5 exchange.flax",
     "exchange.onnx_nodes",
     "exchange.onnx_path",
     "exchange.onnx exchange.keras",

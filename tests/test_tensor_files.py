@@ -133,14 +133,12 @@ def test_the_lines_that_convert_pickles_do(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "needs"),
     [
-        ("F_flax.msgpack", "Flax", "flax"),
         ("F_weights.pkl", "which runs whatever its author wished", "numpy"),
     ],
 )
 def test_other_kinds_are_named_with_the_line_that_converts_them(
     name: str, kind: str, needs: str
 ) -> None:
-    # run by hand with flax 0.12, they gave the numbers of `weights.npz`
     assert kind in refusal(lambda: read(FOREIGN / name))
     code = command(FOREIGN / name)
     assert code.startswith(f"import {needs}")

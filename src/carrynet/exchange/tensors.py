@@ -1,5 +1,8 @@
 """Tensors from files that others wrote: safetensors, NumPy's .npz, PyTorch's .pt without PyTorch.
 
+Files of ONNX and of Keras say how their network computes: of these come its layers.  Flax's come as
+tensors, by the names in its tree.
+
 A file is taken for hostile.  No unpickler runs: `pickles` says what a pickle says, and imports
 and calls nothing.  Sizes are checked against `MAX_BYTES` before anything is allocated.
 Everything refused is an `InputError` of one line; for kinds of file that are known but not
@@ -31,6 +34,7 @@ from numpy.typing import NDArray
 from carrynet import files
 from carrynet.errors import InputError, shorten
 from carrynet.exchange.archive import Archive
+from carrynet.exchange.flax import read_flax
 from carrynet.exchange.found import KIND_OF, MAX_BYTES, MAX_HEADER, Found, Tensors, stored, widened
 from carrynet.exchange.keras import read_keras, read_keras_h5
 from carrynet.exchange.layered import Layered
@@ -40,7 +44,10 @@ from carrynet.exchange.pytorch import LEGACY, read_archive, read_legacy
 
 MAX_NPY_HEADER = 4096  # bytes
 
-ACCEPTED = "accepted are safetensors, .npz and PyTorch's .pt or .pth with a state dict"
+ACCEPTED = (
+    "accepted are safetensors, .npz, PyTorch's .pt or .pth with a state dict, ONNX, Keras's .keras "
+    "and .h5, Flax's .msgpack"
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,8 @@ def _reader(data: bytes, path: Path) -> Callable[[bytes, Found], None]:
         return read_keras_h5
     if _ONNX.match(data):
         return read_onnx
+    if _FLAX.match(data):
+        return read_flax
     for begins, kind, code in _OTHERS:
         if begins.match(data):
             raise _other(path, kind, code)
@@ -129,19 +138,19 @@ def _other(path: Path, kind: str, code: str) -> Refused:
     return Refused(f'it is {kind}; this converts it: python -c "{code.replace("FILE", file)}"')
 
 
-def _code(imports: str, tensors: str, first: str = "") -> str:
+def _code(tensors: str) -> str:
     """A line of Python, for the reader to run, that writes what an expression gives.
 
     The file that it writes is unlikely to be there, and of another name than the one it reads.
     """
-    return f"import {imports}numpy as np; {first}np.savez('converted.npz', **{tensors})"
+    return f"import numpy as np; np.savez('converted.npz', **{tensors})"
 
 
 def _objects(entries: str) -> str:
     """Of a .npz in which an array of objects, a, becomes pairs of names and tensors."""
     pairs = f"{entries} if a.dtype == object else [(name, a)]"
     arrays = "np.load('FILE', allow_pickle=True).items()"
-    return _code("", f"{{k: w for name, a in {arrays} for k, w in ({pairs})}}")
+    return _code(f"{{k: w for name, a in {arrays} for k, w in ({pairs})}}")
 
 
 _TRUST = ", which runs whatever its author wished when Python reads it"
@@ -151,29 +160,22 @@ _OTHERS = (
     (
         _OF_OBJECTS,
         f"a pickle of Python's in NumPy's .npy{_TRUST}",
-        _code("", "np.load('FILE', allow_pickle=True).item()"),
+        _code("np.load('FILE', allow_pickle=True).item()"),
     ),
     (
         re.compile(rb"\x93NUMPY"),
         "a single array of NumPy's",
-        _code("", "{'weights': np.load('FILE')}"),
+        _code("{'weights': np.load('FILE')}"),
     ),
     (
         re.compile(rb"\x80[\x02-\x05]"),
         f"a pickle of Python's{_TRUST}",
-        _code("", "np.load('FILE', allow_pickle=True)"),
-    ),
-    (
-        # a dictionary whose first key is a text
-        re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)[\xa1-\xbf\xd9]", re.DOTALL),
-        "MessagePack, as Flax writes it",
-        _code(
-            "flax.serialization as s, flax.traverse_util as t, ",
-            "t.flatten_dict(s.msgpack_restore(open('FILE', 'rb').read()), sep='.')",
-        ),
+        _code("np.load('FILE', allow_pickle=True)"),
     ),
 )
 
+# a dictionary whose first key is a text
+_FLAX = re.compile(rb"(?:[\x81-\x8f]|\xde..|\xdf....)[\xa1-\xbf\xd9]", re.DOTALL)
 # the version of the format, then who wrote it, or the graph
 _ONNX = re.compile(rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a]")
 
