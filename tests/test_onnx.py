@@ -294,6 +294,30 @@ def test_states_to_begin_in(ort: Any, onnx: Any, op: str, way: str) -> None:
     assert [note[: note.index("node") + 4] for note in notes] == wanted
 
 
+def test_many_units_whose_batch_comes_first(ort: Any, onnx: Any) -> None:
+    """States of zeros are made for as many words as there may be."""
+    graph = Graph(16)
+    graph.inputs["x"] = ("B", "T", X)
+    size = graph.add("Gather", graph.add("Shape", "x"), graph.ints(0), axis=0)
+    shape = graph.add("Concat", graph.ints(2), size, graph.ints(128), axis=0)
+    zeros = graph.add("Expand", graph.constant(np.zeros((), np.float32)), shape)
+    graph.add("Transpose", "x", perm=[1, 0, 2])
+    for layer in range(2):
+        below = graph.value
+        takes = graph.ints(layer), graph.ints(layer + 1), graph.ints(0)
+        state = graph.add("Slice", zeros, *takes)
+        graph.value = below
+        graph.recurrent("GRU", 128 if layer else X, 128, "", state)
+        graph.squeezed()
+    graph.linear(128)
+    for name, array in graph.constants.items():  # so that rounding does not grow
+        graph.constants[name] = array / np.float32(8) if array.dtype == np.float32 else array
+    x = words(graph)
+    layers, _ = taken(graph.model())
+    theirs = answered(ort, graph, {"x": x.swapaxes(0, 1)})
+    assert np.abs(logits(layers, x) - theirs).max() < 1e-5
+
+
 @pytest.mark.parametrize("way", ["gather", "one_hot", "matrix"])
 def test_symbols_by_number(ort: Any, onnx: Any, way: str) -> None:
     graph = Graph(4)
@@ -672,6 +696,11 @@ def test_paths_that_are_no_chain(onnx: Any) -> None:
     graph.squeezed().add("Transpose", perm=[1, 0, 2])
     graph.recurrent("RNN", H)
     assert "in another order than the layer below" in refused(graph)
+
+    graph = Graph()  # one unit, whose axis is lost among the others
+    graph.recurrent("RNN", X, 1)
+    graph.add("Reshape", graph.value, graph.ints(-1))
+    assert "does not sum over the features" in refused(graph.linear(1))
 
     graph = Graph()
     graph.linear(X, Y)

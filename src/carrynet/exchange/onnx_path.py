@@ -223,7 +223,9 @@ def _alive(node: Node, data: Data) -> Data:
 def _feature(data: Data) -> int | None:
     """Which axis the features are; None where there is one feature, and no axis of it."""
     for place, axis in enumerate(data.axes):
-        if any(atom.name == FEATURE for atom in axis):
+        real = [atom.name for atom in axis if atom.size > 1]
+        # one feature may share its axis with what an axis of length 1 was made of, and no more
+        if any(atom.name == FEATURE for atom in axis) and real in ([], [FEATURE]):
             return place
     return None
 
