@@ -235,6 +235,9 @@ def test_heavy_libraries_are_the_business_of_few_modules() -> None:
 
     assert users("pyarrow") == {"sweep.places", "sweep.table"}
     assert users("ray") == {"sweep.cluster"}
+    assert users("onnx") == {"exchange.onnx", "exchange.onnx_nodes"}
+    assert users("msgpack") == {"exchange.flax"}
+    assert not users("h5py")
 
 
 def test_the_linter_of_layers_sees_what_is_there() -> None:

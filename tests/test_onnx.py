@@ -586,6 +586,10 @@ def test_inputs_of_recurrent_operators_that_are_not_accepted(onnx: Any) -> None:
     taken(graph.squeezed().linear().model())
 
     graph = Graph()
+    graph.recurrent("GRU", X, H, "", "", graph.weight(1, 1, H))
+    assert "has 7 inputs" in refused(graph.squeezed().linear())
+
+    graph = Graph()
     state = graph.recurrent("RNN")[1]
     graph.squeezed().recurrent("RNN", H, H, "", state)
     assert "initial_h that the graph computes" in refused(graph.squeezed().linear())

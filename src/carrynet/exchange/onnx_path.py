@@ -566,6 +566,7 @@ _MOVING = ("Cast", "Flatten", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqu
 
 def _recurrent(path: Path, node: Node, given: Sequence[Value | None]) -> tuple[Value, ...]:
     """Y, Y_h and, of an LSTM, Y_c."""
+    require(len(given) <= (8 if node.op == "LSTM" else 6), f"{node} has {len(given)} inputs")
     layout = node.take("layout", 0)
     require(layout in (0, 1), f"{node} has the layout {layout}")
     data = _entering(node, _data(node, _at(given, 0)), layout)
