@@ -235,7 +235,7 @@ def test_heavy_libraries_are_the_business_of_few_modules() -> None:
 
     assert users("pyarrow") == {"sweep.places", "sweep.table"}
     assert users("ray") == {"sweep.cluster"}
-    assert users("onnx") == {"exchange.onnx", "exchange.onnx_nodes"}
+    assert users("onnx") == {"exchange.onnx", "exchange.onnx_nodes", "exchange.to_onnx"}
     assert users("msgpack") == {"exchange.flax"}
     assert not users("h5py")
 

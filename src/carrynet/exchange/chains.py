@@ -84,7 +84,7 @@ def _with_activations(layers: list[Linear]) -> tuple[Layer, ...]:
 
 def _orders(names: list[str]) -> Iterator[tuple[str, ...]]:
     """The orders that names leave open: one, where they differ in a number only."""
-    keys = {name: _natural(name) for name in names}
+    keys = {name: natural(name) for name in names}
     if len({tuple(stem for stem, _ in key) for key in keys.values()}) <= 1:
         yield tuple(sorted(names, key=keys.__getitem__))
         return
@@ -93,7 +93,7 @@ def _orders(names: list[str]) -> Iterator[tuple[str, ...]]:
     yield from permutations(sorted(names))
 
 
-def _natural(name: str) -> list[tuple[str, int]]:
+def natural(name: str) -> list[tuple[str, int]]:
     """The parts of a name, each without the number that it ends in, and with it."""
     found = []
     for part in re.split(r"[./]", name):

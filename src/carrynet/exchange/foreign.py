@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.exchange import conventions, folding, modules
+from carrynet.exchange import conventions, flax, folding, modules
 from carrynet.exchange.conventions import Stated
 from carrynet.exchange.folding import Convention, Owned
 from carrynet.exchange.layered import UNKNOWN, Layered, Linear, Recurrent, other_readings
@@ -172,14 +172,29 @@ def _in_layers(
     """The layers that a file has, where it says them or names tell them; see `modules`."""
     weights = [key for key, _ in given.weights]
     if contents.layers is None:
-        return None if weights else modules.recognise(tensors, contents.settings, task)
+        if weights:
+            return None
+        found = modules.recognise(tensors, contents.settings, task)
+        return found or _of_flax(tensors)
     if weights:
         raise InputError(
             f"{printable(contents.name)} says which tensors are what: leave out --map "
             f"{', --map '.join(f'{key}=' for key in weights)}"
         )
-    kinds = [f"{modules.KINDS[e.cell]} ({e.hidden} units)" for e in contents.layers.recurrent]
-    return Recognised(contents.layers, ", ".join(kinds), contents.notes, ())
+    return Recognised(contents.layers, _kinds(contents.layers), contents.notes, ())
+
+
+def _of_flax(tensors: Tensors) -> Recognised | None:
+    """The layers of a tree of Flax's, but not one Elman cell, which `guess` takes."""
+    found = flax.layers_of(dict(tensors))
+    if found is None or [each.cell for each in found[0].recurrent] == ["elman"]:
+        return None
+    layers, notes = found
+    return Recognised(layers, _kinds(layers), tuple(notes), ())
+
+
+def _kinds(layers: Layered) -> str:
+    return ", ".join(f"{modules.KINDS[e.cell]} ({e.hidden} units)" for e in layers.recurrent)
 
 
 def _layered(

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from carrynet.errors import InputError, shorten
+from carrynet.exchange.chains import natural
 from carrynet.exchange.folding import input_counts, output_counts
 from carrynet.exchange.layered import UNKNOWN, Layer, Layered, Linear, Recurrent, elman, gated
 from carrynet.exchange.mapping import Tensors, listing
@@ -84,7 +85,7 @@ def recognise(tensors: Tensors, settings: Settings, task: Task) -> Recognised | 
     embedding = _embedding(matrices, plain, recurrent[0].inputs, task)
     linear = {n: _linear(n, tensors) for n in matrices if n != embedding}
     table = tensors[embedding] if embedding else None
-    before, head = _placed(list(linear), linear, recurrent, table, task)
+    before, head = _placed(_in_order(list(linear)), linear, recurrent, table, task)
     recurrent = _started(recurrent, found, starts)
     used |= {*starts, *linear, *([embedding] if embedding else [])}
     used |= {bias for name in linear if (bias := _bias(name)) in tensors}
@@ -133,11 +134,27 @@ def _cells(tensors: Tensors) -> list[_Cell]:
                 "layers without"
             )
         found.setdefault(key, _Cell(*key, {})).named[match["part"]] = match[0]
-    order = list(dict.fromkeys(prefix for prefix, _ in found))
+    order = _in_order(list(dict.fromkeys(prefix for prefix, _ in found)))
     return sorted(
         (cell for cell in found.values() if "weight_ih" in cell.named),
         key=lambda cell: (order.index(cell.prefix), int(cell.layer[2:] or 0)),
     )
+
+
+def _in_order(names: list[str]) -> list[str]:
+    """Names by the numbers in them where they differ in nothing else; others as the file has them.
+
+    A state dict is in the order in which its modules were made; other files are in any.
+    """
+    keys = {name: natural(name) for name in names}
+    stems = [tuple(stem for stem, _ in key) for key in keys.values()]
+    return [
+        name
+        for stem in dict.fromkeys(stems)
+        for name in sorted(
+            (n for n, s in zip(names, stems, strict=True) if s == stem), key=keys.__getitem__
+        )
+    ]
 
 
 def _layer(cell: _Cell, tensors: Tensors, settings: Settings) -> Recurrent:
@@ -194,15 +211,15 @@ def _started(recurrent: list[Recurrent], cells: list[_Cell], starts: Tensors) ->
     for name, tensor in starts.items():
         last = re.split(r"[./]", name)[-1].lower()
         part = "c" if re.search(r"(^|_)c(_?0|x|_|$)|cell", last) else "h"
-        sizes = [each.hidden for each in recurrent]
-        if tensor.size == sum(sizes):
-            pieces = np.split(_floating(tensor).reshape(-1), np.cumsum(sizes)[:-1])
-        else:
+        places = _begins(name, tensor.size, recurrent, cells)
+        sizes = [recurrent[k].hidden for k in places]
+        if tensor.size != sum(sizes):
             raise InputError(
                 f"{listing(starts, [name])} looks like the state that {len(sizes)} layers of "
                 f"{' and '.join(map(str, sizes))} units begin in, and has another size"
             )
-        for k, piece in enumerate(pieces):
+        pieces = np.split(_floating(tensor).reshape(-1), np.cumsum(sizes)[:-1])
+        for k, piece in zip(places, pieces, strict=True):
             if part == "c" and recurrent[k].cell != "lstm":
                 raise InputError(f"{shorten(name)} is of an LSTM, and there is none")
             if part in found[k]:
@@ -212,6 +229,16 @@ def _started(recurrent: list[Recurrent], cells: list[_Cell], starts: Tensors) ->
         Recurrent(each.cell, each.weights, each.activation, start)
         for each, start in zip(recurrent, found, strict=True)
     ]
+
+
+def _begins(name: str, size: int, recurrent: list[Recurrent], cells: list[_Cell]) -> list[int]:
+    """The layers that begin in a state: all, or those of the module of the same number."""
+    number = re.search(r"_?(\d+)$", name)
+    if number and size != sum(each.hidden for each in recurrent):
+        same = re.compile(rf"(.*\D)?{number[1]}\.?", re.DOTALL)
+        if places := [k for k, cell in enumerate(cells) if same.fullmatch(cell.prefix)]:
+            return places
+    return list(range(len(recurrent)))
 
 
 # Other layers ------------------------------------------------------------------------

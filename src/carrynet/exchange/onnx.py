@@ -27,7 +27,7 @@ from carrynet.exchange.onnx_nodes import (
     check_wire,
     tensor,
 )
-from carrynet.exchange.onnx_path import KNOWN, RECURRENT, Atom, Data, Path, State, Value
+from carrynet.exchange.onnx_path import DECISIONS, KNOWN, RECURRENT, Atom, Data, Path, State, Value
 from carrynet.exchange.pickles import Refused, require
 
 OLDEST, NEWEST = 7, 28
@@ -152,6 +152,9 @@ def _answer(outputs: list[tuple[str, Value | None]]) -> Data:
         require(value is not None, f"its output {shorten(name)} is computed nowhere")
     data = [(name, v) for name, v in outputs if isinstance(v, Data) and not v.untouched]
     answers = [(name, v) for name, v in data if not v.state] or data
+    logits = [v for _, v in answers if v.ended not in DECISIONS]
+    # what is decided by logits that are given, too, is no other answer
+    answers = [(name, v) for name, v in answers if not _is_decided(v, logits)]
     if not answers:
         states = any(isinstance(value, State) for _, value in outputs)
         other = " other than states" if states else ""
@@ -162,6 +165,13 @@ def _answer(outputs: list[tuple[str, Value | None]]) -> Data:
         f"{shorten(', '.join(name for name, _ in answers))}: take the others out of graph.output",
     )
     return answers[0][1]
+
+
+def _is_decided(value: Data, logits: list[Data]) -> bool:
+    """Whether it is the decision that some logits lead to."""
+    return value.ended in DECISIONS and any(
+        value.recurrent is each.recurrent and value.head is each.head for each in logits
+    )
 
 
 def _layers(answer: Data, path: Path) -> Layered:

@@ -363,6 +363,19 @@ def _argmax(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
     return replace(data, axes=(*data.axes[:axis], *middle, *data.axes[axis + 1 :]))
 
 
+def _greater(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
+    """Where a logit is above 0, or what a sigmoid made of it above 1/2."""
+    data = _alive(node, _data(node, _at(given, 0)))
+    bound = _array(node, _at(given, 1), "a number").reshape(-1)
+    middle = 0.5 if data.layers[-1:] == ("sigmoid",) else 0.0
+    require(
+        bound.size == 1 and float(bound[0]) == middle,
+        f"{node} is a Greater than another number than {middle:g}",
+    )
+    require(data.width == 1, f"{node} is a Greater of {data.width} numbers")
+    return replace(data, axes=(*data.axes[:-1], ()), ended=node.op, state=False)
+
+
 def _one_hot(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
     data = _data(node, _at(given, 0))
     depth = _array(node, _at(given, 1), "a depth").reshape(-1)
@@ -410,7 +423,7 @@ def _cast(path: Path, node: Node, given: Sequence[Value | None]) -> Value:
         require(not data.rounded, f"{node} computes with numbers that were cut off to whole ones")
         return replace(data, whole=False)
     require(
-        to in WHOLE and (data.untouched or data.ended == "ArgMax"),
+        to in WHOLE and (data.untouched or data.ended in DECISIONS),
         f"{node} casts what the network computes to whole numbers",
     )
     return replace(data, whole=data.untouched, rounded=data.untouched and not data.whole)
@@ -560,6 +573,7 @@ def _concat(path: Path, node: Node, given: Sequence[Value | None]) -> Value:
 # Recurrent operators -----------------------------------------------------------------
 
 RECURRENT = ("RNN", "GRU", "LSTM")
+DECISIONS = ("ArgMax", "Greater")
 # A state that only these are done with is still none of the answers
 _MOVING = ("Cast", "Flatten", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
@@ -730,6 +744,7 @@ _STEPS: dict[str, Callable[[Path, Node, Sequence[Value | None]], Any]] = {
     "Concat": _concat,
     "Flatten": _flatten,
     "Gather": _gather,
+    "Greater": _greater,
     "Gemm": _gemm,
     "MatMul": _matmul,
     "Neg": _negative,
