@@ -20,7 +20,11 @@ from carrynet.runs.create import making
 from carrynet.spec.recipe import Recipe
 from tests.test_cli import carrynet
 
-pytestmark = pytest.mark.usefixtures("short_words")
+pytestmark = [
+    pytest.mark.usefixtures("short_words"),
+    # AALpy's sources have them, which newer Pythons tell of when they first read them
+    pytest.mark.filterwarnings("ignore:invalid escape sequence"),
+]
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [

@@ -40,7 +40,7 @@ COMMANDS = {
     "export": "Write a run's network for other programs: ONNX, PyTorch, Keras, C, safetensors.",
     "harden": "Train a run on, against its worst case, until it is easy to prove: a new run.",
     "import": (
-        "Make a run of a network that was trained elsewhere: PyTorch's .pt, safetensors, .npz."
+        "Make a run of a network that was trained elsewhere: PyTorch, ONNX, Keras, Flax, .npz."
     ),
     "multiply": "Multiply by the constant that the network has learned: carrynet multiply 14.",
     "plot": "Draw what became of a sweep's networks: figures for papers, and a page to explore.",

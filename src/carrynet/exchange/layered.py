@@ -63,6 +63,9 @@ class Recurrent:
     activation: str = "tanh"
     #: The state that it begins in, by its parts: `h` and `c`, each (H,); zero where none is told
     start: Mapping[str, Array] = field(default_factory=lambda: _NO_WEIGHTS)
+    #: Of a GRU that resets before the product, the two biases that its bn is the sum of: (H,) each.
+    #: They are apart where it resets after it, which a file may say wrongly
+    summed: tuple[Array, Array] | None = None
 
     def formula(self, unknown: str = "tanh") -> Formula:
         """The layer's equations; an `UNKNOWN` activation is taken to be `unknown`."""
@@ -339,7 +342,7 @@ def gated(
     for what, shape in sizes.items():
         if shape != (G * H,):
             raise InputError(f"{what} of a cell of {H} units has {shape}, not {(G * H,)} columns")
-    matrices, vectors = {}, {}
+    matrices, vectors, summed = {}, {}, None
     second = np.zeros_like(b) if bh is None else bh
     for k, gate in enumerate(order):
         part = slice(k * H, (k + 1) * H)
@@ -348,7 +351,9 @@ def gated(
         vectors[f"b{gate}"] = b[part] if apart else _added(b[part], second[part])
         if apart:
             vectors["bhn"] = second[part]
-    return Recurrent(cell, {**matrices, **vectors}, activation, start)
+        elif gate == "n":
+            summed = b[part], second[part]
+    return Recurrent(cell, {**matrices, **vectors}, activation, start, summed)
 
 
 def _added(one: Array, other: Array) -> Array:
@@ -405,10 +410,11 @@ def _reset_elsewhere(layer: Recurrent) -> Recurrent:
         return layer
     weights = dict(layer.weights)
     if layer.cell == "gru":
-        weights["bn"] = _added(weights["bn"], weights.pop("bhn"))
-        return replace(layer, cell="gru-reset-before", weights=weights)
-    weights["bhn"] = np.zeros_like(weights["bn"])
-    return replace(layer, cell="gru", weights=weights)
+        summed = weights["bn"], weights.pop("bhn")
+        weights["bn"] = _added(*summed)
+        return replace(layer, cell="gru-reset-before", weights=weights, summed=summed)
+    weights["bn"], weights["bhn"] = layer.summed or (weights["bn"], np.zeros_like(weights["bn"]))
+    return replace(layer, cell="gru", weights=weights, summed=None)
 
 
 def _reordered(layer: Recurrent, cell: str, places: Mapping[str, str]) -> Recurrent:

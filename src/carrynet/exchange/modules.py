@@ -13,7 +13,7 @@ Left out: both directions, projections, normalisation, attention.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, permutations, zip_longest
 from typing import Any
 
@@ -225,10 +225,7 @@ def _started(recurrent: list[Recurrent], cells: list[_Cell], starts: Tensors) ->
             if part in found[k]:
                 raise InputError(f"two tensors look like the state {part} that the cells begin in")
             found[k][part] = piece
-    return [
-        Recurrent(each.cell, each.weights, each.activation, start)
-        for each, start in zip(recurrent, found, strict=True)
-    ]
+    return [replace(each, start=start) for each, start in zip(recurrent, found, strict=True)]
 
 
 def _begins(name: str, size: int, recurrent: list[Recurrent], cells: list[_Cell]) -> list[int]:
