@@ -4,14 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from carrynet.exchange.layered import Layered
+from carrynet.exchange.layered import NONE, OPTIONAL, Layered
 from carrynet.nets.arrays import Array
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import Unrolled
 
 
 def logits(layers: Layered, symbols: Any) -> Array:
-    """In float64, of numbers of symbols (T, B) or of vectors (T, B, x): (T, B, y)."""
+    """In float64, of numbers of symbols (T, B) or of vectors (T, B, x): (T, B, y).
+
+    What is not told is what is likeliest.
+    """
+    layers = layers.told("tanh", [NONE if gap == OPTIONAL else "relu" for gap in layers.gaps])
     vectors = symbols if layers.embedding is None else layers.embedding[symbols]
     shape = vectors.shape
     fed = layers.fed(np.asarray(vectors).reshape(-1, shape[-1])).reshape(*shape[:-1], -1)

@@ -187,3 +187,9 @@ def test_a_system_of_aalpys_is_found_again(tmp_path: Path, aalpy: Any) -> None:
     assert found.complete
     assert len(found.machine.states) == len(machine.states)
     assert same(found.machine, theirs)
+
+
+def test_one_symbol_alone() -> None:
+    found = cn.extract(lambda word: len(word) % 3 == 0, symbols=[0])
+    assert found.complete
+    assert len(found.machine.states) == 3

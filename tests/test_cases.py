@@ -72,6 +72,7 @@ def case(file: str, *maps: str, said: dict[str, Any] | None = None, **outcome: A
 TANH, SIGMOID = ASSUMED.format("tanh", "0 and 1", 0), ASSUMED.format("sigmoid", "0 and 1", 0)
 ONE_HOT = "activation tanh, one-hot vectors of all digits together, cut at logit 0, no delay"
 SIGMOID_LAST = "the sigmoid at the end is left out: 1/2 after it is 0 before"
+NO_ACTIVATION = "no activation around the linear layers"
 TOLD = "bits as 0 and 1, cut at logit 0, no delay"
 CASES = [
     case("A_karpathy_columns.npz", assumed=TANH),
@@ -95,7 +96,7 @@ CASES = [
     case("C_general_checkpoint.pt", assumed=TANH),
     case("C_numpy_scalar.pt", assumed=TANH),
     case("C_swa_model.pt", assumed=TANH),
-    case("D_hidden_head.pt", refused="none of 144 conventions gets all right"),
+    case("D_hidden_head.pt", refused="none of 576 conventions gets all right"),
     case(
         "D_hidden_head.pt",
         "logit=0",
@@ -117,7 +118,7 @@ CASES = [
     case("F_adder.onnx", assumed=TOLD),
     case("F_flax.msgpack", assumed=TANH),
     case("F_keras.keras", assumed=f"{SIGMOID_LAST}, {TOLD}"),
-    case("F_keras.weights.h5", assumed=TANH),
+    case("F_keras.weights.h5", assumed=TANH.replace("bits", f"{NO_ACTIVATION}, bits")),
     case("F_object.npz", refused="this converts it"),
     case("F_weights.npy", refused="this converts it"),
     case("F_weights.pkl", refused="this converts it"),

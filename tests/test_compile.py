@@ -99,6 +99,13 @@ def test_every_machine_is_proved(name: str) -> None:
     assert is_proved(network)
 
 
+def test_a_machine_of_one_symbol() -> None:
+    turn = Machine(("a", "b"), ("x",), ("0", "1"), ((1,), (0,)), ((0,), (1,)))
+    network, _ = build(tasks.own("turn", turn), Construction())
+    assert network.transduce([0] * 5) == [0, 1, 0, 1, 0]
+    assert is_proved(network)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["add", "tomita:5", "cycle:4", "first", "even_digit"])
 def test_every_cell_is_proved(name: str, kind: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from carrynet.errors import InputError
 from carrynet.exchange.flax import layers_of
 from carrynet.exchange.found import Tensors
-from carrynet.exchange.layered import UNKNOWN, Layered
+from carrynet.exchange.layered import NONE, OPTIONAL, UNKNOWN, Layered
 from carrynet.exchange.tensors import read
 from tests.layered import logits
 from tests.test_foreign import refusal
@@ -122,7 +122,8 @@ def test_cells_of_nnx(jax: Any, nnx: Any, tmp_path: Path, name: str) -> None:
     pure = nnx.to_pure_dict(state)
     layers, notes = network(through_a_file(pure, tmp_path / "model.msgpack"))
     agree(layers, x, theirs)
-    assert "'inner' is taken to feed the first cell with no activation" in notes
+    assert layers.gaps == (OPTIONAL, OPTIONAL)
+    assert "'cell' is taken to have the activation tanh" in notes
 
 
 def test_a_whole_network(jax: Any, linen: Any, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_whole_network(jax: Any, linen: Any, tmp_path: Path) -> None:
     # the sizes of the cells decide between the two orders
     layers, _ = network(through_a_file(tree, tmp_path / "model.msgpack"))
     assert [each.cell for each in layers.recurrent] == ["lstm", "gru"]
-    assert layers.head[1] == UNKNOWN
+    assert layers.gaps == (OPTIONAL, UNKNOWN)
     agree(layers, x, jax.jit(model.apply)(tree, x.T))
 
 
@@ -190,8 +191,9 @@ def test_arrays_in_pieces(
 def test_a_network_of_somebodys() -> None:
     layers, _ = network(read(FOREIGN / "F_flax.msgpack").tensors)
     weights = np.load(FOREIGN / "weights.npz")
-    assert layers.parameters.keys() == {"Wxh", "Whh", "bh", "Why", "by"}
-    for name, array in layers.parameters.items():
+    told = layers.told("tanh", [NONE for _ in layers.gaps])
+    assert told.parameters.keys() == {"Wxh", "Whh", "bh", "Why", "by"}
+    for name, array in told.parameters.items():
         assert np.array_equal(array, weights[f"tanh.{name}"])
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from carrynet.errors import InputError
 from carrynet.exchange.found import Found
 from carrynet.exchange.hdf5 import read_hdf5
-from carrynet.exchange.layered import UNKNOWN, Layered, Linear
+from carrynet.exchange.layered import NONE, OPTIONAL, UNKNOWN, Layered, Linear
 from carrynet.exchange.tensors import Contents, read
 from tests.layered import logits
 from tests.test_foreign import refusal
@@ -118,8 +118,8 @@ def test_a_whole_model(keras: Any, tmp_path: Path, kind: str) -> None:
     layers = contents.layers
     assert layers
     if kind == "weights.h5":
-        assert layers.head[1] == UNKNOWN
-        assert "taken to have the activation tanh" in contents.notes[0]
+        assert layers.gaps == (OPTIONAL, UNKNOWN)
+        assert "taken to have tanh, and gates of sigmoid" in contents.notes[0]
         # which is what it takes it for
         model.layers[6].activation = keras.activations.relu
     agree(model, layers, words(True))
@@ -173,9 +173,9 @@ def test_arrays_alone(keras: Any, tmp_path: Path, name: str) -> None:
     contents = saved(model, tmp_path / "model.weights.h5")
     agree(model, contents.layers, words())
     assert contents.layers
-    assert len(contents.layers.before) == 1
-    assert contents.layers.unknown == (name == "simple", False)
-    assert any("feed the first cell" in note for note in contents.notes)
+    assert isinstance(contents.layers.before[0], Linear)
+    assert contents.layers.before[1:] == (OPTIONAL,)
+    assert contents.layers.untold == (name == "simple")
     assert any("reset_after" in note for note in contents.notes) == (name == "gru no bias")
 
 
@@ -206,7 +206,8 @@ def test_networks_of_somebodys() -> None:
         layers = read(FOREIGN / name).layers
         assert layers
         assert layers.recurrent[0].activation == activation
-        for key, array in layers.parameters.items():
+        told = layers.told("tanh", [NONE for _ in layers.gaps])
+        for key, array in told.parameters.items():
             assert np.array_equal(array, weights[f"tanh.{key}"])
 
 
@@ -242,6 +243,12 @@ REFUSED: dict[str, Callable[[Any], list[Any]]] = {
 
 def rnn(L: Any, **options: Any) -> Any:
     return L.SimpleRNN(H, return_sequences=True, **options)
+
+
+def test_half_precision_is_told(keras: Any, tmp_path: Path) -> None:
+    model = sequential(keras, rnn(keras.layers, dtype="mixed_float16"), keras.layers.Dense(Y))
+    notes = saved(model, tmp_path / "model.keras").notes
+    assert any("computes in half precision, here in float32" in note for note in notes)
 
 
 @pytest.mark.parametrize("reason", REFUSED)

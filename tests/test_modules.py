@@ -4,12 +4,14 @@ The files in `data/layers` were made by `data/make_layers.py`.
 """
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import carrynet as cn
 from carrynet import tasks
@@ -17,7 +19,7 @@ from carrynet.errors import InputError
 from carrynet.exchange import foreign
 from carrynet.exchange.folding import Convention, Owned
 from carrynet.exchange.found import Tensors
-from carrynet.exchange.layered import UNKNOWN, other_readings
+from carrynet.exchange.layered import OPTIONAL, UNKNOWN, Linear, other_readings
 from carrynet.exchange.modules import recognise
 from carrynet.exchange.tensors import Contents, read
 from carrynet.judge.evaluation import evaluate
@@ -43,19 +45,19 @@ def owned(name: str, task: tasks.Task = ADD) -> Owned:
     return Owned(task, found.layers, found.layers.dtype)
 
 
-def convention(theirs: Owned, head: str = "", activation: str = "") -> Convention:
-    return Convention(activation, theirs.codings[0], 0.0, 0, head)
+def convention(theirs: Owned, head: str = "none", activation: str = "") -> Convention:
+    return Convention(activation, theirs.codings[0], 0.0, 0, theirs.around(head))
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED["logits"].keys()))
 def test_answers_as_pytorch_does(name: str) -> None:
     theirs = owned(name)
-    unknown = theirs.layers.unknown
-    head = {"mlp": "relu", "mlp_tanh": "tanh", "torchscript": "tanh"}.get(name, "")
+    head = {"mlp": "relu", "mlp_tanh": "tanh"}.get(name, "none")
     activation = "tanh" if name.startswith("rnn") else ""
     # a file of tensors does not tell activations; a whole module does
-    assert unknown == (name.startswith("rnn"), name.startswith("mlp"))
-    how = convention(theirs, head if unknown[1] else "", activation)
+    assert theirs.layers.untold == name.startswith("rnn")
+    assert (UNKNOWN in theirs.layers.gaps) == name.startswith("mlp")
+    how = convention(theirs, head, activation)
     answered = theirs.answered(how, WORD)[:, 0]
     # half precision is taken exactly, and computed with in float32
     np.testing.assert_allclose(answered, EXPECTED["logits"][name], atol=2e-6, rtol=2e-6)
@@ -86,7 +88,8 @@ def test_what_stands_in_the_file_is_told() -> None:
     assert [each.cell for each in found.layers.recurrent] == ["gru", "lstm"]
     found = recognise(contents("before").tensors, {}, ADD)
     assert found is not None
-    assert len(found.layers.before) == len(found.layers.head) == 1
+    assert [isinstance(layer, Linear) for layer in found.layers.before] == [True, False]
+    assert [isinstance(layer, Linear) for layer in found.layers.head] == [False, True]
 
 
 def test_a_whole_module_tells_its_activations() -> None:
@@ -97,11 +100,11 @@ def test_a_whole_module_tells_its_activations() -> None:
     _, between, last = found.layers.head  # the sigmoid at the end changes no answer
     assert between == "sigmoid"
     assert not isinstance(last, str)
-    with pytest.raises(InputError, match="a layer 'GELU' cannot be taken"):
+    with pytest.raises(InputError, match=r"'head\.1' is a 'GELU', which cannot be taken"):
         recognise(given.tensors, {**given.settings, "head.1.class": "GELU"}, ADD)
     found = recognise(given.tensors, {}, ADD)
     assert found is not None
-    assert found.layers.head[1] == UNKNOWN
+    assert found.layers.gaps == (OPTIONAL, UNKNOWN)
 
 
 def test_an_embedding_of_more_symbols_is_read_from_one_of_its_first_rows() -> None:
@@ -164,7 +167,7 @@ def test_a_network_of_other_inputs_or_outputs() -> None:
 
 def test_what_is_said_of_what_is_told() -> None:
     refused: list[tuple[dict[str, Any], str]] = [
-        ({"head": "relu"}, "leave out --head"),
+        ({"head": "relu,tanh,none"}, "says 3 activations: accepted are one, .* or 1, for each"),
         ({"head": "gelu"}, "unknown head 'gelu'"),
         ({"activation": "tanh"}, "leave out --activation"),
         ({"coding": "numbers"}, "does not fit 2 inputs"),
@@ -172,6 +175,102 @@ def test_what_is_said_of_what_is_told() -> None:
     for said, reason in refused:
         with pytest.raises(InputError, match=reason):
             foreign.take(contents("adder_gru"), ADD, **said)
+
+
+# What names do not tell ----------------------------------------------------------------
+
+
+def layer_of(width: int, seed: int) -> Tensors:
+    """A GRU of as many units as inputs."""
+    rng = np.random.default_rng(seed)
+    shapes = {"weight_ih_l0": (3 * width, width), "weight_hh_l0": (3 * width, width)}
+    return {name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()}
+
+
+def test_layers_that_could_come_in_any_order() -> None:
+    tensors: Tensors = {"embedding.weight": np.ones((4, 5), "f4")}
+    for seed, name in enumerate(("one", "two", "three")):
+        tensors |= {f"{name}.{key}": w for key, w in layer_of(5, seed).items()}
+    tensors["out.weight"] = np.ones((1, 5), "f4")
+    # a state dict is in the order in which its modules were made; other files are in none
+    found = recognise(tensors, {}, ADD)
+    assert found is not None
+    assert "GRU one.*_l0 (5 units), GRU two.*_l0 (5 units), GRU three.*" in found.how
+    assert "layers in the order in which the file has them" in found.assumed
+    with pytest.raises(InputError, match=r"in several ways .* the file has no order"):
+        recognise(tensors, {}, ADD, listed=False)
+    numbered = {re.sub("one|two|three", lambda m: numbers[m[0]], n): t for n, t in tensors.items()}
+    turned = dict(reversed(numbered.items()))
+    found = recognise(turned, {}, ADD, listed=False)
+    assert found is not None
+    assert "GRU cell1.*_l0 (5 units), GRU cell2.*_l0 (5 units), GRU cell3.*" in found.how
+    assert not any("order" in phrase for phrase in found.assumed if "file" in phrase)
+
+
+numbers = {"one": "cell1", "two": "cell2", "three": "cell3"}
+
+
+def test_a_safetensors_file_is_the_same_network_in_every_process(tmp_path: Path) -> None:
+    tensors = contents("gru_two_layers").tensors
+    save_file({name: np.ascontiguousarray(t) for name, t in tensors.items()}, tmp_path / "n")
+    assert list(read(tmp_path / "n").tensors) == sorted(tensors)
+    assert not read(tmp_path / "n").listed
+    assert contents("gru_two_layers").listed
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"rnn.class": "MyGRU"}, "'rnn.' is a 'MyGRU'"),
+        ({"rnn.class": "GRU", "norm.class": "LayerNorm"}, "'norm' is a 'LayerNorm'"),
+        ({"rnn.class": "GRU", "act.class": "GELU"}, "'act' is a 'GELU'"),
+        ({"rnn.class": "GRU", "head.class": "MyHead"}, "'head' is a 'MyHead'"),
+    ],
+)
+def test_modules_that_are_not_understood_are_refused(settings: Any, reason: str) -> None:
+    assert reason in refusal(contents("gru").tensors, {"class": "Network", **settings})
+
+
+def test_an_activation_before_the_head_is_seen() -> None:
+    tensors = dict(contents("gru").tensors)
+    tensors["head.1.weight"], tensors["head.1.bias"] = (
+        tensors.pop(f"head.{k}") for k in ("weight", "bias")
+    )
+    told = {"head.class": "Sequential", "head.0.class": "ReLU", "head.1.class": "Linear"}
+    found = recognise(tensors, {"class": "Network", "rnn.class": "GRU", **told}, ADD)
+    assert found is not None
+    assert found.layers.head[0] == "relu"
+    # a list of modules says nothing of what is between them
+    listed = {**told, "head.class": "ModuleList"}
+    found = recognise(tensors, {"class": "Network", "rnn.class": "GRU", **listed}, ADD)
+    assert found is not None
+    assert found.layers.gaps == (OPTIONAL,)
+
+
+def test_starts_whose_place_is_not_told() -> None:
+    cells = {f"cells.{k}.{n[:-3]}": w for k in (0, 1) for n, w in layer_of(5, k).items()}
+    tensors = {"embedding.weight": np.ones((4, 5), "f4"), **cells, "out.weight": np.ones((1, 5))}
+    assert "2 layers of 5 and 5 units begin in" in refusal({**tensors, "h0": np.ones(5, "f4")})
+    parts = {"init.0": np.ones(5, "f4"), "init.1": np.ones(5, "f4")}
+    assert "does not tell which part of the state" in refusal({**tensors, **parts})
+    found = recognise({**tensors, "h0_1": np.ones(5, "f4")}, {}, ADD)
+    assert found is not None
+    assert [set(each.start) for each in found.layers.recurrent] == [set(), {"h"}]
+    # of whatever is called a cell's, h0 is an h
+    found = recognise({**contents("gru").tensors, "cell_h0": np.ones(5, "f4")}, {}, ADD)
+    assert found is not None
+    assert set(found.layers.recurrent[0].start) == {"h"}
+
+
+def test_a_linear_layer_that_is_called_an_embedding() -> None:
+    tensors = dict(contents("embedding").tensors)
+    assert owned("embedding").layers.embedding is not None
+    tensors["embedding.weight"] = tensors["embedding.weight"].T.copy()
+    told = {"class": "Network", "embedding.class": "Linear", "rnn.class": "LSTM"}
+    found = recognise(tensors, {**told, "head.class": "Linear"}, ADD)
+    assert found is not None
+    assert found.layers.embedding is None
+    assert isinstance(found.layers.before[0], Linear)
 
 
 # Trained elsewhere -------------------------------------------------------------------
@@ -417,6 +516,11 @@ def test_csv_files_that_are_no_samples(tmp_path: Path, text: str, reason: str) -
         ({"words": [[0, 1]], "outputs": [[0]]}, "outputs have shape"),
         ({"words": [[0]], "logits": [[[[0.0]]]]}, "logits have shape"),
         ({"words": [[0]], "logits": [[0.0]], "more": [0]}, "'more' is not understood"),
+        ({"words": [[0]], "outputs": [[-1]]}, "nothing is told of any position"),
+        ({"words": [[0]], "logits": [[np.nan]]}, "nothing is told of any position"),
+        ({"words": [[0]], "logits": [[[np.nan, 1.0]]]}, "NaN throughout"),
+        ({"words": [[0]], "logits": [["a"]]}, "logits must be an array of numbers"),
+        ({"words": [[0]], "logits": [[1j]]}, "logits must be an array of numbers"),
     ],
 )
 def test_arrays_that_are_no_samples(arrays: dict[str, Any], reason: str) -> None:
@@ -425,3 +529,15 @@ def test_arrays_that_are_no_samples(arrays: dict[str, Any], reason: str) -> None
     given = foreign.samples_of({"words": [[0, 1]], "logits": np.zeros((1, 2, 3))}, ADD)
     with pytest.raises(InputError, match="samples have 3 logits at each position, the network"):
         foreign.take(contents("gru"), ADD, samples=given)
+
+
+def test_samples_that_fit_in_several_ways_are_too_few() -> None:
+    given = foreign.samples_of({"words": [[0]], "outputs": [[0]]}, ADD)
+    with pytest.raises(InputError, match="which answer other words differently: say which one"):
+        foreign.take(contents("gru"), ADD, samples=given)
+
+
+@pytest.mark.parametrize("said", [{"map": None}, {"leave_out": 3}, {"samples": 5}])
+def test_arguments_of_other_kinds(said: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        cn.load(FOLDER / "gru.pt", task="add", **said)

@@ -454,6 +454,20 @@ def test_what_only_makes_answers_of_logits_is_left_out(
     assert [text[: len(note)] for text in notes] == [note]
 
 
+def test_where_a_logit_is_above_zero(ort: Any, onnx: Any) -> None:
+    def above(bound: float) -> Graph:
+        graph = Graph(10)
+        graph.recurrent("RNN")
+        graph.squeezed().linear(H, 1)
+        graph.add("Greater", graph.value, graph.constant(np.array(bound, np.float32)))
+        return graph
+
+    layers, notes = taken(above(0.0).model())
+    assert layers.outputs == 1
+    assert "the comparison at the end is left out" in " ".join(notes)
+    assert "is a Greater than another number than 0" in refused(above(0.5))
+
+
 def test_a_head_may_end_in_another_activation(ort: Any, onnx: Any) -> None:
     graph = Graph(11)
     graph.recurrent("RNN")

@@ -174,16 +174,25 @@ def load(
         contents = live.contents(source)
     else:
         raise InputError(f"a network is a file or a torch.nn.Module, not {shorten(source)}")
-    given = said.pop("map", ())
-    maps = foreign.Mapping.parse([given] if isinstance(given, str) else given)
-    if unknown := sorted(said.keys() - {"activation", "coding", "delay", "head", "leave_out"}):
+    texts = {}
+    for name in ("map", "leave_out"):
+        given = said.pop(name, ())
+        texts[name] = [given] if isinstance(given, str) else given
+        if not isinstance(texts[name], Sequence) or not all(type(t) is str for t in texts[name]):
+            raise InputError(f"{name} is a text or several, not {shorten(given)}")
+    maps = foreign.Mapping.parse(texts["map"])
+    if unknown := sorted(said.keys() - {"activation", "coding", "delay", "head"}):
         raise InputError(f"{shorten(unknown[0])} cannot be said of a network")
     answers = None
     if isinstance(samples, str | Path):
         answers = foreign.read_samples(Path(samples), meant)
     elif samples is not None:
         answers = foreign.samples_of(samples, meant)
-    return foreign.take(contents, meant, maps, samples=answers, **said).network
+    said["leave_out"] = texts["leave_out"]
+    taken = foreign.take(contents, meant, maps, samples=answers, **said)
+    if contents.settings and not isinstance(source, str | Path):
+        live.confirm(source, taken.network)
+    return taken.network
 
 
 def harden(

@@ -29,12 +29,14 @@ ACTIVATIONS = Recipe.__dataclass_fields__["activation"].metadata["choices"]
 )
 @click.option(
     "--head",
-    help="Between the layers of its head: relu, tanh, sigmoid or none.  "
-    "[default: what the file says, or what is right on samples]",
+    help="Between its linear layers: relu, tanh, sigmoid or none; or, by commas, for each place "
+    "around them.  [default: what the file says, or what is right on samples]",
 )
 @click.option(
     "--coding",
-    help="What symbols are fed as: 0/1 or -1/+1, the bits; numbers, one-hot or joint, the digits.  "
+    help="What symbols are fed as: 0/1 or -1/+1, the bits; numbers or one-hot, the digits; joint "
+    "or symbols, one-hot vectors of the symbols; 'from 1', rows of an embedding from the second "
+    "on.  "
     "[default: what is right on samples]",
 )
 @click.option(

@@ -1,11 +1,11 @@
 """Layers in a row, where a file does not tell it all: how a head ends, which comes where."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 
 from carrynet.errors import InputError, shorten
-from carrynet.exchange.layered import UNKNOWN, Layer, Layered, Linear, Recurrent
+from carrynet.exchange.layered import OPTIONAL, UNKNOWN, Layer, Layered, Linear, Recurrent
 from carrynet.nets.arrays import Array
 
 LAST = "the answer is the one after the last symbol, and is taken after each"
@@ -13,6 +13,7 @@ END = {
     "sigmoid": "the sigmoid at the end is left out: 1/2 after it is 0 before",
     "softmax": "the softmax at the end is left out: it does not change which answer is greatest",
     "logsoftmax": "the log-softmax at the end is left out: it changes no differences of answers",
+    "greater": "the comparison at the end is left out: it is where the logit is cut",
     "argmax": "the argmax at the end is left out: the answer is the greatest logit's",
 }
 """What may end a head, in small letters, and the note that it is left out."""
@@ -36,8 +37,8 @@ def arranged(
     embeddings: Mapping[str, Array],
     linear: Mapping[str, Linear],
     cells: Mapping[str, Recurrent],
-) -> tuple[Layered, list[str]]:
-    """The one way in which layers by name fit onto each other, and what is assumed with it.
+) -> Layered:
+    """The one way in which layers by name fit onto each other.
 
     Numbers in names tell an order, shapes tell the rest; a network ends in a linear layer if it
     can.  Raises `InputError` where there is no way, or several.
@@ -47,14 +48,8 @@ def arranged(
     if len(embeddings) > 1:
         raise InputError(f"there are {len(embeddings)} embeddings: {_listed(embeddings)}")
     embedding = next(iter(embeddings.values()), None)
-    ways: list[tuple[tuple[str, ...], ...]] = [
-        (chain[:k], order, chain[k:])
-        for order in _orders(list(cells))
-        for chain in _orders(list(linear))
-        for k in range(len(chain) + 1)
-        if _fits(embedding, [linear[n] for n in chain[:k]], [cells[n] for n in order])
-        and _fits(None, [linear[n] for n in chain[k:]], [], cells[order[-1]].hidden)
-    ]
+    width = None if embedding is None else [embedding.shape[1]]
+    ways = ways_through(linear, cells, width, None)
     ways = [way for way in ways if way[2]] or ways
     names = _listed([*embeddings, *cells, *linear])
     if not ways:
@@ -62,16 +57,12 @@ def arranged(
     if len(ways) > 1:
         raise InputError(f"its layers fit onto each other in {len(ways)} orders: {names}")
     before, order, head = ways[0]
-    notes = []
-    if before:
-        notes.append(f"{shorten(before[-1])} is taken to feed the first cell with no activation")
-    layers = Layered(
+    return Layered(
         tuple(cells[name] for name in order),
-        _with_activations([linear[name] for name in head]),
-        _with_activations([linear[name] for name in before]),
+        (OPTIONAL, *_with_activations([linear[name] for name in head])) if head else (),
+        (*_with_activations([linear[name] for name in before]), OPTIONAL) if before else (),
         embedding,
     )
-    return layers, notes
 
 
 def _with_activations(layers: list[Linear]) -> tuple[Layer, ...]:
@@ -82,15 +73,49 @@ def _with_activations(layers: list[Linear]) -> tuple[Layer, ...]:
     return tuple(found)
 
 
+Way = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""The names of linear layers before the cells, of the cells, and of linear layers after them."""
+
+
+def ways_through(
+    linear: Mapping[str, Linear],
+    cells: Mapping[str, Recurrent],
+    inputs: Sequence[int] | None,
+    outputs: Sequence[int] | None,
+) -> list[Way]:
+    """Every way in which layers fit onto each other, by widths and by the numbers in names.
+
+    `inputs` are the widths that may come in, `outputs` those that may come out; None is any.
+    """
+    return [
+        (chain[:k], order, chain[k:])
+        for order in _orders(list(cells))
+        for chain in _orders(list(linear))
+        for k in range(len(chain) + 1)
+        if _fits(inputs, [linear[n] for n in chain[:k]], [cells[n] for n in order])
+        and _fits([cells[order[-1]].hidden], [linear[n] for n in chain[k:]], [], outputs)
+    ]
+
+
 def _orders(names: list[str]) -> Iterator[tuple[str, ...]]:
-    """The orders that names leave open: one, where they differ in a number only."""
+    """The orders that names leave open: those that differ in a number only come by that."""
     keys = {name: natural(name) for name in names}
-    if len({tuple(stem for stem, _ in key) for key in keys.values()}) <= 1:
+    stems = {name: tuple(stem for stem, _ in key) for name, key in keys.items()}
+    groups = {
+        stem: sorted((n for n in names if stems[n] == stem), key=keys.__getitem__)
+        for stem in stems.values()
+    }
+    if len(groups) <= 1:
         yield tuple(sorted(names, key=keys.__getitem__))
         return
     if len(names) > MOST_ORDERED:
         raise InputError(f"the names of {len(names)} layers do not tell their order")
-    yield from permutations(sorted(names))
+    seen = set()
+    for places in permutations([stems[name] for name in sorted(names)]):
+        if places not in seen:
+            seen.add(places)
+            left = {stem: iter(group) for stem, group in groups.items()}
+            yield tuple(next(left[stem]) for stem in places)
 
 
 def natural(name: str) -> list[tuple[str, int]]:
@@ -104,16 +129,19 @@ def natural(name: str) -> list[tuple[str, int]]:
 
 
 def _fits(
-    embedding: Array | None, linear: list[Linear], cells: list[Recurrent], width: int | None = None
+    inputs: Sequence[int] | None,
+    linear: list[Linear],
+    cells: list[Recurrent],
+    outputs: Sequence[int] | None = None,
 ) -> bool:
-    width = width if embedding is None else embedding.shape[1]
+    """Whether layers chain, from one of some widths to one of others."""
     sizes = [(each.weight.shape[0], each.width) for each in linear]
     sizes += [(each.inputs, each.hidden) for each in cells]
-    for inputs, outputs in sizes:
-        if width not in (None, inputs):
+    for entering, leaving in sizes:
+        if inputs is not None and entering not in inputs:
             return False
-        width = outputs
-    return True
+        inputs = [leaving]
+    return outputs is None or inputs is None or any(width in outputs for width in inputs)
 
 
 def _listed(names: Iterable[str]) -> str:

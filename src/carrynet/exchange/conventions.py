@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng, words as problems
-from carrynet.errors import InputError
+from carrynet.errors import InputError, shorten
 from carrynet.exchange.folding import (
-    HEADS,
     Convention,
     Owned,
     decides,
@@ -173,9 +172,10 @@ def choose(
 
     What is stated in full is not tried, unless it must be (`tried`).  Else all are tried on
     samples, and of those that are right that one is taken whose departures from custom all
-    others make, too: activation `usual` (None where there is none), relu within the head, bits as
-    0 and 1, a cut at 0 or as stated first, no delay.  With `samples` of the owner's, right is what
-    answers as they do.
+    others make, too: activation `usual` (None where there is none), what is likeliest around linear
+    layers, bits as 0 and 1, a cut at 0 or as stated first, no delay.  With `samples` of the
+    owner's, right is what answers as they do; where several do, and answer others differently,
+    they are too few.
     Raises `InputError` where none is right, with how many each got right, where several are
     that depart in different ways, and where a more usual one is right on the short ones only;
     and for what carrynet's networks cannot do.
@@ -201,17 +201,19 @@ def choose(
         raise InputError(
             f"the network has {owned.outputs} outputs: for task {task.text} {counts} are accepted"
         )
-    told, within = (not unknown for unknown in owned.layers.unknown)
-    if stated.head is not None and within:
-        raise InputError("no activation within the head is left open: leave out --head")
+    told = not owned.layers.untold
+    if stated.head is not None:
+        stated = replace(stated, head=_said_of_head(owned, stated.head))
     if stated.activation is not None and told:
         raise InputError("the activation of each cell is told by the file: leave out --activation")
     # beyond what is stated, to be able to tell where that is mistaken
     known = dict.fromkeys((*cuts, *_cuts(task, owned.outputs, Stated())))
     everything = owned.conventions(known, DELAYS)
+    if stated.head not in (None, *owned.heads):  # more places than are tried everywhere
+        first = owned.heads[0]
+        everything = [replace(c, head=stated.head or "") for c in everything if c.head == first]
     allowed = [convention for convention in everything if stated.allows(convention)]
-    head = "" if within else HEADS[0]
-    custom = Convention("" if told else usual or "", codes[0], cuts[0], 0, head)
+    custom = Convention("" if told else usual or "", codes[0], cuts[0], 0, owned.heads[0])
     if len(allowed) == 1 and not tried and samples is None:
         _require_possible(owned, allowed[0], "")
         return Choice(allowed[0], _assumed(owned, allowed[0], stated))
@@ -230,6 +232,15 @@ def choose(
             f"one is meant, {' or '.join(ways)}"
         )
     (convention,) = least
+    # where a logit is cut, logits alone do not show
+    cuts_shown = samples is not None and samples.outputs is not None
+    others = [c for c in right if cuts_shown or replace(c, cut=convention.cut) != convention]
+    if samples is not None and (other := _answers_otherwise(owned, convention, others)):
+        ways = [_flags(c, [convention, other], owned) for c in (convention, other)]
+        raise InputError(
+            "the samples fit by several conventions, which answer other words differently: say "
+            f"which one is meant, {' or '.join(ways)}, or give more samples"
+        )
     # never another than the usual one only because it is right on the long problems, too
     nearer = _least([c for c in allowed if scores.falters(c)], custom)
     nearer = [c for c in nearer if _departures(c, custom) < _departures(convention, custom)]
@@ -247,6 +258,37 @@ def choose(
     if len(right) > 1:
         why += f", {len(right)} are right on as many, and the usual one is taken"
     return Choice(convention, _assumed(owned, convention, stated), why)
+
+
+def _answers_otherwise(
+    owned: Owned, convention: Convention, others: Sequence[Convention]
+) -> Convention | None:
+    """One of other conventions by which some sample problem is answered differently."""
+    for words in _samples(owned.task):
+        decided = {}
+        for each in (convention, *others):
+            read = np.pad(words, ((0, 0), (0, each.delay))).T
+            logits = _logits(owned, each, owned.answered(each, read))
+            decided[each] = predict(logits).tobytes()
+        for other in others:
+            if decided[other] != decided[convention]:
+                return other
+    return None
+
+
+def _said_of_head(owned: Owned, said: str) -> str:
+    """What is said of all places around linear layers, or of each, by commas."""
+    gaps, names = owned.layers.gaps, said.split(",")
+    if not gaps:
+        raise InputError("no activation around the linear layers is left open: leave out --head")
+    if len(names) == 1:
+        return owned.around(said)
+    if len(names) != len(gaps):
+        raise InputError(
+            f"--head {shorten(said)} says {len(names)} activations: accepted are one, for all "
+            f"places between linear layers, or {len(gaps)}, for each place around them"
+        )
+    return said
 
 
 class NoneRight(InputError):

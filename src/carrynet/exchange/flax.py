@@ -215,8 +215,7 @@ def layers_of(tensors: Tensors) -> tuple[Layered, list[str]] | None:
             raise InputError(f"{_shown(name, arrays)} has no place in a network of Flax's cells")
         linear[name] = Linear(kernel, _bias(name, arrays, kernel.shape[1]))
     _check_roots([*cells, *linear, *embeddings])
-    layers, more = arranged(embeddings, linear, cells)
-    return layers, notes + more
+    return arranged(embeddings, linear, cells), notes
 
 
 def _modules(tensors: Tensors) -> dict[Path, dict[str, Array]]:

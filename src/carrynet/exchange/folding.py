@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data.words import tables
-from carrynet.exchange.layered import ACTIVATIONS as BETWEEN, NONE, Layered
+from carrynet.exchange.layered import ACTIVATIONS as BETWEEN, NONE, UNKNOWN, Layered
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.readings import interpret
@@ -41,7 +41,8 @@ from carrynet.spec.task import Task, own
 ACTIVATIONS = ("tanh", "relu", "sigmoid")
 """Of Elman's cell, where a file tells none."""
 HEADS = (*BETWEEN, NONE)
-"""Between layers of a head, where a file tells none."""
+"""Between linear layers, where a file tells none."""
+MOST_GAPS = 3  # of which every combination is tried
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Convention:
     coding: str  #: a key of `codings`
     cut: float  #: the answer is 1 where the logit exceeds it; 0 for tasks of more outputs
     delay: int  #: how many steps each answer comes late
-    head: str = ""  #: between layers of the head where none is told; '' where there are none such
+    head: str = ""  #: by commas, around linear layers where none is told; '' where nowhere
 
     def phrases(self, outputs: int, task: Task) -> dict[str, str]:
         """What each field says, in words; `outputs` is y."""
@@ -63,7 +64,7 @@ class Convention:
             cut = "one number out, rounded" if outputs == 1 else "the largest logit wins"
         said = {
             "activation": self.activation and f"activation {self.activation}",
-            "head": self.head and f"{self.head} within the head",
+            "head": self.head and _around(self.head.split(",")),
             "coding": CODED[self.coding],
             "cut": cut,
             "delay": ("no delay", "a delay of 1 step")[self.delay]
@@ -71,6 +72,13 @@ class Convention:
             else f"a delay of {self.delay} steps",
         }
         return {key: phrase for key, phrase in said.items() if phrase}
+
+
+def _around(names: list[str]) -> str:
+    """What activations there are around linear layers, in their order, in words."""
+    if set(names) == {NONE}:
+        return "no activation around the linear layers"
+    return f"{' and '.join(names)} around the linear layers"
 
 
 CODED = {
@@ -157,10 +165,14 @@ class Owned:
         embedding = self.layers.embedding
         return self.layers.width if embedding is None else len(embedding)
 
-    @cached_property
+    @property
     def weights(self) -> Weights:
+        """By their names in the formulas, where everything around them is told."""
+        return self._weights(Convention("tanh", "", 0.0, 0, self.heads[0]))
+
+    def _weights(self, convention: Convention) -> Weights:
         """By their names in the formulas, as the owner computes with them."""
-        arrays = self.layers.parameters.items()
+        arrays = self._told(convention).parameters.items()
         return Weights({name: array.astype(self.dtype, order="C") for name, array in arrays})
 
     @property
@@ -176,14 +188,33 @@ class Owned:
 
     def conventions(self, cuts: Any, delays: Any) -> list[Convention]:
         """All of them, over what the layers leave open."""
-        cell, head = self.layers.unknown
-        activations, heads = ACTIVATIONS if cell else ("",), HEADS if head else ("",)
+        activations = ACTIVATIONS if self.layers.untold else ("",)
         return [
             Convention(activation, coding, cut, delay, between)
             for between, activation, coding, cut, delay in product(
-                heads, activations, self.codings, cuts, delays
+                self.heads, activations, self.codings, cuts, delays
             )
         ]
+
+    @cached_property
+    def heads(self) -> list[str]:
+        """What may be around the linear layers, the likeliest first.
+
+        Where there are many places, what is between two layers is the same everywhere, and there
+        is nothing before and after them.
+        """
+        gaps = self.layers.gaps
+        choices = [HEADS if gap == UNKNOWN else (NONE, *BETWEEN) for gap in gaps]
+        if len(gaps) > MOST_GAPS:
+            alike = dict.fromkeys(HEADS if UNKNOWN in gaps else (NONE,))
+            return [self.around(name) for name in alike]
+        return [",".join(names) for names in product(*choices)]
+
+    def around(self, name: str) -> str:
+        """One name for all places between two linear layers; where there are none, for all."""
+        gaps = self.layers.gaps
+        everywhere = UNKNOWN not in gaps
+        return ",".join(name if everywhere or gap == UNKNOWN else NONE for gap in gaps)
 
     def fed(self, convention: Convention) -> Array:
         """What the first cell is fed for each symbol: (S, x'), float64."""
@@ -194,13 +225,13 @@ class Owned:
         else:
             encoding = codings(self.task, self.layers.width)[coding]
             vectors = tables(_with(self.task, encoding)).vectors
-        return self.layers.fed(vectors, convention.head)
+        return self._told(convention).fed(vectors)
 
     @np.errstate(over="ignore", invalid="ignore")
     def answered(self, convention: Convention, words: NDArray[np.integer]) -> Array:
         """The owner's outputs for words (T, N) of symbols: (T, N, y)."""
         cell, readout = self._formulas(convention)
-        weights = self.weights
+        weights = self._weights(convention)
         x = self.fed(convention).astype(self.dtype)[words]
         sizes = cell.sizes({name: array.shape for name, array in weights.items()})
         start = []
@@ -214,7 +245,11 @@ class Owned:
         return found
 
     def _formulas(self, convention: Convention) -> Any:
-        return self.layers.formulas(convention.activation or "tanh", convention.head or "relu")
+        return self._told(convention).formulas()
+
+    def _told(self, convention: Convention) -> Layered:
+        around = convention.head.split(",") if convention.head else ()
+        return self.layers.told(convention.activation, around)
 
     def network(self, convention: Convention) -> Network:
         """The network that answers as the owner's, up to rounding; of a convention without delay.
@@ -223,11 +258,11 @@ class Owned:
         """
         assert not convention.delay
         B, d = decides(self.task, self.outputs, convention.cut)
-        last = self.layers.parameters
+        last = self._told(convention).parameters
         with np.errstate(over="ignore", invalid="ignore"):
             Why = (last["Why"].astype(np.float64) @ B).astype(self.dtype)
             by = (last["by"].astype(np.float64) @ B + d).astype(self.dtype)
-            made = self.weights.replace(Why=Why, by=by)
+            made = self._weights(convention).replace(Why=Why, by=by)
         cell, readout = self._formulas(convention)
         return Network(_with(self.task, self._encoding(convention)), cell, made, readout)
 

@@ -111,8 +111,9 @@ def take(
         raise unknown("activation", activation, ACTIVATIONS)
     if coding is not None and coding not in folding.CODED:
         raise unknown("coding", coding, folding.CODED)
-    if head is not None and head not in folding.HEADS:
-        raise unknown("head", head, folding.HEADS)
+    for name in (head or "").split(",") if head is not None else ():
+        if name not in folding.HEADS:
+            raise unknown("head", name, folding.HEADS)
     left, tensors = _left_out(contents.tensors, leave_out)
     # but a tensor that the owner takes a part of is left out in part
     tensors |= {name: contents.tensors[name] for name in left if _is_in_part(name, given)}
@@ -174,7 +175,7 @@ def _in_layers(
     if contents.layers is None:
         if weights:
             return None
-        found = modules.recognise(tensors, contents.settings, task)
+        found = modules.recognise(tensors, contents.settings, task, contents.listed)
         return found or _of_flax(tensors)
     if weights:
         raise InputError(

@@ -39,6 +39,7 @@ class Found:
         self.facts: Mapping[str, Any] = {}
         self.settings: dict[str, str | int] = {}
         self.layers: Layered | None = None
+        self.listed = False  #: whether tensors come in the order in which modules were made
         self.notes: list[str] = []
         self._more = 0
 

@@ -92,6 +92,7 @@ class _Settings:
             inner = precision.get("config")
             plain = precision.get("class_name") in ("DTypePolicy", "Policy")
             precision = inner.get("name") if plain and isinstance(inner, dict) else "another way"
+        self.half = str(precision).startswith("mixed") or precision in ("float16", "bfloat16")
         require(
             kind == "InputLayer" or precision in (None, *_PRECISIONS),
             f"{self} computes in {shorten(precision)}, which is not supported",
@@ -261,6 +262,8 @@ class _Chain:
     def add(self, layer: _Placed) -> None:
         """Raises `Refused` for a layer that is not accepted."""
         settings = _Settings(layer.kind, layer.config)
+        if settings.half and layer.kind not in _INERT:
+            self._found.notes.append(f"{settings} computes in half precision, here in float32")
         if layer.kind in _INERT:
             return
         self._check_name(settings, layer.path)
@@ -544,7 +547,7 @@ def _unconfigured(contents: Hdf5, found: Found) -> None:
             cells[group.path] = cell
             found.notes += assumed
             if kind != "SimpleRNN":
-                found.notes.append(f"{what} is taken to have the activation tanh")
+                found.notes.append(f"{what} is taken to have tanh, and gates of sigmoid")
         elif "embeddings" in arrays:
             embeddings[group.path] = arrays["embeddings"]
         elif "kernel" in arrays:
@@ -555,8 +558,7 @@ def _unconfigured(contents: Hdf5, found: Found) -> None:
             linear[group.path] = Linear(kernel, bias)
         else:
             raise Refused(f"{what} is of an unknown kind: it has {_shapes(group.arrays)}")
-    found.layers, assumed = arranged(embeddings, linear, cells)
-    found.notes += assumed
+    found.layers = arranged(embeddings, linear, cells)
 
 
 def _in_roles(group: _Group) -> dict[str, Array]:

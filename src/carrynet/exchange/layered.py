@@ -10,7 +10,7 @@ with one.  From below:
 Shapes: S symbols, x inputs of the first layer, H units of a layer, y outputs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from types import MappingProxyType
@@ -28,7 +28,9 @@ ACTIVATIONS = ("relu", "tanh", "sigmoid")
 NONE = "none"
 """No activation between two layers, where one may be."""
 UNKNOWN = "?"
-"""An activation that a file does not tell: of an Elman layer, or between two layers of a head."""
+"""An activation that a file does not tell: of an Elman layer, or between two linear layers."""
+OPTIONAL = "? or none"
+"""One that may be there, and more often is not: before or after all linear layers."""
 
 _NO_WEIGHTS: Mapping[str, Array] = MappingProxyType({})
 
@@ -67,9 +69,9 @@ class Recurrent:
     #: They are apart where it resets after it, which a file may say wrongly
     summed: tuple[Array, Array] | None = None
 
-    def formula(self, unknown: str = "tanh") -> Formula:
-        """The layer's equations; an `UNKNOWN` activation is taken to be `unknown`."""
-        activation = unknown if self.activation == UNKNOWN else self.activation
+    def formula(self) -> Formula:
+        """The layer's equations; an `UNKNOWN` activation is taken to be tanh."""
+        activation = "tanh" if self.activation == UNKNOWN else self.activation
         if self.cell == "elman":
             return cells.cell("elman", activation)
         text = cells.CELLS[self.cell].replace("tanh(", f"{activation}(")
@@ -152,30 +154,49 @@ class Layered:
         return found
 
     @property
-    def unknown(self) -> tuple[bool, bool]:
-        """Whether an activation of a recurrent layer, and one of the head, is `UNKNOWN`."""
-        below = any(each.activation == UNKNOWN for each in self.recurrent)
-        return below, UNKNOWN in (*self.before, *self.head)
+    def untold(self) -> bool:
+        """Whether an activation of a recurrent layer is `UNKNOWN`."""
+        return any(each.activation == UNKNOWN for each in self.recurrent)
 
-    def fed(self, vectors: Array, head: str = "relu") -> Array:
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """Where between other layers an activation is not told: `UNKNOWN` or `OPTIONAL` each."""
+        layers = (*self.before, *self.head)
+        return tuple(layer for layer in layers if layer in (UNKNOWN, OPTIONAL))
+
+    def told(self, activation: str, around: Sequence[str]) -> "Layered":
+        """The same with an activation for cells of which none is told, and one for each gap."""
+        names = iter(around)
+
+        def filled(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+            found = [next(names) if e in (UNKNOWN, OPTIONAL) else e for e in layers]
+            return tuple(layer for layer in found if layer != NONE)
+
+        before, head = filled(self.before), filled(self.head)
+        recurrent = tuple(
+            replace(each, activation=activation) if each.activation == UNKNOWN else each
+            for each in self.recurrent
+        )
+        return replace(self, recurrent=recurrent, before=before, head=head)
+
+    def fed(self, vectors: Array) -> Array:
         """What the first cell is fed where symbols are written as vectors (S, x): (S, x')."""
-        return _carried_out(self.before, vectors, head)
+        return _carried_out(self.before, vectors)
 
     # As formulas -------------------------------------------------------------------------
 
-    def formulas(self, activation: str = "tanh", head: str = "relu") -> tuple[Formula, Formula]:
-        """Cell and readout; `activation` and `head` stand where a file tells none."""
-        cell = stack([each.formula(activation) for each in self.recurrent])
-        return cell, cells.readout(self._readout(head))
+    def formulas(self) -> tuple[Formula, Formula]:
+        """Cell and readout, where everything is told."""
+        cell = stack([each.formula() for each in self.recurrent])
+        return cell, cells.readout(self._readout())
 
-    def _readout(self, unknown: str) -> str:
+    def _readout(self) -> str:
         linear = self._linear
         value, lines = "h", []
         for number, (_, after) in enumerate(linear[:-1], 1):
             value_of = f"{value} @ Wl{number} + bl{number}"
             value = f"l{number}"
-            functions = [unknown if name == UNKNOWN else name for name in after]
-            for name in (name for name in functions if name != NONE):
+            for name in after:
                 value_of = f"{name}({value_of})"
             lines.append(f"{value} = {value_of}")
         return "\n".join([*lines, f"logits = {value} @ Why + by"])
@@ -291,22 +312,20 @@ def _through(layer: Layer, width: int) -> int:
     return layer.width
 
 
-def _carried_out(layers: tuple[Layer, ...], values: Array, unknown: str) -> Array:
+def _carried_out(layers: tuple[Layer, ...], values: Array) -> Array:
     """What layers make of rows of values, in float64."""
     found = values.astype(np.float64)
     for layer in layers:
         if isinstance(layer, Linear):
             found = found @ layer.weight.astype(np.float64) + layer.bias
             continue
-        match unknown if layer == UNKNOWN else layer:
+        match layer:
             case "relu":
                 found = np.maximum(found, 0)
             case "tanh":
                 found = np.tanh(found)
             case "sigmoid":
                 found = 1 / (1 + np.exp(-found))
-            case "none":
-                pass
             case other:
                 raise InputError(f"an activation {other} before the cell cannot be taken")
     return found

@@ -5,15 +5,19 @@ a module it is there already.
 """
 
 import hashlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from carrynet.data.words import tables
 from carrynet.errors import InputError, shorten
 from carrynet.exchange.found import MAX_BYTES, Found
 from carrynet.exchange.pickles import Refused
 from carrynet.exchange.state_dicts import CLASS, SETTINGS
 from carrynet.exchange.tensors import Contents
+from carrynet.nets.network import Network
 
 
 def is_module(value: object) -> bool:
@@ -38,8 +42,18 @@ def contents(module: Any) -> Contents:
             found.add(str(name), array)
             digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
+        kept = set(module.state_dict())
+        for name, _ in getattr(module, "named_buffers", dict)() or ():
+            if name not in kept:
+                raise InputError(f"buffer {shorten(name)} is in no state dict, and may be needed")
         for name, part in module.named_modules():
             prefix = f"{name}." if name else ""
+            if getattr(part, "_forward_hooks", None) or getattr(part, "_forward_pre_hooks", None):
+                raise InputError(f"{shorten(name or 'the module')} has hooks, which are not seen")
+            if getattr(part, "max_norm", None) is not None:
+                raise InputError(
+                    f"{shorten(name)} has max_norm, by which it changes when it is used"
+                )
             found.settings[f"{prefix}{CLASS}"] = type(part).__name__
             for key in SETTINGS:
                 if isinstance(said := getattr(part, key, None), str | int):
@@ -49,7 +63,78 @@ def contents(module: Any) -> Contents:
             f"cannot take weights from the {type(module).__name__}: {shorten(str(error))}"
         ) from None
     name, passed = type(module).__name__, tuple(found.passed_over)
-    return Contents(found.tensors, passed, {}, digest.hexdigest(), name, found.settings)
+    facts: dict[str, Any] = {}
+    return Contents(
+        found.tensors, passed, facts, digest.hexdigest(), name, found.settings, listed=True
+    )
+
+
+WORDS, LENGTH = 4, 6
+CLOSE = 1e-3  # half precision computes with no more
+
+
+def confirm(module: Any, network: Network) -> None:
+    """Call the module on some words, and compare: it may do more than its parts say.
+
+    How it wants to be called nobody knows: numbers of symbols or what they are fed as, batch first
+    or time first.  Where no call gives logits of the right shape, nothing is said.  Raises
+    `InputError` where some do, and none are the network's.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not callable(module):
+        return
+    words = np.random.default_rng(0).integers(network.symbols, size=(WORDS, LENGTH))
+    ours = np.array(
+        [np.concatenate([block for _, block in network.states(w)]) for w in words.tolist()]
+    )
+    answers = list(_calls(torch, module, words, network))
+    if answers and not any(_agree(theirs, ours) for theirs in answers):
+        raise InputError(
+            f"the {type(module).__name__} answers otherwise when it is called: its forward does "
+            "more than its layers say; samples= of what it answers may show what"
+        )
+
+
+def _agree(theirs: Any, ours: Any) -> bool:
+    """Whether what a module gives is the network's logits, or what usual ends make of them."""
+    with np.errstate(over="ignore"):
+        p = 1 / (1 + np.exp(-ours))
+    if ours.shape[-1] > 1:
+        raised = np.exp(ours - ours.max(axis=-1, keepdims=True))
+        shares = raised / raised.sum(axis=-1, keepdims=True)
+        ways = [(theirs, ours), (theirs, shares), (np.exp(theirs), shares)]
+    elif theirs.shape[-1] == 2:  # whose difference the network has
+        ways = [(theirs[..., 1:] - theirs[..., :1], ours), (theirs[..., 1:], p)]
+    else:
+        ways = [(theirs, ours), (theirs, p), (theirs - 0.5, ours)]
+    return any(np.allclose(one, other, atol=CLOSE, rtol=CLOSE) for one, other in ways)
+
+
+def _calls(torch: Any, module: Any, words: Any, network: Network) -> Iterator[Any]:
+    """Logits (N, T, y) of words (N, T), by each way of calling that gives some."""
+    y = 2 if network.task.neurons == 1 else network.task.neurons
+    vectors = tables(network.task).vectors[words]
+    training, dtype = module.training, next(iter(module.state_dict().values())).dtype
+    module.eval()
+    try:
+        with torch.no_grad():
+            for first in (True, False):
+                for given in (torch.tensor(words), torch.tensor(vectors).to(dtype)):
+                    x = given if first else given.transpose(0, 1)
+                    try:
+                        found = module(x)
+                    except Exception:  # whatever a module says of what it is not made for
+                        continue
+                    found = found[0] if isinstance(found, tuple) else found
+                    shape = (*words.shape,) if first else words.shape[::-1]
+                    if tuple(getattr(found, "shape", ()))[:2] != shape or found.ndim > 3:
+                        continue
+                    logits = _array(found)
+                    logits = logits[..., None] if logits.ndim == 2 else logits
+                    if logits.shape[-1] in (network.task.neurons, y):
+                        yield logits if first else logits.swapaxes(0, 1)
+    finally:
+        module.train(training)
 
 
 def _array(tensor: Any) -> Any:

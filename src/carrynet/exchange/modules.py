@@ -13,16 +13,26 @@ Left out: both directions, projections, normalisation, attention.
 """
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, permutations, zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
 
 from carrynet.errors import InputError, shorten
-from carrynet.exchange.chains import natural
+from carrynet.exchange.chains import ways_through
 from carrynet.exchange.folding import input_counts, output_counts
-from carrynet.exchange.layered import UNKNOWN, Layer, Layered, Linear, Recurrent, elman, gated
+from carrynet.exchange.layered import (
+    OPTIONAL,
+    UNKNOWN,
+    Layer,
+    Layered,
+    Linear,
+    Recurrent,
+    elman,
+    gated,
+)
 from carrynet.exchange.mapping import Tensors, listing
 from carrynet.exchange.pytorch import CODE
 from carrynet.exchange.recognise import FIRST_STATE, is_no_weight, look
@@ -40,9 +50,13 @@ _CELL = re.compile(
 GATES = {3: ("gru", "rzn"), 4: ("lstm", "ifgo")}
 KINDS = {"gru": "GRU", "lstm": "LSTM", "elman": "RNN", "gru-reset-before": "GRU"}
 _BETWEEN = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
-_NOTHING = ("Identity", "Dropout", "Flatten", "AlphaDropout")
-MOST_ORDERED = 5  # linear layers of which every order is tried
+_NOTHING = ("Identity", "Dropout", "AlphaDropout")
 _AT_THE_END = ("Softmax", "LogSoftmax", "Sigmoid")  # of which the largest stays the largest
+_SHOWN = ("RNN", "GRU", "LSTM", "their cells", "Linear", "Embedding", *_BETWEEN, "Dropout")
+_UNDERSTOOD = {
+    *(f"{kind}{cell}" for kind in ("RNN", "GRU", "LSTM") for cell in ("", "Cell")),
+    *("Linear", "Embedding", "Sequential", "ModuleList", *_BETWEEN, *_NOTHING, *_AT_THE_END),
+}
 
 
 @dataclass(frozen=True)
@@ -64,49 +78,58 @@ class _Cell:
     named: dict[str, str]
 
 
-def recognise(tensors: Tensors, settings: Settings, task: Task) -> Recognised | None:
+def recognise(
+    tensors: Tensors, settings: Settings, task: Task, listed: bool = True
+) -> Recognised | None:
     """The layers whose names tell them; None where `recognise.guess` is to find one Elman cell.
 
-    Raises `InputError`, one line that names the tensor, for what cannot be taken, for tensors that
-    have no place, and where names and widths leave several possibilities.
+    `listed` says that the tensors come in the order in which their modules were made, as in a
+    state dict.  Raises `InputError`, one line that names the tensor, for what cannot be taken, for
+    tensors that have no place, and where names and widths leave several possibilities.
     """
     found = _cells(tensors)
     if not found:
         return None
-    used = {name for cell in found for name in cell.named.values()}
-    others = [name for name in tensors if name not in used]
-    floating = {n: t for n, t in tensors.items() if n in others and not is_no_weight(n, t)}
-    starts = {n: t for n, t in floating.items() if FIRST_STATE.search(n)}
+    check_classes(settings, [cell.prefix for cell in found.values()])
+    used = {name for cell in found.values() for name in cell.named.values()}
+    recurrent = {key: _layer(cell, tensors, settings) for key, cell in found.items()}
+    sizes = {each.hidden for each in recurrent.values()}
+    floating = {
+        n: t for n, t in tensors.items() if n not in used and not is_no_weight(n, t, used, sizes)
+    }
+    starts = {n: t for n, t in floating.items() if _is_start(n, t)}
     plain = {n: t for n, t in floating.items() if n not in starts}
     matrices = [n for n, t in plain.items() if t.ndim == 2 and n.endswith("weight")]
-    recurrent = [_layer(cell, tensors, settings) for cell in found]
-    if _is_simple(recurrent, matrices, starts):
+    kinds_told = _classes(settings).values()
+    if _is_simple(list(recurrent.values()), matrices, starts) and _BETWEEN.keys().isdisjoint(
+        kinds_told
+    ):
         return None
-    embedding = _embedding(matrices, plain, recurrent[0].inputs, task)
+    embedding = _embedding(matrices, plain, recurrent, task, settings)
     linear = {n: _linear(n, tensors) for n in matrices if n != embedding}
     table = tensors[embedding] if embedding else None
-    before, head = _placed(_in_order(list(linear)), linear, recurrent, table, task)
-    recurrent = _started(recurrent, found, starts)
+    before, order, head, assumed = _placed(linear, recurrent, table, task, listed)
+    cells = [found[key] for key in order]
+    stacked = _started([recurrent[key] for key in order], cells, starts)
     used |= {*starts, *linear, *([embedding] if embedding else [])}
     used |= {bias for name in linear if (bias := _bias(name)) in tensors}
-    _settle(tensors, used)
-    classes = {k: v for k, v in settings.items() if k.split(".")[-1] == CLASS}
+    _settle(tensors, used, sizes)
     layers = Layered(
-        recurrent=tuple(recurrent),
-        head=_with_activations(head, linear, classes, last=True),
-        before=_with_activations(before, linear, classes, last=False),
+        recurrent=tuple(stacked),
+        head=_with_activations(head, linear, settings, after=True),
+        before=_with_activations(before, linear, settings, after=False),
         embedding=None if table is None else _floating(table),
     )
     parts = [f"embedding {embedding}"] if embedding else []
     parts += [f"linear {name}" for name in before]
     parts += [
         f"{KINDS[each.cell]} {cell.prefix}*{cell.layer} ({each.hidden} units)"
-        for each, cell in zip(recurrent, found, strict=True)
+        for each, cell in zip(stacked, cells, strict=True)
     ]
     parts += [f"linear {name}" for name in head]
     parts += [f"start {name}" for name in starts]
-    kinds = {each.cell for each in recurrent}
-    assumed = ["gates r, z, n, reset after the product"] if "gru" in kinds else []
+    kinds = {each.cell for each in stacked}
+    assumed += ["gates r, z, n, reset after the product"] if "gru" in kinds else []
     assumed += ["gates i, f, g, o"] if "lstm" in kinds else []
     if whole := [n for n in tensors if n in used and tensors[n].dtype.kind != "f"]:
         assumed.append(f"whole numbers of {listing(tensors, whole[:1])} as they are")
@@ -114,17 +137,47 @@ def recognise(tensors: Tensors, settings: Settings, task: Task) -> Recognised | 
     return Recognised(layers, ", ".join(parts), tuple(assumed), passed)
 
 
+def check_classes(settings: Settings, cells: Iterable[str]) -> None:
+    """Refuse modules whose kinds are told and are not understood, cells of their own above all.
+
+    What a module that has others in it does in its own code nobody can see.
+    """
+    classes = _classes(settings)
+    for prefix in cells:
+        kind = classes.get(prefix, "")
+        if kind and kind.removesuffix("Cell") not in ("RNN", "GRU", "LSTM") and prefix:
+            raise InputError(
+                f"{shorten(prefix)} is a {shorten(kind)}: accepted are PyTorch's own RNN, GRU, LSTM"
+            )
+    for path, kind in classes.items():
+        holds = any(other != path and other.startswith(path) for other in classes)
+        if not holds and path and kind not in _UNDERSTOOD and not kind.endswith("Loss"):
+            raise InputError(
+                f"{shorten(path.rstrip('.'))} is a {shorten(kind)}, which cannot be taken: "
+                f"accepted are {', '.join(_SHOWN)}"
+            )
+
+
+def _classes(settings: Settings) -> dict[str, str]:
+    """The kinds of modules that a file tells, by their names with a dot after each."""
+    return {k.removesuffix(CLASS): str(v) for k, v in settings.items() if _ends_in_class(k)}
+
+
+def _ends_in_class(key: str) -> bool:
+    return key == CLASS or key.endswith(f".{CLASS}")
+
+
 # Recurrent layers --------------------------------------------------------------------
 
 
-def _cells(tensors: Tensors) -> list[_Cell]:
-    """The recurrent layers, from below: in the order of the file, layers of one by number."""
-    found: dict[tuple[str, str], _Cell] = {}
+def _cells(tensors: Tensors) -> dict[str, _Cell]:
+    """The recurrent layers by prefix and number, in the order of the file."""
+    found: dict[str, _Cell] = {}
     matches = [match for name in tensors if (match := _CELL.fullmatch(name))]
     recurrent = {(m["prefix"], m["layer"] or "") for m in matches if m["part"] == "weight_hh"}
     for match in matches:
-        key = match["prefix"], match["layer"] or ""
-        if key not in recurrent:
+        prefix, layer = match["prefix"], match["layer"] or ""
+        if (prefix, layer) not in recurrent:
             continue
         if match["reverse"]:
             raise InputError("the network runs in both directions: only one, forward, can be taken")
@@ -133,28 +186,9 @@ def _cells(tensors: Tensors) -> list[_Cell]:
                 f"{shorten(match[0])} is a projection of the hidden state: accepted are recurrent "
                 "layers without"
             )
-        found.setdefault(key, _Cell(*key, {})).named[match["part"]] = match[0]
-    order = _in_order(list(dict.fromkeys(prefix for prefix, _ in found)))
-    return sorted(
-        (cell for cell in found.values() if "weight_ih" in cell.named),
-        key=lambda cell: (order.index(cell.prefix), int(cell.layer[2:] or 0)),
-    )
-
-
-def _in_order(names: list[str]) -> list[str]:
-    """Names by the numbers in them where they differ in nothing else; others as the file has them.
-
-    A state dict is in the order in which its modules were made; other files are in any.
-    """
-    keys = {name: natural(name) for name in names}
-    stems = [tuple(stem for stem, _ in key) for key in keys.values()]
-    return [
-        name
-        for stem in dict.fromkeys(stems)
-        for name in sorted(
-            (n for n, s in zip(names, stems, strict=True) if s == stem), key=keys.__getitem__
-        )
-    ]
+        cell = found.setdefault(f"{prefix}{layer}", _Cell(prefix, layer, {}))
+        cell.named[match["part"]] = match[0]
+    return {key: cell for key, cell in found.items() if "weight_ih" in cell.named}
 
 
 def _layer(cell: _Cell, tensors: Tensors, settings: Settings) -> Recurrent:
@@ -209,8 +243,7 @@ def _started(recurrent: list[Recurrent], cells: list[_Cell], starts: Tensors) ->
     """The layers with the states that they begin in, where these are learned."""
     found: list[dict[str, Array]] = [{} for _ in recurrent]
     for name, tensor in starts.items():
-        last = re.split(r"[./]", name)[-1].lower()
-        part = "c" if re.search(r"(^|_)c(_?0|x|_|$)|cell", last) else "h"
+        part = _part(name)
         places = _begins(name, tensor.size, recurrent, cells)
         sizes = [recurrent[k].hidden for k in places]
         if tensor.size != sum(sizes):
@@ -228,9 +261,27 @@ def _started(recurrent: list[Recurrent], cells: list[_Cell], starts: Tensors) ->
     return [replace(each, start=start) for each, start in zip(recurrent, found, strict=True)]
 
 
+_H, _C = r"(^|_)h(_?0|x)?(_|$)|hidden", r"(^|_)c(_?0|x)?(_|$)|cell"
+
+
+def _is_start(name: str, tensor: Any) -> bool:
+    """Whether it is a state to begin in, and no part of a layer that makes one."""
+    last = re.split(r"[./]", name)[-1]
+    return last not in ("weight", "bias") and bool(FIRST_STATE.search(name)) and tensor.ndim <= 3
+
+
+def _part(name: str) -> str:
+    """Whether a name is that of an h, or of a c.  Raises `InputError` where it does not tell."""
+    last = re.split(r"[./]", name)[-1].lower()
+    if last.isdecimal():
+        raise InputError(f"{shorten(name)} does not tell which part of the state begins so")
+    return "c" if re.search(_C, last) and not re.search(_H, last) else "h"
+
+
 def _begins(name: str, size: int, recurrent: list[Recurrent], cells: list[_Cell]) -> list[int]:
     """The layers that begin in a state: all, or those of the module of the same number."""
-    number = re.search(r"_?(\d+)$", name)
+    without = re.sub(r"(^|[._/])[hc]_?0(?=_|$)", r"\1", name)
+    number = re.search(r"_?(\d+)$", without)
     if number and size != sum(each.hidden for each in recurrent):
         same = re.compile(rf"(.*\D)?{number[1]}\.?", re.DOTALL)
         if places := [k for k, cell in enumerate(cells) if same.fullmatch(cell.prefix)]:
@@ -247,15 +298,29 @@ def _is_simple(recurrent: list[Recurrent], matrices: list[str], starts: Tensors)
     return only and len(matrices) <= 1 and not starts
 
 
-def _embedding(matrices: list[str], plain: Tensors, x: int, task: Task) -> str:
+def _embedding(
+    matrices: list[str],
+    plain: Tensors,
+    recurrent: Mapping[str, Recurrent],
+    task: Task,
+    settings: Settings,
+) -> str:
     """The name of the table of a vector for each symbol; '' where there is none."""
+    classes = _classes(settings)
     symbols = len(task.machine.symbols)
+    widths = {each.inputs for each in recurrent.values()}
+    kinds = {n: classes.get(n.removesuffix("weight"), "") for n in matrices}
     named = [n for n in matrices if re.search(r"emb(ed\w*)?([._/\d]|$)|wte\b", n, re.IGNORECASE)]
-    found = named or [
-        n
-        for n in matrices[:1]
-        if _bias(n) not in plain and plain[n].shape[1] == x and x not in input_counts(task)
-    ]
+    told = [n for n, kind in kinds.items() if kind == "Embedding"]
+    found = told or [n for n in named if not kinds[n] and _bias(n) not in plain]
+    if not found and not any(kinds.values()):
+        found = [
+            n
+            for n in matrices[:1]
+            if _bias(n) not in plain
+            and plain[n].shape[1] in widths
+            and plain[n].shape[1] not in input_counts(task)
+        ]
     if len(found) > 1:
         raise InputError(f"{listing(plain, found)} both look like embeddings: one can be taken")
     if found and len(plain[found[0]]) < symbols:
@@ -279,87 +344,106 @@ def _linear(name: str, tensors: Tensors) -> Linear:
 
 
 def _placed(
-    names: list[str],
     linear: dict[str, Linear],
-    recurrent: list[Recurrent],
+    cells: dict[str, Recurrent],
     table: Array | None,
     task: Task,
-) -> tuple[list[str], list[str]]:
-    """Which linear layers come before the cells, and which after: in the file's order, by widths.
+    listed: bool,
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], list[str]]:
+    """Which linear layers come before the cells and which after, and the order of all.
 
-    Raises `InputError` where none or several ways fit.
+    By widths and by the numbers in names; where these leave several ways, in the order in which
+    the file lists them, if that is one, and that is assumed.  Raises `InputError` where none or
+    several ways fit.
     """
     fed = [table.shape[1]] if table is not None else input_counts(task)
-
-    def fits(some: list[str], begin: list[int], end: list[int]) -> bool:
-        if not some:
-            return bool(set(begin) & set(end))
-        layers = [linear[name] for name in some]
-        chained = all(a.width == len(b.weight) for a, b in pairwise(layers))
-        return chained and len(layers[0].weight) in begin and layers[-1].width in end
-
-    H, x = recurrent[-1].hidden, recurrent[0].inputs
-
-    def divided(some: list[str]) -> list[tuple[list[str], list[str]]]:
-        return [
-            (some[:k], some[k:])
-            for k in range(len(some) + 1)
-            if fits(some[:k], fed, [x]) and fits(some[k:], [H], output_counts(task))
+    ways = ways_through(linear, cells, fed, output_counts(task))
+    if listed and len(ways) > 1:
+        places = {name: k for k, name in enumerate([*linear, *cells])}
+        sound = [
+            (before, order, head)
+            for before, order, head in ways
+            if _grows(places, [*before, *head]) and _grows(places, order)
         ]
-
-    ways = divided(names)
-    if not ways and len(names) <= MOST_ORDERED:  # a file may list them by the alphabet
-        ways = [way for order in permutations(names) for way in divided(list(order))]
+        if len(sound) == 1:
+            return *sound[0], ["layers in the order in which the file has them"]
     if len(ways) == 1:
-        return ways[0]
-    if not names:
-        outputs = " or ".join(map(str, output_counts(task)))
+        return *ways[0], []
+    x = " or ".join(sorted({str(each.inputs) for each in cells.values()}))
+    H = " or ".join(sorted({str(each.hidden) for each in cells.values()}))
+    inputs, outputs = (" or ".join(map(str, n)) for n in (fed, output_counts(task)))
+    if not linear:
         raise InputError(
             f"there is no linear layer, no weight of an nn.Linear: the recurrent layers have {x} "
             f"inputs and {H} units, task {task.text} has {outputs} outputs"
         )
-    shown = ", ".join(f"{shorten(n)} {linear[n].weight.T.shape}" for n in names)
-    inputs, outputs = (" or ".join(map(str, n)) for n in (fed, output_counts(task)))
+    shown = ", ".join(f"{shorten(n)} {linear[n].weight.T.shape}" for n in sorted(linear))
     how = "in several ways" if ways else "in no way"
+    hint = ", and the file has no order: torch.save keeps it" if ways and not listed else ""
     raise InputError(
         f"the linear layers, {shown}, fit {how} between {inputs} inputs, recurrent layers of "
-        f"{x} inputs and {H} units, and {outputs} outputs of task {task.text}"
+        f"{x} inputs and {H} units, and {outputs} outputs of task {task.text}{hint}"
     )
 
 
-def _with_activations(
-    names: list[str], linear: dict[str, Linear], classes: Settings, last: bool
-) -> tuple[Layer, ...]:
-    """Linear layers with the activations between and, as far as these are told, after them.
+def _grows(places: Mapping[str, int], names: Sequence[str]) -> bool:
+    return all(places[a] < places[b] for a, b in pairwise(names))
 
-    In an `nn.Sequential` the numbers that no tensor has are of layers without parameters.  A file
-    of tensors only does not tell them: between two layers of a head one is likely.
+
+def _with_activations(
+    names: Sequence[str], linear: dict[str, Linear], settings: Settings, after: bool
+) -> tuple[Layer, ...]:
+    """Linear layers with the activations around them, as far as these are told.
+
+    An `nn.Sequential` whose kind is told says what is between its layers.  Elsewhere an activation
+    has no tensor, and may be in the code of `forward`: between two layers it is `UNKNOWN`, and
+    between a cell and the layer next to it `OPTIONAL`.
     """
+    if not names:
+        return ()
+    classes = _classes(settings)
     found: list[Layer] = []
+    if after:
+        within = _within(None, names[0], classes)
+        found += [OPTIONAL] if within is None else _activations(within, final=False)
     for name, following in zip_longest(names, names[1:]):
         found.append(linear[name])
-        after = _modules_after(name, following, classes)
-        if after is not None:
-            found += _activations(after, final=last and following is None)
+        within = _within(name, following, classes)
+        if within is not None:
+            found += _activations(within, final=after and following is None)
         elif following is not None:
-            found += [] if _adjacent(name, following) else [UNKNOWN]
-    return tuple(found)
+            found.append(UNKNOWN)
+    told = _within(names[-1], None, classes)
+    return tuple(found) if after or told is not None else (*found, OPTIONAL)
 
 
-def _modules_after(name: str, following: str | None, classes: Settings) -> list[str] | None:
-    """The kinds of the modules after a linear layer in its `Sequential`; None where not told."""
-    place = re.fullmatch(r"(?P<parent>(?:.*\.)?)(?P<number>\d+)\.weight", name)
-    if not place or f"{place[0].removesuffix('weight')}{CLASS}" not in classes:
+_IN_SEQUENTIAL = re.compile(r"(?P<parent>(?:.*\.)?)(?P<number>\d+)\.weight", re.DOTALL)
+
+
+def _within(
+    name: str | None, following: str | None, classes: Mapping[str, str]
+) -> list[str] | None:
+    """The kinds of the modules between two layers of one `Sequential`; None where not told.
+
+    None for one of the names is its beginning, or its end.
+    """
+    one, other = (_IN_SEQUENTIAL.fullmatch(n) if n else None for n in (name, following))
+    place = one or other
+    if place is None or classes.get(place["parent"]) != "Sequential":
         return None
-    parent, number = place["parent"], int(place["number"])
-    if following is not None and not re.fullmatch(rf"{re.escape(parent)}\d+\.weight", following):
+    if (name and not one) or (following and not other):
         return None
-    kinds: list[str] = []
-    while (kind := classes.get(f"{parent}{(number := number + 1)}.{CLASS}")) is not None:
-        if f"{parent}{number}.weight" == following:
-            return kinds
-        kinds.append(str(kind))
-    return kinds if following is None else None
+    if one and other and one["parent"] != other["parent"]:
+        return None
+    parent = place["parent"]
+    numbers = sorted(
+        int(path[len(parent) : -1])
+        for path in classes
+        if path.startswith(parent) and path[len(parent) : -1].isdecimal()
+    )
+    low = int(one["number"]) if one else -1
+    high = int(other["number"]) if other else numbers[-1] + 1
+    return [classes[f"{parent}{k}."] for k in numbers if low < k < high]
 
 
 def _activations(kinds: list[str], final: bool) -> list[str]:
@@ -375,16 +459,9 @@ def _activations(kinds: list[str], final: bool) -> list[str]:
     return found
 
 
-def _adjacent(name: str, following: str) -> bool:
-    """Whether two layers follow each other in one `Sequential`, with nothing between."""
-    pattern = r"((?:.*\.)?)(\d+)\.weight"
-    one, other = re.fullmatch(pattern, name), re.fullmatch(pattern, following)
-    return bool(one and other and one[1] == other[1] and int(other[2]) == int(one[2]) + 1)
-
-
-def _settle(tensors: Tensors, used: set[str]) -> None:
+def _settle(tensors: Tensors, used: set[str], sizes: set[int]) -> None:
     """Refuse tensors without a place that the answers may need."""
-    rest = [n for n, t in tensors.items() if n not in used and not is_no_weight(n, t, used)]
+    rest = [n for n, t in tensors.items() if n not in used and not is_no_weight(n, t, used, sizes)]
     if rest:
         looks = [
             f"{listing(tensors, [n])} looks like {look(n, tensors[n], 0, ())}" for n in rest[:4]

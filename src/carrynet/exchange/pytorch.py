@@ -26,6 +26,7 @@ CODE = "code of TorchScript"
 
 def read_archive(archive: Archive, root: str, found: Found) -> None:
     """A file of PyTorch since 1.6, or of TorchScript: its members under `root`."""
+    found.listed = True
     program = archive.read(f"{root}data.pkl", MAX_HEADER)
     order = archive.read(f"{root}byteorder") if f"{root}byteorder" in archive.members else b"little"
     require(order in (b"little", b"big"), "its byte order is neither little nor big")
@@ -56,6 +57,12 @@ def _members(archive: Archive, folder: str) -> Callable[[str], bytes]:
     return numbers
 
 
+_BEYOND = re.compile(
+    rb"\btorch\.(gelu|elu|selu|celu|silu|mish|leaky_relu|prelu|softplus|hardtanh|hardswish|hardsigmoid"
+    rb"|layer_norm|batch_norm|group_norm|instance_norm|neg|sin|cos|exp|log|abs|clamp|pow|sqrt|flip)_?\("
+)
+"""What TorchScript's code may call that no layer of a network here does."""
+
 _CELL_OF_CODE = re.compile(rb"\btorch\.(?:_VF\.)?(rnn_tanh|rnn_relu|gru|lstm)(?:_cell)?\(")
 
 
@@ -64,7 +71,12 @@ def _add_cell_of_code(archive: Archive, root: str, found: Found) -> None:
     called = set()
     for name in archive.members:
         if name.startswith(f"{root}code/") and name.endswith(".py"):
-            called |= set(_CELL_OF_CODE.findall(archive.read(name, MAX_CODE)))
+            code = archive.read(name, MAX_CODE)
+            called |= set(_CELL_OF_CODE.findall(code))
+            if beyond := _BEYOND.search(code):
+                raise Refused(
+                    f"its code calls torch.{beyond[1].decode()}, which no layer here does"
+                )
     if len(called) == 1:
         found.settings[CODE] = called.pop().decode()
 
@@ -78,6 +90,7 @@ def read_legacy(data: bytes, found: Found) -> None:
     The pickles are a number, a version, facts about the machine, the content, and the keys of
     the storages; of a storage there is its length as int64, and then its numbers.
     """
+    found.listed = True
     position = 0
     storages: dict[str, Storage] = {}
 

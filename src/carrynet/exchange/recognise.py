@@ -80,8 +80,8 @@ def _guess_cell(tensors: Tensors, task: Task) -> Mapping:
         ):
             kind = "a GRU" if shape[0] == 3 * shape[1] else "an LSTM"
             raise InputError(
-                f"{shorten(name)} of shape {shape} is of {kind}: only simple recurrent networks, "
-                "torch.nn.RNN or RNNCell, can be taken"
+                f"{shorten(name)} of shape {shape} is of {kind}: --map says how the tensors of one "
+                "Elman cell are named; a GRU or LSTM is taken by PyTorch's names, without it"
             )
     prefixes = sorted({match["prefix"] for match in matches})
     if len(prefixes) > 1:

@@ -14,6 +14,7 @@ end of shorter words are not needed: words may be of different lengths.
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ def read(path: Path, task: Task) -> Samples:
 
 def of_arrays(arrays: Any, task: Task) -> Samples:
     """Samples from arrays by their names.  Raises `InputError`."""
+    if not isinstance(arrays, Mapping):
+        raise InputError("samples are arrays by their names: words, and outputs or logits")
     if unknown := sorted(set(arrays) - {"words", "outputs", "logits"}):
         raise InputError(
             f"{shorten(unknown[0])} is not understood; accepted are words, outputs and logits"
@@ -114,25 +117,43 @@ def of_arrays(arrays: Any, task: Task) -> Samples:
             f"words have shape {words.shape}: (N, T) is accepted, of up to {MOST_WORDS:,} words"
         )
     outputs = logits = None
+    told = np.zeros(words.shape, bool)
     if "outputs" in arrays:
         outputs = _whole(arrays["outputs"], "outputs", UNTOLD, len(task.machine.outputs))
         if outputs.shape != words.shape:
             raise InputError(f"outputs have shape {outputs.shape}, not {words.shape} as the words")
+        told |= outputs != UNTOLD
     if "logits" in arrays:
-        logits = np.asarray(arrays["logits"], np.float64)
+        logits = _numbers(arrays["logits"], "logits").astype(np.float64)
         logits = logits[..., None] if logits.ndim == 2 else logits
         if logits.shape[:2] != words.shape or logits.ndim != 3 or not logits.shape[-1]:
             raise InputError(f"logits have shape {logits.shape}: {(*words.shape, 'y')} is accepted")
+        untold = np.isnan(logits)
+        if np.isinf(logits).any() or (untold.any(axis=-1) != untold.all(axis=-1)).any():
+            raise InputError("logits must be finite, or NaN throughout where nothing is told")
+        told |= ~untold.all(axis=-1)
     if outputs is None and logits is None:
         raise InputError("there are neither outputs nor logits")
+    if not told.any():
+        raise InputError("nothing is told of any position: what does the network answer?")
     return Samples(words, outputs, logits)
 
 
+def _numbers(array: Any, name: str) -> NDArray[Any]:
+    """An array of real numbers.  Raises `InputError` for anything else."""
+    try:
+        found = np.asarray(array)
+    except (ValueError, TypeError):
+        found = np.asarray(None)
+    if found.dtype.kind not in "fiu":
+        raise InputError(f"{name} must be an array of numbers, all rows of one length")
+    return found
+
+
 def _whole(array: Any, name: str, low: int, high: int) -> NDArray[np.int64]:
-    found = np.asarray(array)
+    found = _numbers(array, name)
     whole = found.dtype.kind in "iu" or (
-        found.dtype.kind == "f"
-        and bool(np.isfinite(found).all() and (found == np.rint(found)).all())
+        bool(np.isfinite(found).all()) and bool((found == np.rint(found)).all())
     )
     if not whole or not ((found >= low) & (found < high)).all():
         raise InputError(f"{name} must be whole numbers from {low} to {high - 1}")
@@ -141,9 +162,11 @@ def _whole(array: Any, name: str, low: int, high: int) -> NDArray[np.int64]:
 
 def _of_csv(path: Path, task: Task) -> Samples:
     try:
-        text = files.contents(path, MAX_BYTES).decode()
+        text = files.contents(path, MAX_BYTES).decode("utf-8-sig")
         rows = list(csv.DictReader(io.StringIO(text), strict=True))
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}") from None
+    except (ValueError, csv.Error) as error:
         raise InputError(f"cannot be read: {files.first_line(error)}") from None
     if not rows or len(rows) > MOST_WORDS:
         raise InputError(f"it has {len(rows):,} words: from 1 to {MOST_WORDS:,} are accepted")
@@ -156,6 +179,8 @@ def _of_csv(path: Path, task: Task) -> Samples:
         raise InputError("the columns are word, and outputs or logits or both")
     words, outputs, logits = [], [], []
     for number, row in enumerate(rows, 2):
+        if None in row:
+            raise InputError(f"line {number} has more columns than the first")
         word = _symbols(row["word"], task.machine.symbols, f"line {number}")
         words.append(word)
         if "outputs" in given:

@@ -63,6 +63,8 @@ class Contents:
     settings: Mapping[str, str | int] = field(default_factory=dict)
     #: The network, where the file tells how it is computed, and not only its tensors
     layers: Layered | None = None
+    #: Whether the tensors come in the order in which their modules were made, as in a state dict
+    listed: bool = False
     notes: tuple[str, ...] = ()  #: sentences on what was made of the file
 
 
@@ -99,9 +101,16 @@ def read(path: Path) -> Contents:
         raise InputError(f"cannot take weights from {shown}: it is damaged: {reason}") from None
     name, sha256 = files.printable(path.name), files.sha256(data)
     passed_over, settings = tuple(found.passed_over), MappingProxyType(found.settings)
-    notes = tuple(found.notes)
     return Contents(
-        found.tensors, passed_over, found.facts, sha256, name, settings, found.layers, notes
+        found.tensors,
+        passed_over,
+        found.facts,
+        sha256,
+        name,
+        settings,
+        layers=found.layers,
+        listed=found.listed,
+        notes=tuple(found.notes),
     )
 
 
@@ -188,7 +197,9 @@ def _read_safetensors(data: bytes, found: Found) -> None:
     require(length <= MAX_HEADER, "its header is too long")
     # other readers take the last of several tensors with one name
     header = files.from_json(data[8 : 8 + length])
-    for name, view in safetensors.deserialize(data):  # type: ignore[no-untyped-call]
+    # whose order is another in each process
+    views = sorted(safetensors.deserialize(data), key=lambda pair: pair[0])  # type: ignore[no-untyped-call]
+    for name, view in views:
         kind = KIND_OF.get(view["dtype"])
         if kind is None:
             raise Refused(f"{shorten(name)} holds {view['dtype']}, which is not supported")

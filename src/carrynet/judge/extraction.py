@@ -301,7 +301,7 @@ def _tests(
 ) -> list[NDArray[np.int64]]:
     """Test words (N, T): all of some length, and long random ones, most slow to change."""
     long = 1
-    while symbols ** (long + 1) <= most_short:
+    while long < length and symbols ** (long + 1) <= most_short:
         long += 1
     short = np.unravel_index(np.arange(symbols**long), (symbols,) * long)
     draws = rng.raw(seed, rng.EXTRACTION, 0, 2 * count * length).reshape(2, count, length)

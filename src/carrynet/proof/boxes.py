@@ -171,7 +171,7 @@ def _states_seen(network: Network, plan: Plan) -> tuple[Array, Numbers]:
     regions.append(np.arange(len(plan.names)))
 
     h, region = states[0], regions[0]
-    while len(h) * S <= _SHORT_WORDS:
+    while len(h) * S <= _SHORT_WORDS and len(states) < _LENGTH:  # of one symbol few words are many
         h = np.concatenate(list(double.children(h).swapaxes(0, 1)))
         region = plan.next[region].T.ravel()
         states.append(h)
