@@ -350,7 +350,7 @@ def test_import_help_says_units_and_defaults(tmp_path: Path) -> None:
 # What a file says of its own network, and what a mapping leaves out -------------------
 
 
-def loaded(settings: dict[str, str | int] | None = None) -> Contents:
+def loaded(settings: dict[str, str | float] | None = None) -> Contents:
     """The weights of a cell of PyTorch's, and what its file says besides."""
     contents = foreign.read(FOLDER / "C_general_checkpoint.pt")
     return replace(contents, settings=settings or {})

@@ -102,6 +102,10 @@ def test_a_whole_module_tells_its_activations() -> None:
     assert not isinstance(last, str)
     with pytest.raises(InputError, match=r"'head\.1' is a 'GELU', which cannot be taken"):
         recognise(given.tensors, {**given.settings, "head.1.class": "GELU"}, ADD)
+    assert "no dropout, as when it is used" not in found.assumed
+    found = recognise(given.tensors, {**given.settings, "rnn.dropout": 0.1}, ADD)
+    assert found is not None
+    assert "no dropout, as when it is used" in found.assumed
     found = recognise(given.tensors, {}, ADD)
     assert found is not None
     assert found.layers.gaps == (OPTIONAL, UNKNOWN)

@@ -37,7 +37,7 @@ class Found:
         self.tensors: Tensors = {}
         self.passed_over: list[str] = []
         self.facts: Mapping[str, Any] = {}
-        self.settings: dict[str, str | int] = {}
+        self.settings: dict[str, str | float] = {}
         self.layers: Layered | None = None
         self.listed = False  #: whether tensors come in the order in which modules were made
         self.notes: list[str] = []

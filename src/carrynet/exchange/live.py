@@ -56,7 +56,7 @@ def contents(module: Any) -> Contents:
                 )
             found.settings[f"{prefix}{CLASS}"] = type(part).__name__
             for key in SETTINGS:
-                if isinstance(said := getattr(part, key, None), str | int):
+                if isinstance(said := getattr(part, key, None), str | int | float):
                     found.settings[f"{prefix}{key}"] = said
     except (Refused, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(

@@ -131,6 +131,8 @@ def recognise(
     kinds = {each.cell for each in stacked}
     assumed += ["gates r, z, n, reset after the product"] if "gru" in kinds else []
     assumed += ["gates i, f, g, o"] if "lstm" in kinds else []
+    if any(settings.get(f"{cell.prefix}dropout") for cell in cells):
+        assumed.append("no dropout, as when it is used")
     if whole := [n for n in tensors if n in used and tensors[n].dtype.kind != "f"]:
         assumed.append(f"whole numbers of {listing(tensors, whole[:1])} as they are")
     passed = tuple(name for name in tensors if name not in used)

@@ -25,7 +25,10 @@ from carrynet.exchange.names import (
 from carrynet.exchange.pickles import Name, Object, Refused, require
 
 MAX_DEPTH = 16  # of dictionaries in dictionaries
-SETTINGS = ("mode", "nonlinearity", "num_layers", "bidirectional", "proj_size", "batch_first")
+SETTINGS = (
+    *("mode", "nonlinearity", "num_layers", "bidirectional", "proj_size", "batch_first"),
+    "dropout",
+)
 """Attributes of a module that say how its cell computes."""
 CLASS = "class"
 """The setting that says what kind of module it is: `head.1.class`, `ReLU`."""
@@ -83,7 +86,7 @@ def views_of(content: object, found: Found, constant: bool = False) -> dict[str,
     in this way is refused.  A file's constants may be none, and always have their whole path.
     """
     views: list[tuple[_Place, View]] = []
-    settings: list[tuple[_Place, str | int]] = []
+    settings: list[tuple[_Place, str | float]] = []
     aside: list[tuple[_Place, object]] = []
     seen = set()  # a dictionary may hold itself, or one other in exponentially many ways
 
@@ -186,10 +189,10 @@ def _attributes(value: object) -> dict[str, Any]:
     }
 
 
-def _settings(value: object) -> dict[str, str | int]:
+def _settings(value: object) -> dict[str, str | float]:
     """What a module's attributes say of its cell."""
     state = value.state if isinstance(value, Object) else {}
-    return {k: v for k in SETTINGS if isinstance(v := state.get(k), str | int)}
+    return {k: v for k in SETTINGS if isinstance(v := state.get(k), str | int | float)}
 
 
 def _is_optimisers(value: object) -> bool:

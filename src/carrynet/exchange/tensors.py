@@ -60,7 +60,7 @@ class Contents:
     sha256: str  #: of the file's bytes
     name: str  #: the file's, fit for a terminal
     #: What a whole module says of itself, by the name of its attribute: `rnn.mode`, `rnn_tanh`
-    settings: Mapping[str, str | int] = field(default_factory=dict)
+    settings: Mapping[str, str | float] = field(default_factory=dict)
     #: The network, where the file tells how it is computed, and not only its tensors
     layers: Layered | None = None
     #: Whether the tensors come in the order in which their modules were made, as in a state dict
