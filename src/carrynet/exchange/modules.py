@@ -100,10 +100,7 @@ def recognise(
     starts = {n: t for n, t in floating.items() if _is_start(n, t)}
     plain = {n: t for n, t in floating.items() if n not in starts}
     matrices = [n for n, t in plain.items() if t.ndim == 2 and n.endswith("weight")]
-    kinds_told = _classes(settings).values()
-    if _is_simple(list(recurrent.values()), matrices, starts) and _BETWEEN.keys().isdisjoint(
-        kinds_told
-    ):
+    if _is_simple(list(recurrent.values()), matrices, starts, settings):
         return None
     embedding = _embedding(matrices, plain, recurrent, task, settings)
     linear = {n: _linear(n, tensors) for n in matrices if n != embedding}
@@ -120,23 +117,27 @@ def recognise(
         before=_with_activations(before, linear, settings, after=False),
         embedding=None if table is None else _floating(table),
     )
-    parts = [f"embedding {embedding}"] if embedding else []
-    parts += [f"linear {name}" for name in before]
-    parts += [
-        f"{KINDS[each.cell]} {cell.prefix}*{cell.layer} ({each.hidden} units)"
-        for each, cell in zip(stacked, cells, strict=True)
+    how = [
+        *([f"embedding {embedding}"] if embedding else []),
+        *(f"linear {name}" for name in before),
+        *(
+            f"{KINDS[each.cell]} {cell.prefix}*{cell.layer} ({each.hidden} units)"
+            for each, cell in zip(stacked, cells, strict=True)
+        ),
+        *(f"linear {name}" for name in head),
+        *(f"start {name}" for name in starts),
     ]
-    parts += [f"linear {name}" for name in head]
-    parts += [f"start {name}" for name in starts]
-    kinds = {each.cell for each in stacked}
-    assumed += ["gates r, z, n, reset after the product"] if "gru" in kinds else []
-    assumed += ["gates i, f, g, o"] if "lstm" in kinds else []
-    if any(settings.get(f"{cell.prefix}dropout") for cell in cells):
-        assumed.append("no dropout, as when it is used")
-    if whole := [n for n in tensors if n in used and tensors[n].dtype.kind != "f"]:
-        assumed.append(f"whole numbers of {listing(tensors, whole[:1])} as they are")
+    dropout = any(settings.get(f"{cell.prefix}dropout") for cell in cells)
+    whole = [name for name in sorted(used) if tensors[name].dtype.kind != "f"]
+    phrases = {
+        "gates r, z, n, reset after the product": any(each.cell == "gru" for each in stacked),
+        "gates i, f, g, o": any(each.cell == "lstm" for each in stacked),
+        "no dropout, as when it is used": dropout,
+        f"whole numbers of {listing(tensors, whole[:1])} as they are": bool(whole),
+    }
+    assumed += [phrase for phrase, holds in phrases.items() if holds]
     passed = tuple(name for name in tensors if name not in used)
-    return Recognised(layers, ", ".join(parts), tuple(assumed), passed)
+    return Recognised(layers, ", ".join(how), tuple(assumed), passed)
 
 
 def check_classes(settings: Settings, cells: Iterable[str]) -> None:
@@ -294,10 +295,13 @@ def _begins(name: str, size: int, recurrent: list[Recurrent], cells: list[_Cell]
 # Other layers ------------------------------------------------------------------------
 
 
-def _is_simple(recurrent: list[Recurrent], matrices: list[str], starts: Tensors) -> bool:
+def _is_simple(
+    recurrent: list[Recurrent], matrices: list[str], starts: Tensors, settings: Settings
+) -> bool:
     """Whether `recognise.guess` takes it: one Elman cell, at most one linear layer, no start."""
     only = len(recurrent) == 1 and recurrent[0].cell == "elman"
-    return only and len(matrices) <= 1 and not starts
+    activations = _BETWEEN.keys() & _classes(settings).values()
+    return only and len(matrices) <= 1 and not starts and not activations
 
 
 def _embedding(
