@@ -186,6 +186,7 @@ def _mini_batches(cell: str, rounds: int) -> Comparison:
     jobs: dict[str, Callable[[], rivals.Job]] = {
         "native engine": lambda: ours(native),
         "JAX, jitted scans": lambda: rivals.jax_adam(network.weights, words, stage.step, cell),
+        "PyTorch, eager": lambda: rivals.torch_adam(network.weights, words, stage.step, cell),
         "NumPy engine": lambda: ours(reference),
     }
     ready, absent = _ready(jobs, agree=5e-2)

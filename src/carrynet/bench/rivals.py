@@ -214,11 +214,7 @@ def numba_loops(weights: Weights, words: Words, step: float) -> Job:
 
 def torch_rnn(weights: Weights, words: Words, step: float) -> Job:
     """PyTorch, eager: nn.RNN (which has tanh, and not the sigmoid) with a linear readout."""
-    try:
-        import torch
-    except ImportError:
-        raise Absent("torch") from None
-    torch.set_num_threads(1)
+    torch = _torch()
     x, y = map(torch.from_numpy, _inputs(words))
 
     def job() -> tuple[Array, ...]:
@@ -308,6 +304,32 @@ def jax_adam(weights: Weights, words: Words, step: float, cell: str = "elman") -
     return job
 
 
+def torch_adam(weights: Weights, words: Words, step: float, cell: str = "elman") -> Job:
+    """PyTorch, eager: nn.RNN (tanh, not the sigmoid), nn.GRU or nn.LSTM, and torch.optim.Adam.
+
+    It begins at weights of its own and has two biases where there is one here, so that the job
+    ends in nothing that could be compared; the work is the same but for that bias.
+    """
+    torch = _torch()
+    inputs, targets = sequences(tasks.add(), words, np.dtype(np.float32))
+    x, y = torch.from_numpy(inputs), torch.from_numpy(np.ascontiguousarray(targets[..., 0]))
+    kind = {"elman": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell]
+
+    def job() -> tuple[Array, ...]:
+        torch.manual_seed(0)
+        rnn, readout = kind(2, weights["Why"].shape[0]), torch.nn.Linear(weights["Why"].shape[0], 1)
+        optimiser = torch.optim.Adam([*rnn.parameters(), *readout.parameters()], lr=step)
+        loss = torch.nn.BCEWithLogitsLoss(reduction="sum")
+        for batch, wanted in zip(x, y, strict=True):
+            optimiser.zero_grad()
+            states, _ = rnn(batch)
+            loss(readout(states)[..., 0], wanted).div(batch.shape[1]).backward()
+            optimiser.step()
+        return ()
+
+    return job
+
+
 # Every pair of numbers -----------------------------------------------------------------
 
 
@@ -336,6 +358,16 @@ def jax_pairs(weights: Weights, digits: int) -> Callable[[], int]:
     count(starts[:1]).block_until_ready()
     compiled = count.lower(starts).compile()
     return lambda: int(compiled(starts))
+
+
+def _torch() -> Any:
+    """PyTorch with one thread, since two are no faster with networks this small."""
+    try:
+        import torch
+    except ImportError:
+        raise Absent("torch") from None
+    torch.set_num_threads(1)
+    return torch
 
 
 def _jax() -> tuple[Any, Any]:
