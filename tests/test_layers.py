@@ -53,7 +53,7 @@ LAYERS = [
     "exchange.mapping exchange.folding exchange.samples",
     "exchange.conventions",
     "exchange.recognise",
-    "exchange.modules exchange.live",
+    "exchange.modules exchange.live exchange.otherwise",
     "exchange.foreign",
     "engines.vector",
     "engines.kernels.shape engines.kernels.block engines.kernels.optimise engines.kernels.grade",

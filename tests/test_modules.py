@@ -19,8 +19,9 @@ from carrynet.errors import InputError
 from carrynet.exchange import foreign
 from carrynet.exchange.folding import Convention, Owned
 from carrynet.exchange.found import Tensors
-from carrynet.exchange.layered import OPTIONAL, UNKNOWN, Linear, other_readings
+from carrynet.exchange.layered import OPTIONAL, UNKNOWN, Linear
 from carrynet.exchange.modules import recognise
+from carrynet.exchange.otherwise import other_readings
 from carrynet.exchange.tensors import Contents, read
 from carrynet.judge.evaluation import evaluate
 from carrynet.proof import search
@@ -350,6 +351,15 @@ def test_an_exporters_fault_is_named_when_the_samples_show_it() -> None:
         swapped[f"rnn.{key}_l0"] = np.concatenate([z, r, n])
     with pytest.raises(InputError, match="with gates r and z exchanged it is right"):
         foreign.take(replace(given, tensors=swapped), ADD)
+
+
+def test_samples_that_several_other_readings_fit_are_too_few() -> None:
+    theirs = owned("gru_no_bias")  # whose reset gate does nothing to the first symbol
+    layers = other_readings(theirs.layers)["gates r and z exchanged"]
+    truth = replace(theirs, layers=layers).network(convention(theirs))
+    words = np.array([[1], [2], [3]])
+    with pytest.raises(InputError, match=r"gates r and z exchanged or reset .* give more samples"):
+        foreign.take(contents("gru_no_bias"), ADD, samples=samples_of(truth, words))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

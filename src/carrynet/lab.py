@@ -190,7 +190,7 @@ def load(
         answers = foreign.samples_of(samples, meant)
     said["leave_out"] = texts["leave_out"]
     taken = foreign.take(contents, meant, maps, samples=answers, **said)
-    if contents.settings and not isinstance(source, str | Path):
+    if live.is_module(source):
         live.confirm(source, taken.network)
     return taken.network
 

@@ -297,8 +297,7 @@ def _of_sides(
     if not order or Wx.shape[1] != len(order) * H or Wh.shape[1] != len(order) * H:
         raise InputError(f"{shorten(path)} has matrices of shapes {Wx.shape} and {Wh.shape}")
     if order == "h":
-        total = (b.astype(np.float64) + bh).astype(np.result_type(b, bh))
-        return elman(Wx, Wh, total, "tanh")
+        return elman(Wx, Wh, b, bh, activation="tanh")
     return gated("gru" if order == "rzn" else "lstm", order, Wx, Wh, b, bh)
 
 

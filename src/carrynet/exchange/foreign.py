@@ -32,9 +32,10 @@ from carrynet.errors import InputError, shorten, unknown
 from carrynet.exchange import conventions, flax, folding, modules
 from carrynet.exchange.conventions import Stated
 from carrynet.exchange.folding import Convention, Owned
-from carrynet.exchange.layered import UNKNOWN, Layered, Linear, Recurrent, other_readings
+from carrynet.exchange.layered import UNKNOWN, Layered, Linear, Recurrent
 from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, evaluate, in_part, listing
 from carrynet.exchange.modules import Recognised
+from carrynet.exchange.otherwise import other_readings
 from carrynet.exchange.pytorch import CODE
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.exchange.samples import (
@@ -142,26 +143,55 @@ def take(
         choice, way = conventions.choose(theirs, stated, usual, samples=samples), ""
     else:
         found, theirs, choice, way = _tried(candidates, given, tensors, task, stated, samples)
-    assumed = (*choice.assumed, *([way] if way else []))
-    network = theirs.network(choice.convention)
-    found = _with_cut(found, choice.convention.cut)
+    return _taken(
+        contents,
+        theirs.network(choice.convention),
+        how=printable(_with_cut(found, choice.convention.cut)),
+        named=choice.convention.activation,
+        left=left,
+        passed=passed,
+        assumed=(*choice.assumed, *([way] if way else [])),
+        notes={
+            "comes along": ", ".join(along),
+            "tried": choice.why,
+            "samples": _agreeing(samples),
+        },
+    )
+
+
+def _taken(
+    contents: Contents,
+    network: Network,
+    *,
+    how: str,
+    named: str = "",
+    left: Sequence[str] = (),
+    passed: Sequence[str] = (),
+    assumed: tuple[str, ...] = (),
+    notes: dict[str, str] | None = None,
+) -> Taken:
+    """A network with where it came from, and the lines that say what was made of the file."""
+    passed_over = (*contents.passed_over, *map(printable, passed))
     source = Source(
         file=printable(contents.name),
         sha256=contents.sha256,
-        mapping=printable(found),
-        left_out=tuple(printable(name) for name in (*left, *contents.passed_over, *passed)),
+        mapping=how,
+        left_out=(*map(printable, left), *passed_over),
         assumed=assumed,
     )
-    notes = {
-        "read as": f"{task.text}, {choice.convention.activation}, {source.mapping}",
-        "comes along": ", ".join(along),
+    said = {
+        "read as": ", ".join(filter(None, [network.task.name, named, how])),
         "left out": ", ".join(left),
-        "passed over": ", ".join([*contents.passed_over, *passed]),
+        "passed over": ", ".join(passed_over),
         "assumed": ", ".join(assumed),
-        "tried": choice.why,
+        **(notes or {}),
     }
-    lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
+    lines = tuple(f"{key:<12}{brief(text)}" for key, text in said.items() if text)
     return Taken(network, source, lines)
+
+
+def _agreeing(samples: Samples | None) -> str:
+    return f"agree: {samples.said} to {TOLERANCE:g}" if samples else ""
 
 
 # Networks of layers ------------------------------------------------------------------
@@ -218,32 +248,16 @@ def _layered(
             *_, name = _read_otherwise(theirs, stated, None, wrong)
             raise InputError(f"{wrong}; {name} it is right: --samples would show it") from None
         raise
-    convention = choice.convention
-    assumed = (*found.assumed, *choice.assumed, *([otherwise] if otherwise else []))
-    network = theirs.network(convention)
-    passed = (*contents.passed_over, *(printable(name) for name in found.passed_over))
-    source = Source(
-        file=printable(contents.name),
-        sha256=contents.sha256,
-        mapping=printable(found.how),
-        left_out=(*(printable(name) for name in left), *passed),
-        assumed=assumed,
+    readings = _readings(theirs, choice.convention) if samples is None else ""
+    return _taken(
+        contents,
+        theirs.network(choice.convention),
+        how=printable(found.how),
+        left=left,
+        passed=found.passed_over,
+        assumed=(*found.assumed, *choice.assumed, *([otherwise] if otherwise else [])),
+        notes={"tried": choice.why, "samples": _agreeing(samples), "otherwise": readings},
     )
-    readings = ""
-    if samples is None:
-        scores = _scores(theirs, convention)
-        readings = ", ".join(f"{name} {score}" for name, score in scores.items())
-    notes = {
-        "read as": f"{task.text}, {found.how}",
-        "left out": ", ".join(left),
-        "passed over": ", ".join(passed),
-        "assumed": ", ".join(assumed),
-        "tried": choice.why,
-        "samples": f"agree: {samples.said} to {TOLERANCE:g}" if samples else "",
-        "otherwise": readings and f"right of 256 sample problems: {readings}",
-    }
-    lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
-    return Taken(network, source, lines)
 
 
 def _read_otherwise(
@@ -251,24 +265,31 @@ def _read_otherwise(
 ) -> tuple[Owned, conventions.Choice, str]:
     """The one other reading that answers as the samples do, as exporters are known to err.
 
-    Raises `InputError` where none does.
+    Raises `unlike` where none does, and `InputError` where several do.
     """
+    found = []
     for name, layers in other_readings(theirs.layers).items():
         other = replace(theirs, layers=layers)
         with suppress(InputError):
             choice = conventions.choose(other, stated, "tanh", samples=samples)
-            shown = "as the samples show, not as the file says"
-            return other, choice, f"{name}, {shown}" if samples else f"with {name}"
-    raise unlike
+            shown = f"{name}, as the samples show, not as the file says"
+            found.append((other, choice, shown if samples else f"with {name}"))
+    if len(found) > 1 and samples:
+        ways = " or ".join(shown.partition(",")[0] for *_, shown in found)
+        raise InputError(f"{unlike}; with {ways} it answers as in all: give more samples")
+    if not found:
+        raise unlike
+    return found[0]
 
 
-def _scores(theirs: Owned, convention: Convention) -> dict[str, int]:
+def _readings(theirs: Owned, convention: Convention) -> str:
     """How many short sample problems would be right by the usual other readings."""
-    scores = {}
+    scores, short = [], 0
     for name, layers in other_readings(theirs.layers).items():
-        other = replace(theirs, layers=layers)
-        scores[name] = conventions.attempt(other, [convention]).count(convention)
-    return scores
+        tried = conventions.attempt(replace(theirs, layers=layers), [convention])
+        short = tried.short
+        scores.append(f"{name} {tried.count(convention)}")
+    return f"right of {short} sample problems: {', '.join(scores)}" if scores else ""
 
 
 def task_of(contents: Contents, said: Task | None) -> Task:
@@ -290,11 +311,7 @@ def _own(contents: Contents, network: Network, said: list[str]) -> Taken:
             f"it is read: leave out {', '.join(said)}"
         )
     mapping = ", ".join(f"{name}={name}" for name in network.weights)
-    passed = tuple(printable(name) for name in contents.passed_over)
-    source = Source(printable(contents.name), contents.sha256, mapping, passed, ())
-    notes = {"read as": f"{network.task.text}, {network.kind}", "passed over": ", ".join(passed)}
-    lines = tuple(f"{key:<12}{brief(text)}" for key, text in notes.items() if text)
-    return Taken(network, source, lines)
+    return _taken(contents, network, how=mapping, named=network.kind)
 
 
 def _written(contents: Contents) -> Network | None:

@@ -501,7 +501,7 @@ def _cell_of(
         f"{what} has arrays of shapes {kernel.shape}, {second.shape}, {bias.shape}",
     )
     if kind == "SimpleRNN":
-        return elman(kernel, second, bias, activation), assumed
+        return elman(kernel, second, bias, activation=activation), assumed
     if kind == "LSTM":
         return gated("lstm", "ifgo", kernel, second, bias, None, activation), assumed
     if after:

@@ -63,10 +63,8 @@ def contents(module: Any) -> Contents:
             f"cannot take weights from the {type(module).__name__}: {shorten(str(error))}"
         ) from None
     name, passed = type(module).__name__, tuple(found.passed_over)
-    facts: dict[str, Any] = {}
-    return Contents(
-        found.tensors, passed, facts, digest.hexdigest(), name, found.settings, listed=True
-    )
+    sha256 = digest.hexdigest()
+    return Contents(found.tensors, passed, {}, sha256, name, found.settings, listed=True)
 
 
 WORDS, LENGTH = 4, 6

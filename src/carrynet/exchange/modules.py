@@ -221,8 +221,7 @@ def _layer(cell: _Cell, tensors: Tensors, settings: Settings) -> Recurrent:
             raise InputError(f"a bias beside {shorten(name)} has shape {bias.shape}")
     if count == 1:
         activation = said.removeprefix("rnn_") if said.startswith("rnn_") else UNKNOWN
-        total = (b.astype(np.float64) + bh).astype(np.result_type(b, bh))
-        return elman(Wx.T, Wh.T, total, activation)
+        return elman(Wx.T, Wh.T, b, bh, activation=activation)
     if "bias_n" in part:  # Equinox's, of the state's share in n
         bh = np.concatenate([np.zeros(2 * Wh.shape[1], Wh.dtype), part["bias_n"].reshape(-1)])
     return gated(*GATES[count], Wx.T, Wh.T, b, bh)

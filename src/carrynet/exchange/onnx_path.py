@@ -668,8 +668,7 @@ def _cell(
     b, bh = biases[0, : gates * H], biases[0, gates * H :]
     Wx, Wh = W[0].T, R[0].T
     if node.op == "RNN":
-        total = (b.astype(np.float64) + bh).astype(biases.dtype)
-        return elman(Wx, Wh, total, activation, **start)
+        return elman(Wx, Wh, b, bh, activation=activation, **start)
     if node.op == "LSTM":
         return gated("lstm", "iofg", Wx, Wh, b, bh, activation, **start)
     after = node.take("linear_before_reset", 0)
