@@ -6,10 +6,9 @@ An .npz file holds
     outputs   (N, T)  the numbers of the outputs; -1 where nothing is told
     logits    (N, T, y)  what the network's last layer gives; may be left out, or outputs may
 
-A CSV file has a line for each word, with the columns `word` and `outputs`, and `logits` if there
-are some: the symbols' names, or numbers, with spaces between (without, where each name is one
-letter); the outputs likewise; the logits of all positions one after another.  Empty cells at the
-end of shorter words are not needed: words may be of different lengths.
+A CSV file has a line for each word, with the columns `word`, and `outputs` or `logits` or both: the
+symbols' names, or numbers, with spaces between (without, where each name is one letter); the
+outputs likewise; the logits of all positions one after another.  Words may be of different lengths.
 """
 
 import csv
