@@ -20,6 +20,10 @@ def sigmoid(z: Array) -> Array:
     return 1 / (1 + np.exp(-z))
 
 
+def empty(*shape: int) -> Array:
+    return np.empty(shape, np.float32)
+
+
 class Tensor(np.ndarray):
     """An array with the method that the lines call."""
 
@@ -34,6 +38,8 @@ class Module:
         return self.forward(*given)  # type: ignore[attr-defined]
 
     def double(self) -> "Module":
+        for owner, name, _ in list(self.named()):
+            setattr(owner, name, getattr(owner, name).astype(np.float64))
         return self
 
     def named(self, before: str = "") -> Iterator[tuple["Module", str, str]]:
@@ -50,12 +56,14 @@ class Module:
         assert places.keys() == tensors.keys()
         for full, (owner, name) in places.items():
             assert getattr(owner, name).shape == tensors[full].shape, full
-            setattr(owner, name, tensors[full].view(Tensor))
+            # into the parameter, whose type stays what it is
+            kind = getattr(owner, name).dtype
+            setattr(owner, name, tensors[full].astype(kind).view(Tensor))
 
 
 class Embedding(Module):
     def __init__(self, count: int, width: int) -> None:
-        self.weight = np.empty((count, width))
+        self.weight = empty(count, width)
 
     def forward(self, numbers: Array) -> Array:
         return self.weight[numbers]
@@ -63,10 +71,20 @@ class Embedding(Module):
 
 class Linear(Module):
     def __init__(self, width: int, outputs: int) -> None:
-        self.weight, self.bias = np.empty((outputs, width)), np.empty(outputs)
+        self.weight, self.bias = empty(outputs, width), empty(outputs)
 
     def forward(self, x: Array) -> Array:
         return x @ self.weight.T + self.bias
+
+
+class ModuleDict(Module):
+    """Modules by names; parameters are attributes, as those of any module."""
+
+    def __init__(self, modules: Mapping[str, Module]) -> None:
+        vars(self).update(modules)
+
+    def __getitem__(self, name: str) -> Module:
+        return vars(self)[name]
 
 
 class Sequential(Module):
@@ -90,10 +108,10 @@ class Recurrent(Module):
         assert batch_first
         G = self.gates * h
         for k in range(num_layers):
-            setattr(self, f"weight_ih_l{k}", np.empty((G, h if k else x)))
-            setattr(self, f"weight_hh_l{k}", np.empty((G, h)))
-            setattr(self, f"bias_ih_l{k}", np.empty(G))
-            setattr(self, f"bias_hh_l{k}", np.empty(G))
+            setattr(self, f"weight_ih_l{k}", empty(G, h if k else x))
+            setattr(self, f"weight_hh_l{k}", empty(G, h))
+            setattr(self, f"bias_ih_l{k}", empty(G))
+            setattr(self, f"bias_hh_l{k}", empty(G))
         self.layers, self.h, self.nonlinearity = num_layers, h, nonlinearity
 
     def forward(self, x: Array, start: Any = None) -> tuple[Array, None]:
@@ -160,9 +178,9 @@ class Sigmoid(Module):
 def in_the_place_of_torch() -> Iterator[None]:
     """`import torch` gives this module."""
     torch, nn = ModuleType("torch"), ModuleType("torch.nn")
-    kinds = (Module, Embedding, Linear, Sequential, RNN, GRU, LSTM, Tanh, ReLU, Sigmoid)
+    kinds = (Module, ModuleDict, Embedding, Linear, Sequential, RNN, GRU, LSTM, Tanh, ReLU, Sigmoid)
     vars(nn).update({kind.__name__: kind for kind in kinds}, Parameter=lambda array: array)
-    vars(torch).update(nn=nn, empty=lambda *shape: np.empty(shape))
+    vars(torch).update(nn=nn, empty=empty)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "torch", torch)
         patch.setitem(sys.modules, "torch.nn", nn)

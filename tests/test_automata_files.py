@@ -1,6 +1,8 @@
 """Machines in files: read, written and read again; and what is refused, in one line."""
 
 import os
+import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +154,38 @@ def test_openfst_and_back_or_it_is_not_written(machine: Machine) -> None:
     else:
         text, *symbols = automata.to_openfst(machine)
         assert same(automata.from_openfst(text, *map(automata.symbol_table, symbols)), machine)
+
+
+def by_automatalibs_rules(text: str) -> tuple[str, dict[tuple[str, str], tuple[str, str]]]:
+    """The start, and (state, input) -> (state, output), as AutomataLib's DOTParsers.mealy reads it.
+
+    Written after its grammar (DOT.jj) and its parser of labels, since it is Java's: attributes are
+    separated or not, a label of a Mealy edge is two texts round one "/" and is trimmed, and the
+    states that `__start0` leads to are the initial ones.
+    """
+    quoted = r'"((?:\\"|[^"])*)"'
+    edges = re.findall(rf"(\w+) -> (\w+)(?: \[label={quoted}\])?;", text)
+    (start,) = (there for here, there, _ in edges if here == "__start0")
+    steps = {}
+    for here, there, label in edges:
+        if here != "__start0":
+            given, answer = label.replace('\\"', '"').split("/")
+            assert (here, given.strip()) not in steps
+            steps[here, given.strip()] = there, answer.strip()
+    return start, steps
+
+
+@pytest.mark.parametrize("name", ["add:base=3", "compare", "dyck", "tomita:3", "modular:3"])
+def test_dot_by_automatalibs_rules(name: str) -> None:
+    machine = tasks.parse(name).machine
+    start, steps = by_automatalibs_rules(machine.to_dot())
+    rng = random.Random(0)
+    for _ in range(100):
+        word = [rng.randrange(len(machine.symbols)) for _ in range(20)]
+        state = start
+        for symbol, output in zip(word, machine.transduce(word), strict=True):
+            state, answer = steps[state, machine.symbols[symbol]]
+            assert answer == machine.output_name(output)
 
 
 @pytest.mark.parametrize(

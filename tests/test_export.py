@@ -254,19 +254,34 @@ def test_so_does_what_is_not(runs: Path) -> None:
     assert "verdict none claim Nobody has asked" in " ".join((runs / "alone.h").read_text().split())
 
 
-def test_carrynets_own_file_is_the_runs_bit_for_bit(runs: Path) -> None:
+def test_carrynets_own_file_has_the_runs_weights_and_its_claim(runs: Path) -> None:
     done = carrynet("export", "proved", "--to", "safetensors", "--json", cwd=runs)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["file"] == "proved.safetensors"
-    assert document["about"]["verdict"] == "proved"
-    own = (runs / "proved" / "model.safetensors").read_bytes()
-    assert (runs / "proved.safetensors").read_bytes() == own
-    assert (document["sha256"], document["bytes"]) == (files.sha256(own), len(own))
+    data = (runs / "proved.safetensors").read_bytes()
+    assert (document["sha256"], document["bytes"]) == (files.sha256(data), len(data))
+    weights, said = files.read_tensors(runs / "proved.safetensors")
+    own, own_said = files.read_tensors(runs / "proved" / "model.safetensors")
+    assert {name: w.tobytes() for name, w in weights.items()} == {
+        name: w.tobytes() for name, w in own.items()
+    }
+    exported = said.pop(files.EXPORTED)
+    assert said == own_said
+    assert exported == document["about"]
+    certificate = (runs / "proved" / "certificate.json").read_bytes()
+    assert exported["certificate_sha256"] == files.sha256(certificate)
+    assert exported["verdict"] == "proved"
     again = carrynet(*("import", "proved.safetensors", "--out", "again", "--digits", 3), cwd=runs)
     assert again.returncode == 0, again.stderr
     digests = {cn.load(runs / name).network.digest() for name in ("proved", "again")}
     assert len(digests) == 1
+    # in the run's place it is the same network to the checker, which believes nothing else of it
+    shutil.copytree(runs / "proved", runs / "copied")
+    shutil.copy(runs / "proved.safetensors", runs / "copied" / "model.safetensors")
+    checked = carrynet("check", "copied", "--json", cwd=runs)
+    assert checked.returncode == 0, checked.stderr
+    assert json.loads(checked.stdout)["valid"]
 
 
 # The command -----------------------------------------------------------------------------

@@ -26,14 +26,16 @@ NAMES = [
 ]
 
 
-def loaded(network: Network, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module that the printed lines make."""
+def answered(network: Network, words: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The logits that the printed lines compute: four that load it, one a start, and one more."""
     monkeypatch.chdir(folder)
-    made = cn.export(network, to="pytorch", out="net.safetensors")
-    names: dict[str, Any] = {}
+    made = cn.export(network, to="pytorch", out='a "net".safetensors')
+    starts = [line for line in made.use if line.startswith("net.start")]
+    assert len([line for line in made.use if not line.startswith("#")]) == 5 + len(starts)
+    names: dict[str, Any] = {"symbols": words}
     with in_the_place_of_torch():
         exec("\n".join(made.use), names)
-    return names["net"]
+    return names["logits"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -44,11 +46,11 @@ def test_the_module_computes_what_the_network_does(
 ) -> None:
     network, *_ = example(name, "argmax" if learned else "bits", learned=learned)
     network = network.astype(dtype)
-    net = loaded(network, tmp_path, monkeypatch)
     words = random_words(network, 30, 12)
+    theirs = answered(network, words, tmp_path, monkeypatch)
     logits, _ = followed(network, words)
     tolerance = 1e-5 if dtype == "float32" else 1e-12
-    np.testing.assert_allclose(net(words), logits, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(theirs, logits, rtol=tolerance, atol=tolerance)
 
 
 HEADS = [
@@ -66,8 +68,8 @@ def test_heads_of_several_layers(
     shaped = initialise(task, 4, name, readout=out, dtype="float64")
     network = Network(task, name, shaped.map(lambda w: rng.uniform(-1, 1, w.shape)), out)
     words = random_words(network, 30, 12)
-    net = loaded(network, tmp_path, monkeypatch)
-    np.testing.assert_allclose(net(words), followed(network, words)[0], rtol=1e-12, atol=1e-12)
+    theirs = answered(network, words, tmp_path, monkeypatch)
+    np.testing.assert_allclose(theirs, followed(network, words)[0], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
@@ -75,11 +77,10 @@ def test_ten_thousand_words_are_answered_alike(
     cell: str, adder: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = adder.astype("float32") if cell == "elman" else by_hand(tasks.add(), cell)
-    net = loaded(network, tmp_path, monkeypatch)
     words = random_words(network, 10_000, 20)
     with np.errstate(over="ignore"):
         logits, outputs = followed(network, words)
-        theirs = net(words)
+        theirs = answered(network, words, tmp_path, monkeypatch)
     np.testing.assert_allclose(theirs, logits, rtol=1e-5, atol=2e-5)
     assert ((theirs[..., 0] > 0) == outputs).all()
 

@@ -279,6 +279,10 @@ def parse_tensors(data: bytes, path: object) -> "tuple[dict[str, Array], dict[st
 MODEL: Mapping[str, Any] = {"format": "carrynet-model", "version": 2}
 """What the facts of a file of weights begin with."""
 
+EXPORTED = "exported"
+"""The one key beside these and `Network.about`: what an export says of what was known. Nobody
+checks it, and nothing is concluded from it."""
+
 
 def require_version(document: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse a document of another format or version than is wanted; for use within `reading`."""
@@ -296,7 +300,7 @@ def require_facts(said: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     `about` is what is so, as `Network.about` and the checker's `Model.about` have it.
     """
     so = {**MODEL, **about}
-    for key in sorted(said.keys() | so.keys()):
+    for key in sorted((said.keys() | so.keys()) - {EXPORTED}):
         same = key in said and key in so and said[key] == so[key]
         require(same, f"its {shorten(key)} is not that of its network")
 

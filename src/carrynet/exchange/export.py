@@ -11,6 +11,7 @@ one line; nothing is approximated.
 """
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,7 @@ class Exported:
         rows.append(f"sha256      {self.sha256}")
         known = self.about["claim"]
         if self.about["certificate_sha256"]:
-            where = "of its certificate" if self.format == "safetensors" else "that is inside"
-            known = f"for words of every length, by the claim {where}"
+            known = "for words of every length, by the claim that is inside"
         rows.append(f"{self.about['verdict']:<12}{known}")
         if self.about["certificate_sha256"]:
             rows.append(f"{'':12}certificate sha256 {self.about['certificate_sha256']}")
@@ -70,9 +70,11 @@ class Exported:
 
 
 def _own(network: Network, file: str, facts: Mapping[str, str]) -> Written:
-    """Carrynet's own file, which has its format and no room for more."""
-    data = files.tensor_bytes(network.weights, {**files.MODEL, **network.about})
-    return Written(data, (f"carrynet import {file}",))
+    """Carrynet's own file, with what is to be said as one more of its facts."""
+    said = {**files.MODEL, **network.about, files.EXPORTED: dict(facts)}
+    return Written(
+        files.tensor_bytes(network.weights, said), (f"carrynet import {shlex.quote(file)}",)
+    )
 
 
 _WRITERS: MappingProxyType[str, tuple[Writer, str]] = MappingProxyType(

@@ -1,8 +1,9 @@
 """A network as PyTorch's weights: a state dict as safetensors, and the lines that load it.
 
-The names are those of a module with `embedding`, the table of what symbols are fed as; `rnn`, one
-module of PyTorch's for all layers, or `rnn_1`, `rnn_2`, ... where layers are of different kinds;
-`start`, and of an LSTM `start_c`, where the network does not begin at zero; and `head`.
+The names are those of an nn.ModuleDict with `embedding`, the table of what symbols are fed as;
+`rnn`, one module of PyTorch's for all layers, or `rnn_1`, `rnn_2`, ... where layers are of
+different kinds; and `head`.  Where the network does not begin at zero, `start`, and of an LSTM
+`start_c`, are parameters beside them.
 
 nn.RNN has no sigmoid.  With t = 2 h - 1, which is tanh of half of what h is the sigmoid of,
 
@@ -106,7 +107,7 @@ def _reading(W: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _module(model: Layered, file: str) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """The state dict, and the lines of Python that make its module and load it."""
+    """The state dict, and the lines of Python that make its module, load it and call it."""
     layers = model.recurrent
     kinds = {(layer.cell, layer.activation, layer.hidden) for layer in layers}
     groups = [("", layers)]
@@ -114,46 +115,38 @@ def _module(model: Layered, file: str) -> tuple[dict[str, Array], tuple[str, ...
         groups = [(f"_{number}", (layer,)) for number, layer in enumerate(layers, 1)]
     assert model.embedding is not None
     tensors = {"embedding.weight": model.embedding}
-    S, X = model.embedding.shape
-    make = [f"self.embedding = nn.Embedding({S}, {X})"]
-    call = ["x = self.embedding(symbols)"]
+    modules = {"embedding": "nn.Embedding({}, {})".format(*model.embedding.shape)}
+    parameters, call = [], 'net["embedding"](symbols)'
     for of, group in groups:
         kind, order = _MODULES[group[0].cell]
         H, name = group[0].hidden, f"rnn{of}"
         options = f", num_layers={len(group)}" * (len(group) > 1) + ", batch_first=True"
         if kind == "RNN":
             options += f', nonlinearity="{group[0].activation}"'
-        make.append(f"self.{name} = nn.{kind}({group[0].inputs}, {H}{options})")
+        modules[name] = f"nn.{kind}({group[0].inputs}, {H}{options})"
         tensors |= _weights(name, group, order)
         starts = _starts(of, group)
         tensors |= starts
-        make += [
-            f"self.{start} = nn.Parameter(torch.empty({len(group)}, 1, {H}))" for start in starts
+        parameters += [
+            f"net.{start} = nn.Parameter(empty({len(group)}, 1, {H}))" for start in starts
         ]
-        begin = [f"self.{start}.repeat(1, len(x), 1)" for start in starts]
+        begin = [f"net.{start}.repeat(1, len(symbols), 1)" for start in starts]
         both = f"({', '.join(begin)})" if len(begin) > 1 else "".join(begin)
-        state = f", {both}" if begin else ""
-        call.append(f"x, _ = self.{name}(x{state})")
-    heads, saved = _head(model.head)
+        call = f'net["{name}"]({call}{f", {both}" if begin else ""})[0]'
+    modules["head"], saved = _head(model.head)
     tensors |= saved
-    make.append(f"self.head = {heads}")
+    decide = "logits[..., 0] > 0" if model.outputs == 1 else "logits.argmax(-1)"
     double = ".double()" * (model.dtype == np.float64)
-    decide = "net(symbols)[..., 0] > 0" if model.outputs == 1 else "net(symbols).argmax(-1)"
-    lines = [
-        "import torch",
+    made = ", ".join(f'"{name}": {module}' for name, module in modules.items())
+    lines = (
+        f"from torch import {'empty, ' * bool(parameters)}nn",
         "from safetensors.torch import load_file",
-        "from torch import nn",
-        "class Net(nn.Module):",
-        "    def __init__(self):",
-        "        super().__init__()",
-        *(f"        {line}" for line in make),
-        "    def forward(self, symbols):  # numbers of symbols, (batch, time)",
-        *(f"        {line}" for line in call),
-        "        return self.head(x)  # logits, (batch, time, outputs)",
-        f"net = Net(){double}",
-        f'net.load_state_dict(load_file("{file}"))  # outputs: {decide}',
-    ]
-    return tensors, tuple(lines)
+        f"net = nn.ModuleDict({{{made}}})",
+        *parameters,
+        f"net{double}.load_state_dict(load_file({json.dumps(file)}))  # symbols: (batch, time)",
+        f'logits = net["head"]({call})  # outputs: {decide}',
+    )
+    return tensors, lines
 
 
 def _weights(name: str, layers: Sequence[Recurrent], order: str) -> dict[str, Array]:
