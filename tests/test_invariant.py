@@ -8,7 +8,7 @@ import pytest
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.data import words as problems
+from carrynet.data import drawn
 from carrynet.data.regions import Edges, regions
 from carrynet.data.words import OPEN, tables
 from carrynet.errors import InputError
@@ -398,7 +398,7 @@ def test_problems_grow() -> None:
     while update < learn.steps:
         digits, until = recipe.length(learn, update)
         assert recipe.length(learn, until - 1) == (digits, until)
-        assert problems.draw(recipe, 0, update, 2).shape == (2, learn.batch, digits)
+        assert drawn.draw(recipe, 0, update, 2).shape == (2, learn.batch, digits)
         lengths.append((digits, until - update))
         update = until
     assert lengths == [(2, 300), (4, 300), (8, 300), (16, 300)]
@@ -448,7 +448,7 @@ def test_populations_train_over_edges_as_one_network_does() -> None:
 def test_what_only_meets_edges_has_no_last_problem(tmp_path: Path) -> None:
     run = cn.train(closing(**{"learn.steps": 3, "close.steps": 3}), progress=False)
     assert run.last_problem is not None
-    last = problems.draw(run.recipe, 0, 2, 1)[0, -1]
+    last = drawn.draw(run.recipe, 0, 2, 1)[0, -1]
     assert training.last_problem(run.recipe) == run.recipe.specification.problem(last.tolist())
     hardened = cn.harden(run, settings={"steps": 3}, out=tmp_path / "run", progress=False)
     assert hardened.last_problem is None

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from carrynet import engines, tasks
-from carrynet.data import rng, words as problems
+from carrynet.data import drawn, rng
 from carrynet.engines import fused, jax, programs
 from carrynet.errors import Unavailable
 from carrynet.learn import training
@@ -55,7 +55,7 @@ ADAM = {"optimiser": "adam", "step": 0.01, "batch": 3, "decay": 0.5, "step_end":
 )
 def test_weights_moments_and_logits_are_numpys(settings: dict[str, Any]) -> None:
     how = recipe(**settings)
-    state, words = training.start(how), problems.draw(how, 0, 0, 15)
+    state, words = training.start(how), drawn.draw(how, 0, 0, 15)
     given = state.network, state.moments, how, how.stages[0], words, 7
     ours, theirs = JAX.advance(*given), NUMPY.advance(*given)
     for one, other in zip((ours[0], *ours[1]), (theirs[0], *theirs[1]), strict=True):
@@ -81,7 +81,7 @@ def test_a_program_for_gpus_computes_the_same(settings: dict[str, Any]) -> None:
     how = recipe(dtype="float32", **settings)
     (stage,), both = how.stages, [replace(how, seed=seed) for seed in (3, 4)]
     states = [training.start(each) for each in both]
-    words = np.stack([problems.draw(each, 0, 0, 20) for each in both])
+    words = np.stack([drawn.draw(each, 0, 0, 20) for each in both])
     stacked = [
         {name: np.stack([a[name], b[name]]) for name in a}
         for a, b in zip(*((s.network.weights, *s.moments) for s in states), strict=True)
@@ -122,7 +122,7 @@ def test_problems_are_drawn_on_the_device_as_elsewhere(task: str) -> None:
     population = [recipe(task=task, batch=3, digits=25, seed=seed) for seed in (0, 5, 2**62)]
     for first in (0, 3, 1001):
         ours = np.asarray(jax._words(population, 0, first, 7))
-        theirs = np.stack([problems.draw(each, 0, first, 7) for each in population])
+        theirs = np.stack([drawn.draw(each, 0, first, 7) for each in population])
         assert ours.dtype == theirs.dtype
         assert (ours == theirs).all()
 

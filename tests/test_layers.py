@@ -25,6 +25,8 @@ LAYERS = [
     "spec.recipe",
     "data data.rng",
     "data.words",
+    "data.balanced",
+    "data.drawn",
     "data.regions",
     "nets nets.arrays nets.equations",
     "nets.formula",

@@ -1,5 +1,7 @@
 """Problems as arrays, and what the samplers reach."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -190,7 +192,7 @@ def test_uniform_words_alone_would_not_come_there() -> None:
 def test_walked_problems_do_not_depend_on_how_many_are_drawn() -> None:
     """So that a training that is interrupted goes on with the same ones."""
     task = tasks.parse("dyck")
-    options = {"seed": 5, "stream": rng.STAGES}
+    options: dict[str, Any] = {"seed": 5, "stream": rng.STAGES}
     whole = problems.training_words(task, 12, start=0, count=50, **options)
     parts = [
         problems.training_words(task, 12, start=start, count=count, **options)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from carrynet.data import words as problems
+from carrynet.data import drawn
 from carrynet.data.words import Words
 from carrynet.judge.evaluation import evaluate
 from carrynet.learn import training
@@ -104,7 +104,7 @@ def test_the_step_falls_on_across_reports(engine: str) -> None:
 
 def test_every_stage_has_problems_of_its_own() -> None:
     recipe = Recipe(stages=(Stage(steps=50), Stage("again", steps=50)))
-    one, other = (problems.draw(recipe, stage, 0, 50) for stage in (0, 1))
+    one, other = (drawn.draw(recipe, stage, 0, 50) for stage in (0, 1))
     assert (one != other).any(axis=(1, 2)).mean() > 0.9
 
 
@@ -113,7 +113,7 @@ def test_progress_is_measured_before_the_update() -> None:
     told: list[Progress] = []
     training.fit(recipe, callbacks=[told.append], engine="numpy")
     network = training.start(recipe).network
-    words = problems.draw(recipe, 0, 0, 1)[0]
+    words = drawn.draw(recipe, 0, 0, 1)[0]
     errors, losses, rights = [], [], []
     for word in words.tolist():
         _, logits = next(network.states(word))
@@ -246,14 +246,14 @@ def test_weights_that_are_not_finite_are_divergence_too() -> None:
 def test_the_last_problem_is_the_last_that_was_shown() -> None:
     recipe = TWO_STAGES
     seen: list[Words] = []
-    original = problems.draw
+    original = drawn.draw
 
     def spy(*args: object) -> Words:
         seen.append(original(*args))  # type: ignore[arg-type]
         return seen[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(problems, "draw", spy)
+        patch.setattr(drawn, "draw", spy)
         training.fit(recipe)
     last = seen[-1][-1, -1]
     bits = [(symbol >> 1 & 1, symbol & 1) for symbol in last.tolist()]

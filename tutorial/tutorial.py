@@ -48,7 +48,7 @@ from tqdm import tqdm
 
 import carrynet as cn
 from carrynet import tasks
-from carrynet.data.words import draw
+from carrynet.data.drawn import draw
 from carrynet.judge import extraction as extract
 from carrynet.judge.work import work
 from carrynet.learn import training

@@ -23,7 +23,7 @@ import numpy as np
 
 from carrynet import engines
 from carrynet.bench import rivals
-from carrynet.data import words as problems
+from carrynet.data import drawn
 from carrynet.engines import jit, native, reference
 from carrynet.errors import CarrynetError, unknown
 from carrynet.judge import evaluation
@@ -137,7 +137,7 @@ def tutorial_job(rounds: int) -> list[Comparison]:
     """20,000 problems of 8 bits, one at a time."""
     recipe = RECIPES["tutorial"]
     stage, network = recipe.stages[0], training.start(recipe).network
-    words = problems.draw(recipe, 0, 0, recipe.stages[0].steps)
+    words = drawn.draw(recipe, 0, 0, recipe.stages[0].steps)
     operations = _operations(recipe)
     beats, per_call = native.multiply_adds(2_000_000)
 
@@ -176,7 +176,7 @@ def _mini_batches(cell: str, rounds: int) -> Comparison:
     recipe = Recipe(cell=cell, digits=16, biases=True, init_scaling="sqrt-hidden", stages=(stage,))
     network, words = (
         training.start(recipe).network,
-        problems.draw(recipe, 0, 0, recipe.stages[0].steps),
+        drawn.draw(recipe, 0, 0, recipe.stages[0].steps),
     )
     moments = initial_moments("adam", network.weights)
 

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data import rng
-from carrynet.spec.recipe import Recipe
 from carrynet.spec.task import Task
 
 Words = NDArray[np.integer]
@@ -140,41 +139,24 @@ def _bits_per_digit(base: int) -> int:
 
 
 def training_words(
-    task: Task, digits: int, *, seed: int, stream: int, start: int, count: int
+    task: Task, digits: int, *, seed: int, stream: int, start: int, count: int, walks: bool = True
 ) -> Words:
     """Training problems `start .. start + count - 1` of a stream, shape (count, digits).
 
-    Numbers are uniform.  Of a task without numbers every other word is a `walk`, so that what
-    uniform words hardly ever come to is learned too.
+    Numbers are uniform.  Of a task without numbers every other word is a `walk`, unless `walks`
+    are not wanted, so that what uniform words hardly ever come to is learned too.
     """
     if not task.numeric:
         bits = rng.raw(seed, stream, start * digits * 2, count * digits * 2)
         bits = bits.reshape(count, digits, 2)
         words = rng.below(task.base, bits[:, :, 1])
         some = np.arange(start, start + count)
-        words[some % 2 == 1] = walk(task, bits[some % 2 == 1], some[some % 2 == 1] // 2)
+        if walks:
+            words[some % 2 == 1] = walk(task, bits[some % 2 == 1], some[some % 2 == 1] // 2)
         return words.astype(np.min_scalar_type(task.base - 1))
     draws = draws_per_word(task, digits)
     bits = rng.raw(seed, stream, start * draws, count * draws)
     return uniform(task, digits, bits.reshape(count, draws))
-
-
-def draw(recipe: Recipe, stage: int, first: int, count: int) -> Words:
-    """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T).
-
-    All of them of the length of the first.
-    """
-    batch = recipe.stages[stage].batch
-    digits, _ = recipe.length(recipe.stages[stage], first)
-    words = training_words(
-        recipe.specification,
-        digits,
-        seed=recipe.seed,
-        stream=rng.STAGES + stage,
-        start=first * batch,
-        count=count * batch,
-    )
-    return words.reshape(count, batch, digits)
 
 
 def chains(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:

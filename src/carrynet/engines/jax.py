@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from carrynet.data import rng
-from carrynet.data.words import Words, draw
+from carrynet.data.drawn import draw
+from carrynet.data.words import Words
 from carrynet.engines.fused import fused, takes
 from carrynet.engines.programs import How, drawn, library, scanned, schedule
 from carrynet.nets.arrays import Array
@@ -99,7 +100,7 @@ def _words(recipes: Sequence[Recipe], stage: int, first: int, count: int) -> Any
     """The problems of so many updates of each recipe, (N, U, B, T); of numbers, on the device."""
     recipe, here = recipes[0], recipes[0].stages[stage]
     task, (digits, _) = recipe.specification, recipe.length(here, first)
-    if not task.numeric:
+    if not task.numeric or here.words == "balanced" or here.partly:
         return np.stack([draw(each, stage, first, count) for each in recipes])
     seeds = np.array([each.seed for each in recipes], np.uint64)
     with library().enable_x64(True):

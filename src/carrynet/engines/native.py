@@ -10,7 +10,8 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from carrynet.data.words import Words, draw, tables
+from carrynet.data.drawn import draw
+from carrynet.data.words import Words, tables
 from carrynet.engines import jit, reference
 from carrynet.engines.packed import (
     active_rows,

@@ -26,6 +26,8 @@ if not jit.missing:
 def as_elman(subject: Network | Recipe) -> bool:
     """Whether the kernels that are shaped by hand take a network: Elman's, fed 0 and 1 only."""
     task = subject.task if isinstance(subject, Network) else subject.specification
+    if isinstance(subject, Recipe) and subject.partly:
+        return False
     return subject.elman and task.encoding.binary and not task.machine.leaves_open
 
 

@@ -92,7 +92,7 @@ def schedule(stage: Stage, first: int, updates: int, dtype: Any) -> Schedule:
 def drawn(
     task: Task, digits: int, batch: int, stream: int, count: int
 ) -> Callable[[Value, Value], Value]:
-    """The problems of a task with numbers as `data.words.draw` has them, on the device.
+    """The problems of a task with numbers as `data.drawn.draw` has them, on the device.
 
     From seeds (N,) and the first update, unsigned 64-bit integers, to words (N, `count`, B, T).
     """

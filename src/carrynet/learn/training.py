@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet import engines
-from carrynet.data import words as problems
+from carrynet.data import drawn, words as problems
 from carrynet.errors import CarrynetError, InputError
 from carrynet.learn import codes, cost, edges
 from carrynet.learn.edges import Boxes
@@ -185,10 +185,18 @@ def _updates(recipe: Recipe, state: State, count: int, engine: engines.Engine) -
             *(network, moments, state.boxes, recipe, state.stage, state.step, count, engine.edges)
         )
         return _Made(weights, moments, boxes, asked[:, None], logits[:, None])
-    words = problems.draw(recipe, state.stage, state.step, count)
+    words = drawn.draw(recipe, state.stage, state.step, count)
+    network = _asked(network, stage)
     weights, moments, logits = engine.advance(network, moments, recipe, stage, words, state.step)
     outputs = problems.answers(network.task, words).swapaxes(-1, -2)
     return _Made(weights, moments, None, outputs, logits)
+
+
+def _asked(network: Network, stage: Stage) -> Network:
+    """The network as a stage asks it: of words that ask for some answers only, another task's."""
+    if not stage.partly:
+        return network
+    return Network(drawn.partly(network.task), network.cell, network.weights, network.readout)
 
 
 def hardening(recipe: Recipe, network: Network) -> Recipe:
@@ -269,12 +277,11 @@ def _fit_group(recipes: list[Recipe], engine: str) -> list[Network | Diverged]:
 def _fit_together(recipes: list[Recipe], many: engines.Many) -> list[Network | None]:
     """A group side by side; None for one that diverges, for `fit` to find out where."""
     networks = [start(recipe).network for recipe in recipes]
-    recipe, network = recipes[0], networks[0]
-    weights = Weights(
-        {k: np.stack([each.weights[k] for each in networks]) for k in network.weights}
-    )
+    recipe, names = recipes[0], networks[0].weights
+    weights = Weights({k: np.stack([each.weights[k] for each in networks]) for k in names})
     for i, stage in enumerate(recipe.stages):
         moments, first = initial_moments(stage.optimiser, weights), 0
+        network = _asked(networks[0], stage)
         while first < stage.steps:
             count = recipe.length(stage, first)[1] - first
             weights, moments = many.advance(network, weights, moments, recipes, i, first, count)
@@ -291,8 +298,9 @@ def _fit_together(recipes: list[Recipe], many: engines.Many) -> list[Network | N
 def last_problem(recipe: Recipe) -> tuple[Operand, ...]:
     """The operands of the last problem that the recipe, which shows some, shows."""
     last = max(i for i, stage in enumerate(recipe.stages) if stage.over == "problems")
-    word = problems.draw(recipe, last, recipe.stages[last].steps - 1, 1)[0, -1]
-    return recipe.specification.problem(word.tolist())
+    word = drawn.draw(recipe, last, recipe.stages[last].steps - 1, 1)[0, -1]
+    task = recipe.specification
+    return task.problem((word % len(task.machine.symbols)).tolist())
 
 
 def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
@@ -334,7 +342,7 @@ def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights)
 @quiet
 def _measure(recipe: Recipe, stage: Stage, state: State, done: int, made: _Made) -> Progress:
     task, outputs, logits = state.network.task, made.outputs, made.logits
-    targets = problems.tables(task).targets[outputs]
+    targets = problems.tables(task).targets[outputs]  # of what is open any: it does not count
     asked = outputs != problems.OPEN
     loss = LOSSES[stage.loss, task.readout].where(asked).value(logits, targets)
     gaps = np.abs(sigmoid(logits) - targets).sum(axis=-1, where=asked[..., None])

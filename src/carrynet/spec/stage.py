@@ -101,6 +101,22 @@ class Stage:
         "the part of the stage over which problems grow to `digits`, each time to twice as many",
         within=(0, 1),
     )
+    words: str = setting(
+        "usual",
+        "which problems: uniform numbers, of words every other one a walk; uniform; or balanced, "
+        "whose last answer is each possible one alike",
+        choices=("usual", "uniform", "balanced"),
+    )
+    lengths: str = setting(
+        "whole",
+        "how long problems are: as `digits` says, or drawn evenly from 1 to so many",
+        choices=("whole", "drawn"),
+    )
+    asked: str = setting(
+        "every",
+        "which answers count: after every symbol, or at the end only",
+        choices=("every", "end"),
+    )
     optimiser: str = setting("sgd", "how gradients become updates", choices=("sgd", "adam"))
     step: float = setting(0.1, "step size of an update", within=(1e-12, 1e6))
     step_end: float = setting(1.0, "the step's last value, as a part of `step`", within=(0, 1))
@@ -152,11 +168,25 @@ class Stage:
             raise InputError("growing is of problems: edges have no length")
         if self.bounds == "boxes" and self.over == "edges":
             raise InputError("bounds are of problems: a stage over edges has boxes of its own")
+        others = self.words != "usual" or self.partly
+        if self.over == "edges" and others:
+            raise InputError(
+                "words, lengths and asked are of problems: a stage over edges has none"
+            )
+        if self.worst and self.partly:
+            raise InputError("lengths drawn and asked end are of stages without a worst case")
+        if self.growing and self.partly:
+            raise InputError("lengths drawn and asked end do not grow: growing must be 0")
         if self.bounds == "boxes" and not self.worst:
             raise InputError("bounds are of the worst case: they need a worst above 0")
         for key in ("closing", "forgetting"):
             if getattr(self, key) and self.over != "edges" and self.bounds != "boxes":
                 raise InputError(f"{key} is of boxes: it needs bounds boxes, or a stage over edges")
+
+    @property
+    def partly(self) -> bool:
+        """Whether at some positions of its problems nothing is asked."""
+        return (self.lengths, self.asked) != ("whole", "every")
 
     def step_at(self, update: int) -> float:
         """The step size of update 0, 1, ...: level, then linear to `step * step_end`."""

@@ -1,0 +1,72 @@
+"""The problems that a training is shown, by their positions: any can be had without the others.
+
+Shapes: B problems of an update, T time, S symbols.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from carrynet.data import balanced, rng
+from carrynet.data.words import Words, training_words
+from carrynet.spec.codec import Letters
+from carrynet.spec.encoding import Encoding
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.task import Task, own
+
+
+def draw(recipe: Recipe, stage: int, first: int, count: int) -> Words:
+    """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T).
+
+    All of them of the length of the first.  Where the stage asks for some answers only, they are
+    words of the task `partly`.
+    """
+    how, task = recipe.stages[stage], recipe.specification
+    digits, _ = recipe.length(how, first)
+    shape, numbers = (count, how.batch, digits), (first * how.batch, count * how.batch)
+    given = {"seed": recipe.seed, "stream": rng.STAGES + stage}
+    length = np.full(numbers[1], digits)
+    if how.partly or how.words == "balanced":
+        bits = rng.raw(recipe.seed, rng.LENGTHS + stage, *numbers)
+        length = balanced.lengths(task, digits, bits, 1 if how.lengths == "drawn" else digits)
+    if how.words == "balanced":
+        each = [number * (1 + digits) for number in numbers]
+        bits = rng.raw(*given.values(), *each).reshape(-1, 1 + digits)
+        words = balanced.balanced(task, length, bits)
+    else:
+        start, many = numbers
+        plain = how.words == "uniform"
+        words = training_words(task, digits, **given, start=start, count=many, walks=not plain)
+    if how.partly:
+        asked = length[:, None] - 1 - np.arange(digits)
+        silent = asked != 0 if how.asked == "end" else asked < 0
+        symbols = len(task.machine.symbols)
+        words = (words + symbols * silent).astype(np.min_scalar_type(2 * symbols - 1))
+    return words.reshape(shape)
+
+
+@cache
+def partly(task: Task) -> Task:
+    """The same task with each of its S symbols twice: a, and a + S, after which nothing is asked.
+
+    So words can ask for some of their answers, and nobody who reads them needs to know of it.
+    """
+    machine = task.machine
+    S = len(machine.symbols)
+    taken, mark = set(machine.symbols), "'"
+    while any(f"{name}{mark}" in taken for name in machine.symbols):
+        mark += "'"
+    twice = replace(
+        machine,
+        symbols=(*machine.symbols, *(f"{name}{mark}" for name in machine.symbols)),
+        delta=tuple((*row, *row) for row in machine.delta),
+        output=tuple((*row, *[None] * S) for row in machine.output),
+    )
+    vectors = tuple(task.vector(a) for a in range(S))
+    return own(
+        "partly",
+        twice,
+        codec=Letters(twice.symbols, twice.outputs, task.memory),
+        encoding=Encoding("table", (*vectors, *vectors)),
+    )
