@@ -10,6 +10,7 @@ from carrynet.judge.evaluation import Exhaustive, Sampled
 from carrynet.judge.work import work
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
+from carrynet.proof.verdict import Refuted
 from carrynet.report import text
 from carrynet.report.worked import _range, bars, columns, equation, explanation, explanation_json
 
@@ -113,3 +114,16 @@ def test_sampled_results_name_the_first_error() -> None:
         "            1,024      256 of 256    9 of 256      -1.00   WRONG first at position 134"
     )
     assert "not a proof" in shown
+
+
+def test_long_counterexamples_are_shortened_and_only_numbers_are_said_to_have_digits() -> None:
+    word = "0001" + "1" * 60
+    found = Refuted((word,), 64, 63, "1" * 64, "1" * 63 + "0", False, 1.0)
+    said = text.proof(found, tasks.parse("tomita:4")).splitlines()
+    ends = "000111111111...111111111111 -> 111111111111...111111111111, right is "
+    assert said[0] == f"REFUTED     {ends}111111111111...111111111110"
+    assert "wrong at symbol 63 of 64" in said[1]
+    number = 10**50
+    found = Refuted((number, 1), 170, 3, number, number + 1, False, 1.0)
+    said = text.proof(found, tasks.add()).splitlines()
+    assert said[0].startswith("REFUTED     100000000000...000000000000 (51 digits) + 1 = 1000")

@@ -203,8 +203,10 @@ def proof(verdict: Verdict, task: Task, run: Path | None = None) -> str:
             f"step; checked, {verdict.seconds:.2f} s"
         )
     if isinstance(verdict, Refuted):
-        operands = [_brief(str(operand)) for operand in verdict.operands]
-        answer, right = (_brief(task.write_answer(a)) for a in (verdict.answered, verdict.expected))
+        operands = [_brief(str(operand), task) for operand in verdict.operands]
+        answer, right = (
+            _brief(task.write_answer(a), task) for a in (verdict.answered, verdict.expected)
+        )
         wrong = task.equation.format(*operands, answer=answer)
         where = f"wrong at {units(task)[:-1]} {verdict.position:,} of {verdict.digits:,}"
         if verdict.state:
@@ -370,11 +372,12 @@ def automaton_json(extraction: Extraction, comparison: Comparison) -> dict[str, 
     return {"extraction": asdict(extraction), "comparison": asdict(comparison)}
 
 
-def _brief(number: str) -> str:
-    """A number as it is, or, where that is long, its ends."""
-    if len(number) <= 40:
-        return number
-    return f"{number[:12]}...{number[-12:]} ({len(number):,} digits)"
+def _brief(written: str, task: Task) -> str:
+    """A number or a word, or, where it is long, its ends, and of how many digits a number is."""
+    if len(written) <= 40:
+        return written
+    digits = f" ({len(written):,} digits)" if task.numeric else ""
+    return f"{written[:12]}...{written[-12:]}{digits}"
 
 
 def _digits(outputs: Sequence[int | None], worked: Worked) -> str:
