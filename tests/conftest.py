@@ -147,3 +147,8 @@ def trained() -> cn.Run:
     """The tutorial's training, at half its hidden units, in memory."""
     with words_up_to(LENGTHS[-1]):  # whichever module is the first to ask for it
         return cn.train("tutorial", hidden=16, progress=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Clusters first: a cluster forks, which a process in which JAX has started must not do."""
+    items.sort(key=lambda item: item.path.name != "test_cluster.py")
