@@ -21,7 +21,8 @@ def sigmoid(z: Array) -> Array:
 
 
 def empty(*shape: int) -> Array:
-    return np.empty(shape, np.float32)
+    # PyTorch leaves what was in memory; a number that no type can hold would warn when it is cast
+    return np.zeros(shape, np.float32)
 
 
 class Tensor(np.ndarray):

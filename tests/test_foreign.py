@@ -600,6 +600,14 @@ def _program_of(name: str) -> bytes:
         return file.read(f"{name}/data.pkl")
 
 
+def test_an_escape_that_python_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "escape.pt"
+    program = _program_of("relu_no_bias").replace(b"collections", b"\\ollections")
+    assert b"c\\ollections" in program
+    zip_file(path, {"relu_no_bias/data.pkl": program})
+    refusal(lambda: read(path))
+
+
 @given(st.data())
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_is_one_line(tmp_path: Path, data: st.DataObject) -> None:

@@ -18,6 +18,7 @@ Left out: sparse, quantised and complex tensors, and PyTorch's files before 0.2,
 import math
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -85,7 +86,8 @@ def read(path: Path) -> Contents:
         raise InputError(f"cannot read {shown}: {_reason(error)}") from None
     found = Found()
     try:
-        with np.errstate(all="ignore"):  # weights that are not finite are refused later
+        # weights that are not finite are refused later; of escapes in damaged names Python warns
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
             _reader(data, path)(data, found)
         any_there = found.layers or any(t.ndim for t in found.tensors.values())
         require(bool(any_there), f"it holds no tensors{found.instead}")
