@@ -10,9 +10,14 @@ import pytest
 from carrynet.data import balanced, drawn, rng, words as problems
 from carrynet.engines import native
 from carrynet.errors import InputError
+from carrynet.judge import evaluation, measures
 from carrynet.learn import training
-from carrynet.nets.losses import LOSSES
+from carrynet.learn.compile import build
+from carrynet.learn.mechanism import Construction
+from carrynet.nets.losses import LOSSES, predict
+from carrynet.nets.network import Network
 from carrynet.nets.optim import initial_moments
+from carrynet.nets.weights import Weights
 from carrynet.spec import recipe as recipes, tasks
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import Stage
@@ -217,3 +222,44 @@ def test_words_that_do_not_fit_in_memory_are_refused() -> None:
     stage = Stage(words="balanced")
     with pytest.raises(InputError, match=r"words by .* states.* does not fit in memory"):
         Recipe(name="x", task="dyck:kinds=4,depth=5", digits=4096, stages=(stage,))
+
+
+# Accuracy ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["tomita:1", "parity", "modular:3", "add"])
+def test_accuracy_is_that_of_all_words_by_their_outcome(text: str) -> None:
+    """Against the list of all words of a length, those of each last answer alike."""
+    recipe = replace(SHORT, task=text, stages=(Stage(steps=1),))
+    network = training.start(recipe).network
+    task, length, count = network.task, 3, 8_192
+    right: dict[int, list[bool]] = {}
+    for word in product(range(len(task.machine.symbols)), repeat=length):
+        last = task.machine.transduce(word)[-1]
+        if last is not None:
+            *_, (_, logits) = network.states(list(word))
+            said = predict(logits)[-1]
+            right.setdefault(last, []).append(int(said) == last)
+    share = np.mean([np.mean(mine) for mine in right.values()])
+    told = measures.accuracy(network, length, length, words=count)
+    assert (told.shortest, told.longest, told.words) == (length, length, count)
+    assert told.rate == pytest.approx(share, abs=4 * 0.5 / count**0.5)
+    assert told == measures.accuracy(network, length, length, words=count, engine="numpy")
+    other = measures.accuracy(network, length, length, words=count, seed=1)
+    assert other.rate == pytest.approx(share, abs=4 * 0.5 / count**0.5)
+
+
+def test_what_is_answered_on_the_way_does_not_matter() -> None:
+    """A network that says 1 after every symbol is right of half of all words, whatever comes."""
+    network = training.start(replace(SHORT, task="parity")).network
+    weights = dict(network.weights) | {"Why": 0 * network.weights["Why"], "by": np.ones(1)}
+    ones = Network(network.task, network.cell, Weights(weights), network.readout)
+    told = measures.accuracy(ones, 1, 60, words=4_096)
+    assert told.rate == pytest.approx(0.5, abs=0.04)
+    whole = evaluation.sample(ones, 60, pairs=256)
+    assert whole.right == 0
+
+
+def test_a_network_that_is_right_has_accuracy_1() -> None:
+    network, _ = build(tasks.parse("tomita:4"), Construction(cell="gru"))
+    assert measures.accuracy(network).right == 512

@@ -25,7 +25,8 @@ seed = "3..8"
 
 [sweep]
 exhaustive = 3
-lengths = []
+lengths = [40]
+pairs = 8
 block = 7
 """
 KEYS = ("recipe", "hidden", "learn.steps")
@@ -54,6 +55,8 @@ def column(key: str) -> str:
 def outcomes_of(row: dict[str, Any]) -> set[str]:
     """What is so of a row, in plain words."""
     found = {row["verdict"]} & {"proved", "refuted", "undecided"}
+    if row["uniform_40_right"] == row["chains_40_right"] == 8:
+        found.add("sampled")
     if row["outcome"] == "diverged":
         found.add("diverged")
     if row["exhaustive_right"] is not None and row["exhaustive_right"] == row["exhaustive_pairs"]:
@@ -101,6 +104,8 @@ def check(taken: census.Census, rows: Sequence[dict[str, Any]], keys: Sequence[s
             assert bins.sum() == len(there)
             for count, low, high in zip(bins, EDGES[:-1], EDGES[1:], strict=True):
                 assert count == sum(is_within(value, low, high) for value in there)
+        digits = [r["counterexample_digits"] for r in mine if r["verdict"] == "refuted"]
+        assert taken.shortest[place] == min(digits, default=census.NONE)
         for kind in (False, True):
             ends = Counter(
                 min(end for end in LENGTHS.tolist() if end >= row["counterexample_digits"])
@@ -113,7 +118,7 @@ def check(taken: census.Census, rows: Sequence[dict[str, Any]], keys: Sequence[s
 def test_a_census_is_a_plain_count_over_the_rows(swept: Path) -> None:
     rows, store = rows_of(swept), Store(swept)
     assert {o for row in rows for o in outcomes_of(row)} >= {
-        *("right", "proved", "refuted", "undecided", "refuted_beyond")
+        *("right", "sampled", "proved", "refuted", "undecided", "refuted_beyond")
     }
     whole = census.take(store, KEYS)
     check(whole, rows, KEYS)
@@ -156,7 +161,8 @@ def test_counts_are_those_of_the_table(swept: Path) -> None:
 
 
 def test_what_was_not_asked_is_not_counted(tmp_path: Path) -> None:
-    plan = parse(PLAN.replace("exhaustive = 3", "exhaustive = 0\nproof = 'none'"))
+    text = PLAN.replace("lengths = [40]", "lengths = []")
+    plan = parse(text.replace("exhaustive = 3", "exhaustive = 0\nproof = 'none'"))
     run(plan, tmp_path / "out", lambda number: "no" if number > 1 else "")
     taken = census.take(Store(tmp_path / "out"), ("recipe",))
     assert taken.counts.keys() == {"diverged"}

@@ -177,6 +177,11 @@ def test_several_recipes_and_one_from_a_file(tmp_path: Path) -> None:
         ("[sweep]\nlengths = [0]", "lengths must be whole numbers from 1"),
         ("[sweep]\nlengths = [8, 8]", "a length twice"),
         ("[sweep]\nlengths = 8", "lengths must be a list"),
+        ("[sweep]\naccuracy = 500", "accuracy must be a list"),
+        ("[sweep]\naccuracy = [500]", "accuracy must be two lengths, from and to"),
+        ("[sweep]\naccuracy = [500, 41]", "accuracy must be two lengths, from and to"),
+        ("[sweep]\naccuracy = [0, 41]", "accuracy must be two lengths, from and to"),
+        ("[sweep]\naccuracy = [1, 65536]\npairs = 65536", "65,536 digits is too large"),
         ("[sweep]\nlengths = [65536]\npairs = 65536", "65,536 digits is too large"),
         ("sweep = 3", "headed .sweep."),
         ("hidden = []", "hidden has an empty list"),
@@ -522,7 +527,7 @@ def test_the_documents_examples_work(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_every_column_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, default, about in settings_help():
         assert f"| `{name}` | {default} | {about} |" in DOCS
-    plan = parse('hidden = [1, 2]\n"learn.decay" = [0.1, 0.2]')
+    plan = parse('hidden = [1, 2]\n"learn.decay" = [0.1, 0.2]\n[sweep]\naccuracy = [3, 9]')
     varied = {column.name for column in columns(plan)}
     assert "learn_decay" in varied
     monkeypatch.setattr(rows, "ALWAYS", tuple(rows._STAGE))  # as if all of a stage were varied
@@ -814,6 +819,11 @@ def test_a_table_counts_what_the_rows_say(tmp_path: Path) -> None:
             assert group.counts["right"] == len(right)
             for verdict in ("proved", "refuted", "undecided"):
                 assert group.counts[verdict] == sum(row["verdict"] == verdict for row in mine)
+            samples = [
+                all(row[f"{kind}_16_right"] == row[f"{kind}_16_pairs"] for kind in evaluation.KINDS)
+                for row in mine
+            ]
+            assert group.counts["sampled"] == sum(samples)
             beyond = sum(row["verdict"] == "refuted" for row in right)
             assert group.counts["refuted_beyond"] == beyond
             rate = group.rate("right")
@@ -864,11 +874,13 @@ def test_tables_in_every_format(tmp_path: Path, swept: Path) -> None:
 
 
 def test_what_was_not_asked_has_no_rate(tmp_path: Path) -> None:
-    plan = parse(QUICK.replace("exhaustive = 3", 'exhaustive = "none"\nproof = "none"'))
+    text = QUICK.replace("exhaustive = 3", 'exhaustive = "none"\nproof = "none"')
+    plan = parse(text.replace("lengths = [16]", "lengths = []"))
     run(plan, tmp_path / "out")
     (group,) = table.summarise(Store(tmp_path / "out"), [])
     assert group.counts["diverged"] == 0
-    assert {group.counts[name] for name in ("right", "proved", "refuted_beyond")} == {None}
+    names = ("right", "sampled", "proved", "refuted_beyond")
+    assert {group.counts[name] for name in names} == {None}
     assert table.render([group], "text") == "networks\n      32\n"
     assert ",,," in str(table.render([group], "csv"))
 

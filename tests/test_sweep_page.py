@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from carrynet.judge import evaluation
 from carrynet.report import page, sweep_page
 from carrynet.sweep import Group, Store, table
 from tests.test_census import KEYS, column, explored, grouped, outcomes_of
@@ -39,13 +40,15 @@ def test_it_holds_what_the_rows_say(swept: Path) -> None:
     assert made["first"] == ["hidden", "learn.steps"]
     assert (made["cells"], made["networks"], made["per_group"]) == (48, 48, 6)
     outcomes = made["outcomes"]
-    assert outcomes == ["right", "proved", "refuted_beyond", "refuted", "undecided"]
+    shown = ["right", "sampled", "proved", "refuted_beyond", "refuted", "undecided"]
+    assert outcomes == shown
     assert len(made["groups"]) == len(rows) == 8
-    for i, (*places, networks, a, b, c, d, e, f, g, h, j, k) in enumerate(made["groups"]):
+    for i, group in enumerate(made["groups"]):
+        places, (networks, *found) = group[:3], group[3:]
         values = (key["values"][place] for key, place in zip(made["keys"], places, strict=True))
         mine = rows[tuple(values)]
         assert networks == len(mine)
-        for outcome, count, example in zip(outcomes, (a, b, c, d, e), (f, g, h, j, k), strict=True):
+        for outcome, count, example in zip(outcomes, found[:6], found[6:], strict=True):
             cells = [row["number"] for row in mine if outcome in outcomes_of(row)]
             assert (count, example) == (len(cells), min(cells, default=None))
         for name in ("exhaustive_margin", "slack", "proof_margin"):
@@ -442,3 +445,68 @@ def test_sweeps_with_nothing_to_choose_have_a_page(show: Open, tmp_path: Path) -
     expect(opened.locator("h1")).to_have_text("4 networks.")
     assert cells(opened) == ["all networks: 0 of 4, 0.0%"]
     assert opened.locator("#margins, #lengths, #failed").count() == 0
+
+
+# A suite of tasks ----------------------------------------------------------------------
+
+SUITE = """
+recipe = ["plain", "specified"]
+task = ["parity", "tomita:4"]
+cell = ["elman", "gru"]
+hidden = 8
+seed = "0..2"
+
+[sweep]
+exhaustive = 4
+lengths = [30]
+pairs = 16
+"""
+
+
+@browser_test
+def test_a_suite_is_one_table_of_tasks_by_cells(show: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "suite"
+    run(parse(SUITE), folder)
+    opened, rows = show(folder), rows_of(folder)
+
+    def line(task: str, recipes: set[str]) -> list[str]:
+        """What is right on samples, proved, refuted, undecided, of one cell after the other."""
+        told = []
+        for cell in ("elman", "gru"):
+            mine = [
+                r for r in rows if (r["task"], r["cell"]) == (task, cell) and r["recipe"] in recipes
+            ]
+            verdicts = [row["verdict"] for row in mine]
+            counts = [sum(map(is_right_on_samples, mine))]
+            counts += [verdicts.count(name) for name in ("proved", "refuted", "undecided")]
+            shown = [f"{min(99, max(1, round(100 * n / len(mine))))}%" for n in counts]
+            told += [
+                {0: "0%", len(mine): "100%"}.get(n, share)
+                for n, share in zip(counts, shown, strict=True)
+            ]
+            if counts[2]:
+                shortest = min(
+                    r["counterexample_digits"] for r in mine if r["verdict"] == "refuted"
+                )
+                told[-2] += f"by {shortest}"
+        return told
+
+    def check(recipes: set[str]) -> None:
+        for row, task in enumerate(("parity", "tomita:4")):
+            found = opened.locator("#suite tbody tr").nth(row)
+            assert found.locator("th").inner_text() == task
+            assert [cell.text_content() for cell in found.locator("td").all()] == line(
+                task, recipes
+            )
+
+    assert {row["verdict"] for row in rows} >= {"proved", "refuted"}
+    assert opened.locator("#suite thead th[colspan]").all_inner_texts() == ["elman", "gru"]
+    check({"plain"})
+    opened.locator("#suite select").select_option("specified")
+    check({"specified"})
+    opened.locator("#suite select").select_option("")
+    check({"plain", "specified"})
+
+
+def is_right_on_samples(row: dict[str, Any]) -> bool:
+    return all(row[f"{kind}_30_right"] == row[f"{kind}_30_pairs"] for kind in evaluation.KINDS)

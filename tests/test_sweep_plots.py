@@ -201,6 +201,7 @@ def test_many_values_and_long_names_are_drawn_as_there_is_room() -> None:
         {},
         {name: random.integers(0, 3, bins).astype(np.int32) for name in census.VALUES},
         random.integers(0, 3, (*shape, 2, len(census.LENGTHS))).astype(np.int32),
+        np.full(shape, census.NONE),
     )
     for name, draw in sweep_plots.figures(made).items():
         figure = drawn(draw)

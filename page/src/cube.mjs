@@ -48,21 +48,22 @@ export class Cube extends EventTarget {
   }
 
   /** The groups with the places that are looked at: [number, place on each of some keys]. */
-  *chosen(keys) {
+  *chosen(keys, at = this.at) {
     const axes = keys.map((key) => this.keys.indexOf(key));
-    const fixed = Object.entries(this.at).map(([key, place]) => [this.keys.indexOf(key), place]);
+    const fixed = Object.entries(at).map(([key, place]) => [this.keys.indexOf(key), place]);
     for (const [i, group] of this.model.groups.entries())
       if (fixed.every(([axis, place]) => group[axis] === place)) yield [i, axes.map((axis) => group[axis])];
   }
 
-  /** Networks, counts and examples for each place on some keys; by "2,0". */
-  by(keys) {
+  /** Networks, counts, examples and the shortest counterexample for each place on some keys; by "2,0". */
+  by(keys, at = this.at) {
     const found = new Map(), { outcomes, model } = this, start = this.keys.length;
-    for (const [i, places] of this.chosen(keys)) {
-      const group = model.groups[i], name = places.join();
+    for (const [i, places] of this.chosen(keys, at)) {
+      const group = model.groups[i], shortest = model.shortest[i], name = places.join();
       let sum = found.get(name);
-      if (!sum) found.set(name, (sum = { places, networks: 0, counts: outcomes.map(() => 0), examples: outcomes.map(() => null) }));
+      if (!sum) found.set(name, (sum = { places, networks: 0, counts: outcomes.map(() => 0), examples: outcomes.map(() => null), shortest: null }));
       sum.networks += group[start];
+      if (shortest !== null && (sum.shortest === null || shortest < sum.shortest)) sum.shortest = shortest;
       outcomes.forEach((_, j) => {
         sum.counts[j] += group[start + 1 + j];
         const cell = group[start + 1 + outcomes.length + j];
@@ -111,3 +112,6 @@ export function spread(list, most = 6) {
 }
 
 export const percent = (rate) => `${(100 * rate).toFixed(1)}%`;
+
+/** In whole percent, where 0 and 100 are said of none and of all alone. */
+export const whole = (rate) => `${rate > 0 && rate < 1 ? Math.min(99, Math.max(1, Math.round(100 * rate))) : 100 * rate}%`;

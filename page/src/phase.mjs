@@ -44,23 +44,26 @@ export function phase(cube, say, signal) {
 
 const focused = (element) => element.getRootNode().activeElement;
 
+function field(id, name, options, chosen, choose) {
+  const select = h("select", { id, onchange: () => choose(select.value === "" ? null : select.value) },
+    options.map(([value, text]) => h("option", { value: value ?? "", selected: value === chosen }, text)));
+  return h("div", { class: "field" }, h("label", { for: id }, name), select);
+}
+
+/** A choice of one value of a key, by its place, or of all: null. */
+export function select(cube, say, key, id, place, choose) {
+  const options = [[null, say("phase.all")], ...cube.valuesOf(key).map((value, i) => [String(i), written(value, say)])];
+  return field(id, key, options, place === undefined ? null : String(place), (value) => choose(value === null ? null : +value));
+}
+
 /** What can be chosen: the outcome, the axes, and a value of each other key. */
 function fields(cube, say) {
-  const field = (id, name, options, chosen, choose) => {
-    const select = h("select", { id, onchange: () => choose(select.value === "" ? null : select.value) },
-      options.map(([value, text]) => h("option", { value: value ?? "", selected: value === chosen }, text)));
-    return h("div", { class: "field" }, h("label", { for: id }, name), select);
-  };
   const keys = cube.keys.map((key) => [key, key]), made = [
     field("choose-outcome", say("phase.outcome"), cube.outcomes.map((name) => [name, say(`outcome.${name}`)]), cube.outcome, (value) => cube.choose("outcome", value)),
   ];
   if (keys.length) made.push(field("choose-x", say("phase.x"), keys, cube.x, (value) => cube.choose("x", value)));
   if (keys.length > 1) made.push(field("choose-y", say("phase.y"), [[null, say("phase.none")], ...keys], cube.y, (value) => cube.choose("y", value)));
-  cube.others.forEach((key) => {
-    const options = [[null, say("phase.all")], ...cube.valuesOf(key).map((value, i) => [String(i), written(value, say)])];
-    const chosen = key in cube.at ? String(cube.at[key]) : null;
-    made.push(field(`choose-at-${cube.keys.indexOf(key)}`, key, options, chosen, (value) => cube.choose(key, value === null ? null : +value)));
-  });
+  cube.others.forEach((key) => made.push(select(cube, say, key, `choose-at-${cube.keys.indexOf(key)}`, cube.at[key], (place) => cube.choose(key, place))));
   return made;
 }
 

@@ -12,9 +12,10 @@ import { phase } from "./phase.mjs";
 import { lengths, margins } from "./spread.mjs";
 import style from "./style.css";
 import STRINGS from "./sweep-strings.json";
+import { suite } from "./suite.mjs";
 import more from "./sweep.css";
 
-const SECTIONS = { summary, phase, margins, lengths, groups, failed, plan };
+const SECTIONS = { summary, suite, phase, margins, lengths, groups, failed, plan };
 
 /**
  * Show a sweep in an element.

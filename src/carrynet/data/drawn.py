@@ -39,11 +39,19 @@ def draw(recipe: Recipe, stage: int, first: int, count: int) -> Words:
         plain = how.words == "uniform"
         words = training_words(task, digits, **given, start=start, count=many, walks=not plain)
     if how.partly:
-        asked = length[:, None] - 1 - np.arange(digits)
-        silent = asked != 0 if how.asked == "end" else asked < 0
-        symbols = len(task.machine.symbols)
-        words = (words + symbols * silent).astype(np.min_scalar_type(2 * symbols - 1))
+        words = asking(task, words, length, end=how.asked == "end")
     return words.reshape(shape)
+
+
+def asking(task: Task, words: Words, length: Words, *, end: bool) -> Words:
+    """Words (N, T) as those of the task `partly`, to be asked as far as `length` (N,) says.
+
+    After each of the first symbols, so many, or at their `end` only.
+    """
+    left = length[:, None] - 1 - np.arange(words.shape[1])
+    silent = left != 0 if end else left < 0
+    symbols = len(task.machine.symbols)
+    return (words + symbols * silent).astype(np.min_scalar_type(2 * symbols - 1))
 
 
 @cache

@@ -1,5 +1,7 @@
 """What is measured of a network beside its verdict: how often it is wrong, how fast it is tried.
 
+`accuracy` is what publications on finite-state tasks report, to be read beside theirs.
+
 Neither is searched for, and neither proves anything: shares are sampled, rates are this machine's.
 """
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from carrynet import engines
-from carrynet.data import rng
+from carrynet.data import balanced, drawn, rng
 from carrynet.judge.evaluation import (
     LENGTHS,
     MOST_PROBLEMS,
@@ -63,6 +65,48 @@ def shares(
         )
         told.append(Share(digits, count, count - result.right))
     return tuple(told)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Of how many words the last answer is right: sampled, and of these words only."""
+
+    shortest: int  #: of the lengths that were drawn
+    longest: int
+    words: int
+    right: int
+
+    @property
+    def rate(self) -> float:
+        """The share that is right."""
+        return self.right / self.words
+
+
+def accuracy(
+    network: Network | HasNetwork,
+    shortest: int = 41,
+    longest: int = 500,
+    *,
+    words: int = 512,
+    seed: int = 0,
+    engine: str = "auto",
+) -> Accuracy:
+    """How often the last answer to a word is right, by the measure of Deletang et al. 2023.
+
+    Each length from `shortest` to `longest` counts alike, and of each the words of every outcome,
+    as of `data.balanced`.  What a network answers before the last symbol does not matter.
+
+    Source: Deletang et al., "Neural networks and the Chomsky hierarchy", ICLR 2023, whose words
+    are of lengths 41 to 500 after a training on those up to 40.
+    """
+    network = network_of(network)
+    task = network.task
+    bits = rng.raw(seed, rng.ACCURACY, 0, words * (2 + longest)).reshape(words, 2 + longest)
+    length = balanced.lengths(task, longest, bits[:, 0], shortest)
+    given = drawn.asking(task, balanced.balanced(task, length, bits[:, 1:]), length, end=True)
+    asked = network.for_task(drawn.partly(task))
+    errors = engines.get(engine, asked).follow(asked, given, whole=False).first_error
+    return Accuracy(shortest, longest, words, int((errors < 0).sum()))
 
 
 _PRODUCTS = {False: 2**27, True: 2**28}  # with weights, in NumPy and in machine code

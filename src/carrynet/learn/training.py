@@ -196,7 +196,7 @@ def _asked(network: Network, stage: Stage) -> Network:
     """The network as a stage asks it: of words that ask for some answers only, another task's."""
     if not stage.partly:
         return network
-    return Network(drawn.partly(network.task), network.cell, network.weights, network.readout)
+    return network.for_task(drawn.partly(network.task))
 
 
 def hardening(recipe: Recipe, network: Network) -> Recipe:

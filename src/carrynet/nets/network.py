@@ -227,6 +227,10 @@ class Network:
             vars(network)["start"] = self.start  # zero
         return network
 
+    def for_task(self, task: Task) -> "Network":
+        """The same weights for another task.  Raises `InputError` where they do not fit it."""
+        return Network(task, self.cell, self.weights, self.readout)
+
     @property
     def every_drive(self) -> list[Array]:
         """What each symbol gives to a step, whatever the state: a table (S, ...) for each drive."""

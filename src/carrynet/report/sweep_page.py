@@ -91,6 +91,11 @@ def model(store: Store, first: Sequence[str] = ()) -> dict[str, Any]:
             ]
             for place, group in groups
         ],
+        # of each, how long the shortest counterexample is that was seen
+        "shortest": [
+            None if census.shortest[place] == censuses.NONE else int(census.shortest[place])
+            for place, _ in groups
+        ],
         "intervals": intervals(census),
         "counterexamples": {
             str(trial): {

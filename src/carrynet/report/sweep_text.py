@@ -18,6 +18,7 @@ def summary(found: Summary, page: str | None) -> str:
     about = {
         "diverged": "diverged    {} in training",
         "right": "right       {} on all problems of the exhaustive evaluation",
+        "sampled": "            {} on all samples",
         "proved": "proved      {} right for problems of any length",
         "refuted": "refuted     {}",
         "refuted_beyond": "            {} though right on all of those problems",

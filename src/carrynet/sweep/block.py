@@ -11,7 +11,7 @@ from typing import Any
 
 from carrynet import engines, files
 from carrynet.errors import RunError
-from carrynet.judge import evaluation
+from carrynet.judge import evaluation, measures
 from carrynet.judge.evaluation import Evaluation
 from carrynet.learn import training
 from carrynet.learn.training import Diverged
@@ -115,8 +115,11 @@ def _row(
     if isinstance(result, Diverged):
         return {**row, "kept": False}
     started = time.perf_counter()
-    tested = _examine(result, settings)
-    row |= rows.examined(tested, time.perf_counter() - started)
+    tested, accuracy = _examine(result, settings), None
+    if settings.accuracy:
+        between = settings.accuracy
+        accuracy = measures.accuracy(result, *between, words=settings.pairs, engine=settings.engine)
+    row |= rows.examined(tested, accuracy, time.perf_counter() - started)
     verdict = None
     if settings.proof is not None:
         verdict = search.decide(result, tested, settings.proof)

@@ -41,10 +41,12 @@ LENGTHS = np.array([*range(1, 17), *(2**k // 4 * q for k in range(4, 20) for q i
 """(L,) The longest length in each bin: each for itself up to 16, then four bins an octave."""
 
 _NEEDED = (
-    *("number", "outcome", "verdict", "exhaustive_pairs", "exhaustive_right", *VALUES),
+    *("number", *VALUES),
     *("counterexample", "counterexample_digits", "counterexample_shortest"),
 )
-_NONE = np.iinfo(np.int64).max  # no trial
+
+NONE = int(np.iinfo(np.int64).max)
+"""What stands for no trial, or no length."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Census:
     counterexamples: Mapping[int, Counterexample]  # by trial, of examples that are refuted
     values: Mapping[str, NDArray[np.int32]]  # (..., B)
     lengths: NDArray[np.int32]  # (..., 2, L) of counterexamples; 1: known to be shortest
+    shortest: Counts  # (...) the length of the shortest of them; NONE: there is none
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -102,6 +105,7 @@ class Census:
             examples={name: ordered(e.min(axis=others)) for name, e in self.examples.items()},
             values={name: summed(bins) for name, bins in self.values.items()},
             lengths=summed(self.lengths),
+            shortest=ordered(self.shortest.min(axis=others)),
         )
 
     def group(self, *place: int) -> Group | None:
@@ -124,7 +128,7 @@ class Census:
     def example(self, outcome: str, *place: int) -> int | None:
         """The first trial of an outcome at a place."""
         trial = int(self.examples[outcome][place])
-        return None if trial == _NONE else trial
+        return None if trial == NONE else trial
 
 
 def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census:
@@ -148,17 +152,18 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
     groups = prod(shape)
     networks = np.zeros(groups, np.int64)
     counts = {outcome: np.zeros(groups, np.int64) for outcome in asked}
-    examples = {outcome: np.full(groups, _NONE) for outcome in asked}
+    examples = {outcome: np.full(groups, NONE) for outcome in asked}
     values = {name: np.zeros((groups, len(EDGES) - 1), np.int32) for name in VALUES}
     lengths = np.zeros((groups, 2, len(LENGTHS)), np.int32)
+    least = np.full(groups, NONE)
     texts: dict[int, Counterexample] = {}
-    for batch in table.batches(store, _NEEDED):
+    for batch in table.batches(store, (*_NEEDED, *outcomes.needed(plan))):
         trials = batch["number"].to_numpy()
         if len(trials) and not 0 <= trials.min() <= trials.max() < plan.trials:
             raise RunError(f"{store.root} is damaged: it has rows of trials that the plan has not")
         where_is, at = _places(plan, kept, [axis.key for axis in axes], trials)
         networks += np.bincount(at, minlength=groups)
-        for outcome, flags in _flags(batch).items():
+        for outcome, flags in outcomes.of(plan, batch).items():
             if outcome in counts:
                 hits = flags[where_is]
                 counts[outcome] += np.bincount(at[hits], minlength=groups)
@@ -175,6 +180,7 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
         shortest = (batch["counterexample_shortest"].to_numpy() == True)[where_is]  # noqa: E712
         bins_of = np.searchsorted(LENGTHS[:-1], digits[there])
         np.add.at(lengths, (at[there], shortest[there].astype(np.int64), bins_of), 1)
+        np.minimum.at(least, at[there], digits[there].astype(np.int64))
     if not networks.any():
         raise RunError(f"{store.root}: nothing is done yet" + " of what --where says" * bool(where))
     needed = {int(trial) for e in examples.values() for trial in e}
@@ -199,6 +205,7 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
         {trial: text for trial, text in texts.items() if trial in needed},
         {name: shaped(bins) for name, bins in values.items()},
         shaped(lengths),
+        shaped(least),
     ).over(*keys)
 
 
@@ -212,15 +219,6 @@ def value_bin(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """The bins (N,) that values (N,) are in."""
     away = 1 + np.searchsorted(_STEPS[:-1], np.abs(values), side="right")
     return _SIDE + np.sign(values).astype(np.int64) * away
-
-
-def _flags(batch: Any) -> dict[str, NDArray[np.bool_]]:
-    """Which outcomes each row has."""
-    outcome, verdict, right, pairs = (
-        batch[name].to_numpy()
-        for name in ("outcome", "verdict", "exhaustive_right", "exhaustive_pairs")
-    )
-    return outcomes.of(outcome, verdict, right == pairs)
 
 
 def _note(

@@ -66,7 +66,8 @@ class Cost:
         judged = self.judged + operations * flop
         if settings.exhaustive:
             seconds += judged * min(symbols**settings.exhaustive, 2**20)
-        seconds += judged * 2 * settings.pairs * sum(settings.lengths)
+        longest = max(settings.accuracy, default=0)
+        seconds += judged * settings.pairs * (2 * sum(settings.lengths) + longest)
         if settings.proof is not None:
             quick = (self.proof + self.proof_unit * H) * max(1.0, symbols / 4)
             seconds += quick + self.proof_budget * settings.proof

@@ -11,6 +11,7 @@ from typing import Any
 
 from carrynet import __version__
 from carrynet.judge.evaluation import KINDS, Evaluation, Exhaustive
+from carrynet.judge.measures import Accuracy
 from carrynet.learn.training import Diverged
 from carrynet.nets.network import Network
 from carrynet.proof.verdict import Proved, Refuted, Verdict
@@ -77,8 +78,12 @@ _SAMPLED = (
     Column("margin", "double", "the smallest margin of any of their digits"),
     Column("first_error", "int32", "the lowest position that is wrong in any; null: none is"),
 )
+_ACCURACY = (
+    Column("accuracy_words", "int64", "words of lengths from and to, of every outcome alike"),
+    Column("accuracy_right", "int64", "of how many of them the last answer is right"),
+)
 _PROOF = (
-    Column("evaluation_seconds", "double", "what both evaluations took"),
+    Column("evaluation_seconds", "double", "what these evaluations took"),
     Column("verdict", "string", "`proved`, `refuted`, `undecided`; `none`: no proof was sought"),
     Column("method", "string", "proved: by `boxes`, `trees` or `states`"),
     Column("regions", "int64", "proved: regions of the certificate"),
@@ -114,6 +119,7 @@ def columns(plan: Plan) -> list[Column]:
             for kind in KINDS
             for column in _SAMPLED
         ),
+        *(_ACCURACY if plan.settings.accuracy else ()),
         *_PROOF,
     ]
 
@@ -135,7 +141,7 @@ def trained(result: Network | Diverged, seconds: float, engine: str) -> dict[str
     return {**row, "outcome": "trained", "weights_sha256": result.digest()}
 
 
-def examined(evaluation: Evaluation, seconds: float) -> dict[str, Any]:
+def examined(evaluation: Evaluation, accuracy: Accuracy | None, seconds: float) -> dict[str, Any]:
     """The part of a row that says what was tested."""
     row: dict[str, Any] = {"evaluation_seconds": seconds}
     whole = evaluation.exhaustive
@@ -151,6 +157,8 @@ def examined(evaluation: Evaluation, seconds: float) -> dict[str, Any]:
             f"{part.kind}_{part.digits}_{column.name}": getattr(part, column.name)
             for column in _SAMPLED
         }
+    if accuracy is not None:
+        row |= {"accuracy_words": accuracy.words, "accuracy_right": accuracy.right}
     return row
 
 

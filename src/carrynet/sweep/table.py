@@ -24,8 +24,6 @@ from carrynet.sweep.store import Store, part_name
 
 FORMATS = ("text", "csv", "json", "parquet")
 
-_NEEDED = ("outcome", "verdict", "exhaustive_pairs", "exhaustive_right")
-
 
 @dataclass(frozen=True)
 class Group:
@@ -181,16 +179,15 @@ def _tallies(
     store: Store, chosen: Sequence[str]
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, bool], int]]:
     """Values, what is so of them, and how many rows have both: a few for each batch."""
-    library()
-    from pyarrow import compute
-
-    for table in batches(store, list(dict.fromkeys((*chosen, *_NEEDED)))):
-        right = compute.equal(table["exhaustive_right"], table["exhaustive_pairs"])
-        table = table.append_column("right", compute.fill_null(right, False))
-        keys = [*chosen, *(c for c in ("outcome", "verdict", "right") if c not in chosen)]
+    plan = store.plan()
+    for part in batches(store, list(dict.fromkeys((*chosen, *outcomes.needed(plan))))):
+        table, flags = part.select(list(chosen)), outcomes.of(plan, part)
+        for name, flag in flags.items():
+            table = table.append_column(f"{name}?", [flag])
+        keys = table.column_names
         for row in table.group_by(keys).aggregate([([], "count_all")]).to_pylist():
-            flags = outcomes.of(row["outcome"], row["verdict"], row["right"])
-            yield tuple(row[name] for name in chosen), flags, row["count_all"]
+            values = tuple(row[name] for name in chosen)
+            yield values, {name: row[f"{name}?"] for name in flags}, row["count_all"]
 
 
 def _columns(plan: Plan, key: str, names: Sequence[str]) -> Iterable[str]:
