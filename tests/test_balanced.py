@@ -176,6 +176,34 @@ def test_populations_are_asked_alike(engine: str) -> None:
             np.testing.assert_allclose(network.weights[name], w, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("task", ["add", "tomita:3"])
+@pytest.mark.parametrize("words", ["usual", "balanced"])
+def test_examples_are_so_many_and_the_same_in_every_stage(task: str, words: str) -> None:
+    learn = Stage(steps=30, batch=4, words=words, examples=7)
+    stages = (learn, replace(learn, name="again", steps=3, batch=2))
+    recipe = Recipe(task=task, seed=5, digits=9, stages=stages)
+    shown = drawn.draw(recipe, 0, 0, 30).reshape(120, 9)
+    assert (shown == shown[np.arange(120) % 7]).all()
+    assert len(np.unique(shown[:7], axis=0)) == 7
+    assert (drawn.draw(recipe, 0, 12, 2).reshape(8, 9) == shown[48:56]).all()
+    assert (drawn.draw(recipe, 1, 0, 3).reshape(6, 9) == shown[:6]).all()
+    fresh = recipe.with_settings({"learn.examples": 0})
+    first = drawn.draw(fresh, 0, 0, 30).reshape(120, 9)
+    assert (first[:7] == shown[:7]).all()
+    assert len(np.unique(first, axis=0)) > 60
+    assert recipe.showing("problems") == "126 problems (7 different ones)"
+
+
+def test_populations_have_each_their_own_examples() -> None:
+    one = Recipe(hidden=3, stages=(Stage(steps=50, examples=5),))
+    both = [replace(one, seed=seed) for seed in (1, 2)]
+    for recipe, network in zip(both, training.fit_many(both, engine="jax"), strict=True):
+        alone = training.fit(recipe, engine="numpy")
+        assert not isinstance(network, training.Diverged)
+        for name, w in alone.weights.items():
+            np.testing.assert_allclose(network.weights[name], w, rtol=2e-4, atol=2e-5)
+
+
 def test_progress_counts_what_is_asked() -> None:
     seen: list[training.Progress] = []
     recipe = SHORT.with_settings({"asked": "end", "lengths": "drawn"})

@@ -76,6 +76,7 @@ def test_the_tutorial_is_the_tutorial() -> None:
                 "words": "usual",
                 "lengths": "whole",
                 "asked": "every",
+                "examples": 0,
                 "optimiser": "sgd",
                 "step": 0.1,
                 "step_end": 1.0,
@@ -150,6 +151,13 @@ def test_a_short_file_is_enough() -> None:
         ('[[stages]]\noptimiser = "adm"', "did you mean 'adam'"),
         ('[[stages]]\nloss = "square"', "did you mean 'squared'"),
         ('[[stages]]\nname = "a b"', "plain word"),
+        ("[[stages]]\nexamples = 70000", "examples must be from 0 to 65,536"),
+        ("[[stages]]\nexamples = 9\ngrowing = 0.5", "growing must be 0"),
+        (
+            '[[stages]]\nexamples = 9\nover = "edges"\nloss = "cross-entropy"',
+            "over edges has none",
+        ),
+        ("digits = 4096\n[[stages]]\nexamples = 65536", "65,536 examples .* does not fit"),
         ("digits = 4096\nhidden = 1024\n[[stages]]\nbatch = 65536", "does not fit in memory"),
     ],
 )

@@ -13,6 +13,7 @@ from carrynet.data.words import Words, training_words
 from carrynet.spec.codec import Letters
 from carrynet.spec.encoding import Encoding
 from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 from carrynet.spec.task import Task, own
 
 
@@ -20,27 +21,36 @@ def draw(recipe: Recipe, stage: int, first: int, count: int) -> Words:
     """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T).
 
     All of them of the length of the first.  Where the stage asks for some answers only, they are
-    words of the task `partly`.
+    words of the task `partly`.  Where it has so many examples, problem i is number i modulo that,
+    of those that the first stage would have.
     """
-    how, task = recipe.stages[stage], recipe.specification
+    how = recipe.stages[stage]
     digits, _ = recipe.length(how, first)
-    shape, numbers = (count, how.batch, digits), (first * how.batch, count * how.batch)
-    given = {"seed": recipe.seed, "stream": rng.STAGES + stage}
-    length = np.full(numbers[1], digits)
+    start, many = first * how.batch, count * how.batch
+    if how.examples:
+        turns = np.arange(start, start + many) % how.examples
+        words = _drawn(recipe, how, 0, digits, 0, how.examples)[turns]
+    else:
+        words = _drawn(recipe, how, stage, digits, start, many)
+    return words.reshape(count, how.batch, digits)
+
+
+def _drawn(recipe: Recipe, how: Stage, stream: int, digits: int, start: int, count: int) -> Words:
+    """Problems `start .. start + count - 1` of a stream, (count, digits), as a stage has them."""
+    task, seed = recipe.specification, recipe.seed
+    length = np.full(count, digits)
     if how.partly or how.words == "balanced":
-        bits = rng.raw(recipe.seed, rng.LENGTHS + stage, *numbers)
+        bits = rng.raw(seed, rng.LENGTHS + stream, start, count)
         length = balanced.lengths(task, digits, bits, 1 if how.lengths == "drawn" else digits)
     if how.words == "balanced":
-        each = [number * (1 + digits) for number in numbers]
-        bits = rng.raw(*given.values(), *each).reshape(-1, 1 + digits)
-        words = balanced.balanced(task, length, bits)
+        bits = rng.raw(seed, rng.STAGES + stream, start * (1 + digits), count * (1 + digits))
+        words = balanced.balanced(task, length, bits.reshape(count, 1 + digits))
     else:
-        start, many = numbers
-        plain = how.words == "uniform"
-        words = training_words(task, digits, **given, start=start, count=many, walks=not plain)
+        which = {"seed": seed, "stream": rng.STAGES + stream, "start": start, "count": count}
+        words = training_words(task, digits, **which, walks=how.words != "uniform")
     if how.partly:
         words = asking(task, words, length, end=how.asked == "end")
-    return words.reshape(shape)
+    return words
 
 
 def asking(task: Task, words: Words, length: Words, *, end: bool) -> Words:

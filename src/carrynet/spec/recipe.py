@@ -94,6 +94,9 @@ class Recipe:
                 f"{what} and words by {states:,} states, {outputs:,} outputs, {symbols:,} symbols"
             )
             numbers += 4 * self.digits * states * outputs * symbols
+        if stage.examples:
+            what = f"{what} and {stage.examples:,} examples"
+            numbers += 4 * stage.examples * self.digits
         if stage.over == "edges":
             # a box for each region, and what tells every output, and every state, from any other
             batch, states, entrances = (
@@ -202,6 +205,9 @@ class Recipe:
     def showing(self, problems: str) -> str:
         """What training shows, in words; `problems` is what its problems are called."""
         parts = [f"{self.problems:,} {problems}"] if self.problems else []
+        few = [stage.examples for stage in self.stages if stage.over == "problems"]
+        if few and all(few):
+            parts[0] += f" ({max(few):,} different ones)"
         parts += [
             f"{stage.steps:,} times {self.batch(stage):,} edges of the machine"
             for stage in self.stages
