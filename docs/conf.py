@@ -35,13 +35,16 @@ include_patterns = [
     "docs/*.md",
     "docs/howto/*.md",
     "studies/*/README.md",
+    "studies/*/*.ipynb",
     "tutorial/*.ipynb",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
 ]
 exclude_patterns = ["**/.*", "**/node_modules", "runs"]
 
-nb_execution_mode = "off"  # the tutorial is run by its own builder, and committed with its outputs
+nb_execution_mode = (
+    "off"  # notebooks are run by their own builder, and committed with their outputs
+)
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["mystnb.unknown_mime_type"]

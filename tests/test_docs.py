@@ -41,6 +41,7 @@ NOT_RUN = {  # blocks that are marked so, and may be
     "docs/cluster.md": 3,
     "docs/howto/microcontroller.md": 1,
     "docs/howto/pytorch.md": 2,
+    "studies/compiled/README.md": 1,
     "studies/regular/README.md": 1,
     "studies/tutorial/README.md": 1,
 }

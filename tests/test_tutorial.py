@@ -2,6 +2,7 @@
 
 import re
 from copy import deepcopy
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -25,10 +26,12 @@ print(1 + 1)
 
 
 @pytest.mark.parametrize("language", build.LANGUAGES)
-def test_the_committed_notebooks_are_the_sources(language: str) -> None:
-    committed = nbformat.read(build.path_of(language), as_version=4)
+@pytest.mark.parametrize("source", build.SOURCES, ids=lambda source: source.stem)
+def test_the_committed_notebooks_are_the_sources(source: Path, language: str) -> None:
+    committed = nbformat.read(build.path_of(language, source), as_version=4)
     nbformat.validate(committed)
-    assert build.stale_cells(committed, build.read(SOURCE)[language]) is None
+    read = build.read(source.read_text(encoding="utf-8"))[language]
+    assert build.stale_cells(committed, read) is None
 
 
 def test_both_languages_share_code_and_outputs() -> None:

@@ -1,11 +1,11 @@
-"""Make the tutorial's notebooks from their one source.
+"""Make the notebooks, of the tutorial and of studies, each in two languages from one source.
 
-    uv run --group tutorial python tutorial/build.py            # run it, write both notebooks
-    uv run --group tutorial python tutorial/build.py --check    # run it, compare with them
+    uv run --group tutorial python tutorial/build.py            # run them, write the notebooks
+    uv run --group tutorial python tutorial/build.py --check    # run them, compare with those
 
-`tutorial.py` is a notebook in jupytext's percent format.  Its code speaks no language; each of its
-texts is there twice, one cell marked `lang="en"` and then one marked `lang="zh"`.  The code is run
-once, and a cell's outputs go into both notebooks.
+A source, as `tutorial.py`, is a notebook in jupytext's percent format.  Its code speaks no
+language; each of its texts is there twice, one cell marked `lang="en"` and then one marked
+`lang="zh"`.  The code is run once, and a cell's outputs go into both notebooks.
 
 The source is refused where a text lacks its translation, or where formulas, code, links or the
 levels of headings differ between the two.  A committed notebook is stale when its cells are not the
@@ -25,6 +25,7 @@ from nbformat import NotebookNode
 
 HERE = Path(__file__).parent
 SOURCE = HERE / "tutorial.py"
+SOURCES = (SOURCE, HERE.parent / "studies" / "compiled" / "compiled.py")
 LANGUAGES = ("en", "zh")
 
 
@@ -32,9 +33,9 @@ class BuildError(Exception):
     """What is wrong with the source or with a committed notebook, in one line."""
 
 
-def path_of(language: str) -> Path:
-    """Where the notebook of a language is."""
-    return HERE / f"tutorial.{language}.ipynb"
+def path_of(language: str, source: Path = SOURCE) -> Path:
+    """Where the notebook of a language is: beside its source."""
+    return source.with_suffix(f".{language}.ipynb")
 
 
 # The source ----------------------------------------------------------------------------
@@ -211,20 +212,24 @@ def main(arguments: list[str]) -> None:
     if arguments not in ([], ["--check"]):
         sys.exit("usage: python tutorial/build.py [--check]")
     try:
-        notebooks = made(SOURCE.read_text(encoding="utf-8"))
-        for language, notebook in notebooks.items():
-            path = path_of(language)
-            if not arguments:
-                nbformat.write(notebook, path)
-                print(f"{path.relative_to(HERE.parent)}: {path.stat().st_size:,} bytes")
-                continue
-            committed = nbformat.read(path, as_version=4)
-            wrong = stale_cells(committed, notebook) or stale_outputs(committed, notebook)
-            if wrong:
-                raise BuildError(f"{path.name} is stale: {wrong}")
-            print(f"{path.name}: every check passes, and nothing has changed")
+        for source in SOURCES:
+            _write(source, compare=bool(arguments))
     except (BuildError, OSError) as error:
         sys.exit(f"tutorial: {error}")
+
+
+def _write(source: Path, *, compare: bool) -> None:
+    for language, notebook in made(source.read_text(encoding="utf-8")).items():
+        path = path_of(language, source)
+        if not compare:
+            nbformat.write(notebook, path)
+            print(f"{path.relative_to(HERE.parent)}: {path.stat().st_size:,} bytes")
+            continue
+        committed = nbformat.read(path, as_version=4)
+        wrong = stale_cells(committed, notebook) or stale_outputs(committed, notebook)
+        if wrong:
+            raise BuildError(f"{path.name} is stale: {wrong}")
+        print(f"{path.name}: every check passes, and nothing has changed")
 
 
 if __name__ == "__main__":
