@@ -1,4 +1,4 @@
-"""Does README.zh-CN.md still follow README.md?
+"""Do the Chinese documents still follow the English ones: README.zh-CN.md README.md, and so on?
 
     python docs/translation.py                    # what does not, and what changed in English
     python docs/translation.py --update "Try it"  # that section has been brought up to date
@@ -9,7 +9,8 @@ the English text as it was then:
     ## 试一试
     <!-- follows "Try it" 1a2b3c4d5e6f -->
 
-Sections are those of level 2; what comes before the first is "introduction".  A section is
+The documents are README.md and those of `DOCUMENTS`.  Sections are those of level 2; what comes
+before the first is "introduction".  A section is
 stale when its English text has changed since, other than in white space.  Whether or not it has,
 both must have the same commands (code without comments), the same files in their trees, the same
 inline code and links, the same numbers in each cell of a table, and elsewhere the same numbers of
@@ -29,11 +30,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-ENGLISH, CHINESE = "README.md", "README.zh-CN.md"
-LANGUAGES = {
-    ENGLISH: "English | [简体中文](README.zh-CN.md)",
-    CHINESE: "[English](README.md) | 简体中文",
-}
+README = "README.md"
+DOCUMENTS = ("docs/guide.md", "docs/architecture.md", "docs/benchmarks.md")
 INTRODUCTION = "introduction"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -92,8 +90,35 @@ def _numbers(row: str) -> list[str]:
     return [" ".join(sorted(NUMBER.findall(cell))) for cell in row.strip("|").split("|")]
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A document and its translation, by their names."""
+
+    english: str
+
+    @property
+    def chinese(self) -> str:
+        """The name of the translation."""
+        return self.english.replace(".md", ".zh-CN.md")
+
+    def line(self, name: str) -> str:
+        """The line that leads from one of them to the other."""
+        if name == self.english:
+            return f"English | [简体中文]({Path(self.chinese).name})"
+        return f"[English]({Path(self.english).name}) | 简体中文"
+
+    def read(self, folder: Path, name: str) -> list[Section]:
+        """The sections of one of them, without that line."""
+        return sections((folder / name).read_text(encoding="utf-8"), self.line(name))
+
+
+def pairs(folder: Path) -> list[Pair]:
+    """The documents of a folder that are to be there in both languages."""
+    return [Pair(README), *(Pair(name) for name in DOCUMENTS if (folder / name).exists())]
+
+
 def sections(text: str, language_line: str = "") -> list[Section]:
-    """The sections of a README, in order."""
+    """The sections of a document, in order."""
     bodies: list[tuple[str, list[str]]] = [(INTRODUCTION, [])]
     fenced = False
     for line in text.splitlines():
@@ -112,36 +137,35 @@ def _section(heading: str, lines: list[str]) -> Section:
     return Section(heading, text, follows, stamp)
 
 
-def read(folder: Path, name: str) -> list[Section]:
-    """The sections of a README in a folder, without the line that leads to the other one."""
-    return sections((folder / name).read_text(encoding="utf-8"), LANGUAGES[name])
-
-
-def problems(folder: Path) -> Iterator[str]:
-    """What is wrong with the Chinese README, a paragraph each."""
-    for name, line in LANGUAGES.items():
-        if line not in (folder / name).read_text(encoding="utf-8").splitlines()[:4]:
+def problems(folder: Path, pair: Pair) -> Iterator[str]:
+    """What is wrong with a Chinese document, a paragraph each."""
+    for name in (pair.english, pair.chinese):
+        line = pair.line(name)
+        if line not in (folder / name).read_text(encoding="utf-8").splitlines()[:_FIRST]:
             yield f"{name}: its first lines lack '{line}'"
-    english, chinese = read(folder, ENGLISH), read(folder, CHINESE)
+    english, chinese = (pair.read(folder, name) for name in (pair.english, pair.chinese))
     names = [section.heading for section in english]
     for section in chinese:
         if section.follows is None:
             yield f'{section.heading}: needs one line <!-- follows "NAME" --> after its heading'
         elif section.follows not in names:
-            yield f"{section.heading}: follows '{section.follows}', which is not in {ENGLISH}"
+            yield f"{section.heading}: follows '{section.follows}', which is not in {pair.english}"
     follows = [section.follows for section in chinese if section.follows in names]
     for name in names:
         if follows.count(name) != 1:
-            yield f"{name}: {follows.count(name)} sections of {CHINESE} follow it, not one"
+            yield f"{name}: {follows.count(name)} sections of {pair.chinese} follow it, not one"
     if (kept := [name for name in names if name in follows]) != follows:
-        yield f"{CHINESE}: the order is {follows}, in English {kept}"
+        yield f"{pair.chinese}: the order is {follows}, in English {kept}"
     for section in chinese:
         if section.follows in names:
             original = english[names.index(section.follows)]
             yield from differences(original, section)
             if section.stamp != original.digest:
-                change = _since(folder, section.stamp, original)
+                change = _since(folder, pair, section.stamp, original)
                 yield f"{original.heading}: the English text has changed\n{change}".rstrip()
+
+
+_FIRST = 10  # lines, with what Sphinx is told before the title
 
 
 def differences(original: Section, translated: Section) -> Iterator[str]:
@@ -154,16 +178,17 @@ def differences(original: Section, translated: Section) -> Iterator[str]:
             yield f"{original.heading}: not the same {kind}{said}"
 
 
-def _since(folder: Path, stamp: str | None, now: Section) -> str:
+def _since(folder: Path, pair: Pair, stamp: str | None, now: Section) -> str:
     """A diff from the English text that a translation was made of, where git still has it."""
     if stamp is None:
         return ""
+    name = pair.english
     try:
-        for commit in _git(folder, "log", "--format=%H", "--", ENGLISH).split():
-            text = _git(folder, "show", f"{commit}:./{ENGLISH}")
-            for then in sections(text, LANGUAGES[ENGLISH]):
+        for commit in _git(folder, "log", "--format=%H", "--", name).split():
+            text = _git(folder, "show", f"{commit}:./{name}")
+            for then in sections(text, pair.line(name)):
                 if then.digest == stamp:
-                    ends = f"{ENGLISH} at {commit[:12]}", f"{ENGLISH} now"
+                    ends = f"{name} at {commit[:12]}", f"{name} now"
                     lines = then.text.splitlines(), now.text.splitlines()
                     return "\n".join(difflib.unified_diff(*lines, *ends, lineterm="", n=2))
     except (OSError, subprocess.CalledProcessError):
@@ -180,20 +205,30 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def update(folder: Path, names: list[str]) -> str | None:
     """Stamp the sections that follow the named ones; else return why not, with nothing stamped."""
-    english = {section.heading: section for section in read(folder, ENGLISH)}
-    chinese = {section.follows: section for section in read(folder, CHINESE)}
-    text = (folder / CHINESE).read_text(encoding="utf-8")
+    found = pairs(folder)
+    known = [section.heading for pair in found for section in pair.read(folder, pair.english)]
     for name in names:
-        if name not in english:
-            return f"no section '{name}' in {ENGLISH}: there are {', '.join(english)}"
-        if name not in chinese:
-            return f"no section of {CHINESE} follows '{name}'"
-        if wrong := list(differences(english[name], chinese[name])):
-            return "\n".join(wrong)
-        stamped = f'<!-- follows "{name}" {english[name].digest} -->'
-        anyhow = rf'^<!-- follows "{re.escape(name)}".*-->$'
-        text = re.sub(anyhow, stamped, text, flags=re.MULTILINE)
-    (folder / CHINESE).write_text(text, encoding="utf-8")
+        if name not in known:
+            return f"no section '{name}' in {README}: there are {', '.join(known)}"
+    texts: dict[Path, str] = {}
+    for pair in found:
+        english = {section.heading: section for section in pair.read(folder, pair.english)}
+        chinese = {section.follows: section for section in pair.read(folder, pair.chinese)}
+        path = folder / pair.chinese
+        text = path.read_text(encoding="utf-8")
+        for name in names:
+            if name not in english:
+                continue
+            if name not in chinese:
+                return f"no section of {pair.chinese} follows '{name}'"
+            if wrong := list(differences(english[name], chinese[name])):
+                return "\n".join(wrong)
+            stamped = f'<!-- follows "{name}" {english[name].digest} -->'
+            anyhow = rf'^<!-- follows "{re.escape(name)}".*-->$'
+            text = re.sub(anyhow, stamped, text, flags=re.MULTILINE)
+        texts[path] = text
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
     return None
 
 
@@ -205,9 +240,12 @@ def main() -> int:
     if options.update and (refused := update(options.folder, options.update)):
         print(refused, file=sys.stderr)
         return 2
-    found = list(problems(options.folder))
-    print("\n\n".join(found) or f"{CHINESE} follows {ENGLISH}")
-    return bool(found)
+    wrong = False
+    for pair in pairs(options.folder):
+        found = list(problems(options.folder, pair))
+        print("\n\n".join(found) or f"{pair.chinese} follows {pair.english}")
+        wrong |= bool(found)
+    return wrong
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ TESTED_ELSEWHERE = {
     "README.md": "tests/test_readme.py, and as a doctest",
     "README.zh-CN.md": "its commands are README.md's: tests/test_translation.py",
     "docs/sweeps.md": "tests/test_sweep.py",
+    "docs/guide.md": "as a doctest: it has no commands",
+    "docs/guide.zh-CN.md": "its code is docs/guide.md's: tests/test_translation.py",
 }
 NOT_RUN = {  # blocks that are marked so, and may be
     "docs/cluster.md": 3,

@@ -1,6 +1,8 @@
 """Every cell, from the command line: whatever can be trained can be asked, judged and drawn."""
 
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ import carrynet as cn
 from carrynet.judge.work import work
 from carrynet.nets import cells
 from carrynet.nets.weights import initialise
+from carrynet.spec.recipe import Recipe
+from carrynet.spec.stage import Stage
 from tests.test_cli import carrynet
 
 pytestmark = pytest.mark.usefixtures("short_words")
@@ -134,6 +138,13 @@ def test_help_lists_the_cells() -> None:
     done = carrynet("train", "--help", cwd=Path.cwd())
     for name in ("elman", *cells.CELLS):
         assert name in done.stdout.split("Cells:")[1].split("Keys of a recipe:")[0]
+
+
+def test_help_lists_every_setting_of_a_recipe_and_its_stages() -> None:
+    done = carrynet("train", "--help", cwd=Path.cwd())
+    keys = [each.name for kind in (Recipe, Stage) for each in fields(kind) if each.metadata]
+    listed = "(?ms)" + ".*".join(rf"^  {key}  " for key in keys)
+    assert re.search(listed, done.stdout)
 
 
 @pytest.mark.parametrize(

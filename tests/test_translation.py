@@ -91,7 +91,9 @@ def edit(folder: Path, name: str, old: str, new: str) -> None:
 
 
 def test_the_chinese_readme_follows_the_english() -> None:
-    assert translation(ROOT) == (0, "README.zh-CN.md follows README.md\n")
+    names = ("README", "docs/guide", "docs/architecture", "docs/benchmarks")
+    said = "".join(f"{name}.zh-CN.md follows {name}.md\n" for name in names)
+    assert translation(ROOT) == (0, said)
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
