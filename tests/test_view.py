@@ -182,6 +182,13 @@ def type_numbers(opened: Page, *numbers: object) -> None:
         opened.locator(f"#operand-{j}").fill(str(number))
 
 
+def grounds(opened: Page) -> str:
+    """What is behind "How is that known?", which it opens."""
+    known = opened.locator("#verdict .known")
+    known.locator("summary").click()
+    return known.inner_text()
+
+
 # Its arithmetic ------------------------------------------------------------------------
 
 
@@ -455,7 +462,8 @@ def test_a_proof_comes_first_with_its_facts(show: Open, proved: cn.Run) -> None:
     opened = show(proved)
     assert isinstance(proved.proof, cn.Proved)
     expect(opened.locator("h1")).to_have_text("Proved right for numbers of every length.")
-    facts = opened.locator("#verdict .facts").inner_text()
+    expect(opened.locator("#verdict .facts")).to_be_hidden()
+    facts = grounds(opened)
     assert str(proved.proof.regions) in facts
     assert f"{proved.proof.slack:.2g}" in facts
     assert "proved for every length" in opened.locator("#lengths").inner_text()
@@ -466,7 +474,7 @@ def test_a_proof_by_trees_says_what_it_is(show: Open, tmp_path: Path) -> None:
     assert isinstance(run.proof, cn.Proved)
     assert run.proof.method == "trees"
     opened = show(run)
-    assert "comes into one of them again" in opened.locator("#verdict").inner_text()
+    assert "comes into one of them again" in grounds(opened)
     assert "comes into one of them again and again" in opened.locator("#space").inner_text()
     assert opened.locator("#space path[fill-opacity]").count() == run.proof.regions - 1
 
@@ -484,6 +492,7 @@ def test_a_counterexample_is_played(show: Open, refuted: cn.Run) -> None:
     assert started < end
     expect(count).to_have_text(f"{end} / {proof.digits + 1} read", timeout=20_000)
     assert opened.locator("#verdict td.wrong").count() == 1
+    grounds(opened)
     # a digit has one number everywhere
     told = re.search(r"wrong at digit ([\d,]+) of", text.proof(proof, refuted.network.task))
     assert told is not None
@@ -520,12 +529,14 @@ def test_undecided_is_not_dressed_up(show: Open) -> None:
     undecided = replace(run, proof=cn.Undecided(("short words: all right",), 0.1))
     opened = show(undecided)
     expect(opened.locator("h1")).to_contain_text("Undecided")
+    grounds(opened)
     text = opened.locator(".page").inner_text()
     assert "short words: all right" in text
     assert "proved for every length" not in text
     assert "What would decide it" not in text  # no folder, and so no command
     measured = cn.Undecided(("short words: all right",), 0.1, Effort(8.0, 3, 40, rate=1e6))
     opened = show(replace(undecided, path=Path("runs/0001"), proof=measured))
+    grounds(opened)
     ways = opened.locator("#verdict .ways li").all_inner_texts()
     assert [way.split("\n")[0] for way in ways] == [
         "carrynet prove runs/0001 --budget 32",
@@ -557,10 +568,11 @@ def test_a_proof_that_was_not_checked_is_not_shown_as_if(
     }[locale]
     assert isinstance(proved.proof, cn.Proved)
     margin = f"{proved.proof.margin:.2g}"
-    said = checked.locator(".page").inner_text() + checked.locator("#lengths").inner_text()
+    said = grounds(checked) + checked.locator(".page").inner_text()
     for claim in (*claims, margin):
         assert claim in said
     recorded = show(proved, locale=locale, change=as_recorded)
+    grounds(recorded)
     said = recorded.locator(".page").inner_text()
     for claim in (*claims, margin):
         assert claim not in said
@@ -829,6 +841,7 @@ def test_of_a_task_of_words_no_number_is_spoken_of(
     opened = show(run, locale=locale, change=change)
     expect(opened.locator("#errors .busy")).to_be_hidden(timeout=20_000)
     opened.locator("#operand-0").fill("0 1 x")
+    grounds(opened)
     said = opened.locator(".page").inner_text()
     # recipes, versions and digests are no words of the page's
     for part in ("#about", *(["#verdict .ways code"] if verdict == "undecided" else [])):

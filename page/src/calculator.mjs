@@ -3,6 +3,7 @@
 import { scaleLinear } from "d3-scale";
 import { drawColumns, placeOf, player } from "./columns.mjs";
 import { h, s, typed, watchWidth } from "./dom.mjs";
+import { rangeOf, unitOrder } from "./order.mjs";
 import { holding, statesAlong, written } from "./task.mjs";
 
 const MOST_DIGITS = 1000, MOST_COLUMNS = 4000;
@@ -123,13 +124,6 @@ function unitsNow({ network, work, position }, say) {
   return h("div", { class: "parts" },
     parts.map(({ name, values }) => figure(name, say("column.part"), unitsDrawing(values, rangeOf(activation, values), name))),
     gates.map(({ name, values }) => figure(name, say("column.gate"), unitsDrawing(values, [0, 1], name))));
-}
-
-/** What bars reach from and to: as far as an activation goes; where that is not known, 1, or as far as values go. */
-function rangeOf(activation, values) {
-  if (activation === "sigmoid") return [0, 1];
-  if (activation === "relu") return [0, Math.max(1, ...values)];
-  return [Math.min(-1, ...values), Math.max(1, ...values)];
 }
 
 /** The column that is read: what goes in, what the network holds, what it says and how surely. */

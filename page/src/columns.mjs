@@ -4,6 +4,7 @@ import { h, s } from "./dom.mjs";
 import { brief, memoryOf } from "./task.mjs";
 
 const ICONS = {
+  again: "M8 2a6 6 0 1 0 6 6h-2a4 4 0 1 1-4-4v3l5-4-5-4z",
   first: "M3 3h2v10H3zM13 3v10L6 8z", previous: "M11 3v10L4 8z", play: "M4 2.5v11L13.5 8z",
   pause: "M4 3h3v10H4zM9 3h3v10H9z", next: "M5 3v10l7-5z", last: "M11 3h2v10h-2zM3 3v10l7-5z",
 };
@@ -13,16 +14,17 @@ const icon = (name) => s("svg", { class: "icon", viewBox: "0 0 16 16", width: 18
 
 const DIGITS = "0123456789abcdef";
 
-/** Draw the columns of `scene.work` into an element, as many as it has room for. */
-export function drawColumns(element, scene, say) {
+/** Draw the columns of `scene.work` into an element, as many as it has room for; where there is more room, up to so wide. */
+export function drawColumns(element, scene, say, widest = 0) {
   const { task, work, position } = scene, { steps, states } = work;
-  const narrow = element.clientWidth < 560, width = narrow ? 27 : 36, { signs } = task;
+  const narrow = element.clientWidth < 560, usual = narrow ? 27 : 36, { signs } = task;
   // the numbers as people write them stand beside their digits; the answer, once it is whole
-  const name = (sign, number) => [sign, brief(number, narrow ? 9 : 17)].filter(Boolean).join(" ");
+  const name = (sign, number) => [sign, brief(number, narrow ? 9 : widest ? 13 : 17)].filter(Boolean).join(" ");
   const names = scene.operands.map((operand, j) => name(signs[j], operand)), ended = position === steps.length - 1;
   const total = name(task.numeric ? task.equals : "", ended ? task.writeAnswer(task.decode(steps.map((step) => step.output))) : "");
   const longest = Math.max(...[...names, total].map((text) => text.length));
-  const label = Math.max(narrow ? 64 : 120, longest * (narrow ? 7.5 : 9.5) + 16);
+  const label = Math.max(narrow ? 64 : 120, longest * (narrow ? 7.5 : widest ? 13.5 : 9.5) + 16);
+  const width = Math.max(usual, Math.min(widest, Math.floor((element.clientWidth - label) / (steps.length + 1))));
   const room = Math.max(4, Math.floor((element.clientWidth - label) / width) - 1);
   const most = Math.min(room, steps.length);
   // the window of columns around the one that is read: [from, from + most)
@@ -53,14 +55,14 @@ export function drawColumns(element, scene, say) {
     row(memoryOf(task, say), (t) => {
       if (t > position + 1) return {};
       const name = task.states[states[t]];
-      return { text: name, mark: states[t] ? "on" : "" };
+      return { text: name, mark: [states[t] ? "on" : "", t === position + 1 ? "next" : ""].join(" ") };
     }, "memory"),
     ...names.map((text, j) => row(text, (t) => ({ text: task.numeric ? DIGITS[task.digitsOf(steps[t].symbol)[j]] : task.symbols[steps[t].symbol] }), "operand")),
     row(total, (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
   ].filter(Boolean);
   if (shown.some((t) => t <= position && !steps[t].right))
     rows.push(row("", (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));
-  element.replaceChildren(h("table", { "aria-label": say("table.label") }, h("tbody", {}, rows)));
+  element.replaceChildren(h("table", { "aria-label": say("table.label"), style: `--column:${width}px` }, h("tbody", {}, rows)));
 }
 
 /** What a digit of a column stands for, base^t, in as many characters as there is room for. */
@@ -69,28 +71,35 @@ export function placeOf(base, t) {
   return value < 1000 ? String(value) : [String(base), h("sup", {}, String(t))];
 }
 
-/** Play, step and scrub through a problem; playing ends at column `until`, or with the last. */
-export function player(scene, say, signal, until = Infinity) {
-  let timer = null, speed = 4;
+/**
+ * Play, step and scrub through a problem; playing ends at column `until`, or with the last.
+ * Where it is to last so many `seconds` from a column `begin`, it needs few controls.
+ */
+export function player(scene, say, signal, { until = Infinity, begin = -1, seconds = null } = {}) {
+  const ended = () => scene.position >= Math.min(until, scene.work.steps.length - 1);
+  let timer = null, speed = seconds ? Math.max(0.8, (Math.min(until + 1, scene.work.steps.length) - begin - 1) / seconds) : 4;
+  const name = (picture, key) => {
+    play.replaceChildren(icon(picture), seconds ? ` ${say(key)}` : "");
+    if (!seconds) play.setAttribute("aria-label", say(key));
+  };
+  const rest = () => (seconds && ended() ? name("again", "again") : name("play", "play"));
   const stop = () => {
     clearInterval(timer);
     timer = null;
-    play.replaceChildren(icon("play"));
-    play.setAttribute("aria-label", say("play"));
+    rest();
   };
   const start = () => {
-    if (scene.position >= Math.min(until, scene.work.steps.length - 1)) scene.go(-1);
     clearInterval(timer);
     timer = setInterval(() => {
       scene.go(scene.position + 1);
-      if (scene.position >= Math.min(until, scene.work.steps.length - 1)) stop();
+      if (ended()) stop();
     }, 1000 / speed);
-    play.replaceChildren(icon("pause"));
-    play.setAttribute("aria-label", say("pause"));
+    name("pause", "pause");
+    if (ended()) scene.go(begin);
   };
   const act = (name, action) =>
     h("button", { class: "round", "aria-label": say(name), title: say(name), onclick: () => { stop(); action(); } }, icon(name));
-  const play = h("button", { class: "round primary", "aria-label": say("play"), onclick: () => (timer ? stop() : start()) }, icon("play"));
+  const play = h("button", { class: seconds ? "primary" : "round primary", onclick: () => (timer ? stop() : start()) });
   const scrub = h("input", { type: "range", class: "scrub", min: 0, "aria-label": say("position"), oninput: () => { stop(); scene.go(+scrub.value - 1); } });
   const pace = h("input", { type: "range", min: 1, max: 30, value: speed, "aria-label": say("speed"),
     oninput: () => {
@@ -101,15 +110,14 @@ export function player(scene, say, signal, until = Infinity) {
   const count = h("span", { class: "count" });
   let first = -1;
   const wrong = h("button", { class: "to-wrong", onclick: () => { stop(); scene.go(first); } });
-  const element = h("div", { class: "player" },
-    act("first", () => scene.go(-1)), act("previous", () => scene.go(scene.position - 1)), play,
-    act("next", () => scene.go(scene.position + 1)), act("last", () => scene.go(Infinity)),
-    scrub, h("label", { class: "speed" }, say("speed"), pace), count);
+  const steps = [act("previous", () => scene.go(scene.position - 1)), play, act("next", () => scene.go(scene.position + 1))];
+  const all = [act("first", () => scene.go(-1)), ...steps, act("last", () => scene.go(Infinity)), scrub, h("label", { class: "speed" }, say("speed"), pace), count];
+  const element = h("div", { class: "player" }, seconds ? [...steps, scrub, count] : all);
   scene.follow(["problem"], () => {
     first = scene.work.steps.findIndex((step) => !step.right);
     wrong.textContent = say("column.first", { t: first });
     if (first < 0) wrong.remove();
-    else element.append(wrong);
+    else if (!seconds) element.append(wrong);
   }, signal);
   scene.follow(["problem", "position"], () => {
     scrub.max = scene.work.steps.length;
@@ -117,8 +125,9 @@ export function player(scene, say, signal, until = Infinity) {
     const values = { t: scene.position + 1, n: scene.work.steps.length };
     count.textContent = say("column.short", values);
     scrub.setAttribute("aria-valuetext", say("column.count", values));
+    if (!timer) rest();
   }, signal);
   scene.addEventListener("problem", stop, { signal });
   signal.addEventListener("abort", stop);
-  return { element, start, stop };
+  return { element, start, stop, playing: () => timer !== null };
 }

@@ -50,4 +50,15 @@ export class Scene extends EventTarget {
 
 const FIRST = new Map([["subtract", [118n, 8n]], ["compare", [118n, 126n]], ["multiply_by", [42n]]]);
 
-const firstProblem = (task) => !task.numeric ? task.problem([0, 1, 1, 0].map((a) => a % task.symbols.length)) : (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands);
+/** A problem in which something is to be remembered. */
+const firstProblem = (task) => (task.numeric ? (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands) : task.problem(telling(task)));
+
+/** Of the words along which hidden states are shown, the beginning that leads through most states, and then most often to another. */
+function telling(task, length = 8) {
+  const scored = task.words.map((long) => {
+    const word = long.slice(0, length), { states } = task.run(word);
+    const moves = states.filter((state, t) => t && state !== states[t - 1]).length;
+    return { word, score: new Set(states).size * length + moves };
+  });
+  return scored.reduce((best, each) => (each.score > best.score ? each : best)).word;
+}
