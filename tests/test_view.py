@@ -286,6 +286,113 @@ def test_the_machine_that_it_finds(show: Open, proved: cn.Run) -> None:
     assert machine["output"] == [list(row) for row in proved.network.task.machine.output]
 
 
+# The first screen ----------------------------------------------------------------------
+
+
+SCREENS = {"1920": (1920, 1080), "1280": (1280, 800), "390": (390, 844)}
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_one_screen_says_what_it_is_about(
+    show: Open, proved: cn.Run, refuted: cn.Run, ends_in_one: cn.Run, screen: str, locale: str
+) -> None:
+    """Without scrolling: of what task, the verdict, the problem at work, why it is not only tried."""
+    width, height = SCREENS[screen]
+    size = {"width": width, "height": height}
+    undecided = replace(proved, proof=cn.Undecided(("short words: all right",), 0.1))
+    for run in (proved, refuted, undecided, ends_in_one):
+        opened = show(run, viewport=size, locale=locale)
+        for part in (".tagline", "h1", "#verdict .sum table", "#verdict .lamps", "#verdict .why"):
+            box = opened.locator(part).bounding_box()
+            assert box is not None
+            # on a telephone the last words of a long sentence may be below
+            assert box["y"] + (0 if screen == "390" else box["height"]) <= height, part
+        told = run.proof is not None and run.proof.verdict == "proved"
+        expect(opened.locator("#verdict .facts")).to_have_count(int(told))
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_sum_works_itself_beside_the_network(show: Open, proved: cn.Run) -> None:
+    """And stops, goes on and begins again by keyboard alone."""
+    opened = show(proved, reduced_motion="no-preference")
+    stage, network = opened.locator("#verdict .stage"), proved.network
+    expect(stage.locator("tr.answer td:not(.more)").last).to_have_text("1")  # it begins by itself
+    stage.get_by_role("button", name="Pause").focus()
+    opened.keyboard.press("Enter")
+    play = stage.get_by_role("button", name="Play")
+    expect(play).to_be_focused()
+    stage.get_by_label("Columns read").fill("3")
+    assert columns_of(opened, "places", "#verdict") == ["128", "64", "32", "16", "8", "4", "2", "1"]
+    assert columns_of(opened, "memory", "#verdict") == ["", "", "", "", "1", "0", "0", "0"]
+    assert columns_of(opened, "answer", "#verdict") == ["", "", "", "", "", "0", "1", "1"]
+    expect(stage.locator(".told")).to_have_text("It reads 1 and 1 with carry 0, and answers 0.")
+    expect(stage.locator(".chips .lit")).to_have_text("carry 1")
+    # the lamps are the hidden units after these three columns, in some order
+    lamps = stage.locator(".lamps rect")
+    lit = lamps.evaluate_all("all => all.map(lamp => +lamp.getAttribute('fill-opacity'))")
+    *_, (states, _) = network.states(network.task.codec.encode((118, 45))[:3])
+    assert np.allclose(sorted(lit), np.sort(states[-1]), atol=1e-3)
+    play.focus()
+    opened.keyboard.press("Enter")
+    again = stage.get_by_role("button", name="Play again")
+    expect(again).to_be_focused(timeout=20_000)
+    assert "".join(columns_of(opened, "answer", "#verdict")) == "10100011"
+    heads = stage.locator("tr th").all_inner_texts()
+    assert heads == ["place value", "carry", "118", "+ 45", "= 163"]
+    # the calculator below is another matter
+    expect(opened.locator("#calculator .count")).to_have_text("8 / 8 read")
+    opened.keyboard.press("Enter")
+    assert "".join(columns_of(opened, "answer", "#verdict")) == ""
+
+
+def test_where_motion_is_not_wanted_the_problem_stands_there_worked(
+    show: Open, proved: cn.Run, refuted: cn.Run
+) -> None:
+    opened = show(proved, reduced_motion="reduce")
+    expect(opened.locator("#verdict .count")).to_have_text("8 / 8 read")
+    expect(opened.locator("#verdict").get_by_role("button", name="Play again")).to_be_visible()
+    assert isinstance(refuted.proof, cn.Refuted)
+    opened = show(refuted, reduced_motion="reduce")
+    expect(opened.locator("#verdict td.now.wrong")).to_have_count(1)
+    expect(opened.locator("#verdict .told")).to_contain_text("Wrong: right is")
+    read, whole = refuted.proof.position + 1, refuted.proof.digits + 1
+    expect(opened.locator("#verdict .count")).to_have_text(f"{read} / {whole} read")
+
+
+@pytest.mark.parametrize(
+    "task", ["add", "add:base=3,operands=3", "subtract", "compare", "multiply_by:k=3", "tomita:4"]
+)
+def test_what_it_begins_with_has_something_to_remember(show: Open, task: str) -> None:
+    """A sum has a carry, a word leads through states."""
+    untold = replace(briefly("tutorial", task=task, hidden=4, steps=2), proof=None)
+    opened = show(untold)
+    assert opened.evaluate("new Set(carrynet.scene.work.states).size") > 1
+    marked = [cell for cell in columns_of(opened, "memory", "#verdict") if cell]
+    assert len(set(marked)) > 1
+
+
+def test_what_is_said_of_other_networks_is_what_was_counted(
+    show: Open, proved: cn.Run, ends_in_one: cn.Run
+) -> None:
+    studies = Path(__file__).parents[1] / "studies"
+    sums = (studies / "tutorial" / "README.md").read_text(encoding="utf-8")
+    passed, wrong = (
+        re.search(rf"{row}.*?\| \**([\d,]+)", sums) for row in ("right on all", "refuted by")
+    )
+    assert passed is not None
+    assert wrong is not None
+    whole, part = (int(found[1].replace(",", "")) for found in (passed, wrong))
+    said = show(proved).locator("#verdict .why").inner_text()
+    assert f"of {whole:,} networks that do, {round(100 * part / whole)} % are known" in said
+    words = (studies / "regular" / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"Of these (\d+), (\d+) are refuted", words)
+    assert found is not None
+    said = show(ends_in_one).locator("#verdict .why").inner_text()
+    assert f"of {found[1]} networks" in said
+    assert f"{found[2]} are known" in said
+
+
 # The calculator ------------------------------------------------------------------------
 
 
