@@ -297,7 +297,7 @@ SCREENS = {"1920": (1920, 1080), "1280": (1280, 800), "390": (390, 844)}
 def test_one_screen_says_what_it_is_about(
     show: Open, proved: cn.Run, refuted: cn.Run, ends_in_one: cn.Run, screen: str, locale: str
 ) -> None:
-    """Without scrolling: of what task, the verdict, the problem at work, why it is not only tried."""
+    """Without scrolling: of what task, the verdict, a problem at work, why trying is not enough."""
     width, height = SCREENS[screen]
     size = {"width": width, "height": height}
     undecided = replace(proved, proof=cn.Undecided(("short words: all right",), 0.1))
@@ -308,7 +308,8 @@ def test_one_screen_says_what_it_is_about(
             assert box is not None
             # on a telephone the last words of a long sentence may be below
             assert box["y"] + (0 if screen == "390" else box["height"]) <= height, part
-        told = run.proof is not None and run.proof.verdict == "proved"
+        assert run.proof is not None
+        told = run.proof.verdict == "proved"
         expect(opened.locator("#verdict .facts")).to_have_count(int(told))
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -365,8 +366,8 @@ def test_where_motion_is_not_wanted_the_problem_stands_there_worked(
 )
 def test_what_it_begins_with_has_something_to_remember(show: Open, task: str) -> None:
     """A sum has a carry, a word leads through states."""
-    untold = replace(briefly("tutorial", task=task, hidden=4, steps=2), proof=None)
-    opened = show(untold)
+    run = briefly("tutorial", task=task, hidden=4, steps=2)
+    opened = show(replace(run, proof=cn.Undecided((), 0.0)))  # no counterexample to play
     assert opened.evaluate("new Set(carrynet.scene.work.states).size") > 1
     marked = [cell for cell in columns_of(opened, "memory", "#verdict") if cell]
     assert len(set(marked)) > 1
