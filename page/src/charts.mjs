@@ -34,7 +34,7 @@ export function curve(scene, say, signal) {
     const ticks = Math.max(3, Math.floor(width / 120));
     axis(svg, axisLeft(y).ticks(4, "~g"), left, 0);
     axis(svg, axisLeft(share).ticks(3, "%"), left, 0);
-    axis(svg, axisBottom(x).ticks(ticks, "~s"), 0, below + plot.lower);
+    axis(svg, axisBottom(x).ticks(ticks).tickFormat(say.tick), 0, below + plot.lower);
     svg.append(
       s("text", { x: width - 24, y: plot.top + 14, "text-anchor": "end" }, say("curve.error")),
       s("text", { x: width - 24, y: below + plot.lower - 10, "text-anchor": "end" }, say("curve.right")),

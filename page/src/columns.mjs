@@ -61,7 +61,7 @@ export function drawColumns(element, scene, say, widest = 0) {
     row(total, (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
   ].filter(Boolean);
   if (shown.some((t) => t <= position && !steps[t].right))
-    rows.push(row("", (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));
+    rows.push(row(h("span", { class: "hidden" }, say("table.marks")), (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));
   element.replaceChildren(h("table", { "aria-label": say("table.label"), style: `--column:${width}px` }, h("tbody", {}, rows)));
 }
 

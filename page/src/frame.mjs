@@ -8,7 +8,8 @@ import { LANGUAGES, speaker } from "./strings.mjs";
  * Show a page in an element.
  * @param {Element} element
  * @param {object} page its `name`, `style`, `strings`, which `variant` of them, and the id of what `skip` goes to
- * @param {{language?: "en" | "zh", theme?: "light" | "dark"}} options else as the browser has it
+ * @param {{language?: "en" | "zh", theme?: "light" | "dark", alone?: boolean}} options else as the
+ *   browser has it; `alone`: the document is nothing but this page, and speaks its language
  * @param {(say, signal: AbortSignal) => Array} content what is below the header; drawn anew for
  *   each language, and what belongs to the old drawing ends with its signal
  */
@@ -36,6 +37,7 @@ export function frame(element, { name, style, strings, variant, skip }, options,
     drawing = new AbortController();
     const say = speaker(language, strings, variant);
     page.lang = language === "zh" ? "zh-CN" : "en";
+    if (options.alone) document.documentElement.lang = page.lang;
     const header = h("header", {},
       h("a", { href: `#${skip}`, class: "hidden skip", onclick: (event) => { event.preventDefault(); root.querySelector(`#${skip}`).focus(); } }, say("skip")),
       h("span", { class: "mark" }, "carrynet"), h("span", { class: "name" }, name),

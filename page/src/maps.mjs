@@ -24,7 +24,8 @@ export function errorMaps(scene, say, signal) {
   const slider = h("input", { type: "range", class: "wide moment", min: 0, max: snapshots.length - 1, "aria-label": say("errors.moment"), oninput: () => scene.choose(+slider.value) });
   const thumbs = snapshots.map((each, i) => {
     const small = pixels(1, 1, () => [128, 128, 128], { "aria-hidden": "true" });
-    return h("button", { "aria-pressed": "false", "aria-label": nameOf(each, say), onclick: () => scene.choose(i) }, small, each.problem === null ? "" : say.number(each.problem));
+    const text = each.problem === null ? "" : say.number(each.problem), name = nameOf(each, say);
+    return h("button", { "aria-pressed": "false", "aria-label": [text, name].filter(Boolean).join(": "), onclick: () => scene.choose(i) }, small, text);
   });
   const name = () => nameOf(snapshots[scene.moment], say);
 

@@ -1,25 +1,35 @@
 // What the page says, in both languages; {names} in a sentence are filled in.
 
+import { format } from "d3-format";
+
 export const LANGUAGES = ["en", "zh"];
 
 /** A function that says things in one language; of what is said of some things otherwise, their `variant`. */
 export function speaker(language, strings, variant) {
-  const number = new Intl.NumberFormat(language === "zh" ? "zh-CN" : "en");
+  const chinese = language === "zh", number = new Intl.NumberFormat(chinese ? "zh-CN" : "en"), count = chinese ? (value) => counted(value, number) : number.format;
   const say = (key, values = {}) => {
     const text = strings[`${key}.${variant}`] ?? strings[key];
     if (!text) throw new Error(`no text for ${key}`);
     return text[language].replace(/\{(\w+)\}/g, (_, name) => {
       const value = values[name];
-      return Number.isInteger(value) ? number.format(value) : String(value);
-    });
+      return Number.isInteger(value) ? count(value) : String(value);
+    }).replace(/([万亿]) (?=\p{Script=Han})/gu, "$1");
   };
   /** What there are words for, and otherwise another text. */
   say.or = (key, other, values) => (Object.hasOwn(strings, key) ? say(key, values) : other);
   /** What is between two sentences. */
-  say.gap = language === "zh" ? "" : " ";
+  say.gap = chinese ? "" : " ";
   /** Sentences, one after another; no words for none. */
   say.all = (keys, values) => keys.filter(Boolean).map((key) => say(key, values)).join(say.gap);
-  say.number = (value) => number.format(value);
-  say.list = (texts) => new Intl.ListFormat(language === "zh" ? "zh-CN" : "en").format(texts);
+  say.number = count;
+  /** A number on an axis. */
+  say.tick = chinese ? count : format("~s");
+  say.list = (texts) => new Intl.ListFormat(chinese ? "zh-CN" : "en").format(texts);
   return say;
+}
+
+/** A number as Chinese counts it, by 万 and 亿, where it is short so: 4.56 万, and 65,536. */
+function counted(value, number) {
+  const [unit, name] = Math.abs(value) >= 1e8 ? [1e8, "亿"] : [1e4, "万"], short = value / unit;
+  return Math.abs(short) >= 1 && short === Number(short.toFixed(2)) ? `${number.format(short)} ${name}` : number.format(value);
 }

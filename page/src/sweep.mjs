@@ -69,4 +69,4 @@ function plan(cube, say) {
 }
 
 const given = globalThis.document?.getElementById("carrynet-model");
-if (given) globalThis.carrynet = { mount, cube: mount(document.getElementById("carrynet"), JSON.parse(given.textContent)) };
+if (given) globalThis.carrynet = { mount, cube: mount(document.getElementById("carrynet"), JSON.parse(given.textContent), { alone: true }) };

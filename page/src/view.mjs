@@ -62,5 +62,5 @@ const variantOf = ({ numeric, first }) => (numeric ? (first === "most" ? "most" 
 const given = globalThis.document?.getElementById("carrynet-model");
 if (given) {
   const place = document.getElementById("carrynet");
-  globalThis.carrynet = { mount, Network, Task, Trainer, scene: mount(place, JSON.parse(given.textContent)) };
+  globalThis.carrynet = { mount, Network, Task, Trainer, scene: mount(place, JSON.parse(given.textContent), { alone: true }) };
 }
