@@ -1,7 +1,7 @@
 // The machine that the network has learned, with the state that the calculator is in.  Of a network
 // that was trained here, the machine of the task, with what the network answers otherwise.
 
-import { h, s } from "./dom.mjs";
+import { h, s, watchWidth } from "./dom.mjs";
 import { holding, statesAlong } from "./task.mjs";
 
 export function automaton(scene, say, signal) {
@@ -16,11 +16,14 @@ export function automaton(scene, say, signal) {
   const count = learned.states.length, about = say("automaton.text");
   // what it answers where nothing is asked counts here too
   const partial = task.output.some((row) => row.includes(null)) ? "automaton.free" : "automaton.partial";
-  if (!learned.complete) return [h("p", { class: "prose" }, about, say.gap, h("b", {}, say(partial, { n: count - 1 })))];
+  if (!learned.complete)
+    return drawing(scene, say, signal, [about, say.gap, h("b", {}, say(partial, { n: learned.found - 1 })), say.gap, say("automaton.part", { n: count - 1 })], learned);
   const values = { n: count, m: task.states.length, tested: learned.tested }, same = count === task.states.length ? "automaton.same" : "automaton.alike";
   const text = [about, say.gap, h("b", {}, say(learned.same ? same : "automaton.differs", values)), say.gap, say("automaton.tested", values)];
   return drawing(scene, say, signal, text, learned);
 }
+
+const MOST_ZOOM = 2;
 
 /** A machine drawn as `machine.drawing` says, which drawing.py has laid out. */
 function drawing(scene, say, signal, about, machine) {
@@ -33,8 +36,8 @@ function drawing(scene, say, signal, about, machine) {
   const paths = new Map(), labels = [];
   for (const { start: q, end: r, symbols: read, path: d, at: [x, middle] } of edges) {
     paths.set(`${q},${r}`, path(d));
-    const more = read.length - lines, top = middle + 5 - (line * (Math.min(read.length, lines + 1) - 1)) / 2;
-    const write = (text, i, a, kind) => labels.push({ q, a, element: s("text", { class: `label ${kind}`, x, y: top + i * line }, text) });
+    const more = read.length - lines, count = Math.min(read.length, lines + 1);
+    const write = (text, i, a, kind) => labels.push({ q, a, middle, row: i - (count - 1) / 2, element: s("text", { class: `label ${kind}`, x }, text) });
     read.slice(0, lines).forEach((a, i) => {
       const wrong = missed?.has(q * symbols + a), output = task.outputs[machine.output[q][a]] ?? "-";
       write(`${task.numeric ? task.symbols[a].replaceAll(",", " ") : task.symbols[a]} / ${output}${wrong ? " ✗" : ""}`, i, a, wrong ? "wrong" : "");
@@ -47,12 +50,22 @@ function drawing(scene, say, signal, about, machine) {
   const nodes = places.map(([x, y], q) => {
     const holds = holdsAt(machine.names[q]), own = machine.states[q] !== machine.names[q];
     return s("g", {}, s("circle", { cx: x, cy: y, r: radius }),
-      own ? s("text", { class: "state", x, y: y + (holds ? 0 : 6) }, machine.states[q]) : null,
-      holds ? s("text", { class: "holds", x, y: y + (own ? 17 : 4) }, holds) : null);
+      own ? s("text", { class: "state", x, y, dy: holds ? "0em" : ".35em" }, machine.states[q]) : null,
+      holds ? s("text", { class: own || holds.length > 4 ? "holds" : "state", x, y, dy: own ? "1.3em" : ".35em" }, holds) : null);
   });
   const svg = s("svg", { class: "automaton", viewBox: box.join(" "), width: Math.min(box[2] * 1.15, 1000), role: "img", style: "margin:0 auto" },
     s("defs", {}, s("marker", { id: marker, viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 9, markerHeight: 9, orient: "auto", markerUnits: "userSpaceOnUse" }, s("path", { class: "head", d: "M0 0 10 5 0 10z" }))),
     path(arrow), [...paths.values()], nodes, labels.map(({ element }) => element));
+
+  // where there is little room, letters keep their size, and what they need is room around
+  const fit = () => {
+    const zoom = Math.max(1, Math.min(MOST_ZOOM, box[2] / (svg.clientWidth || box[2])));
+    svg.style.setProperty("--zoom", zoom);
+    for (const { element, middle, row } of labels) element.setAttribute("y", middle + 5 + row * line * zoom);
+    const all = svg.getBBox(), left = Math.min(box[0], all.x), top = Math.min(box[1], all.y);
+    svg.setAttribute("viewBox", [left, top, Math.max(box[0] + box[2], all.x + all.width) - left, Math.max(box[1] + box[3], all.y + all.height) - top].join(" "));
+  };
+  watchWidth(svg, fit, signal);
 
   let visited = [0];
   scene.follow(["problem"], () => (visited = statesAlong(machine, scene.work.word)), signal);

@@ -119,11 +119,11 @@ function readLength(field, say) {
 function unitsNow({ network, work, position }, say) {
   const step = work.steps[position], parts = network.parts(step?.state ?? network.start), { activation } = network.formulas;
   const gates = step ? network.gates(step.before, step.symbol) : [];
-  if (parts.length + gates.length === 1) return unitsDrawing(parts[0].values, rangeOf(activation, parts[0].values), say("column.units"));
+  if (parts.length + gates.length === 1) return unitsDrawing(network, parts[0].values, rangeOf(activation, parts[0].values), say("column.units"), say);
   const figure = (name, text, drawing) => h("figure", {}, h("figcaption", {}, h("b", {}, name), ` ${text}`), drawing);
   return h("div", { class: "parts" },
-    parts.map(({ name, values }) => figure(name, say("column.part"), unitsDrawing(values, rangeOf(activation, values), name))),
-    gates.map(({ name, values }) => figure(name, say("column.gate"), unitsDrawing(values, [0, 1], name))));
+    parts.map(({ name, values }) => figure(name, say("column.part"), unitsDrawing(network, values, rangeOf(activation, values), name, say))),
+    gates.map(({ name, values }) => figure(name, say("column.gate"), unitsDrawing(network, values, [0, 1], name, say))));
 }
 
 /** The column that is read: what goes in, what the network holds, what it says and how surely. */
@@ -162,12 +162,17 @@ function place(base, t) {
   return [base, h("sup", {}, t), value < 1e15 ? ` = ${value}` : ""];
 }
 
-/** Hidden units as bars from their rest. */
-function unitsDrawing(units, range, name) {
-  const H = units.length, width = 640, height = 120;
-  const y = scaleLinear(range, [height - 4, 4]), step = width / H, rest = y(0);
-  return s("svg", { class: "units", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${name}: ${Array.from(units.slice(0, 40), (u) => u.toFixed(2)).join(" ")}` },
-    Array.from(units, (_, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: 4, height: height - 8, fill: "var(--faint)" })),
-    Array.from(units, (unit, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: Math.min(rest, y(unit)), height: Math.max(1, Math.abs(rest - y(unit))), fill: "var(--accent)" })),
+/** Hidden units as bars from their rest, sorted by what they have to do with the state; as many others as they are. */
+function unitsDrawing(network, units, range, name, say) {
+  const { task } = network, H = units.length, width = 640, height = 120, sorted = H === network.hidden;
+  const order = sorted ? unitOrder(network) : Array.from(units, (_, i) => i);
+  const y = scaleLinear(range, [height - 4, 4]), step = width / H, rest = y(0), values = order.map((unit) => units[unit]);
+  const drawing = s("svg", { class: "units", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `${name}: ${values.slice(0, 40).map((u) => u.toFixed(2)).join(" ")}` },
+    values.map((_, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: 4, height: height - 8, fill: "var(--faint)" })),
+    values.map((unit, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: Math.min(rest, y(unit)), height: Math.max(1, Math.abs(rest - y(unit))), fill: "var(--accent)" }, s("title", {}, `${order[i]}: ${unit.toFixed(3)}`))),
     s("line", { x1: 0, x2: width, y1: rest, y2: rest, stroke: "var(--soft)" }));
+  const high = (q) => say("units.first", { state: holding(task, task.states[q], say) }), two = task.states.length === 2;
+  const ends = !sorted ? ["", ""] : two ? [`← ${high(0)}`, `${high(1)} →`] : [say("units.sorted"), ""];
+  const tick = (value) => h("span", {}, Number(value.toPrecision(2)));
+  return h("div", { class: "bars" }, h("div", { class: "ticks", title: say("units.axis") }, tick(range[1]), range[0] < 0 ? tick(0) : null, tick(range[0])), drawing, h("div", { class: "ends" }, h("span", {}, ends[0]), h("span", {}, ends[1])));
 }

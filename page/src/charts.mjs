@@ -12,6 +12,12 @@ export function drawn(draw, signal) {
   return element;
 }
 
+/** Labels of a logarithmic axis; of what is small, the power. */
+const power = (usual) => (value, ...rest) => {
+  const text = usual(value, ...rest);
+  return text && value < 0.001 ? `10${String(Math.round(Math.log10(value))).replace(/./g, (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)])}` : text;
+};
+
 export function curve(scene, say, signal) {
   const { metrics, page, snapshots } = scene.subject;
   if (!metrics.problem.length) return [h("p", { class: "prose" }, say(page.mechanism ? "curve.compiled" : "curve.none"))];
@@ -22,17 +28,18 @@ export function curve(scene, say, signal) {
     const left = 58, plot = { upper: 220, lower: 110, gap: 40, top: 26 }, height = plot.top + plot.upper + plot.gap + plot.lower + 44;
     const x = scaleLinear([0, last], [left, width - 14]);
     const low = Math.min(...error.filter((e) => e > 0)), high = Math.max(...error, 1e-9);
-    const y = scaleLog([Math.max(low, 1e-9), high], [plot.top + plot.upper, plot.top]).nice();
+    const y = scaleLog([Math.max(low, 1e-9), high], [plot.top + plot.upper, plot.top]).nice().clamp(true);
     const below = plot.top + plot.upper + plot.gap, share = scaleLinear([0, 1], [below + plot.lower, below]);
     const svg = s("svg", { width, height, role: "img", "aria-label": say("curve.label", { first: ends[0], last: ends[1] }) });
     stage.forEach((name, i) => {
       if (i && name === stage[i - 1]) return;
       const at = x(i ? problem[i - 1] : 0);
       if (i) svg.append(s("line", { class: "rule", x1: at, x2: at, y1: 8, y2: below + plot.lower }));
-      svg.append(s("text", { x: at + 6, y: 16, class: "strong" }, name));
+      const late = at > width - 80;
+      svg.append(s("text", { x: late ? at - 6 : at + 6, y: 16, class: "strong", "text-anchor": late ? "end" : "start" }, name));
     });
     const ticks = Math.max(3, Math.floor(width / 120));
-    axis(svg, axisLeft(y).ticks(4, "~g"), left, 0);
+    axis(svg, axisLeft(y).ticks(4).tickFormat(power(y.tickFormat(4, "~g"))), left, 0);
     axis(svg, axisLeft(share).ticks(3, "%"), left, 0);
     axis(svg, axisBottom(x).ticks(ticks).tickFormat(say.tick), 0, below + plot.lower);
     svg.append(
@@ -84,7 +91,7 @@ export function lengths(scene, say, signal) {
     const powers = [1, 4, 16, 64, 256, 1024, 4096, 16384].filter((n) => n <= longest * 3);
     axis(svg, axisBottom(x).tickValues(width < 480 ? powers.filter((_, i) => i % 2 === 0) : powers).tickFormat(say.number), 0, bottom);
     axis(svg, axisLeft(y).ticks(5, "%"), left, 0);
-    svg.append(s("text", { x: right, y: height - 6, "text-anchor": "end" }, say("lengths.axis", { base: task.base })));
+    svg.append(s("text", { x: right, y: height - 6, "text-anchor": "end" }, say("lengths.axis", { base: task.base })), s("text", { x: left + 8, y: bottom - 8 }, say("lengths.share")));
     if (wrongAt !== null)
       svg.append(
         s("line", { x1: x(wrongAt), x2: x(wrongAt), y1: top - 8, y2: bottom, stroke: "var(--bad)", "stroke-width": 2.5 }),

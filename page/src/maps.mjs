@@ -4,6 +4,8 @@ import { digitsOfMap, operandsAt } from "./errors.mjs";
 import { h, paint, pixels } from "./dom.mjs";
 import { askMap } from "./workers.mjs";
 
+const PLAYED = 4500; // milliseconds, for all moments
+
 /** Colours for 0, 1, 2, ... wrong digits; dark is bad, and 0 stands apart. */
 const WRONG = [[232, 240, 236], [253, 202, 120], [245, 140, 70], [222, 80, 70], [172, 40, 96], [112, 22, 104], [60, 12, 86], [28, 6, 60]];
 
@@ -18,10 +20,10 @@ export function paintMap(canvas, map) {
 export function errorMaps(scene, say, signal) {
   const { task, subject } = scene, { snapshots } = subject, digits = digitsOfMap(task), blank = 16;
   const maps = new Array(snapshots.length).fill(null);
-  const canvas = pixels(blank, blank, () => [128, 128, 128], { role: "img", "aria-label": say("errors.busy") });
+  const canvas = pixels(blank, blank, () => [128, 128, 128], { role: "application", tabindex: 0, "aria-label": say("errors.busy") });
   const busy = h("div", { class: "busy" }, say("errors.busy"));
   const count = h("p", { class: "big" }), when = h("p", { class: "prose" }), hint = h("p", { class: "hint", "aria-live": "polite" });
-  const slider = h("input", { type: "range", class: "wide moment", min: 0, max: snapshots.length - 1, "aria-label": say("errors.moment"), oninput: () => scene.choose(+slider.value) });
+  const slider = momentSlider(scene, say, signal);
   const thumbs = snapshots.map((each, i) => {
     const small = pixels(1, 1, () => [128, 128, 128], { "aria-hidden": "true" });
     const text = each.problem === null ? "" : say.number(each.problem), name = nameOf(each, say);
@@ -31,8 +33,6 @@ export function errorMaps(scene, say, signal) {
 
   const show = () => {
     const map = maps[scene.moment];
-    slider.value = scene.moment;
-    slider.setAttribute("aria-valuetext", name());
     when.textContent = name();
     thumbs.forEach((thumb, i) => thumb.setAttribute("aria-pressed", String(i === scene.moment)));
     busy.hidden = map !== null;
@@ -45,25 +45,39 @@ export function errorMaps(scene, say, signal) {
     canvas.setAttribute("aria-label", `${name()}: ${say("errors.count", values)}`);
   };
 
-  const at = (event) => {
-    const map = maps[scene.moment], box = canvas.getBoundingClientRect();
-    if (!map) return null;
-    const place = (offset, length) => Math.max(0, Math.min(map.size - 1, Math.floor((offset / length) * map.size)));
-    const x = place(event.clientX - box.left, box.width), y = map.size - 1 - place(event.clientY - box.top, box.height);
-    return { operands: operandsAt(task, map.size, x, y), wrong: map.wrong[y * map.size + x] };
+  // a place of the picture, that is pointed at or that arrow keys have come to
+  const cursor = h("div", { class: "cursor" });
+  let at = { x: 0, y: 0 };
+  const come = (x, y) => {
+    const map = maps[scene.moment];
+    if (!map) return;
+    at = { x: Math.max(0, Math.min(map.size - 1, x)), y: Math.max(0, Math.min(map.size - 1, y)) };
+    cursor.style.left = `${(100 * (at.x + 0.5)) / map.size}%`;
+    cursor.style.bottom = `${(100 * (at.y + 0.5)) / map.size}%`;
+    const operands = operandsAt(task, map.size, at.x, at.y), n = map.wrong[at.y * map.size + at.x];
+    const problem = task.write(operands, rightAt(task, operands, digits));
+    hint.textContent = say("errors.point", { problem, outcome: n ? say("errors.wrong", { n }) : say("errors.right") });
   };
-  canvas.addEventListener("pointermove", (event) => {
-    const point = at(event);
-    if (!point) return;
-    const problem = task.write(point.operands, rightAt(task, point.operands, digits));
-    hint.textContent = say("errors.point", { problem, outcome: point.wrong ? say("errors.wrong", { n: point.wrong }) : say("errors.right") });
-  });
-  canvas.addEventListener("click", (event) => {
-    const point = at(event);
-    if (point) scene.pose(point.operands, digits);
+  const work = () => maps[scene.moment] && scene.pose(operandsAt(task, maps[scene.moment].size, at.x, at.y), digits);
+  const point = (event) => {
+    const box = canvas.getBoundingClientRect(), { size } = maps[scene.moment] ?? { size: 1 };
+    come(Math.floor(((event.clientX - box.left) / box.width) * size), size - 1 - Math.floor(((event.clientY - box.top) / box.height) * size));
+  };
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("click", (event) => { point(event); work(); });
+  canvas.addEventListener("focus", () => (hint.textContent = say("errors.keys")));
+  canvas.addEventListener("keydown", (event) => {
+    const pace = event.shiftKey ? 16 : 1, [dx, dy] = ARROWS[event.key] ?? [0, 0], works = ["Enter", " "].includes(event.key);
+    if (!works && !ARROWS[event.key]) return;
+    event.preventDefault();
+    if (works) work();
+    else come(at.x + pace * dx, at.y + pace * dy);
   });
 
   scene.follow(["moment"], show, signal);
+  let touched = false;
+  scene.addEventListener("moment", () => (touched = true), { signal });
   // the last first: it is the one that is shown
   const order = snapshots.map((_, i) => i).sort((a, b) => (b === scene.moment) - (a === scene.moment) || a - b);
   (async () => {
@@ -74,21 +88,59 @@ export function errorMaps(scene, say, signal) {
       paintMap(thumbs[i].firstChild, map);
       if (i === scene.moment) show();
     }
+    if (maps.length > 1 && !touched) begin(scene, canvas, maps, signal);
   })();
 
-  const most = digits + task.headroom;
+  const most = digits + task.headroom, one = task.operands === 1 ? "1" : "";
   const legend = Array.from({ length: Math.min(most, WRONG.length - 1) + 1 }, (_, n) =>
     h("li", {}, h("i", { style: `background:rgb(${colourOf(n)})` }), n === 0 ? say("errors.none") : n === WRONG.length - 1 ? `${n}+` : String(n)));
   const keys = [task.operands === 1 ? "errors.text1" : "errors.text", task.operands > 2 && "errors.rest", snapshots.length > 1 && "errors.slider"];
   return [
     h("p", { class: "prose" }, say.all(keys, { digits, base: task.base })),
     h("div", { class: "card two" },
-      h("div", {}, h("div", { class: "map" }, canvas, busy), hint),
+      h("div", {}, h("div", { class: "axes" }, h("span", { class: "up" }, `${say(`errors.y${one}`)} →`), h("div", { class: "map" }, canvas, cursor, busy), h("span", { class: "across" }, `${say(`errors.x${one}`)} →`)), hint),
       h("div", {},
         count, when, snapshots.length > 1 ? slider : null,
         snapshots.length > 1 ? h("div", { class: "strip" }, thumbs) : null,
         h("ul", { class: "legend" }, h("li", {}, say(task.digital ? "errors.legend" : "errors.outputs")), legend))),
   ];
+}
+
+/**
+ * Begin where the picture says most: the training is played once, when it is seen.  Where motion
+ * is not wanted, the moment at which most is undecided is shown.  Nothing is done once one was chosen.
+ */
+function begin(scene, canvas, maps, signal) {
+  let mine = scene.moment;
+  const shares = maps.map((map) => map.right / map.size ** 2), last = maps.length - 1;
+  const free = () => !signal.aborted && scene.moment === mine;
+  const move = (moment) => scene.choose((mine = moment));
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    move(shares.reduce((best, share, i) => (Math.abs(share - 0.5) < Math.abs(shares[best] - 0.5) ? i : best), last));
+    return;
+  }
+  const seen = new IntersectionObserver(([entry]) => {
+    if (!entry.isIntersecting) return;
+    seen.disconnect();
+    let moment = 0;
+    const timer = setInterval(() => {
+      if (free()) move(moment++);
+      if (!free() || moment > last) clearInterval(timer);
+    }, PLAYED / maps.length);
+  }, { threshold: 0.6 });
+  seen.observe(canvas);
+  signal.addEventListener("abort", () => seen.disconnect());
+}
+
+/** A slider over the moments of the training, which all views follow. */
+export function momentSlider(scene, say, signal) {
+  const { snapshots } = scene.subject;
+  const slider = h("input", { type: "range", class: "wide moment", min: 0, max: snapshots.length - 1, "aria-label": say("errors.moment"), oninput: () => scene.choose(+slider.value) });
+  scene.follow(["moment"], () => {
+    slider.value = scene.moment;
+    slider.setAttribute("aria-valuetext", nameOf(snapshots[scene.moment], say));
+  }, signal);
+  return slider;
 }
 
 /** The right answer; 0 for digits of which nothing is asked. */

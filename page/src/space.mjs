@@ -4,11 +4,12 @@ import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
 import { axis, h, s, watchWidth } from "./dom.mjs";
+import { momentSlider, nameOf } from "./maps.mjs";
 import { planeThrough, project } from "./plane.mjs";
 import { holding } from "./task.mjs";
 
 /** Hidden states along the task's words, of each the part that is read out; what the machine holds there, and has asked for. */
-function visited({ network, task }) {
+function visited(network, task) {
   const points = [], held = [], groups = [];
   for (const word of task.words) {
     let own = network.start;
@@ -28,13 +29,18 @@ const COLOURS = 8;
 const stateColour = (q) => `var(--s${q % COLOURS})`;
 
 export function space(scene, say, signal) {
-  const { task, network, subject } = scene, { regions } = subject, { points, held, groups } = visited(scene);
+  const { task, network, subject } = scene, { regions, snapshots } = subject, { points, held, groups } = visited(network, task);
   if (!points.every((point) => point.every(Number.isFinite))) return [];
-  const plane = subject.plane ?? planeThrough(points, groups), flat = points.map((point) => project(plane, point));
+  const plane = subject.plane ?? planeThrough(points, groups), final = points.map((point) => project(plane, point));
+  const moments = snapshots.map(() => null); // what there is to draw of each, once it was asked for
+  moments[snapshots.length - 1] = final;
+  const flatAt = (moment) => (moments[moment] ??= visited(snapshots[moment].network, task).points.map((point) => project(plane, point)));
+  const chosen = () => snapshots[scene.moment].network, isLast = () => scene.moment === snapshots.length - 1;
   const outlines = (regions?.outlines ?? []).map((ends, i) => ({ state: regions.state[i], outline: Array.from({ length: ends.length / 2 }, (_, k) => [ends[2 * k], ends[2 * k + 1]]) }));
   const first = network.start.subarray(0, network.hidden), start = project(plane, first), zero = first.every((value) => value === 0);
-  const everything = [...flat, start, ...outlines.flatMap(({ outline }) => outline)];
-  const extent = [0, 1].map((k) => everything.reduce(([low, high], p) => [Math.min(low, p[k]), Math.max(high, p[k])], [Infinity, -Infinity]));
+  const fixed = [...final, ...flatAt(0), start, ...outlines.flatMap(({ outline }) => outline)].filter((p) => p.every(Number.isFinite));
+  const extentOf = (points, k) => points.reduce(([low, high], p) => [Math.min(low, p[k]), Math.max(high, p[k])], [Infinity, -Infinity]);
+  const when = h("p", { class: "prose" });
   const element = h("div", { class: "wide" }), axisName = subject.plane ? "space.axis" : "space.direction";
   let path, dots, now, x, y;
 
@@ -42,8 +48,10 @@ export function space(scene, say, signal) {
     const width = element.clientWidth;
     if (!width) return;
     const height = Math.min(620, Math.max(320, width * 0.62)), margin = 44;
+    const flat = flatAt(scene.moment), all = [...fixed, ...flat.filter((p) => p.every(Number.isFinite))];
+    when.textContent = nameOf(snapshots[scene.moment], say);
     const scale = (k, range) => {
-      const [low, high] = extent[k], pad = (high - low || 1) * 0.04;
+      const [low, high] = extentOf(all, k), pad = (high - low || 1) * 0.04;
       return scaleLinear([low - pad, high + pad], range);
     };
     x = scale(0, [margin, width - 10]);
@@ -54,7 +62,7 @@ export function space(scene, say, signal) {
     const outlined = line((p) => x(p[0]), (p) => y(p[1]));
     for (const { state, outline } of outlines)
       if (outline.length) svg.append(s("path", { d: `${outlined(outline)}Z`, fill: stateColour(state), "fill-opacity": 0.1, stroke: stateColour(state), "stroke-width": 1.5 }));
-    flat.forEach((p, i) => svg.append(s("circle", { cx: x(p[0]), cy: y(p[1]), r: 2.6, fill: stateColour(held[i]), "fill-opacity": 0.55 })));
+    flat.forEach((p, i) => svg.append(s("circle", { cx: x(p[0]), cy: y(p[1]), r: 2.6, fill: stateColour(held[i]), "fill-opacity": 0.7 })));
     const [a, b] = [x(start[0]), y(start[1])];
     svg.append(s("path", { class: "start", d: `M${a - 7} ${b}h14M${a} ${b - 7}v14`, stroke: "var(--ink)", "stroke-width": 2.2 }));
     path = s("path", { fill: "none", stroke: "var(--ink)", "stroke-width": 1.6, "stroke-linejoin": "round", opacity: 0.8 });
@@ -66,21 +74,23 @@ export function space(scene, say, signal) {
   };
   const way = () => {
     if (!path) return;
-    const recent = scene.work.steps.slice(Math.max(0, scene.position - 30), scene.position + 1).map((step) => project(plane, step.h));
-    const points = scene.position < 31 ? [start, ...recent] : recent;
+    const { steps } = isLast() ? scene.work : chosen().work(scene.work.word);
+    const recent = steps.slice(Math.max(0, scene.position - 30), scene.position + 1).map((step) => project(plane, step.h));
+    const points = scene.position < 31 ? [project(plane, chosen().start.subarray(0, network.hidden)), ...recent] : recent;
     path.setAttribute("d", line((p) => x(p[0]), (p) => y(p[1]))(points));
     dots.replaceChildren(...points.slice(0, -1).map((p) => s("circle", { cx: x(p[0]), cy: y(p[1]), r: 3.2, fill: "var(--ink)" })));
     now.setAttribute("cx", x(points.at(-1)[0]));
     now.setAttribute("cy", y(points.at(-1)[1]));
   };
   watchWidth(element, draw, signal);
+  scene.follow(["moment"], draw, signal);
   scene.follow(["problem", "position"], way, signal);
   const share = subject.plane && `${Math.round(100 * (plane.shares[0] + plane.shares[1]))} %`;
   const about = regions && (regions.begins_outside ? "space.entered" : `space.${regions.kind}`);
-  const text = say.all(["space.text", subject.plane ? "space.plane" : "space.through", about, regions && !subject.proof.checked && "space.recorded", zero ? "space.path" : "space.path.learned"], { share });
+  const text = say.all(["space.text", snapshots.length > 1 && (outlines.length ? "space.moment" : "space.moment.plain"), subject.plane ? "space.plane" : "space.through", about, regions && !subject.proof.checked && "space.recorded", zero ? "space.path" : "space.path.learned"], { share });
   // of many states, some have one colour
   const names = task.states.slice(0, COLOURS).map((_, q) => task.states.filter((_, r) => r % COLOURS === q).join(", "));
   const legend = names.map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), holding(task, name, say)));
   legend.push(h("li", {}, s("svg", { class: "key", width: 14, height: 14, "aria-hidden": "true" }, s("path", { d: "M0 7h14M7 0v14", stroke: "var(--ink)", "stroke-width": 2.2 })), say(zero ? "space.start" : "space.start.learned")));
-  return [h("p", { class: "prose" }, text), h("div", { class: "card" }, element, h("ul", { class: "legend" }, legend))];
+  return [h("p", { class: "prose" }, text), h("div", { class: "card" }, snapshots.length > 1 ? [when, momentSlider(scene, say, signal)] : null, element, h("ul", { class: "legend" }, legend))];
 }

@@ -2,6 +2,7 @@
 
 import { h, paint, pixels } from "./dom.mjs";
 import { nameOf } from "./maps.mjs";
+import { unitOrder } from "./order.mjs";
 
 /** Where the weights of the simplest cell stand, beside each other: what units hear, and what they say. */
 const SIMPLE = [["Wxh", "bh", "Whh"], ["by", "Why"]];
@@ -18,12 +19,12 @@ export function weights(scene, say, signal) {
   const shapes = Object.fromEntries(names.map((name) => [name, shapeOf(network, name)]));
   const hint = h("p", { class: "hint" }), when = h("p", { class: "prose" }), size = Math.max(3, Math.min(26, Math.floor((activation ? 660 : 300) / network.hidden)));
   const canvases = Object.fromEntries(names.map((name) => {
-    const [rows, columns] = shapes[name];
+    const [rows, columns] = shapes[name], orders = ordersOf(network, name, shapes[name]);
     const canvas = pixels(columns, rows, () => [250, 250, 250], { role: "img", style: `width:${columns * size}px;max-width:100%` });
     canvas.addEventListener("pointermove", (event) => {
       const box = canvas.getBoundingClientRect();
       const place = (offset, length, count) => Math.max(0, Math.min(count - 1, Math.floor((offset / length) * count)));
-      const row = place(event.clientY - box.top, box.height, rows), column = place(event.clientX - box.left, box.width, columns);
+      const row = orders[0][place(event.clientY - box.top, box.height, rows)], column = orders[1][place(event.clientX - box.left, box.width, columns)];
       hint.textContent = say("weights.value", { name, row, column, value: chosen().weights[name][row * columns + column].toPrecision(3) });
     });
     return [name, canvas];
@@ -33,8 +34,8 @@ export function weights(scene, say, signal) {
   scene.follow(["moment"], () => {
     const shown = chosen().weights, most = Math.max(...names.map((name) => shown[name].reduce((m, w) => Math.max(m, Math.abs(w)), 0)), 1e-9);
     for (const name of names) {
-      const columns = shapes[name][1];
-      paint(canvases[name], (x, y) => diverging(shown[name][y * columns + x] / most));
+      const columns = shapes[name][1], [down, across] = ordersOf(network, name, shapes[name]);
+      paint(canvases[name], (x, y) => diverging(shown[name][down[y] * columns + across[x]] / most));
       canvases[name].setAttribute("aria-label", `${activation ? "" : `${name}: `}${about(name)}, ${shapes[name].join(" × ")}`);
     }
     when.textContent = `${nameOf(scene.subject.snapshots[scene.moment], say)} · ${say("weights.largest", { value: most.toPrecision(2) })}`;
@@ -42,8 +43,8 @@ export function weights(scene, say, signal) {
   const figure = (name) => h("figure", {}, h("figcaption", {}, h("b", {}, name), ` ${activation ? about(name) : shapes[name].join(" × ")}`), canvases[name]);
   const panels = activation ? SIMPLE.map((column) => h("div", { style: "display:grid;gap:16px;min-width:0" }, column.map(figure))) : names.map(figure);
   return [
-    h("p", { class: "prose" }, say("weights.text")), 
-    h("div", { class: "card" }, when, h("div", { class: "grid" }, panels), hint),
+    h("p", { class: "prose" }, say("weights.text")),
+    h("div", { class: "card" }, when, h("div", { class: "grid" }, panels), h("p", { class: "hint" }, say("weights.axes")), hint),
   ];
 }
 
@@ -58,4 +59,11 @@ function shapeOf({ cell, reading, weights }, name) {
   const formula = [cell, reading.formula].find(({ parameters }) => parameters.includes(name));
   const shape = formula ? formula.shape(name) : [weights[name].length];
   return shape.length === 1 ? [1, ...shape] : shape;
+}
+
+/** In which order the rows and the columns of a picture stand: hidden units sorted, all else as it is in the file. */
+function ordersOf(network, name, shape) {
+  const { cell, reading } = network, formula = [cell, reading.formula].find(({ parameters }) => parameters.includes(name));
+  const units = cell.state_dims[0], dims = formula ? formula.dims[name] : [name === `${cell.state[0]}_start` ? units : null];
+  return [dims.length === 1 ? null : dims[0], dims.at(-1)].map((dim, i) => (dim === units ? unitOrder(network) : Array.from({ length: shape[i] }, (_, k) => k)));
 }

@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from html import escape
 from importlib import resources
@@ -46,6 +46,8 @@ MOST_REGIONS = 600
 """More regions than this are not drawn."""
 MOST_DRAWN = 12
 """Machines of more states than this are not drawn,"""
+PART = 5
+"""Of a machine that was found in part only so many states are drawn, and '…' for the others,"""
 LINES = 4
 """and of the symbols of an edge only so many are written."""
 MOST_ASKED = 10**6
@@ -263,14 +265,35 @@ def _learned(network: Network) -> dict[str, Any] | None:
         return None
     found = extract(network, most=most)
     comparison = compare(network, found.machine)
+    shown = found.machine if found.complete else _part(found.machine)
     return {
-        **{key: getattr(found.machine, key) for key in ("states", "delta", "output")},
-        "names": comparison.names,
+        **{key: getattr(shown, key) for key in ("states", "delta", "output")},
+        "names": [*comparison.names[:PART], ""] if shown is not found.machine else comparison.names,
         "same": comparison.word is None,
         "complete": found.complete,
+        "found": len(found.machine.states),
         "tested": found.tested,
-        "drawing": _drawing(found.machine),
+        "drawing": _drawing(shown) if found.complete else _drawing_of_part(shown),
     }
+
+
+def _part(machine: Machine) -> Machine:
+    """The states that were found first, to which one more is added that stands for the others."""
+    kept, symbols = min(PART, len(machine.states)), range(len(machine.symbols))
+    delta = [tuple(min(r, kept) for r in row) for row in machine.delta[:kept]]
+    return replace(
+        machine,
+        states=(*machine.states[:kept], "…"),
+        delta=(*delta, tuple(kept for _ in symbols)),
+        output=(*machine.output[:kept], tuple(None for _ in symbols)),
+    )
+
+
+def _drawing_of_part(machine: Machine) -> dict[str, Any]:
+    """The same without what the last state, which stands for others, would lead to."""
+    made = drawing.layout(machine, LINES)
+    last = len(machine.states) - 1
+    return asdict(replace(made, edges=tuple(each for each in made.edges if each.start != last)))
 
 
 def _drawing(machine: Machine) -> dict[str, Any] | None:
