@@ -29,7 +29,7 @@ from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.proof.verdict import Effort
-from carrynet.report import page, text
+from carrynet.report import page, space, text
 from carrynet.spec.machine import Machine
 from docs import page as picture
 from tests.conftest import briefly, elman
@@ -189,6 +189,13 @@ def grounds(opened: Page) -> str:
     return known.inner_text()
 
 
+def at_the_end(opened: Page) -> None:
+    """Look at the last moment of a training, if there are several."""
+    slider = opened.locator("#errors .moment")
+    if slider.count():
+        slider.fill(slider.get_attribute("max") or "")
+
+
 # Its arithmetic ------------------------------------------------------------------------
 
 
@@ -264,6 +271,7 @@ def test_the_error_map_is_the_evaluation(show: Open) -> None:
     wrong = evaluate(run.network, 8)
     assert 0 < wrong.right < 65536
     opened = show(run)
+    at_the_end(opened)
     count = opened.locator("#errors .big")
     expect(count).to_have_text(f"{wrong.right:,} of 65,536 right", timeout=20_000)
     opened.locator("#errors canvas").first.click(position={"x": 200, "y": 100})
@@ -482,6 +490,7 @@ def test_a_wrong_digit_is_marked(show: Open, forgetful: Network) -> None:
 
 def test_a_problem_from_elsewhere_replaces_bad_input(show: Open, proved: cn.Run) -> None:
     opened = show(proved)
+    at_the_end(opened)
     expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
     type_numbers(opened, "x", "y")
     opened.get_by_label("At least this many digits").fill("0")
@@ -855,6 +864,7 @@ def test_the_page_of_a_machine_of_ones_own(
             "en-US": f"{tested.right:,} of {tested.pairs:,} right",
             "zh-CN": f"{tested.pairs:,} 道题中 {tested.right:,} 道正确",
         }[locale]
+        at_the_end(opened)
         expect(opened.locator("#errors .big")).to_have_text(count, timeout=20_000)
         numbers = (118, 45)[: task.operands]
         type_numbers(opened, *numbers)
@@ -908,6 +918,7 @@ def test_the_page_of_a_task_of_words(show: Open) -> None:
     opened.locator("#operand-0").fill("turn off")
     expect(opened.locator("#calculator .message")).to_contain_text("stay, turn, ask")
     tested = evaluate(run.network, 10, engine="numpy")
+    at_the_end(opened)
     expect(opened.locator("#errors .big")).to_have_text(
         f"{tested.right:,} of {tested.pairs:,} right", timeout=20_000
     )
@@ -1094,6 +1105,7 @@ def test_nothing_overflows(show: Open, refuted: cn.Run, width: int, locale: str)
 def test_the_slider_changes_the_moment(show: Open, proved: cn.Run) -> None:
     opened = show(proved)
     slider, when = opened.locator("#errors .moment"), opened.locator("#errors .two .prose").first
+    at_the_end(opened)
     expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
     weights = opened.locator("#weights .prose").nth(1).inner_text()
     slider.fill("0")
@@ -1130,6 +1142,218 @@ def test_the_picture_in_the_readme_says_what_the_page_says(
     shown = picture.open_page(browser, tmp_path)
     assert picture.words_in(picture.TARGET) == picture.words(shown)
     shown.close()
+
+
+# Charts --------------------------------------------------------------------------------
+
+
+def test_the_error_map_opens_where_it_says_most(show: Open, proved: cn.Run) -> None:
+    """Where motion is not wanted; else the training is played once, when the map is seen."""
+    opened = show(proved)
+    last = str(opened.evaluate("carrynet.scene.subject.snapshots.length") - 1)
+    count, slider = opened.locator("#errors .big"), opened.locator("#errors .moment")
+    expect(slider).not_to_have_value(last, timeout=30_000)
+    told = re.fullmatch(r"([\d,]+) of 65,536 right", count.inner_text())
+    assert told is not None
+    assert 0 < int(told[1].replace(",", "")) < 65536
+    opened = show(proved, reduced_motion="no-preference")
+    slider = opened.locator("#errors .moment")
+    expect(slider).to_have_value(last)
+    opened.evaluate(
+        """() => { const {scene} = carrynet; window.shown = [];
+            scene.addEventListener("moment", () => shown.push(scene.moment)); }"""
+    )
+    opened.locator("#errors .map").scroll_into_view_if_needed()
+    opened.wait_for_function("last => shown.includes(last)", arg=int(last), timeout=30_000)
+    assert opened.evaluate("shown") == list(range(int(last) + 1))
+
+
+def test_the_slider_moves_the_hidden_space(show: Open, proved: cn.Run) -> None:
+    """The dots are those of the moment, whichever of the sliders is moved."""
+    opened = show(proved)
+    inside = opened.locator("#space")
+    at_the_end(opened)
+    places = """all => all.map(dot => +dot.getAttribute("cx"))"""
+    dots = inside.locator("circle[fill-opacity]")
+    before = dots.evaluate_all(places)
+    inside.locator(".moment").fill("0")
+    expect(inside.locator(".card .prose")).to_have_text("before training")
+    expect(opened.locator("#errors .moment")).to_have_value("0")
+    after = dots.evaluate_all(places)
+    assert len(before) == len(after)
+    # before training hardly anything sets the states apart
+    assert np.std(after) < np.std(before)
+    opened.locator("#errors .moment").fill("3")
+    expect(inside.locator(".moment")).to_have_value("3")
+    assert dots.evaluate_all(places) != after
+
+
+def test_hidden_units_stand_by_what_they_have_to_do_with_the_state(
+    show: Open, proved: cn.Run
+) -> None:
+    """The first are high at carry 0, the last at carry 1; in the weights they stand so too."""
+    network = proved.network
+    opened = show(proved)
+    order = opened.locator("#calculator .units title").evaluate_all(
+        "all => all.map(title => parseInt(title.textContent))"
+    )
+    assert sorted(order) == list(range(network.hidden))
+    h, held = space.visited(network)
+    lead = h[held == 1].mean(axis=0) - h[held == 0].mean(axis=0)
+    assert (np.diff(lead[order]) > -1e-9).all()
+    ends = opened.locator("#calculator .units-of-column .ends span").all_inner_texts()
+    assert ends == ["← high at carry 0", "high at carry 1 →"]
+    ticks = opened.locator("#calculator .units-of-column .ticks span").all_inner_texts()
+    assert ticks == ["1", "0"]
+    at_the_end(opened)
+    canvas = opened.locator("#weights canvas").nth(1)  # bh
+    for column in (0, network.hidden - 1):
+        box = canvas.bounding_box()
+        assert box is not None
+        x = (column + 0.5) * box["width"] / network.hidden
+        canvas.hover(position={"x": x, "y": box["height"] / 2})
+        told = opened.locator("#weights .hint").last
+        expect(told).to_contain_text(f"bh [0, {order[column]}] = ")
+
+
+def test_a_machine_that_is_not_small_is_shown_in_part(show: Open, refuted: cn.Run) -> None:
+    opened = show(refuted)
+    said = opened.locator("#automaton")
+    expect(said).to_contain_text("It has more than 11 states, and is not the machine of the task.")
+    expect(said).to_contain_text("These are the 5 that were found first")
+    assert said.locator(".state").all_text_contents() == ["A", "B", "C", "D", "E", "…"]
+    opened.locator("#calculator").get_by_label("To the start").click()
+    expect(said.locator(".lit .state")).to_have_text("A")
+
+
+def test_the_map_is_reached_by_keyboard_and_spoken_of(show: Open, adder: Network) -> None:
+    opened = show(imported(adder))
+    expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
+    hint, canvas = opened.locator("#errors .hint"), opened.locator("#errors canvas").first
+    canvas.focus()
+    expect(hint).to_have_text(re.compile("^Arrow keys move"))
+    assert hint.get_attribute("aria-live") == "polite"
+    for key in ("Shift+ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp", "ArrowDown", "ArrowDown"):
+        opened.keyboard.press(key)
+    expect(hint).to_have_text("17 + 0 = 17: right")
+    opened.keyboard.press("ArrowUp")
+    expect(hint).to_have_text("17 + 1 = 18: right")
+    opened.keyboard.press("Enter")
+    expect(opened.locator("#calculator .equation")).to_have_text("17 + 1 = 18")
+    name = canvas.get_attribute("aria-label") or ""
+    assert name.endswith("65,536 of 65,536 right")
+
+
+# Everyone can read it ------------------------------------------------------------------
+
+AXE = Path(__file__).parents[1] / "page" / "node_modules" / "axe-core" / "axe.min.js"
+OPENED = """() => document.querySelector("#carrynet").shadowRoot
+    .querySelectorAll("details").forEach(each => each.open = true)"""
+VIOLATIONS = """() => axe.run().then(found => found.violations.map(each =>
+    [each.id, each.nodes.map(node => node.html.slice(0, 120))]))"""
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="no axe-core: npm install in page/")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing_to_complain_of(
+    show: Open,
+    proved: cn.Run,
+    refuted: cn.Run,
+    ends_in_one: cn.Run,
+    width: int,
+    locale: str,
+    scheme: str,
+) -> None:
+    """Names, roles, languages, contrast and the rest of what axe-core looks at."""
+    chosen: dict[str, Any] = {"color_scheme": scheme, "locale": locale}
+    for run in (proved, refuted, ends_in_one):
+        opened = show(run, viewport={"width": width, "height": 900}, **chosen)
+        expect(opened.locator("#errors .busy")).to_be_hidden(timeout=20_000)
+        opened.evaluate(OPENED)
+        opened.evaluate(AXE.read_text(encoding="utf-8"))
+        assert opened.evaluate(VIOLATIONS) == []
+
+
+CONTRASTS = """([selector, property]) => {
+    const canvas = new OffscreenCanvas(1, 1), context = canvas.getContext("2d", {willReadFrequently: true});
+    const light = colour => {
+        context.fillStyle = colour;
+        context.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map(byte => byte / 255)
+            .map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+    };
+    const found = [...document.querySelector("#carrynet").shadowRoot.querySelectorAll(selector)];
+    return found.filter(each => each.checkVisibility()).map(each => {
+        let ground = property.startsWith("border") ? each.parentElement : each;
+        const circle = each.parentElement.querySelector(":scope > circle");
+        const filled = of => getComputedStyle(of).backgroundColor;
+        while (filled(ground) === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
+        const behind = circle ? getComputedStyle(circle).fill : filled(ground);
+        const [low, high] = [getComputedStyle(each)[property], behind].map(light)
+            .sort((a, b) => a - b);
+        return high / low;
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_digits_states_and_borders_stand_out(show: Open, proved: cn.Run, scheme: str) -> None:
+    """Carries, whatever is behind them, the lit state, and the edges of what can be used."""
+    opened = show(proved, color_scheme=scheme)
+    opened.locator("#calculator .scrub").fill("5")
+    for selector, kind, least in (
+        ("tr.memory td.on", "color", 4.5),
+        ("tr.memory td.next", "color", 4.5),
+        (".automaton .lit .state", "fill", 4.5),
+        (".automaton .lit .holds", "fill", 4.5),
+        (".chips .lit", "color", 4.5),
+        (".card", "borderTopColor", 3),
+        ("button:not(.primary)", "borderTopColor", 3),
+        ("input[type=text], select", "borderTopColor", 3),
+    ):
+        found = opened.evaluate(CONTRASTS, [selector, kind])
+        assert found, selector
+        assert min(found) >= least, selector
+
+
+def test_the_document_says_in_which_language_it_is(show: Open, proved: cn.Run) -> None:
+    opened = show(proved)
+    html = opened.locator("html")
+    expect(html).to_have_attribute("lang", "en")
+    opened.get_by_role("button", name="切换到中文").click()
+    expect(html).to_have_attribute("lang", "zh-CN")
+
+
+def test_chinese_counts_by_ten_thousands(show: Open, proved: cn.Run) -> None:
+    """Where that is short: 20,000 is 2 万, and 65,536 stays what it is."""
+    opened = show(proved, locale="zh-CN")
+    at_the_end(opened)
+    expect(opened.locator("#curve")).to_contain_text("2 万")
+    shown = proved.recipe.problems
+    assert shown % 100 == 0
+    expect(opened.locator("#about")).to_contain_text(f"{shown / 10_000:g} 万")
+    expect(opened.locator("#errors .two .prose")).to_have_text(
+        f"学过 {shown / 10_000:g} 万道题之后"
+    )
+    expect(opened.locator("#verdict .why")).to_contain_text("65,536 道题")
+
+
+def test_labels_of_the_machine_are_large_enough_on_a_telephone(show: Open) -> None:
+    run = imported(embodied(tasks.parse("tomita:4")))
+    opened = show(run, viewport={"width": 390, "height": 844})
+    heights = opened.locator("#automaton text").evaluate_all(
+        "all => all.map(text => parseFloat(getComputedStyle(text).fontSize)"
+        " * text.ownerSVGElement.getScreenCTM().a)"
+    )
+    assert heights
+    assert min(heights) >= 11
+
+
+def test_the_page_is_small(proved: cn.Run) -> None:
+    assert len(page.html(proved).encode()) < 600_000
 
 
 # Training in the page ------------------------------------------------------------------
@@ -1275,6 +1499,7 @@ def test_the_page_of_every_cell(show: Open, kind: str) -> None:
     assert opened.locator("section").count() == 10
     tested = evaluate(network, 8, engine="numpy")
     count = f"{tested.right:,} of {tested.pairs:,} right"
+    at_the_end(opened)
     expect(opened.locator("#errors .big")).to_have_text(count, timeout=20_000)
     type_numbers(opened, 118, 45)
     answer = work(network, (118, 45)).answer
