@@ -58,14 +58,15 @@ function drawing(scene, say, signal, about, machine) {
     path(arrow), [...paths.values()], nodes, labels.map(({ element }) => element));
 
   // where there is little room, letters keep their size, and what they need is room around
+  const card = h("div", { class: "card" }, svg, h("p", { class: "hint", style: "text-align:center;margin-inline:auto" }, say("automaton.edges")));
   const fit = () => {
-    const zoom = Math.max(1, Math.min(MOST_ZOOM, box[2] / (svg.clientWidth || box[2])));
+    const zoom = Math.max(1, Math.min(MOST_ZOOM, box[2] / (svg.getBoundingClientRect().width || box[2])));
     svg.style.setProperty("--zoom", zoom);
     for (const { element, middle, row } of labels) element.setAttribute("y", middle + 5 + row * line * zoom);
     const all = svg.getBBox(), left = Math.min(box[0], all.x), top = Math.min(box[1], all.y);
     svg.setAttribute("viewBox", [left, top, Math.max(box[0] + box[2], all.x + all.width) - left, Math.max(box[1] + box[3], all.y + all.height) - top].join(" "));
   };
-  watchWidth(svg, fit, signal);
+  watchWidth(card, fit, signal);
 
   let visited = [0];
   scene.follow(["problem"], () => (visited = statesAlong(machine, scene.work.word)), signal);
@@ -76,5 +77,5 @@ function drawing(scene, say, signal, about, machine) {
     labels.forEach(({ q, a, element }) => element.classList.toggle("read", read !== null && q === before && a === read));
     svg.setAttribute("aria-label", say("automaton.label", { state: machine.states[now] }));
   }, signal);
-  return [text, h("div", { class: "card" }, svg, h("p", { class: "hint", style: "text-align:center;margin-inline:auto" }, say("automaton.edges")))];
+  return [text, card];
 }

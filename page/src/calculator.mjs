@@ -167,12 +167,15 @@ function unitsDrawing(network, units, range, name, say) {
   const { task } = network, H = units.length, width = 640, height = 120, sorted = H === network.hidden;
   const order = sorted ? unitOrder(network) : Array.from(units, (_, i) => i);
   const y = scaleLinear(range, [height - 4, 4]), step = width / H, rest = y(0), values = order.map((unit) => units[unit]);
-  const drawing = s("svg", { class: "units", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `${name}: ${values.slice(0, 40).map((u) => u.toFixed(2)).join(" ")}` },
+  const label = `${name}: ${values.slice(0, 40).map((u) => u.toFixed(2)).join(" ")}`;
+  const drawing = s("svg", { class: "units", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
     values.map((_, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: 4, height: height - 8, fill: "var(--faint)" })),
     values.map((unit, i) => s("rect", { x: i * step + step * 0.08, width: step * 0.84, y: Math.min(rest, y(unit)), height: Math.max(1, Math.abs(rest - y(unit))), fill: "var(--accent)" }, s("title", {}, `${order[i]}: ${unit.toFixed(3)}`))),
     s("line", { x1: 0, x2: width, y1: rest, y2: rest, stroke: "var(--soft)" }));
   const high = (q) => say("units.first", { state: holding(task, task.states[q], say) }), two = task.states.length === 2;
   const ends = !sorted ? ["", ""] : two ? [`← ${high(0)}`, `${high(1)} →`] : [say("units.sorted"), ""];
   const tick = (value) => h("span", {}, Number(value.toPrecision(2)));
-  return h("div", { class: "bars" }, h("div", { class: "ticks", title: say("units.axis") }, tick(range[1]), range[0] < 0 ? tick(0) : null, tick(range[0])), drawing, h("div", { class: "ends" }, h("span", {}, ends[0]), h("span", {}, ends[1])));
+  const ticks = [range[1], ...(range[0] < 0 ? [0] : []), range[0]].map(tick);
+  return h("div", { class: "bars" },
+    h("div", { class: "ticks", title: say("units.axis") }, ticks), drawing, h("div", { class: "ends" }, ends.map((text) => h("span", {}, text))));
 }

@@ -12,10 +12,12 @@ export function drawn(draw, signal) {
   return element;
 }
 
+const raised = (number) => [...String(number)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
+
 /** Labels of a logarithmic axis; of what is small, the power. */
 const power = (usual) => (value, ...rest) => {
   const text = usual(value, ...rest);
-  return text && value < 0.001 ? `10${String(Math.round(Math.log10(value))).replace(/./g, (sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)])}` : text;
+  return text && value < 0.001 ? `10${raised(Math.round(Math.log10(value)))}` : text;
 };
 
 export function curve(scene, say, signal) {

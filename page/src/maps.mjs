@@ -92,13 +92,14 @@ export function errorMaps(scene, say, signal) {
   })();
 
   const most = digits + task.headroom, one = task.operands === 1 ? "1" : "";
+  const along = (side, axis) => h("span", { class: side }, `${say(`errors.${axis}${one}`, { most: task.base ** digits - 1 })} →`);
   const legend = Array.from({ length: Math.min(most, WRONG.length - 1) + 1 }, (_, n) =>
     h("li", {}, h("i", { style: `background:rgb(${colourOf(n)})` }), n === 0 ? say("errors.none") : n === WRONG.length - 1 ? `${n}+` : String(n)));
   const keys = [task.operands === 1 ? "errors.text1" : "errors.text", task.operands > 2 && "errors.rest", snapshots.length > 1 && "errors.slider"];
   return [
     h("p", { class: "prose" }, say.all(keys, { digits, base: task.base })),
     h("div", { class: "card two" },
-      h("div", {}, h("div", { class: "axes" }, h("span", { class: "up" }, `${say(`errors.y${one}`)} →`), h("div", { class: "map" }, canvas, cursor, busy), h("span", { class: "across" }, `${say(`errors.x${one}`)} →`)), hint),
+      h("div", {}, h("div", { class: "axes" }, along("up", "y"), h("div", { class: "map" }, canvas, cursor, busy), along("across", "x")), hint),
       h("div", {},
         count, when, snapshots.length > 1 ? slider : null,
         snapshots.length > 1 ? h("div", { class: "strip" }, thumbs) : null,

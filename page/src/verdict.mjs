@@ -10,12 +10,13 @@ const COUNTED = { sums: { passed: 4380, share: "29 %" }, words: { passed: 247, w
 export function verdict(scene, say, signal) {
   const { proof, page } = scene.subject, { tone = null, head, below = null, grounds = [] } = judged(scene, say);
   const assumed = page?.source?.assumed ?? [], texts = assumed.map((text, i) => [i ? "; " : "", h("span", { lang: "en" }, text)]);
+  const asked = proof?.verdict === "undecided" ? "known.undecided" : "known";
   return [
     h("h1", { class: tone }, head),
     stage(scene, say, signal, proof?.verdict === "refuted" ? played(scene.task, proof.counterexample) : null),
     below,
     h("p", { class: "why" }, why(scene, say)),
-    grounds.length ? h("details", { class: "known" }, h("summary", {}, say(proof?.verdict === "undecided" ? "known.undecided" : "known")), grounds) : null,
+    grounds.length ? h("details", { class: "known" }, h("summary", {}, say(asked)), grounds) : null,
     assumed.length ? h("p", { class: "assumed" }, say("assumed"), texts) : null,
   ];
 }
@@ -31,18 +32,21 @@ function why({ task, subject }, say) {
 /** The verdict: its sentence, and what is behind it. */
 function judged(scene, say) {
   const { proof, evaluation, picture } = scene.subject, tested = evaluation?.exhaustive, { base } = scene.task;
-  const tries = tested && h("p", { class: "hint" }, say("fact.exhaustive", { right: tested.right, pairs: tested.pairs, digits: tested.digits, base }));
+  const values = { ...tested, base }, tries = tested && h("p", { class: "hint" }, say("fact.exhaustive", values));
   const text = (words) => h("p", { class: "prose" }, words);
   if (proof?.verdict === "proved") return proved(proof, say, tries);
   if (proof?.verdict === "refuted") return refuted(scene, say, proof.counterexample, tries);
   if (tested && tested.right < tested.pairs)
-    return { tone: "bad", head: say("wrong.head", { wrong: tested.pairs - tested.right, pairs: tested.pairs, digits: tested.digits, base }), grounds: [text(say("wrong.text"))] };
+    return { tone: "bad", head: say("wrong.head", { ...values, wrong: tested.pairs - tested.right }), grounds: [text(say("wrong.text"))] };
   if (proof?.verdict === "undecided") {
     const tried = h("ul", { class: "tried" }, proof.tried.map((text) => h("li", { lang: "en" }, text)));
     return { head: say("undecided.head"), grounds: [text(say("undecided.text")), tried, ways(scene.subject.page?.ways, say), tries] };
   }
-  if (tested) return { head: say("right.head", { pairs: tested.pairs, digits: tested.digits, base }), grounds: [text(say("right.text"))] };
-  if (picture) return { tone: picture.right < picture.pairs ? "bad" : null, head: say("picture.head", picture), below: text(say("errors.rest")), grounds: [text(say("right.text"))] };
+  if (tested) return { head: say("right.head", values), grounds: [text(say("right.text"))] };
+  if (picture) {
+    const head = say("picture.head", picture), tone = picture.right < picture.pairs ? "bad" : null;
+    return { tone, head, below: text(say("errors.rest")), grounds: [text(say("right.text"))] };
+  }
   return { head: say("unproved.head") };
 }
 
@@ -55,7 +59,8 @@ function proved({ checked, regions, method, slack, margin }, say, tries) {
   ];
   // the words of a checked proof are for proofs that were checked
   const words = checked ? say.or(`proved.${method}`, "", { regions, slack: short(slack), margin: short(margin) }) : say("recorded.text");
-  return { tone: checked ? "good" : null, head: say(checked ? "proved.head" : "recorded.head"), grounds: [h("ul", { class: "facts" }, facts), h("p", { class: "prose" }, words), tries] };
+  const grounds = [h("ul", { class: "facts" }, facts), h("p", { class: "prose" }, words), tries];
+  return { tone: checked ? "good" : null, head: say(checked ? "proved.head" : "recorded.head"), grounds };
 }
 
 /** The counterexample as a problem to play, which ends where it goes wrong. */
