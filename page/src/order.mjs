@@ -1,18 +1,16 @@
 // Hidden units in an order that says something: by what they have to do with the machine's state.
 
+import { visited } from "./visited.mjs";
+
 /** What the units are, on average, while the machine is in each of its states: (states, H), null where it never is. */
 function meansOf(network) {
-  const { task } = network, sums = task.states.map(() => ({ count: 0, units: new Float64Array(network.hidden) }));
-  for (const word of task.words) {
-    let own = network.start;
-    const { states } = task.run(word);
-    word.forEach((symbol, t) => {
-      own = network.step(own, symbol);
-      const sum = sums[states[t + 1]];
-      sum.count++;
-      for (let i = 0; i < network.hidden; i++) sum.units[i] += own[i];
-    });
-  }
+  const { points, held } = visited(network);
+  const sums = network.task.states.map(() => ({ count: 0, units: new Float64Array(network.hidden) }));
+  points.forEach((point, i) => {
+    const sum = sums[held[i]];
+    sum.count++;
+    for (let unit = 0; unit < network.hidden; unit++) sum.units[unit] += point[unit];
+  });
   return sums.map(({ count, units }) => (count ? units.map((unit) => unit / count) : null));
 }
 

@@ -7,38 +7,23 @@ import { axis, h, s, watchWidth } from "./dom.mjs";
 import { momentSlider, nameOf } from "./maps.mjs";
 import { planeThrough, project } from "./plane.mjs";
 import { holding } from "./task.mjs";
-
-/** Hidden states along the task's words, of each the part that is read out; what the machine holds there, and has asked for. */
-function visited(network, task) {
-  const points = [], held = [], groups = [];
-  for (const word of task.words) {
-    let own = network.start;
-    const { states, outputs } = task.run(word);
-    word.forEach((symbol, t) => {
-      own = network.step(own, symbol);
-      points.push(own.subarray(0, network.hidden));
-      held.push(states[t + 1]);
-      groups.push(`${states[t + 1]},${outputs[t]}`);
-    });
-  }
-  return { points, held, groups };
-}
+import { visited } from "./visited.mjs";
 
 const COLOURS = 8;
 
 const stateColour = (q) => `var(--s${q % COLOURS})`;
 
 export function space(scene, say, signal) {
-  const { task, network, subject } = scene, { regions, snapshots } = subject, { points, held, groups } = visited(network, task);
+  const { task, network, subject } = scene, { regions, snapshots } = subject, { points, held, groups } = visited(network);
   if (!points.every((point) => point.every(Number.isFinite))) return [];
   const plane = subject.plane ?? planeThrough(points, groups), final = points.map((point) => project(plane, point));
   const moments = snapshots.map(() => null); // what there is to draw of each, once it was asked for
   moments[snapshots.length - 1] = final;
-  const flatAt = (moment) => (moments[moment] ??= visited(snapshots[moment].network, task).points.map((point) => project(plane, point)));
+  const flatAt = (moment) => (moments[moment] ??= visited(snapshots[moment].network).points.map((point) => project(plane, point)));
   const chosen = () => snapshots[scene.moment].network, isLast = () => scene.moment === snapshots.length - 1;
   const outlines = (regions?.outlines ?? []).map((ends, i) => ({ state: regions.state[i], outline: Array.from({ length: ends.length / 2 }, (_, k) => [ends[2 * k], ends[2 * k + 1]]) }));
   const first = network.start.subarray(0, network.hidden), start = project(plane, first), zero = first.every((value) => value === 0);
-  const fixed = [...final, ...flatAt(0), start, ...outlines.flatMap(({ outline }) => outline)].filter((p) => p.every(Number.isFinite));
+  const fixed = [...final, start, ...outlines.flatMap(({ outline }) => outline)].filter((p) => p.every(Number.isFinite));
   const extentOf = (points, k) => points.reduce(([low, high], p) => [Math.min(low, p[k]), Math.max(high, p[k])], [Infinity, -Infinity]);
   const when = h("p", { class: "prose" });
   const element = h("div", { class: "wide" }), axisName = subject.plane ? "space.axis" : "space.direction";

@@ -51,7 +51,7 @@ function telling({ task, work, position }, say) {
 /** The hidden units as lamps, and the state that they stand for, lit. */
 function inside(own, say, signal) {
   const { network, task } = own, { learned } = own.subject, found = learned?.complete ? learned : null;
-  const order = unitOrder(network).slice(0, MOST_LAMPS), columns = Math.min(order.length, Math.max(4, Math.ceil(Math.sqrt(2 * order.length))));
+  const every = Math.ceil(network.hidden / MOST_LAMPS), order = unitOrder(network).filter((_, i) => i % every === 0), columns = Math.min(order.length, Math.max(4, Math.ceil(Math.sqrt(2 * order.length))));
   const lamps = order.map((_, i) => s("rect", { x: (i % columns) * 10 + 1, y: Math.floor(i / columns) * 10 + 1, width: 8, height: 8, rx: 2 }));
   const box = `0 0 ${columns * 10} ${Math.ceil(order.length / columns) * 10}`;
   const units = s("svg", { class: "lamps", viewBox: box, role: "img", style: `--across:${columns}` }, lamps);
