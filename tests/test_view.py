@@ -1277,7 +1277,8 @@ def test_axe_finds_nothing_to_complain_of(
 
 
 CONTRASTS = """([selector, property]) => {
-    const canvas = new OffscreenCanvas(1, 1), context = canvas.getContext("2d", {willReadFrequently: true});
+    const canvas = new OffscreenCanvas(1, 1);
+    const context = canvas.getContext("2d", {willReadFrequently: true});
     const light = colour => {
         context.fillStyle = colour;
         context.fillRect(0, 0, 1, 1);
