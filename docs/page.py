@@ -33,6 +33,7 @@ def open_page(browser: Any, folder: Path) -> Any:
     shown = browser.new_page(viewport=size, reduced_motion="reduce", locale="en-US")
     shown.goto(file.as_uri())
     shown.locator("#automaton svg").wait_for()  # from then on the calculator names its states
+    shown.locator(".recheck button:enabled").wait_for()  # the proof has been checked again
     shown.evaluate("carrynet.scene.go(4)")
     return shown
 

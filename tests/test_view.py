@@ -3,9 +3,12 @@
 Needs Chromium; where there is none, these tests are skipped, unless CARRYNET_BROWSER names one.
 """
 
+import base64
+import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -1658,6 +1661,90 @@ def test_settings_outside_what_is_accepted(show: Open, proved: cn.Run) -> None:
         expect(section.locator(".message")).to_have_text(
             "Hidden units must be a whole number from 1 to 64."
         )
+
+
+# The proof, checked again ------------------------------------------------------------------
+
+
+def tampered(model: dict[str, Any]) -> None:
+    """Half of the box of the last region is cut off, and the claim is as before."""
+    document = json.loads(zlib.decompress(base64.b64decode(model["certificate"])))
+    box = document["regions"][-1]
+    box["lower"][0] += (box["upper"][0] - box["lower"][0]) // 2
+    data = zlib.compress(json.dumps(document).encode())
+    model["certificate"] = base64.b64encode(data).decode()
+
+
+def test_a_proof_is_checked_again_by_the_page_itself(show: Open, proved: cn.Run) -> None:
+    opened = show(proved)
+    line, marks = (opened.locator(f".recheck {each}") for each in ("p", ".marks i"))
+    assert isinstance(proved.proof, cn.Proved)
+    regions = proved.proof.regions
+    done = re.compile(
+        rf"^Checked again in this browser, {regions} regions, 4 symbols, \d+\.\d+ s\.$"
+    )
+    expect(line).to_have_text(done, timeout=20_000)
+    assert marks.count() == opened.locator(".recheck .done").count() == regions
+    opened.get_by_role("button", name="中文").click()  # it is not done again for being told anew
+    expect(line).to_contain_text(f"已在本浏览器中重新检验：{regions} 个区域，4 个符号")
+    opened.get_by_role("button", name="再检验一次").click()
+    expect(line).to_contain_text("已在本浏览器中重新检验", timeout=20_000)
+
+
+def test_without_workers_it_is_checked_beside_the_rest(show: Open, proved: cn.Run) -> None:
+    opened = show(proved, before="delete window.Worker")
+    expect(opened.locator(".recheck p")).to_contain_text("again in this browser,", timeout=20_000)
+
+
+@pytest.mark.parametrize("before", ["", "delete window.Worker"])
+def test_a_certificate_that_was_tampered_with_is_refused(
+    show: Open, proved: cn.Run, before: str
+) -> None:
+    opened = show(proved, change=tampered, before=before)
+    line = opened.locator(".recheck p.bad")
+    expect(line).to_contain_text("Checked again in this browser, and refused: ", timeout=20_000)
+    expect(line).to_contain_text(re.compile(r"from region \d+ under .*: unit 0 leaves region \d+"))
+    assert opened.locator(".recheck .not").count() == 1
+    assert (
+        opened.locator("h1").evaluate("e => getComputedStyle(e).textDecorationLine")
+        == "line-through"
+    )
+
+
+def test_another_network_than_the_certificates_is_refused(show: Open, proved: cn.Run) -> None:
+    """Weights, tables and equations are those that are shown, or nothing is said to be proved."""
+
+    def heavier(model: dict[str, Any]) -> None:
+        data = bytearray(base64.b64decode(model["model"]))
+        data[-4:] = np.float32(1.5).tobytes()
+        model["model"] = base64.b64encode(data).decode()
+
+    def swapped(model: dict[str, Any]) -> None:
+        model["task"]["delta"] = [[1 - q for q in row] for row in model["task"]["delta"]]
+
+    def cut(model: dict[str, Any]) -> None:
+        model["certificate"] = model["certificate"][:400]
+
+    for change, why in (
+        (heavier, "it is about other weights"),
+        (swapped, "it is about another network than this page shows"),
+        (cut, "it is not a certificate in full"),
+    ):
+        line = show(proved, change=change).locator(".recheck p.bad")
+        expect(line).to_contain_text(why, timeout=20_000)
+
+
+def test_what_is_not_checked_again_is_said(show: Open, proved: cn.Run) -> None:
+    def trees(model: dict[str, Any]) -> None:
+        model["proof"]["method"] = "trees"
+
+    def large(model: dict[str, Any]) -> None:
+        model["certificate"] = None
+
+    for change, words in ((trees, "of trees of words, which is not"), (large, "is too large")):
+        opened = show(proved, change=change)
+        expect(opened.locator(".recheck")).to_contain_text(words)
+        assert opened.locator(".recheck button").count() == 0
 
 
 # Strangers -----------------------------------------------------------------------------

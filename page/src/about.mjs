@@ -1,6 +1,6 @@
 // How the network came to be, and everything to take along.
 
-import { bytesOf } from "./model.mjs";
+import { bytesOf, inflated } from "./model.mjs";
 import { download, h } from "./dom.mjs";
 
 export function about(scene, say) {
@@ -76,8 +76,3 @@ function units(mechanism, say) {
 }
 
 const listed = (texts, say) => (texts.length ? h("ul", {}, texts.map((text) => h("li", {}, text))) : say("about.nothing"));
-
-async function inflated(base64) {
-  const stream = new Blob([bytesOf(base64)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).arrayBuffer();
-}

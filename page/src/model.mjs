@@ -29,20 +29,29 @@ export function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
+/** What a file of compressed text says. */
+export async function inflated(base64) {
+  const stream = new Blob([bytesOf(base64)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).text();
+}
+
 /** The tensors of a safetensors file, in rows, one after another. */
-function tensorsOf(bytes) {
+const tensorsOf = (bytes) => Object.fromEntries(Object.entries(contents(bytes).tensors).map(([name, { values }]) => [name, values]));
+
+/** What a safetensors file of ours holds: facts in JSON, and tensors with their types and shapes. */
+export function contents(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset), length = Number(view.getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  const { __metadata__: { carrynet: facts }, ...entries } = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
   const tensors = {};
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
-    const [start, end] = entry.data_offsets.map((offset) => 8 + length + offset);
-    const size = entry.dtype === "F64" ? 8 : 4;
-    tensors[name] = Float64Array.from({ length: (end - start) / size }, (_, i) =>
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
+    const [start, end] = data_offsets.map((offset) => 8 + length + offset);
+    const size = dtype === "F64" ? 8 : 4;
+    const values = Float64Array.from({ length: (end - start) / size }, (_, i) =>
       size === 8 ? view.getFloat64(start + 8 * i, true) : view.getFloat32(start + 4 * i, true),
     );
+    tensors[name] = { dtype, shape, values };
   }
-  return tensors;
+  return { facts, tensors };
 }
 
 /** Of so many problems and edges that were shown, how many are edges. */

@@ -1,6 +1,7 @@
 // The verdict in one sentence, above a problem that works itself; what it rests on is one click away.
 
 import { h } from "./dom.mjs";
+import { recheck } from "./recheck.mjs";
 import { stage } from "./stage.mjs";
 import { brief, holding } from "./task.mjs";
 
@@ -16,6 +17,7 @@ export function verdict(scene, say, signal) {
     stage(scene, say, signal, proof?.verdict === "refuted" ? played(scene.task, proof.counterexample) : null),
     below,
     h("p", { class: "why" }, why(scene, say)),
+    proof?.verdict === "proved" ? recheck(scene, say, signal) : null,
     grounds.length ? h("details", { class: "known" }, h("summary", {}, say(asked)), grounds) : null,
     assumed.length ? h("p", { class: "assumed" }, say("assumed"), texts) : null,
   ];
@@ -59,7 +61,8 @@ function proved({ checked, regions, method, slack, margin }, say, tries) {
   ];
   // the words of a checked proof are for proofs that were checked
   const words = checked ? say.or(`proved.${method}`, "", { regions, slack: short(slack), margin: short(margin) }) : say("recorded.text");
-  const grounds = [h("ul", { class: "facts" }, facts), h("p", { class: "prose" }, words), tries];
+  const again = method === "boxes" ? h("p", { class: "hint" }, say("recheck.how")) : null;
+  const grounds = [h("ul", { class: "facts" }, facts), h("p", { class: "prose" }, words), again, tries];
   return { tone: checked ? "good" : null, head: say(checked ? "proved.head" : "recorded.head"), grounds };
 }
 

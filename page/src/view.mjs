@@ -7,6 +7,7 @@
 import { about } from "./about.mjs";
 import { automaton } from "./automaton.mjs";
 import { calculator } from "./calculator.mjs";
+import * as checker from "./checker/index.mjs";
 import { curve, lengths } from "./charts.mjs";
 import { h } from "./dom.mjs";
 import { frame } from "./frame.mjs";
@@ -62,5 +63,5 @@ const variantOf = ({ numeric, first }) => (numeric ? (first === "most" ? "most" 
 const given = globalThis.document?.getElementById("carrynet-model");
 if (given) {
   const place = document.getElementById("carrynet");
-  globalThis.carrynet = { mount, Network, Task, Trainer, scene: mount(place, JSON.parse(given.textContent), { alone: true }) };
+  globalThis.carrynet = { mount, Network, Task, Trainer, checker, scene: mount(place, JSON.parse(given.textContent), { alone: true }) };
 }

@@ -1,5 +1,6 @@
-// What takes long, beside the page: error maps, training.
+// What takes long, beside the page: error maps, training, checking.
 
+import { check, reason } from "./checker/check.mjs";
 import { errorMap } from "./errors.mjs";
 import { Network } from "./network.mjs";
 import { Task } from "./task.mjs";
@@ -13,6 +14,15 @@ onmessage = ({ data }) => {
   if (data.kind === "map") {
     const network = new Network(new Task(data.task), data.formulas, data.weights);
     postMessage({ id: data.id, found: errorMap(network, data.digits) });
+  } else if (data.kind === "check") {
+    try {
+      const steps = check(data.model, data.certificate, data.shown);
+      let step;
+      while (!(step = steps.next()).done) postMessage({ at: step.value });
+      postMessage({ found: step.value });
+    } catch (error) {
+      postMessage({ refused: reason(error) });
+    }
   } else if (data.kind === "begin") {
     trainer = new Trainer(new Task(data.task), data.settings);
     speed = data.speed;

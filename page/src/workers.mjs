@@ -1,5 +1,6 @@
 // Workers, made from the text that the bundle holds of them; what takes long is done there.
 
+import { check, reason } from "./checker/check.mjs";
 import { errorMap } from "./errors.mjs";
 import source from "./worker.mjs";
 
@@ -39,4 +40,40 @@ function listening(worker) {
     waiting.delete(data.id);
   };
   return worker;
+}
+
+/**
+ * Check a certificate, beside the page or, where there are no workers, a region at a time.
+ * @param {(at: object) => void} tell what is told after each region
+ * @returns {Promise<{found?: object, refused?: object}>}
+ */
+export function askCheck(model, certificate, shown, tell) {
+  let worker;
+  try {
+    worker = begin();
+  } catch {
+    return checkHere(check(model, certificate, shown), tell);
+  }
+  return new Promise((resolve) => {
+    const end = (outcome) => {
+      worker.terminate();
+      resolve(outcome);
+    };
+    worker.onmessage = ({ data }) => (data.at ? tell(data.at) : end(data));
+    worker.onerror = () => end({ refused: reason() });
+    worker.postMessage({ kind: "check", model, certificate, shown });
+  });
+}
+
+async function checkHere(steps, tell) {
+  try {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return { found: value };
+      tell(value);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  } catch (error) {
+    return { refused: reason(error) };
+  }
 }

@@ -150,6 +150,8 @@ svg .curve { fill: none; stroke-width: 2; }
 .made { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 4px 22px; margin: 0 0 20px; } .made dt { color: var(--soft); } .made dd { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; font-family: var(--mono); font-size: 16px; } .made ul { margin: 0; padding: 0; list-style: none; }
 pre { margin: 0; background: var(--faint); border-radius: 10px; padding: 12px 16px; overflow-x: auto; font: 15px/1.5 var(--mono); white-space: pre-wrap; overflow-wrap: anywhere; }
 .actions { display: flex; flex-wrap: wrap; gap: 10px; margin: 14px 0 0; align-items: center; }
+div.recheck { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px; margin-top: 4px; } .recheck p { margin: 0; } .recheck button { padding: 2px 10px; font-size: 15px; } .verdict:has(.recheck .bad) h1 { color: var(--soft); text-decoration: line-through; } .marks { display: flex; flex-wrap: wrap; gap: 3px; } .marks progress { width: 100%; accent-color: var(--good); }
+.marks i { width: 11px; height: 11px; border-radius: 3px; border: 1px solid var(--line); background: var(--faint); } .marks .done { background: var(--good); border-color: var(--good); } .marks .not { background: var(--bad); border-color: var(--bad); }
 .notice { background: var(--now); border-radius: 10px; padding: 10px 16px; margin-top: 16px; display: flex; flex-wrap: wrap; gap: 8px 18px; align-items: center; }
 .hint { color: var(--soft); font-size: 15px; min-height: 1.6em; margin: 8px 0 0; }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
