@@ -24,6 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 
 import carrynet as cn
 from carrynet import files, tasks
+from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
 from carrynet.proof import check as checker, search
 from carrynet.proof.certificate import BoxCertificate, Rejected
@@ -136,14 +137,44 @@ KINDS: dict[str, dict[str, Any]] = {
     "mgu": {"cell": "mgu"},
     "stack": {"cell": "lstm,elman"},
 }
+ROUNDABOUT = "equations of one's own"
 
 
 @cache
 def proof_of(kind: str) -> tuple[Network, BoxCertificate]:
+    if kind == ROUNDABOUT:
+        network = roundabout()
+        return network, boxes_of(cn.prove(network, budget=0))
     run = cn.compile("tomita:4", progress=False, **KINDS[kind])
-    assert isinstance(run.proof, cn.Proved)
-    assert isinstance(run.proof.certificate, BoxCertificate)
-    return run.network, run.proof.certificate
+    return run.network, boxes_of(run.proof)
+
+
+def boxes_of(verdict: object) -> BoxCertificate:
+    assert isinstance(verdict, cn.Proved)
+    assert isinstance(verdict.certificate, BoxCertificate)
+    return verdict.certificate
+
+
+def roundabout() -> Network:
+    """Elman's cell in other words: numbers that float32 has not, signs, a layer in the readout."""
+    run = cn.compile("tomita:4", progress=False, activation="tanh")
+    weights = run.network.weights
+    eye = np.eye(run.network.hidden, dtype="f")
+    cell = """
+        u = x @ Wxh + bh - -1.0 * (h @ Whh)
+        h = -tanh(-u) * 0.7 - (-0.3 * tanh(u) - relu(0.0 * u))
+    """
+    layers = {
+        "Wm": np.hstack([eye, -eye]),
+        "bm": np.zeros(2 * len(eye), "f"),
+        "Why": np.vstack([weights.Why, -weights.Why]),
+    }
+    return Network(
+        run.network.task,
+        Formula.parse(cell),
+        weights.replace(**layers),
+        Formula.parse("m = relu(h @ Wm + bm)\nlogits = m @ Why + by", ("h",), "logits"),
+    )
 
 
 def finer(certificate: BoxCertificate, bits: int) -> BoxCertificate:
@@ -175,7 +206,7 @@ ROUGH = 2.0**-24
 """The first checker takes boxes of other cells than Elman's as balls, whose radii have 30 bits."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, ROUNDABOUT])
 def test_genuine_ones_are_accepted_by_both_and_as_much_slack(opened: Page, kind: str) -> None:
     """The largest slack that each accepts and, of Elman's cell, the smallest: rounding counts."""
     network, found = proof_of(kind)
@@ -199,6 +230,46 @@ def test_genuine_ones_are_accepted_by_both_and_as_much_slack(opened: Page, kind:
             continue  # there rounding is not a part of the slack: none at all is enough
         first, second = (where_it_turns(each, fine.slack, bad) for each in (theirs, ours))
         assert abs(first - second) <= 2**48 * (FINE if model.elman else ROUGH)
+
+
+def test_a_readout_that_is_not_linear_is_refused_by_both(opened: Page) -> None:
+    network, found = proof_of("tanh")
+    for readout in ("logits = tanh(h @ Why + by)", "logits = h @ Why", "logits = by + h @ Why"):
+        weights = {**search.model(network).weights}
+        if "by" not in readout:
+            del weights["by"]
+        model = replace(search.model(network), readout=readout, weights=weights)
+        forged = replace(found, **model.about)
+        with pytest.raises(Rejected, match="its readout is not linear"):
+            checker.check(model, forged)
+        ours = said(opened.evaluate(CHECK, [facts_of(model), json.dumps(forged.to_json())]))
+        assert ours == "its readout is not linear"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        *((text, None) for text in ("add", "add:base=3", "compare", "subtract", "tomita:5")),
+        *((text, None) for text in ("parity", "window", "cycle:5")),
+        *(("add:base=3", kind) for kind in ("bits", "one-hot", "plus-minus-one")),
+        ("subtract", "number"),
+        ("parity", tasks.Encoding("table", ((0.5, -1e-5), (1.0, 1000.0)))),
+    ],
+)
+def test_tasks_and_encodings(opened: Page, text: str, encoding: Any) -> None:
+    """Of those of one's own the name has a digest, which the page works out anew."""
+    task = tasks.parse(text)
+    if encoding is not None:
+        if isinstance(encoding, str):
+            encoding = tasks.Encoding(encoding)
+        task = tasks.own("mine", task.machine, codec=task.codec, encoding=encoding)
+    run = cn.compile(task, progress=False, digits=2)
+    document = boxes_of(run.proof).to_json()
+    given = facts_of(search.model(run.network))
+    assert said(opened.evaluate(CHECK, [given, json.dumps(document)])) is None
+    for change in ({"claim": document["claim"].replace("every word", "some word")}, {"claim": ""}):
+        found = opened.evaluate(CHECK, [given, json.dumps({**document, **change})])
+        assert said(found) == "its claim is not what its numbers say"
 
 
 # Real numbers ----------------------------------------------------------------------------
