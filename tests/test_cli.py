@@ -495,6 +495,12 @@ def test_help_and_version_do_not_wait_for_numpy(tmp_path: Path) -> None:
     )
 
 
+def test_the_list_of_commands_fits_80_columns(tmp_path: Path) -> None:
+    _, rows = carrynet("--help", cwd=tmp_path).stdout.split("Commands:\n")
+    listed = dict(row.strip().split(maxsplit=1) for row in rows.splitlines())
+    assert listed == cli.COMMANDS  # of what is cut there is no end
+
+
 def test_the_list_of_commands_says_how_the_help_of_each_begins() -> None:
     for name, about in cli.COMMANDS.items():
         command = cli.cli.commands[name]

@@ -25,37 +25,30 @@ from carrynet.errors import CarrynetError, shorten
 
 COMMANDS = {
     "add": "Add numbers of any length, in columns: carrynet add 118 8.",
-    "ask": "Let a network work one problem, in columns: carrynet ask 118 8, carrynet ask 0110.",
-    "automaton": "Show the machine that a network has learned, found by asking it.",
-    "bench": (
-        "Measure this machine: carrynet beside the tutorial's loop and what else is installed."
-    ),
-    "check": (
-        "Check a run's certificate, from its weights and nothing else: exit code 0 valid, 1 not."
-    ),
+    "ask": "Let a network work one problem: carrynet ask 118 8.",
+    "automaton": "Show the machine that a network has learned.",
+    "bench": "Measure this machine: carrynet beside what else is installed.",
+    "check": "Check a run's certificate, from its weights and nothing else.",
     "compare": "Say which of two numbers is larger: carrynet compare 5 9.",
-    "compile": "Make a run of weights by construction, for a machine: compile parity --cell gru.",
-    "evaluate": "Test a run on every problem of some length, and on samples of long ones.",
-    "explain": "Show a problem digit by digit: state, output, margin and hidden units.",
-    "export": "Write a run's network for other programs: ONNX, PyTorch, Keras, C, safetensors.",
-    "harden": "Train a run on, against its worst case, until it is easy to prove: a new run.",
-    "import": (
-        "Make a run of a network that was trained elsewhere: PyTorch, ONNX, Keras, Flax, .npz."
-    ),
-    "multiply": "Multiply by the constant that the network has learned: carrynet multiply 14.",
-    "plot": "Draw what became of a sweep's networks: figures for papers, and a page to explore.",
+    "compile": "Make a run of weights by construction, for a machine.",
+    "evaluate": "Test a run on every short problem, and on samples of long ones.",
+    "explain": "Show a problem digit by digit, with margins and hidden units.",
+    "export": "Write a network as ONNX, PyTorch, Keras, C or safetensors.",
+    "harden": "Train a run on until it is easy to prove: a new run.",
+    "import": "Make a run of a network that was trained elsewhere.",
+    "multiply": "Multiply by the constant of the task: carrynet multiply 14.",
+    "plot": "Draw what became of a sweep's networks: figures and a page.",
     "prove": "Decide whether a run is right for numbers of any length.",
-    "report": (
-        "Write the page of a run: one HTML file that opens anywhere, to look inside the network."
-    ),
+    "report": "Write the page of a run, one file to look inside the network.",
     "subtract": "Subtract the second number: carrynet subtract 5 9.",
-    "sweep": (
-        "Train, test and judge every network of a plan: a table, to be read by 'carrynet table'."
-    ),
-    "table": "Count what became of a sweep's networks: rates with 95 % intervals, for each group.",
-    "train": "Train a network, test it on every problem, try to prove it, and write the run.",
+    "sweep": "Train, test and judge every network of a plan: a table.",
+    "table": "Count what became of a sweep's networks: rates and intervals.",
+    "train": "Train a network, test it, try to prove it, and write the run.",
 }
-"""How the help of each command begins, so that the list of them needs none of their modules."""
+"""How the help of each command begins, so that the list of them needs none of their modules.
+
+Each fits beside its name in 80 columns.
+"""
 
 _HOME = {
     "compile": ("compile", "compile_"),

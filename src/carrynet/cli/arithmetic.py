@@ -59,5 +59,5 @@ multiply = _solving(
     "multiply",
     "multiply_by",
     1,
-    "Multiply by the constant that the network has learned: carrynet multiply 14.",
+    "Multiply by the constant of the task: carrynet multiply 14.",
 )

@@ -18,7 +18,7 @@ from carrynet.spec.recipe import Recipe
 @options.digits
 @options.as_json
 def ask(arguments: tuple[str, ...], run: Path | None, digits: int | None, as_json: bool) -> None:
-    """Let a network work one problem, in columns: carrynet ask 118 8, carrynet ask 0110.
+    """Let a network work one problem: carrynet ask 118 8.
 
     PROBLEM is numbers or, of a task without numbers, a word of its symbols. RUN may come
     first, if it is a folder.

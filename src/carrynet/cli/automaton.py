@@ -27,7 +27,9 @@ from carrynet.spec.machine import Machine
 )
 @options.as_json
 def automaton(run: Path | None, form: str, out: Path | None, as_json: bool) -> None:
-    """Show the machine that a network has learned, found by asking it.
+    """Show the machine that a network has learned.
+
+    It is found by asking the network.
 
     The formats toml, dot and openfst are files for --task; toml says also what its task says of
     numbers, of what the network is fed, and where nothing is asked.

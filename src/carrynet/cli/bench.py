@@ -11,7 +11,10 @@ from carrynet.cli.output import tell
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True)
 @options.as_json
 def bench(only: tuple[str, ...], rounds: int, as_json: bool) -> None:
-    """Measure this machine: carrynet beside the tutorial's loop and what else is installed."""
+    """Measure this machine: carrynet beside what else is installed.
+
+    The tutorial's loop is among that.
+    """
     from carrynet import bench as benchmarks
 
     results = benchmarks.comparisons(only, rounds, tell=lambda text: click.echo(text, err=True))

@@ -12,7 +12,10 @@ from carrynet.cli.output import leave, tell
 @options.run
 @options.as_json
 def check(run: Path | None, as_json: bool) -> None:
-    """Check a run's certificate, from its weights and nothing else: exit code 0 valid, 1 not."""
+    """Check a run's certificate, from its weights and nothing else.
+
+    Exit code 0 if it is valid, 1 if not.
+    """
     from carrynet import lab
     from carrynet.proof.certificate import Rejected
     from carrynet.runs.folder import newest, read_certificate

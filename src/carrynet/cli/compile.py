@@ -39,7 +39,9 @@ def compile_(
     as_json: bool,
     **named: Any,
 ) -> None:
-    """Make a run of weights by construction, for a machine: compile parity --cell gru.
+    """Make a run of weights by construction, for a machine.
+
+    For example: compile parity --cell gru.
 
     TASK is a name or a file, as of train.  Nothing is trained: a unit stands for each pair of a
     state and a symbol, and mechanism.json in the run says which.  It is tested and proved as any

@@ -13,7 +13,7 @@ from carrynet.cli.output import leave, tell
 @click.option("--digits", type=int, help=f"{options.ALL_DIGITS}  [default: the recipe's]")
 @options.as_json
 def evaluate(run: Path | None, digits: int | None, as_json: bool) -> None:
-    """Test a run on every problem of some length, and on samples of long ones."""
+    """Test a run on every short problem, and on samples of long ones."""
     from carrynet.cli.runs import load
     from carrynet.judge import evaluation
     from carrynet.learn.bar import Bar

@@ -16,7 +16,7 @@ from carrynet.cli.output import leave, tell
 def explain(
     arguments: tuple[str, ...], run: Path | None, digits: int | None, as_json: bool
 ) -> None:
-    """Show a problem digit by digit: state, output, margin and hidden units.
+    """Show a problem digit by digit, with margins and hidden units.
 
     PROBLEM is numbers or, of a task without numbers, a word of its symbols. RUN may come
     first, unless its name is a number; then use --run.

@@ -20,7 +20,7 @@ from carrynet.exchange.formats import FORMATS
 @click.option("--force", is_flag=True, help="Replace the file.")
 @options.as_json
 def export(run: Path | None, to: str, out: Path | None, force: bool, as_json: bool) -> None:
-    """Write a run's network for other programs: ONNX, PyTorch, Keras, C, safetensors.
+    """Write a network as ONNX, PyTorch, Keras, C or safetensors.
 
     The file says what is proved of the network, by the digest of its certificate, or that nothing
     is; and whose arithmetic that covers.

@@ -24,9 +24,10 @@ def harden(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Train a run on, against its worst case, until it is easy to prove: a new run.
+    """Train a run on until it is easy to prove: a new run.
 
-    Where that one gets fewer problems right, or has lost a proof, RUN stays the newest.
+    It is trained against its worst case.  Where the new run gets fewer problems right, or has
+    lost a proof, RUN stays the newest.
     """
     from carrynet.cli.runs import carry_out, load
     from carrynet.learn import training

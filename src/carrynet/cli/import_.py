@@ -79,7 +79,9 @@ def import_(
     budget: float,
     as_json: bool,
 ) -> None:
-    """Make a run of a network that was trained elsewhere: PyTorch, ONNX, Keras, Flax, .npz.
+    """Make a run of a network that was trained elsewhere.
+
+    From PyTorch, ONNX, Keras, Flax, Equinox, safetensors or npz.
 
     RNN, GRU and LSTM are taken, of any number of layers, with an embedding or linear layers
     before and a head of linear layers after.  ONNX and Keras say what they compute; tensors of

@@ -37,7 +37,7 @@ def plot(
     only_page: bool,
     show: bool,
 ) -> None:
-    """Draw what became of a sweep's networks: figures for papers, and a page to explore.
+    """Draw what became of a sweep's networks: figures and a page.
 
     Figures are maps of rates over two keys, or curves over one, distributions of margins, and
     lengths of counterexamples; whatever else the plan varies is counted together.  The page is

@@ -16,7 +16,7 @@ from carrynet.cli.output import show as open_page, tell
 )
 @click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
 def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
-    """Write the page of a run: one HTML file that opens anywhere, to look inside the network."""
+    """Write the page of a run, one file to look inside the network."""
     from carrynet import locks
     from carrynet.cli.runs import load, write_page
     from carrynet.report import page

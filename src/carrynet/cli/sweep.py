@@ -30,7 +30,9 @@ def _keys() -> str:
 def sweep(
     plan: Path, out: str, jobs: int | None, keep: str | None, ray: str | None, as_json: bool
 ) -> None:
-    """Train, test and judge every network of a plan: a table, to be read by 'carrynet table'.
+    """Train, test and judge every network of a plan: a table.
+
+    It is to be read by 'carrynet table'.
 
     A plan is keys of a recipe as in 'train --set', where a list or a range "0..999" stands for
     each of its values.  What was interrupted or killed goes on with the same command.  Exit

@@ -18,7 +18,10 @@ from carrynet.errors import InputError
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.")
 def table(sweep: str, by: str | None, form: str | None, out: Path | None) -> None:
-    """Count what became of a sweep's networks: rates with 95 % intervals, for each group."""
+    """Count what became of a sweep's networks: rates and intervals.
+
+    Intervals are of 95 %; rates are for each group.
+    """
     from carrynet import files
     from carrynet.sweep import Store, table as tables
 

@@ -68,7 +68,7 @@ def train(
     as_json: bool,
     **named: Any,
 ) -> None:
-    """Train a network, test it on every problem, try to prove it, and write the run."""
+    """Train a network, test it, try to prove it, and write the run."""
     given = {key: value for key, value in named.items() if value is not None}
     if resume is not None and (recipe or settings or engine or out or force or origin or given):
         raise click.UsageError("--resume goes on with the run's own recipe: give it alone")
