@@ -179,15 +179,15 @@ def test_populations_are_asked_alike(engine: str) -> None:
 @pytest.mark.parametrize("task", ["add", "tomita:3"])
 @pytest.mark.parametrize("words", ["usual", "balanced"])
 def test_examples_are_so_many_and_the_same_in_every_stage(task: str, words: str) -> None:
-    learn = Stage(steps=30, batch=4, words=words, examples=7)
+    learn = Stage(steps=30, batch=4, words=words)
     stages = (learn, replace(learn, name="again", steps=3, batch=2))
-    recipe = Recipe(task=task, seed=5, digits=9, stages=stages)
+    recipe = Recipe(task=task, seed=5, digits=9, examples=7, stages=stages)
     shown = drawn.draw(recipe, 0, 0, 30).reshape(120, 9)
     assert (shown == shown[np.arange(120) % 7]).all()
     assert len(np.unique(shown[:7], axis=0)) == 7
     assert (drawn.draw(recipe, 0, 12, 2).reshape(8, 9) == shown[48:56]).all()
     assert (drawn.draw(recipe, 1, 0, 3).reshape(6, 9) == shown[:6]).all()
-    fresh = recipe.with_settings({"learn.examples": 0})
+    fresh = recipe.with_settings({"examples": 0})
     first = drawn.draw(fresh, 0, 0, 30).reshape(120, 9)
     assert (first[:7] == shown[:7]).all()
     assert len(np.unique(first, axis=0)) > 60
@@ -195,7 +195,7 @@ def test_examples_are_so_many_and_the_same_in_every_stage(task: str, words: str)
 
 
 def test_populations_have_each_their_own_examples() -> None:
-    one = Recipe(hidden=3, stages=(Stage(steps=50, examples=5),))
+    one = Recipe(hidden=3, examples=5, stages=(Stage(steps=50),))
     both = [replace(one, seed=seed) for seed in (1, 2)]
     for recipe, network in zip(both, training.fit_many(both, engine="jax"), strict=True):
         alone = training.fit(recipe, engine="numpy")

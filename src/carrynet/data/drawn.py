@@ -21,15 +21,15 @@ def draw(recipe: Recipe, stage: int, first: int, count: int) -> Words:
     """The problems of updates `first .. first + count - 1` of a stage: shape (count, B, T).
 
     All of them of the length of the first.  Where the stage asks for some answers only, they are
-    words of the task `partly`.  Where it has so many examples, problem i is number i modulo that,
-    of those that the first stage would have.
+    words of the task `partly`.  Where the recipe has so many examples, problem i is number i modulo
+    that, of those that the first stage would have: they are the same in every stage.
     """
     how = recipe.stages[stage]
     digits, _ = recipe.length(how, first)
     start, many = first * how.batch, count * how.batch
-    if how.examples:
-        turns = np.arange(start, start + many) % how.examples
-        words = _drawn(recipe, how, 0, digits, 0, how.examples)[turns]
+    if recipe.examples:
+        turns = np.arange(start, start + many) % recipe.examples
+        words = _drawn(recipe, how, 0, digits, 0, recipe.examples)[turns]
     else:
         words = _drawn(recipe, how, stage, digits, start, many)
     return words.reshape(count, how.batch, digits)

@@ -100,7 +100,7 @@ def _words(recipes: Sequence[Recipe], stage: int, first: int, count: int) -> Any
     """The problems of so many updates of each recipe, (N, U, B, T); of numbers, on the device."""
     recipe, here = recipes[0], recipes[0].stages[stage]
     task, (digits, _) = recipe.specification, recipe.length(here, first)
-    if not task.numeric or here.words == "balanced" or here.partly or here.examples:
+    if not task.numeric or here.words == "balanced" or here.partly or recipe.examples:
         return np.stack([draw(each, stage, first, count) for each in recipes])
     seeds = np.array([each.seed for each in recipes], np.uint64)
     with library().enable_x64(True):

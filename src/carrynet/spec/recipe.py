@@ -26,6 +26,11 @@ class Recipe:
     name: str = setting("custom", "what the recipe is called")
     task: str = setting("add", "what to learn: add, add:base=3, tomita:4, or FILE.toml, .dot, .fst")
     digits: int = setting(8, "length of the training problems, answer included", within=(1, 4096))
+    examples: int = setting(
+        0,
+        "how many different problems there are, shown in turn, over and over; 0: each is fresh",
+        within=(0, 65_536),
+    )
     hidden: int = setting(32, "number of hidden units", within=(1, 1024))
     cell: str = setting("elman", "elman, gru, lstm, ..., a stack such as gru,gru, or equations")
     activation: str = setting(
@@ -71,7 +76,11 @@ class Recipe:
         names = {stage.name for stage in self.stages}
         if not (self.stages or self.origin) or len(names) < len(self.stages):
             raise InputError("a recipe needs one or more stages with different names")
+        if self.examples and not self.problems and self.stages:
+            raise InputError("examples are of problems, and this recipe shows none")
         for stage in self.stages:
+            if self.examples and stage.growing:
+                raise InputError(f"examples are of one length, and stage {stage.name} is growing")
             self._check_memory(stage)
 
     def _check_memory(self, stage: Stage) -> None:
@@ -94,9 +103,9 @@ class Recipe:
                 f"{what} and words by {states:,} states, {outputs:,} outputs, {symbols:,} symbols"
             )
             numbers += 4 * self.digits * states * outputs * symbols
-        if stage.examples:
-            what = f"{what} and {stage.examples:,} examples"
-            numbers += 4 * stage.examples * self.digits
+        if self.examples:
+            what = f"{what} and {self.examples:,} examples"
+            numbers += 4 * self.examples * self.digits
         if stage.over == "edges":
             # a box for each region, and what tells every output, and every state, from any other
             batch, states, entrances = (
@@ -205,9 +214,8 @@ class Recipe:
     def showing(self, problems: str) -> str:
         """What training shows, in words; `problems` is what its problems are called."""
         parts = [f"{self.problems:,} {problems}"] if self.problems else []
-        few = [stage.examples for stage in self.stages if stage.over == "problems"]
-        if few and all(few):
-            parts[0] += f" ({max(few):,} different ones)"
+        if self.examples:
+            parts[0] += f" ({self.examples:,} different ones)"
         parts += [
             f"{stage.steps:,} times {self.batch(stage):,} edges of the machine"
             for stage in self.stages

@@ -117,12 +117,6 @@ class Stage:
         "which answers count: after every symbol, or at the end only",
         choices=("every", "end"),
     )
-    examples: int = setting(
-        0,
-        "how many different problems there are, shown in turn, the same in every stage; 0: each "
-        "is fresh",
-        within=(0, 65_536),
-    )
     optimiser: str = setting("sgd", "how gradients become updates", choices=("sgd", "adam"))
     step: float = setting(0.1, "step size of an update", within=(1e-12, 1e6))
     step_end: float = setting(1.0, "the step's last value, as a part of `step`", within=(0, 1))
@@ -174,13 +168,11 @@ class Stage:
             raise InputError("growing is of problems: edges have no length")
         if self.bounds == "boxes" and self.over == "edges":
             raise InputError("bounds are of problems: a stage over edges has boxes of its own")
-        others = self.words != "usual" or self.partly or self.examples
+        others = self.words != "usual" or self.partly
         if self.over == "edges" and others:
             raise InputError(
-                "words, lengths, asked and examples are of problems: a stage over edges has none"
+                "words, lengths and asked are of problems: a stage over edges has none"
             )
-        if self.growing and self.examples:
-            raise InputError("examples are of one length: growing must be 0")
         if self.worst and self.partly:
             raise InputError("lengths drawn and asked end are of stages without a worst case")
         if self.growing and self.partly:
