@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carrynet.judge import evaluation
+from carrynet.sweep import plan
+
 STUDIES = Path(__file__).parents[1] / "studies"
 
 
@@ -29,6 +32,70 @@ def kept(name: str) -> list[dict[str, str]]:
     """A table that is kept."""
     with (STUDIES / name).open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+# The smallest --------------------------------------------------------------------------
+
+
+def test_how_few_are_enough_is_counted_as_it_says() -> None:
+    smallest = script("smallest/tables.py")
+    read = plan.read(STUDIES / "smallest" / "units.toml")
+    row = {
+        "cell": "elman",
+        "biases": True,
+        "hidden": 2,
+        "verdict": "proved",
+        "exhaustive_right": 9,
+        "exhaustive_pairs": 9,
+    }
+    others = {"verdict": None, "exhaustive_right": None, "exhaustive_pairs": None}
+    rows = [row | {"number": 20}, row | others | {"number": 21}]
+    (group,) = smallest.count(rows, ("cell", "biases", "hidden"), read.recipe)
+    assert (group["networks"], group["right"], group["proved"]) == (2, 1, 1)
+    assert group["parameters"] == 2 * 2 + 2 * 2 + 2 + 2 * 1 + 1
+
+
+@pytest.mark.parametrize("which", ["units", "examples"])
+def test_the_tables_of_the_smallest_add_up(which: str) -> None:
+    rows = kept(f"smallest/{which}.csv")
+    read = plan.read(STUDIES / "smallest" / f"{which}.toml")
+    assert sum(int(each["networks"]) for each in rows) == read.trials
+    for each in rows:
+        proved, right, networks = (int(each[key]) for key in ("proved", "right", "networks"))
+        assert proved <= right <= networks
+        assert int(each["refuted"]) <= networks - proved
+
+
+def test_the_text_on_the_smallest_quotes_its_tables() -> None:
+    text = (STUDIES / "smallest" / "README.md").read_text(encoding="utf-8")
+
+    def line(head: str) -> list[str]:
+        (found,) = (each for each in text.splitlines() if each.startswith(f"| {head} |"))
+        return [cell.strip() for cell in found.strip("|").split("|")[1:]]
+
+    rows = kept("smallest/units.csv")
+    for cell in ("elman", "gru", "lstm"):
+        for biases, head in (("True", "with biases"), ("False", "without")):
+            mine = [row for row in rows if (row["cell"], row["biases"]) == (cell, biases)]
+            name = {"elman": "Elman", "gru": "GRU", "lstm": "LSTM"}[cell]
+            assert line(f"{name}, {head}") == [row["proved"] for row in mine]
+    smallest = min(int(row["parameters"]) for row in rows if int(row["proved"]))
+    assert f"**{smallest} parameters**" in text
+    few = {row["examples"]: row["proved"] for row in kept("smallest/examples.csv")}
+    assert line("proved, of 20 networks each") == [few["10"], few["20"], few["30"], "20 each"]
+    assert {proved for count, proved in few.items() if int(count) >= 40} == {"20"}
+
+
+def test_an_adder_by_hand_is_proved() -> None:
+    hand = script("smallest/hand.py")
+    rows = [{k: str(v) for k, v in row.items()} for row in hand.rows()]
+    assert [row["verdict"] for row in rows] == ["proved"] * 4
+    told = ("made", "cell", "units", "parameters", "not_zero")
+    assert [[row[key] for key in told] for row in rows] == [
+        [row[key] for key in told] for row in kept("smallest/hand.csv")
+    ]
+    network = next(hand.networks())[2]
+    assert evaluation.evaluate(network, 8).all_right
 
 
 # The laboratory ------------------------------------------------------------------------
