@@ -376,12 +376,6 @@ LENGTHS = {
 """How long problems are: to train, with their answers, as the recipe has it; else the operands."""
 
 
-def test_nothing_asked_shows_the_help(tmp_path: Path) -> None:
-    done = carrynet(cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("Usage: ")
-
-
 def test_an_unfinished_run_is_passed_over(place: Path) -> None:
     create(place / "runs" / "newer", Recipe())
     try:
@@ -448,6 +442,53 @@ def test_control_c_in_an_evaluation(place: Path) -> None:
     os.close(leader)
     assert running.returncode == 130
     assert out == ""
+
+
+def test_alone_it_shows_what_to_begin_with(tmp_path: Path) -> None:
+    done = carrynet(cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    shown = [line for line in done.stderr.splitlines() if line.startswith("  carrynet ")]
+    assert [line.split()[1] for line in shown] == ["train", "add", "report"]
+    assert all(len(line) <= 80 for line in done.stderr.splitlines())
+    assert "Commands:" in carrynet("--help", cwd=tmp_path).stdout
+
+
+def test_shells_complete_commands_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_CARRYNET_COMPLETE", "bash_complete")
+    for words, wanted in (("carrynet tr", ["train"]), ("carrynet train --rec", ["--recipe"])):
+        command = [str(Path(sys.executable).with_name("carrynet"))]
+        place = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+        done = subprocess.run(command, env=os.environ | place, capture_output=True, text=True)
+        assert done.stdout.split() == [f"plain,{each}" for each in wanted]
+
+
+@pytest.mark.parametrize(("settings", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_verdict_has_a_colour_where_there_is_a_terminal(
+    tmp_path: Path, settings: dict[str, str], coloured: bool
+) -> None:
+    assert carrynet("compile", "parity", "--out", "built", cwd=tmp_path).returncode == 0
+    plain = carrynet("check", "built", cwd=tmp_path)
+    assert plain.stdout.startswith("valid  ")
+    leader, follower = os.openpty()
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | settings
+    command = sys.executable, "-m", "carrynet", "check", "built"
+    with started(*command, cwd=tmp_path, stdout=follower, env=environment) as running:
+        os.close(follower)
+        shown = os.read(leader, 1024)
+        running.wait(timeout=60)
+    os.close(leader)
+    assert shown.startswith(b"\x1b[32m\x1b[1mvalid\x1b[0m  " if coloured else b"valid  ")
+
+
+def test_an_explanation_fits_a_narrow_terminal(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = carrynet("explain", "runs/right", 7, 9, cwd=place).stdout.splitlines()
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_: os.terminal_size((60, 24)))
+    narrow = carrynet("explain", "runs/right", 7, 9, cwd=place).stdout.splitlines()
+    assert max(map(len, narrow)) <= 60 < max(map(len, wide))
+    bars = [re.findall("[▁▂▃▄▅▆▇█]", "".join(lines)) for lines in (narrow, wide)]
+    assert bars[0] == bars[1]
 
 
 def test_divergence_is_one_line_and_exit_2(tmp_path: Path) -> None:

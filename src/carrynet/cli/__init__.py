@@ -50,6 +50,17 @@ COMMANDS = {
 Each fits beside its name in 80 columns.
 """
 
+BEGIN = """\
+carrynet trains small recurrent networks, and proves that they are right for
+words of any length, or shows one that they get wrong. To begin with:
+
+  carrynet train            train one to add, test it, prove it
+  carrynet add 118 8        let it add, in columns
+  carrynet report --open    look inside: its page
+
+All commands: carrynet --help. Of one: carrynet train --help."""
+"""What `carrynet` says alone."""
+
 _HOME = {
     "compile": ("compile", "compile_"),
     "import": ("import_", "import_"),
@@ -149,7 +160,8 @@ def _run_command() -> int:
     except CarrynetError as error:
         return _failed(str(error))
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help(), err=True)
+        alone = error.ctx.command is cli
+        click.echo(BEGIN if alone else error.ctx.get_help(), err=True)
         return output.BAD_INPUT
     except click.ClickException as error:
         return _failed(error.format_message())

@@ -1,5 +1,6 @@
 """`carrynet explain`."""
 
+import shutil
 from pathlib import Path
 
 import click
@@ -33,5 +34,6 @@ def explain(
     if as_json:
         tell({"run": str(loaded.path), **explanation_json(worked)})
     else:
-        tell(explanation(worked, loaded.network))
+        wide = shutil.get_terminal_size((0, 0)).columns  # 0: not a terminal, and as wide as it is
+        tell(explanation(worked, loaded.network, wide or None))
     leave(worked.right)

@@ -1,6 +1,8 @@
 """What commands print, and the codes that they exit with."""
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,9 +17,25 @@ CRASHED = 70  # as sysexits.h has it: an internal error
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 
+_COLOURS = {"proved": "green", "valid": "green", "refuted": "red", "undecided": "yellow"}
+
+
 def tell(result: str | dict[str, Any]) -> None:
-    """Print a result: text as it is, plain values as one document of JSON."""
-    click.echo(result if isinstance(result, str) else as_text(result), nl=isinstance(result, str))
+    """Print a result: text as it is, plain values as one document of JSON.
+
+    On a terminal the word for a verdict has a colour, unless NO_COLOR is set (no-color.org).
+    """
+    if not isinstance(result, str):
+        click.echo(as_text(result), nl=False)
+        return
+    if not os.environ.get("NO_COLOR"):  # elsewhere than on a terminal Click leaves it out
+        verdicts = rf"^(?:{'|'.join(_COLOURS)})(?= )"
+        result = re.sub(verdicts, _coloured, result, flags=re.MULTILINE)
+    click.echo(result)
+
+
+def _coloured(verdict: re.Match[str]) -> str:
+    return click.style(verdict[0], fg=_COLOURS[verdict[0]], bold=True)
 
 
 def as_text(document: dict[str, Any]) -> str:

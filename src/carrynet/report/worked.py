@@ -1,5 +1,6 @@
 """A problem that a network has worked, as text: as an equation, in columns, symbol by symbol."""
 
+import textwrap
 from collections.abc import Iterable
 from math import ceil, floor, isfinite
 from typing import Any
@@ -79,10 +80,11 @@ def _sign(task: Task) -> str:
     return sign.strip() if len(sign) == 3 and sign == f" {sign.strip()} " else ""
 
 
-def explanation(worked: Worked, network: Network) -> str:
+def explanation(worked: Worked, network: Network, width: int | None = None) -> str:
     """A problem digit by digit: symbol, machine state, output, margin and the hidden units.
 
-    Parts of the network's state, where there are several, stand apart.
+    Parts of the network's state, where there are several, stand apart.  Where a line would have
+    more than `width` characters, the units go on below one another.
     """
     assert worked.hidden is not None
     task, machine = worked.task, worked.task.machine
@@ -91,6 +93,8 @@ def explanation(worked: Worked, network: Network) -> str:
         f"{unit:>7}  {'reads':<8}{task.memory:<{wide}}{'answers':<10}{'margin':>8}  hidden units"
     )
     lines = [equation(worked), "", header]
+    indent = len(header) - len("hidden units")
+    room = None if width is None else max(_FEWEST_BARS, width - indent)
     low, high = _range(worked.hidden, network.activation)
     for t, symbol in enumerate(worked.word):
         said, wanted = worked.predicted[t], worked.expected[t]
@@ -99,18 +103,23 @@ def explanation(worked: Worked, network: Network) -> str:
         if not worked.hits[t]:  # right by chance where the logit is not a number
             verdict = f"{verdict if said != wanted else 'none'} not {machine.output_name(wanted)}"
         how_far = "open" if wanted is None else margin(worked.margins[t])
-        lines.append(
-            f"{t:>7}  {machine.symbols[symbol]:<8}{machine.states[worked.memory[t]]:<{wide}}"
-            f"{verdict:<10}{how_far:>8}  {state}"
-        )
+        held = machine.states[worked.memory[t]]
+        begin = f"{t:>7}  {machine.symbols[symbol]:<8}{held:<{wide}}{verdict:<10}{how_far:>8}  "
+        step = room or len(state)
+        for first in range(0, len(state), step):
+            lines.append(f"{'' if first else begin:<{indent}}{state[first : first + step]}")
     parts = network.cell.state
     part_of = "hidden unit" if len(parts) == 1 else f"unit of {' | '.join(parts)}"
-    lines += [
-        "",
-        f"{task.memory} is what the machine, not the network, holds before the {unit}; margin is",
-        f"how far the logit is on the right side; a bar is a {part_of}, {low:g} to {high:g}.",
-    ]
+    told = (
+        f"{task.memory} is what the machine, not the network, holds before the {unit}; margin is "
+        f"how far the logit is on the right side; a bar is a {part_of}, {low:g} to {high:g}."
+    )
+    lines += ["", *textwrap.wrap(told, min(width or _TEXT, _TEXT))]
     return "\n".join(lines)
+
+
+_FEWEST_BARS, _TEXT = 8, 88
+"""Bars in a line, at least; characters in a line of text, at most."""
 
 
 def explanation_json(worked: Worked) -> dict[str, Any]:
