@@ -36,6 +36,7 @@ from carrynet.report import page, space, text
 from carrynet.spec.machine import Machine
 from docs import page as picture
 from tests.conftest import briefly, elman
+from tests.test_studies import kept
 
 CHROMIUM = os.environ.get("CARRYNET_BROWSER") or shutil.which("chromium")
 OPTIONS = (
@@ -403,6 +404,13 @@ def test_what_is_said_of_other_networks_is_what_was_counted(
     said = show(ends_in_one).locator("#verdict .why").inner_text()
     assert f"of {found[1]} networks" in said
     assert f"{found[2]} are known" in said
+    about = show(proved).locator("#about").inner_text()
+    few = {row["examples"]: row for row in kept("smallest/examples.csv")}["30"]
+    assert "shown 30 random sums" in about
+    assert f"{few['proved']} of {few['networks']} are proved" in about
+    obscured = [row for row in kept("compiled/table.csv") if row["kind"] == "obscured"]
+    fooled = sum(float(row["plane_true"]) < float(row["true"]) for row in obscured)
+    assert f"mean nothing in {fooled} of {len(obscured)}" in about
 
 
 # The calculator ------------------------------------------------------------------------

@@ -3,6 +3,9 @@
 import { bytesOf, inflated } from "./model.mjs";
 import { download, h } from "./dom.mjs";
 
+/** What was found with other networks, as studies/smallest and studies/compiled tell it. */
+const FOUND = { smallest: { examples: 30, proved: 20, networks: 20 }, compiled: { fooled: 12, networks: 15 } };
+
 export function about(scene, say) {
   const { subject, network, task } = scene;
   if (subject.kind === "here") {
@@ -64,6 +67,8 @@ export function about(scene, say) {
     h("div", { class: "actions" }, files.map(([name, content]) => h("button", { onclick: async () => download(name, await content()) }, name))),
     mechanism ? units(mechanism, say) : null,
     page.claim && !page.certificate ? h("p", { class: "hint" }, say("about.none")) : null,
+    h("h3", { style: "margin-top:28px" }, say("about.found")),
+    h("ul", { class: "tried" }, Object.entries(FOUND).map(([study, values]) => h("li", {}, say(`about.found.${study}`, values)))),
   ];
 }
 
