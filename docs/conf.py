@@ -34,7 +34,7 @@ root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
     "docs/howto/*.md",
-    "studies/*/README.md",
+    "studies/*/*.md",
     "studies/*/*.ipynb",
     "tutorial/*.ipynb",
     "CHANGELOG.md",

@@ -31,7 +31,12 @@ from functools import cached_property
 from pathlib import Path
 
 README = "README.md"
-DOCUMENTS = ("docs/guide.md", "docs/architecture.md", "docs/benchmarks.md")
+DOCUMENTS = (
+    "docs/guide.md",
+    "docs/architecture.md",
+    "docs/benchmarks.md",
+    "studies/regular/README.md",
+)
 INTRODUCTION = "introduction"
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

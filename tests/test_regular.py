@@ -1,24 +1,19 @@
 """The study of regular tasks: its table is counted as it says, and the one that is kept adds up."""
 
-import csv
-import importlib.util
 import io
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-STUDY = Path(__file__).parents[1] / "studies" / "regular"
+from carrynet.sweep import plan
+from tests.test_studies import STUDIES, kept, script
+
+STUDY = STUDIES / "regular"
 
 
 @pytest.fixture(scope="module")
 def tables() -> Any:
-    spec = importlib.util.spec_from_file_location("regular_tables", STUDY / "tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("regular/tables.py")
 
 
 def row(
@@ -38,6 +33,8 @@ def row(
         "counterexample_digits": None,
         "training_seconds": 1.0,
         "proof_seconds": None if verdict is None else 3.0,
+        "accuracy_words": pairs,
+        "accuracy_right": uniform,
         **more,
     }
 
@@ -64,6 +61,8 @@ def test_networks_are_counted_as_the_table_says(tables: Any) -> None:
         "undecided": 1,
         "right_refuted": 1,
         "shortest": 9,
+        "accuracy": 0.7,
+        "accuracy_best": 1.0,
         "training_seconds": 1.0,
         "proof_seconds": 2.4,
     }
@@ -75,22 +74,46 @@ def test_networks_are_counted_as_the_table_says(tables: Any) -> None:
 
 
 def test_the_table_that_is_kept_adds_up(tables: Any) -> None:
-    from carrynet.sweep import plan
-
-    read = plan.read(STUDY / "plan.toml")
-    with (STUDY / "table.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows, done = kept("regular/table.csv"), 0
     assert tuple(rows[0]) == tables.COLUMNS
     counts = {key: [int(each[key]) for each in rows] for key in tables.COUNTS}
-    assert sum(counts["networks"]) == read.trials
-    seeds = next(len(axis.values) for axis in read.axes if axis.key == "seed")
+    for name in ("plan.toml", "mips.toml"):
+        read = plan.read(STUDY / name)
+        seeds = next(len(axis.values) for axis in read.axes if axis.key == "seed")
+        groups = read.trials // seeds
+        assert counts["networks"][done : done + groups] == [seeds] * groups
+        done += groups
+    assert done == len(rows) == len({tuple(each[key] for key in tables.KEYS) for each in rows})
     for i, each in enumerate(rows):
-        assert counts["networks"][i] == seeds
         decided = sum(counts[v][i] for v in ("proved", "refuted", "undecided"))
-        assert decided <= seeds
+        assert decided <= counts["networks"][i]
         # whoever is proved was right on every word that was drawn
         assert counts["proved"][i] <= min(counts["right"][i], counts["right_walked"][i])
         assert counts["right_refuted"][i] <= counts["refuted"][i]
         assert (each["shortest"] == "") == (counts["refuted"][i] == 0)
-    groups = {(each["task"], each["cell"], each["recipe"]) for each in rows}
-    assert len(groups) == len(rows) == read.trials // seeds
+        assert 0 <= float(each["accuracy"]) <= float(each["accuracy_best"]) <= 1
+        if counts["proved"][i]:
+            assert float(each["accuracy_best"]) == 1
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_text_quotes_the_table(name: str) -> None:
+    """Its first table, and the proved ones of each task; the Chinese has the same numbers."""
+    text, rows = (STUDY / name).read_text(encoding="utf-8"), kept("regular/table.csv")
+    tasks = plan.read(STUDY / "plan.toml").axes[1].values
+
+    def of(**wanted: str) -> list[dict[str, str]]:
+        mine = [row for row in rows if row["task"] in tasks]
+        return [row for row in mine if wanted.items() <= row.items()]
+
+    shown = ("networks", "right", "right_refuted", "proved", "refuted", "undecided")
+    for recipe in ("plain", "certified"):
+        for cell, called in (("elman", "Elman"), ("gru", "GRU"), ("lstm", "LSTM")):
+            mine = of(recipe=recipe, cell=cell)
+            counts = [str(sum(int(row[key]) for row in mine)) for key in shown]
+            assert f"| {recipe} | {called} | {' | '.join(counts)} |" in text
+    for task in tasks:
+        proved = [
+            of(recipe="certified", cell=c, task=task)[0]["proved"] for c in ("elman", "gru", "lstm")
+        ]
+        assert f"| `{task}` | {' | '.join(proved)} |" in text

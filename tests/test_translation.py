@@ -91,7 +91,8 @@ def edit(folder: Path, name: str, old: str, new: str) -> None:
 
 
 def test_the_chinese_readme_follows_the_english() -> None:
-    names = ("README", "docs/guide", "docs/architecture", "docs/benchmarks")
+    guides = ("docs/guide", "docs/architecture", "docs/benchmarks")
+    names = ("README", *guides, "studies/regular/README")
     said = "".join(f"{name}.zh-CN.md follows {name}.md\n" for name in names)
     assert translation(ROOT) == (0, said)
 

@@ -1,11 +1,13 @@
-"""The table of the study: what became of the networks of a sweep, by task, cell and recipe.
+"""The table of the study: what became of the networks of its sweeps, by task, cell and recipe.
 
-    uv run --extra sweep python studies/regular/tables.py SWEEP > studies/regular/table.csv
+    uv run --extra sweep python studies/regular/tables.py SWEEP ... > studies/regular/table.csv
 
 A network is `right` where it answers rightly after every symbol of every word that was drawn:
 256 uniform words of 500 symbols.  `right_walked` is the same of the words beside them, of which a
-part hold on to a state for long and a part lead through all that the machine can do.  `shortest` is
-the length of the shortest word that was found to be wrong, of those that are refuted.
+part hold on to a state for long and a part lead through all that the machine can do.  `accuracy`
+is as publications have it: in how many words of lengths 41 to 500 the last answer is right, every
+length and outcome alike, on average over networks; `accuracy_best` is that of the best one.
+`shortest` is the length of the shortest word that was found to be wrong, of those that are refuted.
 """
 
 import csv
@@ -16,14 +18,18 @@ from typing import Any, TextIO
 
 from carrynet.sweep import table
 from carrynet.sweep.outcomes import VERDICTS
+from carrynet.sweep.plan import Plan
 from carrynet.sweep.store import Store
 
 KEYS = ("task", "cell", "recipe")
 SAMPLES = {"right": "uniform_500", "right_walked": "chains_500"}
 COUNTS = ("networks", *SAMPLES, *VERDICTS, "right_refuted")
-COLUMNS = (*KEYS, *COUNTS, "shortest", "training_seconds", "proof_seconds")
+MEANS = {"accuracy": 4, "training_seconds": 3, "proof_seconds": 3}
+"""What is told on average over networks, and to how many decimals."""
+COLUMNS = (*KEYS, *COUNTS, "shortest", "accuracy", "accuracy_best", *list(MEANS)[1:])
 _NEEDED = (
     *(*KEYS, "verdict", "counterexample_digits", "training_seconds", "proof_seconds"),
+    *("accuracy_right", "accuracy_words"),
     *(f"{sample}_{part}" for sample in SAMPLES.values() for part in ("right", "pairs")),
 )
 
@@ -33,7 +39,7 @@ def count(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         key = tuple(row[name] for name in KEYS)
-        empty = dict.fromkeys(COUNTS, 0) | {"training_seconds": 0.0, "proof_seconds": 0.0}
+        empty = dict.fromkeys(COUNTS, 0) | dict.fromkeys((*MEANS, "accuracy_best"), 0.0)
         group = groups.setdefault(key, dict(zip(KEYS, key, strict=True)) | empty)
         group["networks"] += 1
         for name, sample in SAMPLES.items():
@@ -46,12 +52,21 @@ def count(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             group["right_refuted"] += all_right
             length = row["counterexample_digits"]
             group["shortest"] = min(length, group.get("shortest", length))
-        for name in ("training_seconds", "proof_seconds"):
-            group[name] += row[name] or 0.0
+        known = row["accuracy_words"] is not None
+        accuracy = row["accuracy_right"] / row["accuracy_words"] if known else 0.0
+        group["accuracy_best"] = max(group["accuracy_best"], round(accuracy, MEANS["accuracy"]))
+        for name in MEANS:
+            group[name] += accuracy if name == "accuracy" else row[name] or 0.0
     for group in groups.values():
-        for name in ("training_seconds", "proof_seconds"):  # of one network, on average
-            group[name] = round(group[name] / group["networks"], 3)
+        for name, decimals in MEANS.items():
+            group[name] = round(group[name] / group["networks"], decimals)
     return list(groups.values())
+
+
+def in_order(groups: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
+    """The groups in the order of the plan's values."""
+    order = {axis.key: list(axis.values) for axis in plan.axes if axis.key in KEYS}
+    return sorted(groups, key=lambda g: [order[k].index(g[k]) if k in order else 0 for k in KEYS])
 
 
 def write(groups: Iterable[Mapping[str, Any]], file: TextIO) -> None:
@@ -61,17 +76,16 @@ def write(groups: Iterable[Mapping[str, Any]], file: TextIO) -> None:
     writer.writerows(groups)
 
 
-def main(folder: str) -> None:
-    """Print the table of a sweep."""
-    rows = (row for batch in table.batches(Store(folder), _NEEDED) for row in batch.to_pylist())
-    groups = count(rows)
-    plan = Store(folder).plan()
-    order = {axis.key: list(axis.values) for axis in plan.axes if axis.key in KEYS}
-    groups.sort(key=lambda g: [order[k].index(g[k]) if k in order else 0 for k in KEYS])
+def main(folders: list[str]) -> None:
+    """Print the table of some sweeps, one after the other."""
+    groups = []
+    for store in map(Store, folders):
+        rows = (row for batch in table.batches(store, _NEEDED) for row in batch.to_pylist())
+        groups += in_order(count(rows), store.plan())
     write(groups, sys.stdout)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        raise SystemExit("usage: python studies/regular/tables.py SWEEP")
-    main(sys.argv[1])
+    if len(sys.argv) < 2 or not all(Path(folder).is_dir() for folder in sys.argv[1:]):
+        raise SystemExit("usage: python studies/regular/tables.py SWEEP ...")
+    main(sys.argv[1:])
