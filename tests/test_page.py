@@ -55,6 +55,15 @@ def model_in(text: str) -> dict[str, Any]:
     return document
 
 
+def test_a_page_of_gates_with_its_training_is_not_too_long() -> None:
+    run = cn.train("certified", task="tomita:4", cell="gru", hidden=32)
+    text = page.html(run)
+    size = sum(w.nbytes for w in run.network.weights.values())
+    assert len(run.snapshots) * size > page.MOST_BYTES
+    assert model_in(text)["certificate"]
+    assert len(text.encode()) < 600_000
+
+
 def test_the_page_is_one_file_that_asks_for_nothing(proved: cn.Run) -> None:
     text = page.html(proved)
     assert len(text.encode()) < 600_000
