@@ -399,7 +399,7 @@ def test_what_is_said_of_other_networks_is_what_was_counted(
     said = show(proved).locator("#verdict .why").inner_text()
     assert f"of {whole:,} networks that do, {round(100 * part / whole)} % are known" in said
     words = (studies / "regular" / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"Of these (\d+), (\d+) are refuted", words)
+    found = re.search(r"Of these (\d+), (\d+)\s+are\s+refuted", words)
     assert found is not None
     said = show(ends_in_one).locator("#verdict .why").inner_text()
     assert f"of {found[1]} networks" in said
