@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
+from carrynet.cli.output import coloured
+
 COMMANDS = ["carrynet train", "carrynet add 118 8", "carrynet automaton"]
 WIDTH = 96
 
@@ -34,7 +36,7 @@ def main() -> None:
                 capture_output=True,
                 text=True,
             )
-            console.print(Text(done.stdout))
+            console.print(Text.from_ansi(coloured(done.stdout)))
     svg = console.export_svg(title="carrynet", theme=SVG_EXPORT_THEME, unique_id="terminal")
     # A picture asks nothing of the network: the viewer's own monospaced font will do.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)

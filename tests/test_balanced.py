@@ -194,6 +194,15 @@ def test_examples_are_so_many_and_the_same_in_every_stage(task: str, words: str)
     assert recipe.showing("problems") == "126 problems (7 different ones)"
 
 
+@pytest.mark.parametrize("cell", ["elman", "gru"])
+def test_who_had_few_examples_is_hardened_by_fresh_problems(cell: str) -> None:
+    recipe = Recipe(cell=cell, hidden=3, examples=5, stages=(Stage(steps=5),))
+    network = training.fit(recipe)
+    assert training.hardening(recipe, network).examples == 0
+    elsewhere = replace(recipe, origin=network.digest(), stages=())
+    assert elsewhere.showing("problems") == ""
+
+
 def test_populations_have_each_their_own_examples() -> None:
     one = Recipe(hidden=3, examples=5, stages=(Stage(steps=50),))
     both = [replace(one, seed=seed) for seed in (1, 2)]

@@ -20,11 +20,12 @@ import pytest
 import carrynet as cn
 from carrynet import cli, tasks
 from carrynet.bench import COMPARISONS
+from carrynet.cli import output
 from carrynet.engines import ENGINES
 from carrynet.judge import extraction as extract
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
-from carrynet.report import plots
+from carrynet.report import plots, text
 from carrynet.spec import automata
 from carrynet.spec.machine import shortest_difference
 from carrynet.spec.recipe import RECIPES, Recipe
@@ -462,9 +463,9 @@ def test_shells_complete_commands_and_options(monkeypatch: pytest.MonkeyPatch) -
         assert done.stdout.split() == [f"plain,{each}" for each in wanted]
 
 
-@pytest.mark.parametrize(("settings", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+@pytest.mark.parametrize(("settings", "in_colour"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_a_verdict_has_a_colour_where_there_is_a_terminal(
-    tmp_path: Path, settings: dict[str, str], coloured: bool
+    tmp_path: Path, settings: dict[str, str], in_colour: bool
 ) -> None:
     assert carrynet("compile", "parity", "--out", "built", cwd=tmp_path).returncode == 0
     plain = carrynet("check", "built", cwd=tmp_path)
@@ -477,7 +478,20 @@ def test_a_verdict_has_a_colour_where_there_is_a_terminal(
         shown = os.read(leader, 1024)
         running.wait(timeout=60)
     os.close(leader)
-    assert shown.startswith(b"\x1b[32m\x1b[1mvalid\x1b[0m  " if coloured else b"valid  ")
+    assert shown.startswith(b"\x1b[32m\x1b[1mvalid\x1b[0m  " if in_colour else b"valid  ")
+
+
+def test_every_verdict_has_its_colour(trained: cn.Run) -> None:
+    wrong = cn.prove(cn.train("tutorial", hidden=2, steps=50, progress=False))
+    verdicts = {
+        32: cn.compile("parity", progress=False).proof,
+        31: wrong,
+        33: cn.Undecided(("short words",), 0.1),
+    }
+    for colour, verdict in verdicts.items():
+        told = text.proof(verdict, trained.network.task)
+        assert output.coloured(told).startswith(f"\x1b[{colour}m\x1b[1m{told.split()[0]}\x1b[0m ")
+    assert output.coloured("a proved one") == "a proved one"
 
 
 def test_an_explanation_fits_a_narrow_terminal(

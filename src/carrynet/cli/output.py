@@ -17,7 +17,8 @@ CRASHED = 70  # as sysexits.h has it: an internal error
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 
-_COLOURS = {"proved": "green", "valid": "green", "refuted": "red", "undecided": "yellow"}
+_COLOURS = {"proved": "green", "valid": "green", "REFUTED": "red", "undecided": "yellow"}
+"""Of the word for a verdict, as a line begins with it."""
 
 
 def tell(result: str | dict[str, Any]) -> None:
@@ -28,14 +29,17 @@ def tell(result: str | dict[str, Any]) -> None:
     if not isinstance(result, str):
         click.echo(as_text(result), nl=False)
         return
-    if not os.environ.get("NO_COLOR"):  # elsewhere than on a terminal Click leaves it out
-        verdicts = rf"^(?:{'|'.join(_COLOURS)})(?= )"
-        result = re.sub(verdicts, _coloured, result, flags=re.MULTILINE)
-    click.echo(result)
+    # elsewhere than on a terminal Click leaves colours out
+    click.echo(result if os.environ.get("NO_COLOR") else coloured(result))
 
 
-def _coloured(verdict: re.Match[str]) -> str:
-    return click.style(verdict[0], fg=_COLOURS[verdict[0]], bold=True)
+def coloured(text: str) -> str:
+    """A text with its verdicts in colour, as terminals take it."""
+
+    def one(verdict: re.Match[str]) -> str:
+        return click.style(verdict[0], fg=_COLOURS[verdict[0]], bold=True)
+
+    return re.sub(rf"^(?:{'|'.join(_COLOURS)})(?= )", one, text, flags=re.MULTILINE)
 
 
 def as_text(document: dict[str, Any]) -> str:

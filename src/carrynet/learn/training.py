@@ -203,7 +203,7 @@ def hardening(recipe: Recipe, network: Network) -> Recipe:
     """The recipe by which a network that `recipe` trained is trained on, to be easy to prove.
 
     It begins with the network, whose digest it names as its origin, trains biases from there
-    on, and has the stage `recipe.HARDEN` twice, with problems long enough for states that
+    on, and has the stage `recipe.HARDEN` twice, with fresh problems, long enough for states that
     drift slowly to show; of other cells than Elman's, `recipe.CLOSE`.
     """
     twice = HARDEN, replace(HARDEN, name="again")
@@ -211,6 +211,7 @@ def hardening(recipe: Recipe, network: Network) -> Recipe:
         recipe,
         name="hardened",
         digits=max(recipe.digits, HARDEN_DIGITS),
+        examples=0,
         biases=True,
         origin=network.digest(),
         stages=twice if recipe.cell == "elman" else (CLOSE,),

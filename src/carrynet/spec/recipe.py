@@ -214,7 +214,7 @@ class Recipe:
     def showing(self, problems: str) -> str:
         """What training shows, in words; `problems` is what its problems are called."""
         parts = [f"{self.problems:,} {problems}"] if self.problems else []
-        if self.examples:
+        if self.examples and self.problems:
             parts[0] += f" ({self.examples:,} different ones)"
         parts += [
             f"{stage.steps:,} times {self.batch(stage):,} edges of the machine"
