@@ -181,6 +181,10 @@ def test_several_recipes_and_one_from_a_file(tmp_path: Path) -> None:
         ("[sweep]\naccuracy = [500]", "accuracy must be two lengths, from and to"),
         ("[sweep]\naccuracy = [500, 41]", "accuracy must be two lengths, from and to"),
         ("[sweep]\naccuracy = [0, 41]", "accuracy must be two lengths, from and to"),
+        (
+            'task = "modular:9"\n[sweep]\naccuracy = [1, 60000]',
+            "trial 0 .*: words of up to 60,000 symbols by .* states, .* do not fit in memory",
+        ),
         ("[sweep]\naccuracy = [1, 65536]\npairs = 65536", "65,536 digits is too large"),
         ("[sweep]\nlengths = [65536]\npairs = 65536", "65,536 digits is too large"),
         ("sweep = 3", "headed .sweep."),

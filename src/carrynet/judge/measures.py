@@ -20,6 +20,7 @@ from carrynet.judge.evaluation import (
     wilson,
 )
 from carrynet.nets.network import HasNetwork, Network, network_of
+from carrynet.spec.recipe import check_balanced
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,12 @@ def accuracy(
 
     Source: Deletang et al., "Neural networks and the Chomsky hierarchy", ICLR 2023, whose words
     are of lengths 41 to 500 after a training on those up to 40.
+
+    Raises `InputError` where the machine is too large for words of such lengths.
     """
     network = network_of(network)
     task = network.task
+    check_balanced(task, longest)
     bits = rng.raw(seed, rng.ACCURACY, 0, words * (2 + longest)).reshape(words, 2 + longest)
     length = balanced.lengths(task, longest, bits[:, 0], shortest)
     given = drawn.asking(task, balanced.balanced(task, length, bits[:, 1:]), length, end=True)

@@ -97,12 +97,9 @@ class Recipe:
             what = f"{what} and {ROUNDS} rounds of {self.every_edge:,} edges"
             numbers += ROUNDS * self.every_edge * width
         if stage.words == "balanced" or stage.partly:
-            m = task.machine
-            states, outputs, symbols = len(m.states), len(m.outputs), len(m.symbols)
-            what = (
-                f"{what} and words by {states:,} states, {outputs:,} outputs, {symbols:,} symbols"
-            )
-            numbers += 4 * self.digits * states * outputs * symbols
+            count, by = of_balanced(task, self.digits)
+            what = f"{what} and words by {by}"
+            numbers += count
         if self.examples:
             what = f"{what} and {self.examples:,} examples"
             numbers += 4 * self.examples * self.digits
@@ -341,6 +338,27 @@ class Recipe:
         was = {key: getattr(self, key) for key in _keys(Recipe)}
         kept = {key: value for key, value in was.items() if value != getattr(mine, key)}
         return replace(wanted, **{**kept, **own, "machine": changed.machine})
+
+
+def of_balanced(task: Task, length: int) -> tuple[int, str]:
+    """How many numbers it takes to draw words by their last answer, and by what they are drawn.
+
+    See `data.balanced`, which holds so much for each length up to that of the words.
+    """
+    m = task.machine
+    states, outputs, symbols = len(m.states), len(m.outputs), len(m.symbols)
+    by = f"{states:,} states, {outputs:,} outputs, {symbols:,} symbols"
+    return 4 * length * states * outputs * symbols, by
+
+
+def check_balanced(task: Task, length: int) -> None:
+    """Raise `InputError` where it takes more than `MAX_NUMBERS` to draw such words."""
+    numbers, by = of_balanced(task, length)
+    if numbers > MAX_NUMBERS:
+        raise InputError(
+            f"words of up to {length:,} symbols by {by} do not fit in memory: it takes "
+            f"{numbers:,} numbers, at most {MAX_NUMBERS:,} are accepted"
+        )
 
 
 def _kind(recipe: Recipe) -> str:

@@ -13,6 +13,7 @@ from carrynet import engines, files
 from carrynet.errors import RunError
 from carrynet.judge import evaluation, measures
 from carrynet.judge.evaluation import Evaluation
+from carrynet.judge.measures import Accuracy
 from carrynet.learn import training
 from carrynet.learn.training import Diverged
 from carrynet.nets.network import Network, network_for
@@ -115,10 +116,7 @@ def _row(
     if isinstance(result, Diverged):
         return {**row, "kept": False}
     started = time.perf_counter()
-    tested, accuracy = _examine(result, settings), None
-    if settings.accuracy:
-        between = settings.accuracy
-        accuracy = measures.accuracy(result, *between, words=settings.pairs, engine=settings.engine)
+    tested, accuracy = _examine(result, settings), _accuracy(result, settings)
     row |= rows.examined(tested, accuracy, time.perf_counter() - started)
     verdict = None
     if settings.proof is not None:
@@ -126,6 +124,14 @@ def _row(
     row |= rows.judged(verdict)
     row["kept"] = settings.keep == "all" or settings.keep == row["verdict"]
     return row
+
+
+def _accuracy(network: Network, settings: Settings) -> Accuracy | None:
+    if not settings.accuracy:
+        return None
+    shortest, longest = settings.accuracy
+    how: dict[str, Any] = {"words": settings.pairs, "engine": settings.engine}
+    return measures.accuracy(network, shortest, longest, **how)
 
 
 def _examine(network: Network, settings: Settings) -> Evaluation:

@@ -31,7 +31,7 @@ from carrynet import __version__, files
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.nets import cells
 from carrynet.spec import recipe as recipes, tables, tasks
-from carrynet.spec.recipe import Recipe
+from carrynet.spec.recipe import Recipe, check_balanced
 from carrynet.spec.stage import Stage, check_value
 from carrynet.spec.task import Task
 from carrynet.sweep.cost import Cost
@@ -194,7 +194,10 @@ class Plan:
 
     def _check_trial(self, trial: int) -> None:
         try:
-            cells.of(self.recipe(trial))
+            recipe = self.recipe(trial)
+            cells.of(recipe)
+            if self.settings.accuracy:
+                check_balanced(recipe.specification, self.settings.accuracy[1])
         except InputError as error:
             values = ", ".join(f"{key} {value}" for key, value in self.values(trial).items())
             raise InputError(f"trial {trial} ({shorten_text(values)}): {error}") from None
