@@ -6,6 +6,7 @@ from pathlib import Path
 
 from carrynet.cli import COMMANDS
 from carrynet.nets.cells import ACTIVATIONS, CELLS
+from carrynet.spec.builtin import FAMILIES
 from carrynet.spec.recipe import RECIPES
 from tests.test_cli import carrynet
 
@@ -22,6 +23,10 @@ def shell_lines() -> list[str]:
 
 def test_it_is_read_in_a_few_minutes() -> None:
     assert len(README.split()) < MOST_WORDS
+
+
+def test_it_counts_the_families_of_tasks() -> None:
+    assert f"[{len(FAMILIES)} families of tasks]" in README
 
 
 def test_every_command_works(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The study of regular tasks: its table is counted as it says, and the one that is kept adds up."""
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from carrynet.sweep import plan
 from tests.test_studies import STUDIES, kept, script
 
 STUDY = STUDIES / "regular"
+OF_MIPS = "parity|add_mod:k=[3-8]"  # those that MIPS has, too
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,15 @@ def test_the_text_quotes_the_table(name: str) -> None:
             of(recipe="certified", cell=c, task=task)[0]["proved"] for c in ("elman", "gru", "lstm")
         ]
         assert f"| `{task}` | {' | '.join(proved)} |" in text
+    ours = plan.read(STUDY / "mips.toml").axes[1].values
+    mips = [row for row in rows if row["task"] in ours]
+    reached = [
+        *mips,
+        *(row for row in of(recipe="certified") if re.fullmatch(OF_MIPS, row["task"])),
+    ]
+    solved = {row["task"] for row in reached if row["proved"] != "0"}
+    assert {row["task"] for row in reached} - solved == {"dither"}
+    full = [row for row in of(recipe="plain") if float(row["accuracy"]) == 1]
+    sums = [sum(int(row[key]) for row in full) for key in ("networks", "refuted", "proved")]
+    sums += [len(solved) + 1, len(solved), sum(int(row["proved"]) for row in mips)]
+    assert {str(number) for number in sums} <= set(re.findall(r"\d+", text))

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import re
 import sys
 from itertools import product
 from pathlib import Path
@@ -98,7 +99,75 @@ def test_an_adder_by_hand_is_proved() -> None:
     assert evaluation.evaluate(network, 8).all_right
 
 
+def test_the_readme_and_the_tutorial_quote_the_studies() -> None:
+    """Each finding, with the numbers that the tables have, in both languages."""
+    tasks = plan.read(STUDIES / "regular" / "plan.toml").axes[1].values
+    regular = [row for row in kept("regular/table.csv") if row["task"] in tasks]
+
+    def total(recipe: str, column: str) -> int:
+        return sum(int(row[column]) for row in regular if row["recipe"] == recipe)
+
+    passed, wrong = total("plain", "right"), total("plain", "right_refuted")
+    certified = total("certified", "networks"), total("certified", "proved")
+    few = {row["examples"]: row for row in kept("smallest/examples.csv")}["30"]
+    assert few["proved"] == few["networks"] == "20"
+    trained = [int(row["parameters"]) for row in kept("smallest/units.csv") if row["proved"] != "0"]
+    sizes = min(trained), int(kept("smallest/hand.csv")[0]["parameters"])
+    short = {"regular": (passed, wrong), "smallest": (20,), "compiled": preferred()}
+    whole = short | {"regular": (passed, wrong, *certified), "smallest": (20, *sizes)}
+
+    def check(text: str, end: int, numbers: tuple[int, ...]) -> None:
+        said = re.findall(r"\d+", text[max(0, end - 300) : end])
+        assert {str(number) for number in numbers} <= set(said), text[end - 300 : end]
+
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (STUDIES.parent / name).read_text(encoding="utf-8")
+        for study, numbers in whole.items():
+            check(text, text.index(f"[studies/{study}]"), numbers)
+    text = (STUDIES.parent / "tutorial" / "tutorial.py").read_text(encoding="utf-8")
+    for study, numbers in short.items():
+        english, chinese = (found.start() for found in re.finditer(f"`studies/{study}`", text))
+        check(text, english, numbers)
+        check(text, chinese, numbers)
+
+
 # The laboratory ------------------------------------------------------------------------
+
+
+def preferred() -> tuple[int, int]:
+    """In how many obscured networks the plane prefers units that mean nothing, and of how many."""
+    obscured = [row for row in kept("compiled/table.csv") if row["kind"] == "obscured"]
+    fooled = sum(float(row["plane_true"]) < float(row["true"]) for row in obscured)
+    return fooled, len(obscured)
+
+
+def test_the_text_on_the_laboratory_quotes_its_table() -> None:
+    text = " ".join((STUDIES / "compiled" / "README.md").read_text(encoding="utf-8").split())
+    rows = [row for row in kept("compiled/table.csv") if row["verdict"] == "proved"]
+    kinds = [[row for row in rows if row["kind"] == k] for k in ("compiled", "obscured", "trained")]
+    lines: dict[str, list[int]] = {
+        "networks": [len(kind) for kind in kinds],
+        "(`carrynet automaton`) find the right machine": [
+            sum(row["same"] == "True" for row in kind) for kind in kinds
+        ],
+        "without a mistake": [sum(float(row["probe"]) == 1 for row in kind) for kind in kinds],
+        "two principal components does": [
+            sum(float(row["plane_tells"]) == 1 for row in kind) for kind in kinds
+        ],
+        "the best single unit does": [
+            sum(float(row["unit"]) == 1 for row in kind) for kind in kinds
+        ],
+    }
+    for head, counts in lines.items():
+        assert f"{head} | {' | '.join(map(str, counts))} |" in text
+    spare = [1 - float(row["true"]) for row in kinds[1]]
+    assert f"they are {100 * min(spare):.0f} to {100 * max(spare):.0f} % of the units" in text
+    most = max(1 - float(row["probe_true"]) for row in kinds[1])
+    assert f"up to {100 * most:.0f} % is on them" in text
+    assert "In {} of the {} obscured".format(*preferred()) in text
+    (wrong,) = (row for row in kept("compiled/table.csv") if row["verdict"] == "refuted")
+    assert f"come to {wrong['extracted']} states" in text
+    assert f"in {100 * float(wrong['probe']):.0f} of 100 cases" in text
 
 
 def test_what_the_laboratory_asks(tmp_path: Path) -> None:
