@@ -67,13 +67,18 @@ def answers(task: Task, words: Words) -> NDArray[np.int32]:
     `OPEN` where nothing is asked.
     """
     table = tables(task)
-    outputs = np.empty(words.shape, dtype=np.int32)
-    state = np.zeros(words.shape[:-1], dtype=np.int32)
-    for t in range(words.shape[-1]):
-        symbol = words[..., t]
-        outputs[..., t] = table.output[state, symbol]
-        state = table.delta[state, symbol]
-    return outputs
+    symbols = table.delta.shape[1]
+    if words.size and not 0 <= words.min() <= words.max() < symbols:
+        raise IndexError(f"symbols are 0 to {symbols - 1}, not {words.min()} to {words.max()}")
+    turned = np.ascontiguousarray(np.moveaxis(words, -1, 0))  # a position's symbols in a row
+    delta, output = (table.delta * symbols).ravel(), table.output.ravel()  # by q * S + a
+    outputs = np.empty(turned.shape, dtype=np.int32)
+    state = np.zeros(turned.shape[1:], dtype=np.int32)  # q * S
+    for t, symbol in enumerate(turned):
+        edge = state + symbol
+        output.take(edge, out=outputs[t, ...], mode="clip")
+        state = delta.take(edge, mode="clip")
+    return np.moveaxis(outputs, 0, -1)
 
 
 def sequences(
@@ -185,34 +190,43 @@ def chains(task: Task, digits: int, bits: NDArray[np.uint64]) -> Words:
 
     stay = table.delta == np.arange(states)[:, None]  # (Q, S): symbols that keep state q
     hand_on = np.broadcast_to(stay.all(axis=0), stay.shape)
-    allowed = np.stack([stay, hand_on if hand_on.any() else stay])  # (2, Q, S)
-    kept = np.argsort(~allowed, axis=-1, kind="stable")  # the allowed ones come first
-    choices = allowed.sum(axis=-1)
+    # The ways of choosing a symbol: one that keeps the state, one that hands on all states, any.
+    allowed = np.stack([stay, hand_on if hand_on.any() else stay, np.ones_like(stay)])
+    allowed |= ~allowed.any(axis=-1, keepdims=True)  # where none is, any
+    kept = np.argsort(~allowed, axis=-1, kind="stable")  # (3, Q, S): the allowed ones come first
+    reads, leads = kept.ravel(), table.delta[np.arange(states)[:, None], kept].ravel()
+    choices = allowed.sum(axis=-1).astype(np.uint64).ravel()
     row = np.arange(count - constant)
     way = row // 8 % 2
-    leave = rng.unit(bits[constant:, :, 0]) < 1 / (2.0 * 4.0 ** (row % 8))[:, None]
-    state = np.zeros(count - constant, dtype=np.int64)
+    # with chance 1 / (2 4^k)
+    leave = np.uint64(1) << (63 - 2 * (row % 8)).astype(np.uint64) > bits[constant:, :free, 0].T
+    state = np.zeros(len(row), dtype=np.int64)
+    here, been = row, np.empty((free, len(row)), np.int64)  # q N + n of each word n; or n
     few = states <= _FEW_STATES
     at_once = _POSITIONS if few else 1
     for start in range(0, free, at_once):
-        # For all positions of a block at once, what would be read in each state; then the
+        # For all positions of a block at once, what would be chosen in each state; then the
         # states, one position after another, are a matter of looking up.  Of many states one
         # position at a time, in the state that each word is in.
         some = np.s_[start : min(start + at_once, free)]
-        q = np.arange(states)[:, None, None] if few else state[None, :, None]
-        choice = choices[way[:, None], q]
-        anywhere = leave[:, some] | (choice == 0)
-        chosen = rng.below(np.where(anywhere, symbols, choice), bits[constant:, some, 1])
-        would_read = np.where(anywhere, chosen, kept[way[:, None], q, chosen])
-        leads_to = table.delta[q, would_read]
-        for t in range(would_read.shape[2]):
-            place = (state if few else 0), row, t
-            words[constant:, start + t] = would_read[place]
-            state = leads_to[place]
+        q = np.arange(states)[:, None] if few else state  # (Q, 1) or (N,)
+        place = np.where(leave[some, None], 2, way) * states + q  # (t, Q or 1, N), in `choices`
+        drawn = np.ascontiguousarray(bits[constant:, some, 1].T)[:, None]
+        chosen = place * symbols + rng.below(choices.take(place), drawn)
+        chosen = chosen.reshape(len(chosen), -1)  # (t, Q N), by q N + n
+        leads_to = leads.take(chosen)
+        if few:
+            leads_to = leads_to * len(row) + np.tile(row, states)
+            for t, then in enumerate(leads_to):
+                been[start + t] = here
+                here = then.take(here)
+        else:
+            state, been[start] = leads_to[0], row
+        words[constant:, some] = reads.take(np.take_along_axis(chosen, been[some], axis=1)).T
     return words
 
 
-_POSITIONS, _FEW_STATES = 256, 16
+_POSITIONS, _FEW_STATES = 64, 16
 
 
 # Walking the machine -----------------------------------------------------------------

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +47,14 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """What a callback is told after every few updates; means are over those updates."""
+    """What a callback is told of every few updates; means are over those updates.
 
-    state: State
+    Updates are made many at a time, and told of one report after the other once they are made:
+    `state` is that which the last of them left, and for the reports before that the one from
+    which they were made, so that what is known of a training never lacks what a state is beyond.
+    """
+
+    state: State  #: where the training can go on from
     stage: str
     step: int  #: updates made in this stage
     steps: int  #: updates that this stage has
@@ -141,26 +147,18 @@ def fit(
 ) -> Network:
     """Train as the recipe says, from `state` or from the beginning.
 
-    Callbacks are called about `reports` times a stage, or more often where an update is slow.
+    Callbacks are called about `reports` times a stage, of several reports in a row where updates
+    are fast.
 
     Raises `Diverged` when weights or outputs are no longer finite, naming the problem.
     """
     chosen = engines.get(engine, recipe)
     state = state or start(recipe)
     while state.stage < len(recipe.stages):
-        stage = recipe.stages[state.stage]
-        _, until = recipe.length(stage, state.step)
-        count = min(_updates_at_once(recipe, stage, reports), until - state.step)
-        made = _updates(recipe, state, count, chosen)
+        made = _updates(recipe, state, _until(recipe, state, reports) - state.step, chosen)
         _check_finite(recipe, state, made.logits, made.weights)
-        network = state.network.moved(made.weights)
-        done = state.step + count
-        if done < stage.steps:
-            state = State(network, made.moments, state.stage, done, made.boxes)
-        else:
-            state = _next_stage(recipe, network, state.stage + 1)
-        if callbacks:
-            progress = _measure(recipe, stage, state, done, made)
+        before, state = state, _after(recipe, state, made)
+        for progress in _reports(recipe, before, state, made, reports) if callbacks else ():
             for callback in callbacks:
                 callback(progress)
     return state.network
@@ -312,18 +310,38 @@ def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
     return State(network, initial_moments(how.optimiser, network.weights), stage, 0, boxes)
 
 
-def _updates_at_once(recipe: Recipe, stage: Stage, reports: int) -> int:
-    """Updates between two reports, each well under a second unless one is enough."""
-    if stage.over == "edges":
-        seconds = cost.over_edges(recipe.batch(stage), recipe.hidden)
-        return max(1, min(stage.steps // reports, int(0.25 / seconds)))
+def _until(recipe: Recipe, state: State, reports: int) -> int:
+    """The update of its stage up to which a training goes next, well under a second of work.
+
+    Never across the moment of a snapshot, where there are reports, nor of a change of length.
+    """
+    stage = recipe.stages[state.stage]
+    _, until = recipe.length(stage, state.step)
     if reports == 1:
-        return max(1, MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden))
+        each = MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden)
+        return min(until, state.step + max(1, each))
+    moments = (ceil(share * stage.steps) for share in SHARES)
+    shown = min(moment for moment in moments if moment > state.step)
+    return min(until, shown, state.step + max(1, int(0.25 / _seconds(recipe, stage))))
+
+
+def _seconds(recipe: Recipe, stage: Stage) -> float:
+    """How long an update takes, about, on the NumPy engine."""
+    if stage.over == "edges":
+        return cost.over_edges(recipe.batch(stage), recipe.hidden)
     multiplications = 3 * stage.batch * recipe.digits * recipe.hidden**2
-    seconds = recipe.digits * 20e-6 + multiplications / 2e9  # about, on the NumPy engine
+    seconds = recipe.digits * 20e-6 + multiplications / 2e9
     if stage.bounds == "boxes":
         seconds += ROUNDS * cost.over_edges(recipe.every_edge, recipe.hidden)
-    return max(1, min(stage.steps // reports, int(0.25 / seconds)))
+    return seconds
+
+
+def _after(recipe: Recipe, state: State, made: _Made) -> State:
+    """Where updates from a state have led."""
+    network, done = state.network.moved(made.weights), state.step + len(made.logits)
+    if done < recipe.stages[state.stage].steps:
+        return State(network, made.moments, state.stage, done, made.boxes)
+    return _next_stage(recipe, network, state.stage + 1)
 
 
 def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights) -> None:
@@ -341,20 +359,41 @@ def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights)
 
 
 @quiet
-def _measure(recipe: Recipe, stage: Stage, state: State, done: int, made: _Made) -> Progress:
-    task, outputs, logits = state.network.task, made.outputs, made.logits
+def _reports(
+    recipe: Recipe, before: State, after: State, made: _Made, reports: int
+) -> list[Progress]:
+    """What there is to tell of updates that have been made, about `reports` times a stage."""
+    task, outputs, logits = before.network.task, made.outputs, made.logits
+    stage = recipe.stages[before.stage]
     targets = problems.tables(task).targets[outputs]  # of what is open any: it does not count
     asked = outputs != problems.OPEN
     loss = LOSSES[stage.loss, task.readout].where(asked).value(logits, targets)
     gaps = np.abs(sigmoid(logits) - targets).sum(axis=-1, where=asked[..., None])
-    return Progress(
-        state=state,
-        stage=stage.name,
-        step=done,
-        steps=stage.steps,
-        problem=recipe.shown(state.stage, state.step),
-        problems=recipe.shown(len(recipe.stages)),
-        error=float(gaps.sum(axis=1).mean()),
-        loss=float(loss.sum(axis=1).mean()),
-        right=float(((predict(logits) == outputs) | ~asked).all(axis=1).mean()),
+    hit = (predict(logits) == outputs) | ~asked
+    first, last, each = before.step, before.step + len(logits), max(1, stage.steps // reports)
+    ends = [*range(first - first % each + each, last, each), last]
+    starts = np.array([first, *ends[:-1]])
+
+    def mean(of_problems: NDArray[np.number]) -> list[float]:
+        """Of (updates, B), over the updates of each report and their problems."""
+        sums = np.add.reduceat(of_problems.sum(axis=-1, dtype=float), starts - first)
+        counts = (np.array(ends) - starts) * of_problems.shape[1]
+        return (sums / counts).tolist()
+
+    means = zip(
+        *(mean(gaps.sum(axis=1)), mean(loss.sum(axis=1)), mean(hit.all(axis=1))), strict=True
     )
+    return [
+        Progress(
+            state=after if end == last else before,
+            stage=stage.name,
+            step=end,
+            steps=stage.steps,
+            problem=recipe.shown(before.stage, end),
+            problems=recipe.shown(len(recipe.stages)),
+            error=error,
+            loss=cost,
+            right=right,
+        )
+        for end, (error, cost, right) in zip(ends, means, strict=True)
+    ]
