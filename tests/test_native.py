@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -193,6 +194,14 @@ def test_nor_does_that_of_formulas(kernel: str, task: str) -> None:
     assert called(kernel, shape) - {kernel, "memset", "memcpy"} == set()
 
 
+@pytest.mark.parametrize("task", ["add", "add:base=3"])
+def test_nor_where_the_worst_case_is_bounded(task: str) -> None:
+    recipe = along_words({"cell": "lstm", "hidden": 17, "task": task})
+    shape = packed.formulas(training.start(recipe).network, recipe, recipe.stages[0])
+    assert shape.worst
+    assert called("formula_train", shape) - {"formula_train", "memset", "memcpy"} == set()
+
+
 def called(kernel: str, shape: Shape | Formulas | Closing) -> set[str]:
     """The functions that a kernel calls."""
     return set(re.findall(r"\b(?:call\w*|jmp|bl)[ \t]+([A-Za-z_]\w*)", assembly(kernel, shape)))
@@ -332,6 +341,9 @@ for settings in (
     recipe = RECIPES["tutorial"].with_settings({"steps": 20, **settings})
     network = training.fit(recipe, engine="native")
     assert native.refuses(network) is None
+    if settings.get("cell", "elman") != "elman":
+        worst = {"biases": True, "worst": 0.5, "slack": 0.2, "loss": "cross-entropy"}
+        training.fit(recipe.with_settings({**worst, "digits": 3}), engine="native", reports=1)
     digits = evaluation.affordable_digits(network.task, 5, 2**12)
     evaluation.evaluate(network, digits, engine="native")
     evaluation.sample(network, 9, pairs=13, engine="native")
@@ -424,6 +436,45 @@ def test_words_are_judged_for_any_formula_as_by_numpy(settings: dict[str, object
         ours, theirs = (engine.walk(network, prefixes, left) for engine in (native, reference))
         assert (ours.right, ours.wrong) == (theirs.right, theirs.wrong)
         assert ours.margin == pytest.approx(theirs.margin, abs=1e-5)
+
+
+def along_words(settings: Mapping[str, object]) -> Recipe:
+    """A recipe with a worst case that is bounded along words, and that grows all along."""
+    worst = {"loss": "cross-entropy", "worst": 0.6, "slack": 0.3, "ramp_from": 0.0, "ramp_to": 1.0}
+    usual = {"biases": True, "steps": 12, "batch": 9, "digits": 7}
+    return RECIPES["plain-adam"].with_settings({**usual, **settings}).with_settings(worst)
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cell": "gru", "hidden": 13},
+        {"cell": "lstm", "task": "add:base=3", "hidden": 17},
+        {"cell": "gru-reset-before", "start": "learned", "hidden": 5, "task": "cycle:5"},
+        {"cell": "lstm,elman", "hidden": 4, "biases": False},
+        {"cell": "elman,elman", "hidden": 33, "batch": 1, "optimiser": "sgd"},
+        {"cell": "mgu", "task": "compare", "hidden": 9, "optimiser": "sgd", "step": 0.3},
+        {"cell": OWN.replace("tanh(x @ Wxm)", "x @ Wxm"), "hidden": 7},
+        {"cell": "gru", "task": OPEN, "hidden": 6},
+    ],
+    ids=str,
+)
+def test_the_worst_case_along_words_is_numpys(
+    monkeypatch: pytest.MonkeyPatch, lanes: int, settings: dict[str, object]
+) -> None:
+    recipe = along_words(settings)
+    expected = training.fit(recipe, engine="numpy")
+    with_lanes(monkeypatch, lanes)
+    network = training.fit(recipe, engine="native")
+    assert list(network.weights) == list(expected.weights)
+    without = training.fit(recipe.with_settings({"slack": 0.0, "worst": 0.0}), engine="numpy")
+    apart = 0.0
+    for name, w in expected.weights.items():
+        np.testing.assert_allclose(network.weights[name], w, rtol=0, atol=2e-5)
+        apart = max(apart, float(np.abs(w - without.weights[name]).max()))
+    assert apart > 1e-3  # the agreement is about something
+    native._shared.cache_clear()
 
 
 OVER_EDGES: list[dict[str, object]] = [
@@ -540,6 +591,15 @@ def test_where_there_are_no_kernels_of_a_formula_numpy_serves(cell: str) -> None
     in_jax = training.fit(recipe, engine="jax")
     for name, w in other.weights.items():
         np.testing.assert_allclose(in_jax.weights[name], w, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", [INPUT_GATE, ADDED])
+def test_what_varies_with_slack_alone_is_left_to_numpy(cell: str) -> None:
+    recipe = along_words({"cell": cell, "hidden": 4})
+    assert "whose activations all depend on the state" in str(native.refuses(recipe))
+    assert engines.get("auto", recipe).name != "native"
+    two = {"cell": "gru", "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"}
+    assert "with a linear readout" in str(native.refuses(along_words(two)))
 
 
 @pytest.mark.parametrize("cell", [INPUT_GATE, ADDED])

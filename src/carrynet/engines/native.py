@@ -75,7 +75,12 @@ def _refuses_formulas(subject: Network | Recipe) -> str | None:
     if isinstance(subject, Recipe) and any(
         stage.worst and stage.over == "problems" for stage in subject.stages
     ):
-        return "the native engine bounds the worst case along words of Elman's cell only"
+        linear = cells.of(subject)[1] == cells.readout()
+        if not (linear and kernels.bounded(cell)):
+            return (
+                "the native engine bounds the worst case along words with a linear readout, of "
+                "cells whose activations all depend on the state"
+            )
     return None
 
 
@@ -124,8 +129,7 @@ def advance(
     for i, moment in enumerate(packed):
         both[i * layout.size : (i + 1) * layout.size] = moment
     rates, roots = schedule(stage, first, updates, B)
-    ramps = [stage.ramp_at(first + i) for i in range(updates)] if stage.worst else []
-    shares = np.array([(ramp * stage.worst, ramp * stage.slack) for ramp in ramps], np.float32)
+    shares = _shares(stage, first, updates)
     bounded = rows if stage.worst else 0
     logits = buffer(updates * rows * Y)
     scratch = buffer(2 * layout.output_width)
@@ -182,7 +186,7 @@ def _advance_formulas(
     shape = formulas(network, recipe, stage)
     table, Y = tables(network.task), shape.outputs
     S, P = len(table.vectors), kernels.padded(Y, shape.lanes)
-    p = buffer(shape.turned[""])
+    p = buffer(kernels.parameters_size(shape))
     lay_out(network.weights, shape, p)
     both = buffer(len(moments) * shape.size)
     for i, moment in enumerate(moments):
@@ -191,6 +195,7 @@ def _advance_formulas(
     targets = buffer(len(table.targets) * P).reshape(-1, P)
     targets[:, :Y] = table.targets
     logits = buffer(updates * B * T * Y)
+    shares = _shares(stage, first, updates)
     jit.function("formula_train", shape)(
         p=p,
         moments=both,
@@ -205,6 +210,8 @@ def _advance_formulas(
         output=table.output,
         targets=targets,
         symbols=buffer(B * T, np.int32),
+        shares=shares,
+        answers=buffer(B * T if len(shares) else 0, np.int32),
         updates=updates,
         B=B,
         T=T,
@@ -216,6 +223,12 @@ def _advance_formulas(
         tuple(pick_up(each, shape) for each in moved),
         logits.reshape(updates, T, B, Y),
     )
+
+
+def _shares(stage: Stage, first: int, updates: int) -> Array:
+    """Of each update the worst case's share in the loss, and the slack; empty where it has none."""
+    ramps = [stage.ramp_at(first + i) for i in range(updates)] if stage.worst else []
+    return np.array([(ramp * stage.worst, ramp * stage.slack) for ramp in ramps], np.float32)
 
 
 def schedule(stage: Stage, first: int, updates: int, batch: int) -> tuple[Array, Array]:

@@ -78,7 +78,13 @@ def formulas(
     )
     if recipe is None or stage is None:
         return made
-    return replace(made, loss=stage.loss, optimiser=stage.optimiser, biases=recipe.biases)
+    return replace(
+        made,
+        loss=stage.loss,
+        optimiser=stage.optimiser,
+        biases=recipe.biases,
+        worst=bool(stage.worst) and stage.over == "problems",
+    )
 
 
 def state_width(shape: "Shape | Formulas") -> int:

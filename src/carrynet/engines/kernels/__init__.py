@@ -21,7 +21,8 @@ the tree of prefixes, and `follow`, for long words; `trees` is the search for pr
 All of this is Elman's cell, shaped by hand.  Any formula, with its readout, is trained by
 `formula_train` and judged by the same `walk` and `follow`: there `block` carries out instructions
 over rows in memory, and parameters lie as `Formulas.places` says.  `closing` trains it over edges
-of the machine, with boxes, a step of which `enclosed` writes out as instructions.
+of the machine, with boxes, a step of which `enclosed` writes out as instructions, and
+`formula_bounds` along words.
 """
 
 from collections.abc import Callable
@@ -34,7 +35,13 @@ from carrynet.engines.kernels.across import ACROSS, across, across_offsets
 from carrynet.engines.kernels.block import padded
 from carrynet.engines.kernels.closing import CLOSING, closing
 from carrynet.engines.kernels.following import scratch_size
-from carrynet.engines.kernels.formula_train import FORMULA_TRAIN, formula_train, room_size
+from carrynet.engines.kernels.formula_bounds import bounded
+from carrynet.engines.kernels.formula_train import (
+    FORMULA_TRAIN,
+    formula_train,
+    parameters_size,
+    room_size,
+)
 from carrynet.engines.kernels.formulas import Formulas, takes
 from carrynet.engines.kernels.inference import BLOCK, FOLLOW, WALK, follow, walk, walk_room
 from carrynet.engines.kernels.over_edges import Closing, closes, edge_room
@@ -68,9 +75,11 @@ __all__ = [
     "Parameters",
     "Shape",
     "across_offsets",
+    "bounded",
     "closes",
     "edge_room",
     "padded",
+    "parameters_size",
     "room_size",
     "scratch_size",
     "takes",

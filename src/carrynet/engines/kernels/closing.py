@@ -12,7 +12,8 @@ from carrynet.engines.kernels.over_edges import Closing, edge_rooms
 from carrynet.engines.kernels.rooms import Rooms, along, clear
 from carrynet.engines.kernels.shape import Parameters
 from carrynet.engines.kernels.softmax import only, softmax
-from carrynet.engines.vector import FLOAT, Code, Integer, Value
+from carrynet.engines.kernels.worst import Worst, single, stored, storing
+from carrynet.engines.vector import Code, Integer, Value
 from carrynet.nets.invariant import FAR, PULL, SATURATED
 from carrynet.nets.step import DOUBT, KEPT, LEAST, activated, keeping
 
@@ -62,6 +63,7 @@ def closing(shape: Closing) -> ir.Module:
     guess_biases = k.add(guesses, Q * P)
     b_size = k.add(guesses, shape.guesses)
     b = k.builder
+    worst = Worst(k, P)
 
     room = Rooms(k, edge_rooms(shape), {"edges": E, "symbols": k.S, "outputs": Y})
     at, there, those = room.at, room.there, room.those
@@ -82,12 +84,6 @@ def closing(shape: Closing) -> ir.Module:
             old, more = k.load(target, k.add(place, v)), k.load(pointer, k.add(row, v))
             k.store(k.fadd(old, more), target, k.add(place, v))
 
-    def storing(pointer: Value, row: Integer) -> Callable[[Integer, Value], None]:
-        return lambda y, value: k.store(value, pointer, k.add(row, y))
-
-    def stored(pointer: Value, row: Integer) -> Callable[[Integer], Value]:
-        return lambda y: k.scalar(pointer, k.add(row, y))
-
     def edge(array: Value, u: Value, e: Value) -> Value:
         return k.integer(array, k.add(k.mul(k.mul(u, k.stride), E), e), 32)
 
@@ -100,109 +96,6 @@ def closing(shape: Closing) -> ir.Module:
         cut = b.trunc(output, ir.IntType(32))
         none = b.icmp_signed("<", cut, ir.Constant(ir.IntType(32), 0))
         return b.select(none, k.i64(0), output), none
-
-    def number(value: float) -> Value:
-        return ir.Constant(FLOAT, float(value))
-
-    # The worst of a readout ------------------------------------------------------------
-    #
-    # As `nets.certified.worst_logits`, a row at a time: a readout's matrix is (outputs, P).
-
-    def worst(
-        c: list[Value],
-        r: list[Value] | None,
-        matrix: Value,
-        biases: tuple[Value, Integer],
-        count: int,
-        answer: Value,
-        out: Callable[[Integer, Value], None],
-    ) -> None:
-        def weights(y: Integer) -> list[Value]:
-            return k.load_all(matrix, k.mul(y, P), P // L)
-
-        def dot(left: list[Value], right: list[Value]) -> Value:
-            total: Value | None = None
-            for one, other in zip(left, right, strict=True):
-                total = k.fma(one, other, total)
-            return k.total(total)
-
-        if count == 1:
-            W = weights(0)
-            logit = k.fadd(dot(c, W), k.scalar(*biases))
-            if r is not None:
-                wide = dot(r, [*map(k.abs, W)])
-                up = b.icmp_signed("==", answer, k.i64(0))
-                logit = b.select(up, k.fadd(logit, wide), k.fsub(logit, wide))
-            out(0, logit)
-            return
-        own = weights(answer)
-
-        def each(y: Value) -> None:
-            apart = [*map(k.fsub, weights(y), own)]
-            logit = dot(c, apart)
-            if r is not None:
-                logit = k.fadd(logit, dot(r, [*map(k.abs, apart)]))
-            biases_apart = k.fsub(
-                k.scalar(biases[0], k.add(biases[1], y)),
-                k.scalar(biases[0], k.add(biases[1], answer)),
-            )
-            out(y, k.fadd(logit, biases_apart))
-
-        k.loop(count, each)
-
-    def worst_back(
-        d: Callable[[Integer], Value],
-        c: list[Value],
-        r: list[Value] | None,
-        matrix: Value,
-        of_matrix: Value,
-        count: int,
-        answer: Value,
-    ) -> tuple[list[Value], list[Value]]:
-        """The gradients of c and r; those of the matrix are added up."""
-
-        def add_row(y: Integer, change: list[Value]) -> None:
-            start = k.mul(y, P)
-            old = k.load_all(of_matrix, start, P // L)
-            k.store_all([*map(k.fadd, old, change)], of_matrix, start)
-
-        zero = [k.constant(0.0)] * (P // L)
-        if count == 1:
-            W, g = k.load_all(matrix, 0, P // L), k.splat(d(0))
-            up = b.icmp_signed("==", answer, k.i64(0))
-            signed = b.select(up, g, k.fsub(k.constant(0.0), g))
-            change = [k.fmul(g, each) for each in c]
-            if r is not None:
-                change = [
-                    k.fma(k.fmul(signed, k.sign(w)), each, old)
-                    for w, each, old in zip(W, r, change, strict=True)
-                ]
-            add_row(0, change)
-            of_r = [k.fmul(signed, k.abs(w)) for w in W] if r is not None else zero
-            return [k.fmul(g, w) for w in W], of_r
-        own = k.load_all(matrix, k.mul(answer, P), P // L)
-        n = P // L
-
-        def each(y: Value, *sums: Value) -> list[Value]:
-            g = k.splat(d(y))
-            W = k.load_all(matrix, k.mul(y, P), n)
-            apart = [*map(k.fsub, W, own)]
-            change = [k.fmul(g, value) for value in c]
-            if r is not None:
-                change = [
-                    k.fma(k.fmul(g, k.sign(a)), value, old)
-                    for a, value, old in zip(apart, r, change, strict=True)
-                ]
-            add_row(y, change)
-            add_row(answer, [k.fsub(k.constant(0.0), value) for value in change])
-            of_c = [k.fma(g, a, s) for a, s in zip(apart, sums[:n], strict=True)]
-            of_r = list(sums[n:])
-            if r is not None:
-                of_r = [k.fma(g, k.abs(a), s) for a, s in zip(apart, of_r, strict=True)]
-            return [*of_c, *of_r]
-
-        sums = k.loop(count, each, [*zero, *zero])
-        return sums[:n], sums[n:]
 
     # An update -------------------------------------------------------------------------
 
@@ -239,7 +132,7 @@ def closing(shape: Closing) -> ir.Module:
     def update(u: Value) -> None:
         strength = [k.scalar(k.strengths, k.add(k.mul(u, 4), i)) for i in range(4)]
         slack = k.splat(strength[1])
-        shares = [k.fsub(number(1.0), strength[0]), strength[0]]
+        shares = [k.fsub(single(1.0), strength[0]), strength[0]]
         clear(k, k.gradient, net.size)
         clear(k, k.b_gradient, b_size)
         for kind, block in (("d step", step), ("d input", of_input)):
@@ -262,9 +155,9 @@ def closing(shape: Closing) -> ir.Module:
             for i, (radius, doubt) in enumerate(zip((None, r), doubts, strict=True)):
                 pointer, _, _ = at[f"answers {i}"]
                 row = k.mul(e, Yp)
-                worst(
+                worst.logits(
                     *(c, radius, k.at(k.p, net.turned[Why]), (k.p, k.i64(net.places[by])), Y),
-                    *(answer, storing(pointer, row)),
+                    *(answer, storing(k, pointer, row)),
                 )
                 if i:
                     for y in range(Y):
@@ -272,20 +165,20 @@ def closing(shape: Closing) -> ir.Module:
                         k.store(k.scalar(pointer, k.add(row, y)), k.logits, out)
                 sure = of_answer(pointer, row, answer)
                 here = weight_of(u, e)
-                doubtful = b.fcmp_unordered("<", sure, number(SURE))
+                doubtful = b.fcmp_unordered("<", sure, single(SURE))
                 some = b.and_(doubtful, b.not_(none))
-                found.append(k.fadd(doubt, b.select(some, here, number(0.0))))
+                found.append(k.fadd(doubt, b.select(some, here, single(0.0))))
                 if Q > 1:
                     states, _, _ = at[f"states {i}"]
                     line = k.mul(e, Qp)
-                    worst(
+                    worst.logits(
                         *(c, radius, k.at(k.b, guesses), (k.b, guess_biases), Q),
                         edge(k.state, u, e),
-                        storing(states, line),
+                        storing(k, states, line),
                     )
             return found
 
-        doubts = k.loop(E, read, [number(0.0), number(0.0)])
+        doubts = k.loop(E, read, [single(0.0), single(0.0)])
         divisors = [larger(doubt, LEAST) for doubt in doubts]
 
         def stand(e: Value, total: Value) -> list[Value]:
@@ -294,10 +187,10 @@ def closing(shape: Closing) -> ir.Module:
                 _, below, above = beyond(part, u, e, slack)
                 for each in (*below, *above):
                     any_ = k.most(any_, each)
-            out = b.fcmp_ordered(">", k.largest(any_), number(0.0))
-            return [k.fadd(total, b.select(out, weight_of(u, e), number(0.0)))]
+            out = b.fcmp_ordered(">", k.largest(any_), single(0.0))
+            return [k.fadd(total, b.select(out, weight_of(u, e), single(0.0)))]
 
-        (standing,) = k.loop(E, stand, [number(0.0)])
+        (standing,) = k.loop(E, stand, [single(0.0)])
         outside = larger(standing, LEAST)
 
         def lose(e: Value) -> None:
@@ -310,21 +203,23 @@ def closing(shape: Closing) -> ir.Module:
                 share = k.fmul(shares[i], weight)
                 pointer, _, _ = at[f"answers {i}"]
                 row = k.mul(e, Yp)
-                asked = b.select(none, number(0.0), k.fdiv(share, divisors[i]))
-                less_target(pointer, row, Y, answer, asked, net.decision == "argmax")
-                of_by(stored(pointer, row))
-                more_c, more_r = worst_back(
-                    stored(pointer, row),
+                asked = b.select(none, single(0.0), k.fdiv(share, divisors[i]))
+                worst.less_target(
+                    *(pointer, row, Y, answer, asked), several=net.decision == "argmax"
+                )
+                of_by(stored(k, pointer, row))
+                more_c, more_r = worst.back(
+                    stored(k, pointer, row),
                     *(c, radius, k.at(k.p, net.turned[Why]), at["of Why"][0], Y, answer),
                 )
                 of_c, of_r = [*map(k.fadd, of_c, more_c)], [*map(k.fadd, of_r, more_r)]
                 if Q > 1:
                     states, _, _ = at[f"states {i}"]
                     line, state = k.mul(e, Qp), edge(k.state, u, e)
-                    less_target(states, line, Q, state, share, True)
+                    worst.less_target(states, line, Q, state, share, several=True)
                     add_rows(k.b_gradient, guess_biases, states, line, Qp)
-                    more_c, more_r = worst_back(
-                        stored(states, line),
+                    more_c, more_r = worst.back(
+                        stored(k, states, line),
                         *(c, radius, k.at(k.b, guesses), k.at(k.b_gradient, guesses), Q, state),
                     )
                     of_c, of_r = [*map(k.fadd, of_c, more_c)], [*map(k.fadd, of_r, more_r)]
@@ -378,8 +273,8 @@ def closing(shape: Closing) -> ir.Module:
         k.loop(size, lambda i: k.store(k.fmul(k.load(pointer, i), rate), pointer, i), step=L)
 
     def larger(value: Value, least: float) -> Value:
-        more = b.fcmp_ordered(">", value, number(least))
-        return b.select(more, value, number(least))
+        more = b.fcmp_ordered(">", value, single(least))
+        return b.select(more, value, single(least))
 
     def where(value: Value, bound: float, chosen: Value) -> Value:
         more = b.fcmp_ordered(">", value, k.constant(bound))
@@ -394,29 +289,12 @@ def closing(shape: Closing) -> ir.Module:
             return b.extract_element(k.sigmoid(k.splat(signed)), k.i64(0))
         shares = softmax(k, k.load_all(pointer, row, Yp // L), Y)
         # the loss is that of the logits, and the target's is 0: its share is that of e^0
-        found: Value = number(0.0)
+        found: Value = single(0.0)
         for y in range(Y):
             mine = b.icmp_signed("==", answer, k.i64(y))
             share = b.extract_element(shares[y // L], k.i64(y % L))
             found = b.select(mine, share, found)
         return found
-
-    def less_target(
-        pointer: Value, row: Value, count: int, answer: Value, share: Value, several: bool
-    ) -> None:
-        """Logits become their gradients: shares of one less the target, times a share."""
-        width = padded(count, L)
-        here = k.load_all(pointer, row, width // L)
-        shares = softmax(k, here, count) if several else [k.sigmoid(each) for each in here]
-        if several:
-            k.store_all([k.fmul(each, k.splat(share)) for each in shares], pointer, row)
-            place = k.add(row, answer)
-            k.store(k.fsub(k.scalar(pointer, place), share), pointer, place)
-            return
-        one = b.icmp_signed("==", answer, k.i64(1))
-        target = b.select(one, k.constant(1.0), k.constant(0.0))
-        left = [k.fmul(k.fsub(each, target), k.splat(share)) for each in shares]
-        k.store_all(only(k, left, count, 0.0), pointer, row)
 
     def of_by(d: Callable[[Integer], Value]) -> None:
         if not net.biases:
@@ -512,15 +390,7 @@ def closing(shape: Closing) -> ir.Module:
             a = Place(k.vectors, X, [0]) if operand == 0 else there(f"input {operand}", [0])
             of_input.gather(each, a, kept, k.S)
 
-        def column(y: Value) -> None:
-            def element(i: Value) -> None:
-                place_ = k.add(net.places[Why], k.add(k.mul(i, Yp), y))
-                more = k.scalar(at["of Why"][0], k.add(k.mul(y, P), i))
-                k.store(k.fadd(k.scalar(k.gradient, place_), more), k.gradient, place_)
-
-            k.loop(H, element)
-
-        k.loop(Y, column)
+        worst.add_turned(at["of Why"][0], k.gradient, net.places[Why], H, Y)
         for place_, part, size in zip(net.part_places, cell.state, net.parts, strict=True):
             for v in range(0, padded(size, L), L):
                 if net.learned:

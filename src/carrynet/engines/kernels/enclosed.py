@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
+from carrynet.engines.kernels.block import Block
 from carrynet.nets.equations import Instruction
 from carrynet.nets.formula import Formula
 
@@ -61,6 +62,7 @@ class _Writer:
     sizes: dict[Slot, int]
     constants: dict[Slot, float]
     next: Slot
+    slack: Slot | None = None
     written: list[Instruction] = field(default_factory=list)
 
     def __call__(self, operation: str, *operands: Slot) -> Slot:
@@ -93,14 +95,38 @@ class Enclosed:
     before: tuple[tuple[Slot, Slot], ...]  #: inputs, of each part of the state
     after: tuple[tuple[Slot, Slot], ...]
     held: Mapping[Slot, tuple[Slot, Slot]]  #: by the slot of the formula that was asked for
+    slack: Slot | None = None  #: a vector of it, where every pre-activation is off by so much
+
+    def block(self, step: Block, slack: int | None = None) -> Block:
+        """The same as a block, `step` being that of the formula; `slack` is where that begins."""
+        known = {} if self.slack is None or slack is None else {self.slack: slack}
+        return Block(
+            *(step.k, self.instructions, self.sizes),
+            *(step.matrices, {**step.vectors, **known}, self.constants),
+            *(step.transposed, step.frozen | known.keys()),
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that is asked of it is computed in it."""
+        asked = {i for pair in (*self.after, *self.held.values()) for i in pair}
+        return asked <= {each.out for each in self.instructions}
 
 
-def enclosed(formula: Formula, sizes: Mapping[Slot, int], held: Sequence[Slot]) -> Enclosed:
+def enclosed(
+    formula: Formula,
+    sizes: Mapping[Slot, int],
+    held: Sequence[Slot] = (),
+    *,
+    slack: bool = False,
+) -> Enclosed:
     """A step of a cell from boxes of the state; what needs the input only is given, and exact.
 
-    `sizes` are those of all its slots.
+    `sizes` are those of all its slots.  With `slack`, boxes grow before each activation.
     """
     write = _Writer(dict(sizes), dict(formula.constant_slots), formula.size)
+    if slack:
+        write.slack = write.slot()
     value: dict[Slot, Slot | _Box] = {i: i for i in range(formula.size)}
     before = []
     for part, slot in enumerate(range(1, 1 + len(formula.state))):
@@ -112,7 +138,12 @@ def enclosed(formula: Formula, sizes: Mapping[Slot, int], held: Sequence[Slot]) 
     after = [_pair(write, value[i]) for i in formula.results]
     pairs = {i: _pair(write, value[i]) for i in held}
     return Enclosed(
-        tuple(write.written), write.sizes, write.constants, tuple(before), tuple(after), pairs
+        tuple(write.written),
+        *(write.sizes, write.constants),
+        before=tuple(before),
+        after=tuple(after),
+        held=pairs,
+        slack=write.slack,
     )
 
 
@@ -145,6 +176,9 @@ def _carried_out(write: _Writer, operation: str, operands: Sequence[Slot | _Box]
         low = write("mix", write("pick", hl, nl, zu, zl), nl, hl)
         return _Box(write, l_=low, u_=write("mix", write("pick", hu, nu, zl, zu), nu, hu))
     (z,) = operands
+    if write.slack is not None:
+        assert isinstance(z, _Box)
+        z = _Box(write, z.c, write("add", z.r, write.slack))
     l, u = _ends(z)  # noqa: E741
     return _Box(write, l_=write(operation, l), u_=write(operation, u))
 

@@ -1,15 +1,18 @@
 """Updates of a network of any cell: its formulas through time, backward, and an optimiser."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.block import Place, padded
+from carrynet.engines.kernels.formula_bounds import Bounds, bounds_rooms, slack_size
 from carrynet.engines.kernels.formulas import Formulas, turn_around
 from carrynet.engines.kernels.optimise import adam, descend
 from carrynet.engines.kernels.rooms import Room, Rooms, along, clear, floats
 from carrynet.engines.kernels.shape import Parameters
 from carrynet.engines.kernels.softmax import only, softmax
+from carrynet.engines.kernels.worst import single
 from carrynet.engines.vector import Code, Integer, Value
 
 
@@ -34,20 +37,30 @@ def rooms(shape: Formulas) -> tuple[Room, ...]:
         adjoints = {each.out for each in block.products} | block.crossing
         found += [(f"d {kind} {slot}", rows, block.width(slot)) for slot in sorted(adjoints)]
     found += [(f"d drive {slot}", "symbols", blocks[0].width(slot)) for slot in cell.drives]
-    return tuple(found)
+    return (*found, *(bounds_rooms(shape) if shape.worst else ()))
 
 
 def room_size(shape: Formulas, B: int, T: int, S: int) -> int:
     """How many floats that is."""
-    counts = {"positions": T * B, "states": (T + 1) * B, "symbols": S}
+    counts = {
+        "positions": T * B,
+        "states": (T + 1) * B,
+        "symbols": S,
+        "outputs": shape.outputs,
+    }
     return floats(rooms(shape), counts, shape.lanes)
+
+
+def parameters_size(shape: Formulas) -> int:
+    """How many floats `p` has: parameters, matrices turned around, and the slack."""
+    return shape.turned[""] + (slack_size(shape) if shape.worst else 0)
 
 
 # Updates -----------------------------------------------------------------------------
 
 FORMULA_TRAIN = Parameters(
     {
-        "p": "f4",  # the parameters, updated, and behind them room for matrices turned around
+        "p": "f4",  # the parameters, updated, and room behind them: `parameters_size`
         "moments": "f4",  # Adam's, two as long as the parameters, updated
         "gradient": "f4",  # room as long as the parameters
         "work": "f4",  # `room_size`
@@ -60,6 +73,8 @@ FORMULA_TRAIN = Parameters(
         "output": "i4",  # (Q, S); negative where nothing is asked
         "targets": "f4",  # (outputs, Y padded)
         "symbols": "i4",  # (T, B) room
+        "shares": "f4",  # (updates, 2) the worst case's share in the loss, and the slack; or empty
+        "answers": "i4",  # (T, B) room, empty where the worst case has no share
     },
     ("updates", "B", "T", "S"),
 )
@@ -77,7 +92,9 @@ def formula_train(shape: Formulas) -> ir.Module:
     Yp = padded(Y, L)
     parts = list(enumerate(shape.part_places, 1))  # slots of the state before, and where they lie
 
-    room = Rooms(k, rooms(shape), {"positions": positions, "states": states, "symbols": S})
+    counts = {"positions": positions, "states": states, "symbols": S, "outputs": Y}
+    room = Rooms(k, rooms(shape), counts)
+    bounds = Bounds(k, shape, room, B) if shape.worst else None
     at, there, those = room.at, room.there, room.those
 
     def update(u: Value) -> None:
@@ -92,22 +109,24 @@ def formula_train(shape: Formulas) -> ir.Module:
         k.each_row(S, of_input.tile, feed)
         begin()
         k.loop(B, lambda b: read_word(u, b))
-        k.loop(
-            T, lambda t: k.each_row(B, step.tile, lambda r, n: forward(k.add(k.mul(t, B), r), n))
-        )
+        in_time(step.tile, forward)
         k.each_row(positions, read.tile, read_out)
         first = k.mul(k.mul(u, positions), Y)
-        rate = k.broadcast(k.rates, u)
-        k.loop(positions, lambda r: loss_gradient(r, first, rate))
+        rate, of_worst = k.scalar(k.rates, u), single(0.0)
+        if bounds:
+            share, slack = (k.scalar(k.shares, k.add(k.mul(u, 2), i)) for i in range(2))
+            rate, of_worst = k.fmul(rate, k.fsub(single(1.0), share)), k.fmul(rate, share)
+            bounds.begin(slack)
+        k.loop(positions, lambda r: loss_gradient(r, first, k.splat(rate)))
         k.each_row(positions, read.tile, read_back)
-        last = k.sub(T, 1)
-        k.loop(
-            T,
-            lambda i: k.each_row(
-                B, step.tile, lambda r, n: back(k.add(k.mul(k.sub(last, i), B), r), n)
-            ),
-        )
+        in_time(step.tile, back, backward=True)
         gather()
+        if bounds:
+            in_time(bounds.tile, bounds.forward)
+            k.loop(positions, lambda r: worst_case(r, of_worst))
+            in_time(bounds.tile, bounds.backward, backward=True)
+            bounds.gather(positions)
+            gather_start("of centre")
         k.each_row(S, of_input.tile, feed_back)
         for product in of_input.products:
             operand, kept = product.operands[0], there(f"d input {product.out}", [0])
@@ -117,6 +136,20 @@ def formula_train(shape: Formulas) -> ir.Module:
             adam(k, k.p, k.gradient, k.moments, shape.size, u)
         else:
             descend(k, k.p, k.gradient, shape.size)
+
+    def in_time(tile: int, work: Callable[[Integer, int], None], *, backward: bool = False) -> None:
+        """Work at the rows of one position after the other, or from the last one back."""
+
+        def position(i: Integer) -> None:
+            first = k.mul(k.sub(k.sub(T, 1), i) if backward else i, B)
+            k.each_row(B, tile, lambda r, n: work(k.add(first, r), n))
+
+        k.loop(T, position)
+
+    def worst_case(r: Integer, of_worst: Value) -> None:
+        assert bounds
+        share = k.fmul(of_worst, k.scalar(at["asked"][0], r))
+        bounds.read_out(r, k.integer(k.answers, r, 32), share)
 
     def feed(first: Integer, count: int) -> None:
         """What the cell makes of each symbol, whatever its state."""
@@ -153,9 +186,11 @@ def formula_train(shape: Formulas) -> ir.Module:
             answer = k.integer(k.output, edge, 32)
             cut = k.builder.trunc(answer, ir.IntType(32))
             open_ = k.builder.icmp_signed("<", cut, ir.Constant(ir.IntType(32), 0))
-            asked = k.builder.select(open_, ir.Constant(ir.FloatType(), 0.0), _one())
+            asked = k.builder.select(open_, single(0.0), single(1.0))
             k.store(asked, at["asked"][0], row)
             known = k.builder.select(open_, k.i64(0), answer)
+            if bounds:
+                k.store_integer(known, k.answers, row, 32)
             for v in range(0, Yp, L):
                 wanted = k.load(k.targets, k.add(k.mul(known, Yp), v))
                 k.store(wanted, at["dl"][0], k.add(k.mul(row, Yp), v))
@@ -240,6 +275,9 @@ def formula_train(shape: Formulas) -> ir.Module:
             operand, kept = product.operands[0], there(f"d read {product.out}", [0])
             a = there("state", [B]) if operand == 0 else there(f"read {operand}", [0])
             read.gather(product, a, kept, positions)
+        gather_start("adjoint")
+
+    def gather_start(adjoint: str) -> None:
         if not shape.learned:
             return
         for (_, place), part, size in zip(parts, cell.state, shape.parts, strict=True):
@@ -247,7 +285,7 @@ def formula_train(shape: Formulas) -> ir.Module:
 
             def row(b: Value, place: int = place, start: int = start, size: int = size) -> None:
                 for v in range(0, padded(size, L), L):
-                    more = k.load(at["adjoint"][0], k.add(k.mul(b, D), place + v))
+                    more = k.load(at[adjoint][0], k.add(k.mul(b, D), place + v))
                     k.store(k.fadd(k.load(k.gradient, start + v), more), k.gradient, start + v)
 
             k.loop(B, row)
@@ -256,7 +294,3 @@ def formula_train(shape: Formulas) -> ir.Module:
     k.loop(k.updates, update)
     k.done()
     return module
-
-
-def _one() -> Value:
-    return ir.Constant(ir.FloatType(), 1.0)

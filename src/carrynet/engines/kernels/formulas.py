@@ -24,6 +24,7 @@ class Formulas:
     optimiser: str = ""
     biases: bool = True
     learned: bool = False  # the start
+    worst: bool = False  # whether the worst case has a share, see `formula_bounds`
 
     @property
     def formula(self) -> Formula:

@@ -32,12 +32,7 @@ class Closing:
     def blocks(self, k: object) -> tuple[Block, Block]:
         """What needs the input only, and the step."""
         first, step, _ = self.network.blocks(k)
-        made = Block(
-            *(k, self.step.instructions, self.step.sizes),
-            *(step.matrices, step.vectors, self.step.constants),
-            *(step.transposed, step.frozen),
-        )
-        return first, made
+        return first, self.step.block(step)
 
     @property
     def boxes(self) -> int:
@@ -62,9 +57,7 @@ def closes(network: Formulas) -> bool:
     cell = network.formula
     if not depends(cell, [*_held(cell), *cell.results]):
         return False
-    step = Closing(network, 1).step
-    asked = {i for pair in (*step.after, *step.held.values()) for i in pair}
-    return asked <= {each.out for each in step.instructions}
+    return Closing(network, 1).step.whole
 
 
 @lru_cache(maxsize=256)
