@@ -83,7 +83,8 @@ def test_the_command(tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert document["machine"]["lanes"] in (4, 8, 16)
     assert [c["title"] for c in document["comparisons"]] == [
-        f"Populations: 64 tutorial jobs, H = {hidden}" for hidden in (8, 16, 32)
+        *(f"Populations: 64 tutorial jobs, H = {hidden}" for hidden in (8, 16, 32)),
+        "Populations: 16 tutorial jobs by GRUs, H = 16",
     ]
     with pytest.raises(InputError, match="did you mean 'exhaustive'"):
         bench.comparisons(("exhaust",))

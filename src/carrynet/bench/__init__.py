@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -219,7 +219,46 @@ def populations(rounds: int) -> list[Comparison]:
             for name, values in measure(jobs, min(rounds, 3)).items()
         )
         results.append(Comparison(f"Populations: 64 tutorial jobs, H = {hidden}", rows))
-    return results
+    return [*results, _gates_at_once(rounds)]
+
+
+def _gates_at_once(rounds: int) -> Comparison:
+    """Independent GRUs; problems are drawn beforehand for JAX, and as it goes for ours."""
+    recipes = [
+        RECIPES["tutorial"].with_settings({"cell": "gru", "hidden": 16, "seed": seed})
+        for seed in range(16)
+    ]
+    (stage,) = recipes[0].stages
+    cores = os.cpu_count() or 1
+
+    def ours() -> tuple[Array, ...]:
+        trained = training.fit_many(recipes, engine="native")
+        return _stacked([each for each in trained if isinstance(each, Network)])
+
+    def theirs() -> rivals.Job:
+        start = [training.start(recipe).network for recipe in recipes]
+        names = start[0].weights
+        networks = Weights(dict(zip(names, _stacked(start), strict=True)))
+        words = np.array([drawn.draw(each, 0, 0, stage.steps)[:, 0] for each in recipes])
+        return rivals.jax_vmap(networks, words, stage.step, "gru")
+
+    jobs: dict[str, Callable[[], rivals.Job]] = {
+        f"native engine, {cores} core{'s' * (cores > 1)}": lambda: ours,
+        "JAX, a jitted scan, vmap over networks, all cores": theirs,
+    }
+    # of many networks there may be one that rounding leads elsewhere
+    ready, absent = _ready(jobs, agree=1e-3, measure=np.median)
+    rows = tuple(
+        Row(name, values, f"{len(recipes) / min(values):.3g} networks/s")
+        for name, values in measure(ready, min(rounds, 3)).items()
+    )
+    return Comparison("Populations: 16 tutorial jobs by GRUs, H = 16", rows, absent)
+
+
+def _stacked(networks: Sequence[Network]) -> tuple[Array, ...]:
+    return tuple(
+        np.stack([each.weights[name] for each in networks]) for name in networks[0].weights
+    )
 
 
 def exhaustive(rounds: int) -> list[Comparison]:
@@ -327,9 +366,14 @@ def _available(
 
 
 def _ready(
-    jobs: Mapping[str, Callable[[], rivals.Job]], agree: float
+    jobs: Mapping[str, Callable[[], rivals.Job]],
+    agree: float,
+    measure: Callable[[Array], Any] = np.max,
 ) -> tuple[dict[str, Callable[[], Any]], tuple[str, ...]]:
-    """The same, each run once and its weights, where it has any, compared with the first's."""
+    """The same, each run once and its weights, where it has any, compared with the first's.
+
+    Of each array they may be `agree` apart, by the `measure` of all differences.
+    """
     ready, absent = _available(jobs)
     expected: tuple[Array, ...] = ()
     for name, job in ready.items():
@@ -337,7 +381,7 @@ def _ready(
         if not weights:
             continue  # it trains another network, and is merely timed
         expected = expected or weights
-        apart = [np.abs(a - b).max() for a, b in zip(expected, weights, strict=True)]
+        apart = [measure(np.abs(a - b)) for a, b in zip(expected, weights, strict=True)]
         if not all(gap < agree for gap in apart):
             raise CarrynetError(f"{name} ends in other weights than ours: {max(apart):.2g} apart")
     return ready, absent

@@ -248,27 +248,7 @@ def jax_adam(weights: Weights, words: Words, step: float, cell: str = "elman") -
     x, y = sequences(tasks.add(), words, np.dtype(np.float32))
     x, y = jnp.asarray(x), jnp.asarray(y[..., 0])
     start = {name: jnp.asarray(w) for name, w in weights.items()}
-    sigmoid = jax.nn.sigmoid
-
-    def gate(w: Any, name: str, x_t: Any, h: Any) -> Any:
-        return x_t @ w[f"Wx{name}"] + w[f"b{name}"] + h @ w[f"Wh{name}"]
-
-    def elman(w: Any, x_t: Any, state: Any) -> Any:
-        return (sigmoid(gate(w, "h", x_t, state[0])),)
-
-    def gru(w: Any, x_t: Any, state: Any) -> Any:
-        (h,) = state
-        r, z = (sigmoid(gate(w, name, x_t, h)) for name in "rz")
-        n = jnp.tanh(x_t @ w["Wxn"] + w["bn"] + r * (h @ w["Whn"] + w["bhn"]))
-        return ((1 - z) * n + z * h,)
-
-    def lstm(w: Any, x_t: Any, state: Any) -> Any:
-        h, c = state
-        i, f, o = (sigmoid(gate(w, name, x_t, h)) for name in "ifo")
-        c = f * c + i * jnp.tanh(gate(w, "g", x_t, h))
-        return o * jnp.tanh(c), c
-
-    after, parts = {"elman": (elman, 1), "gru": (gru, 1), "lstm": (lstm, 2)}[cell]
+    after, parts = _cells(jax)[cell]
 
     def loss(w: Any, batch: Any) -> Any:
         inputs, targets = batch
@@ -302,6 +282,72 @@ def jax_adam(weights: Weights, words: Words, step: float, cell: str = "elman") -
         return tuple(np.asarray(trained[name]) for name in weights)
 
     return job
+
+
+def jax_vmap(networks: Weights, words: Words, step: float, cell: str) -> Job:
+    """JAX: one jitted scan over problems, vmapped over networks; squared error, no biases.
+
+    `networks` are stacked, and `words` (networks, problems, T).  The job ends in all weights.
+    """
+    jax, jnp = _jax()
+    after, parts = _cells(jax)[cell]
+    frozen = {name: jnp.asarray(w) for name, w in networks.items() if name.startswith("b")}
+    start = {name: jnp.asarray(w) for name, w in networks.items() if name not in frozen}
+    x, y = sequences(tasks.add(), words, np.dtype(np.float32))  # (N, T, problems, ...)
+    x, y = jnp.asarray(x.swapaxes(1, 2)), jnp.asarray(y[..., 0].swapaxes(1, 2))
+
+    def train(weights: Any, biases: Any, x: Any, y: Any) -> Any:
+        def loss(weights: Any, inputs: Any, targets: Any) -> Any:
+            w = {**weights, **biases}
+
+            def position(state: Any, x_t: Any) -> Any:
+                state = after(w, x_t, state)
+                return state, state[0]
+
+            zero = (jnp.zeros(w["Why"].shape[0]),) * parts
+            _, states = jax.lax.scan(position, zero, inputs, unroll=inputs.shape[0])
+            outputs = jax.nn.sigmoid(states @ w["Why"] + w["by"])[..., 0]
+            return ((outputs - targets) ** 2).sum() / 2
+
+        def update(weights: Any, problem: Any) -> Any:
+            g = jax.grad(loss)(weights, *problem)
+            return jax.tree.map(lambda w, g: w - step * g, weights, g), None
+
+        return jax.lax.scan(update, weights, (x, y))[0]
+
+    together = jax.jit(jax.vmap(train))
+    ready = _ready_tree(jax, lambda: together(start, frozen, x, y))
+
+    def job() -> tuple[Array, ...]:
+        trained = {**ready(), **frozen}
+        return tuple(np.asarray(trained[name]) for name in networks)
+
+    return job
+
+
+def _cells(jax: Any) -> dict[str, tuple[Any, int]]:
+    """One step of each cell, as one writes it with JAX, and how many parts its state has."""
+    sigmoid, tanh = jax.nn.sigmoid, jax.numpy.tanh
+
+    def gate(w: Any, name: str, x_t: Any, h: Any) -> Any:
+        return x_t @ w[f"Wx{name}"] + w[f"b{name}"] + h @ w[f"Wh{name}"]
+
+    def elman(w: Any, x_t: Any, state: Any) -> Any:
+        return (sigmoid(gate(w, "h", x_t, state[0])),)
+
+    def gru(w: Any, x_t: Any, state: Any) -> Any:
+        (h,) = state
+        r, z = (sigmoid(gate(w, name, x_t, h)) for name in "rz")
+        n = tanh(x_t @ w["Wxn"] + w["bn"] + r * (h @ w["Whn"] + w["bhn"]))
+        return ((1 - z) * n + z * h,)
+
+    def lstm(w: Any, x_t: Any, state: Any) -> Any:
+        h, c = state
+        i, f, o = (sigmoid(gate(w, name, x_t, h)) for name in "ifo")
+        c = f * c + i * tanh(gate(w, "g", x_t, h))
+        return o * tanh(c), c
+
+    return {"elman": (elman, 1), "gru": (gru, 1), "lstm": (lstm, 2)}
 
 
 def torch_adam(weights: Weights, words: Words, step: float, cell: str = "elman") -> Job:

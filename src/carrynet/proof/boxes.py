@@ -114,12 +114,12 @@ def observe(network: Network, plan: Plan) -> Seen:
     follower = np.empty((len(h), S), np.intp)
     for a in range(S):
         image, into = double.step(h, np.full(len(h), a)), plan.next[region, a]
-        for j in np.unique(into):
+        for j in np.flatnonzero(np.bincount(into)):
             here, there = np.flatnonzero(into == j), np.flatnonzero(region == j)
             squares = (h[there] ** 2).sum(axis=1) - 2 * image[here] @ h[there].T
             follower[here, a] = there[squares.argmin(axis=1)]
     regions = []
-    for j in np.unique(region):
+    for j in np.flatnonzero(np.bincount(region)):
         here = np.flatnonzero(region == j)
         regions.append((here, np.abs(h[here, None] - h[None, here]).max(axis=-1)))
     return Seen(h, region, follower, regions)
