@@ -55,14 +55,19 @@ def test_what_does_not_help_is_not_advised(adder: Network) -> None:
     assert ways(replace(run, proof=cn.Refuted((1, 1), 2, 1, 0, 2, True, 0.0))) == ()
 
 
-def test_of_gates_there_are_no_trees() -> None:
+def test_of_gates_there_are_no_trees_but_walkers() -> None:
     task = tasks.parse("parity")
     for cell, counted in (("gru", True), ("lstm", True), ("mgu", False), ("gru,gru", False)):
         network = Network(task, cell, initialise(task, 4, cell))
-        harden, digits = ways(undecided(network, Effort(rate=1e5)))
+        search, harden, digits = ways(undecided(network, Effort(rate=1e5)))
+        assert (search.kind, search.command) == ("walkers", "carrynet prove runs/0001")
+        assert "for up to\n10 s; that decides only if there is one" in search.text
+        more, *_ = ways(undecided(network, Effort(10)))
+        assert more.command == "carrynet prove runs/0001 --budget 40"
+        assert "a wrong word 4 times as long" in more.text
         assert harden.kind == ("harden.counted" if counted else "harden")
         assert (digits.kind, digits.values["digits"]) == ("digits.words", 19)
-        assert digits.command == "carrynet prove runs/0001 --digits 19"
+        assert digits.command == "carrynet prove runs/0001 --budget 0 --digits 19"
         assert "all 524,288 words of 19 symbols" in digits.text
 
 

@@ -79,7 +79,7 @@ LAYERS = [
     "learn.compile",
     "learn.training",
     "learn learn.bar",
-    "judge judge.black_box",
+    "judge judge.black_box judge.walkers",
     "judge.work judge.extraction judge.refutation",
     "judge.evaluation",
     "judge.measures",

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from carrynet import tasks
-from carrynet.judge import refutation
-from carrynet.judge.refutation import by_long_words, confirm, exhaustive_length, refute, shorten
+from carrynet.judge import refutation, walkers
+from carrynet.judge.refutation import (
+    by_long_words,
+    by_walkers,
+    confirm,
+    exhaustive_length,
+    refute,
+    shorten,
+)
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
@@ -145,6 +152,54 @@ def test_random_words_find_what_beam_and_periods_miss(monkeypatch: pytest.Monkey
     assert said == ["long words, 1,024 random ones of 400 symbols"]
     again = by_long_words(network)
     assert again == found  # there is but one seed
+
+
+def counting(ones: int) -> Network:
+    """Adds by units that are sums less 0, 1 and 2; a fourth one spoils it in time.
+
+    It counts up with each 1 + 1 and down with each 0 + 0, and is wrong from so many on.
+    """
+    carry = np.array([0.0, 1, -1])
+    return Network(
+        tasks.add(),
+        "relu",
+        elman(
+            np.array([[1.0, 1, 1, 1 / ones]] * 2),
+            np.array([[each] * 3 + [0] for each in carry] + [[0.0, 0, 0, 1]]),
+            np.array([0.0, -1, -2, -1 / ones]),
+            np.array([[1.0], [-2], [2], [0.5]]),
+            np.array([-0.5]),
+        ),
+    )
+
+
+def test_walkers_are_driven_to_where_no_random_word_comes() -> None:
+    network = counting(450)  # more than there are symbols in a random word
+    assert next(refutation._random(network), None) is None
+    said: list[str] = []
+    found = by_walkers(network, tell=said.append)
+    assert found is not None
+    check(network, found.word)
+    assert len(found.word) >= 450
+    assert said[0] == "long words, walkers from the states nearest to an error, 0 rounds"
+    assert by_walkers(network) == found  # there is but one seed
+    assert by_walkers(network, 30.0) == found  # a budget is not used up where something is found
+
+
+def test_walkers_come_home_from_a_right_network(adder: Network) -> None:
+    assert by_walkers(adder) is None
+    assert by_walkers(adder, 0.2) is None
+    assert by_walkers(counting(20_000)) is None  # too far to go for few rounds
+
+
+def test_what_walkers_hand_on_is_what_they_have_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walkers, "_ROUNDS", 12)  # and they begin anew
+    network, several = counting(200), 0
+    for word in walkers.words(network, lambda rounds: rounds >= 40):
+        assert confirm(network, word) is not None
+        assert network.transduce(word)[-1] != network.task.machine.transduce(word)[-1]
+        several += 1
+    assert several > 20
 
 
 def test_a_long_word_may_be_replaced_by_a_shorter_random_one(

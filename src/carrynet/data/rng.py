@@ -21,6 +21,7 @@ SHARES = 15  # stream of the words of which the share that is wrong is told
 STAGES = 16  # stream of stage i's problems is STAGES + i
 CODES = 2**32  # stream of the codes of a machine's states: beyond those of all stages
 REFUTATION = 2**32 + 1  # stream of the random words among which a wrong one is sought
+WALKERS = 2**32 + 4  # stream of what walkers read, see `judge.walkers`
 ACCURACY = 2**32 + 2  # stream of the words by which accuracy is told, and that of their lengths
 LENGTHS = 2**33  # stream of the lengths of stage i's problems is LENGTHS + i
 

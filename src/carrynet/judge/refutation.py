@@ -1,11 +1,12 @@
 """Refutation: a search for a word that a network answers wrongly, as short as can be.
 
-Four searches, one after another, until one finds something:
+Five searches, one after another, until one finds something:
 
     all words up to some length            the first error found here is a shortest one
     a beam of the states nearest to error  errors that need a certain approach
     prefix, then a period for ever         errors of states that fade or drift slowly
     long random words that tend to repeat  errors of states that drift now here, now there
+    walkers, see `walkers`                 errors to which states have to be driven for long
 
 What is found is shortened, and counts only when the network itself, one symbol after
 another in its own arithmetic, confirms it.
@@ -16,6 +17,7 @@ Shapes: N words or states, S symbols, Q machine states, T time, H hidden, Y outp
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from carrynet.data import rng
 from carrynet.data.words import Words, answers, sticky, tables
 from carrynet.engines.reference import follow_batch, grade
+from carrynet.judge import walkers
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import Network
 from carrynet.watch import Tell
@@ -68,6 +71,27 @@ def by_long_words(network: Network, tell: Tell = lambda step: None) -> Refutatio
         # of a long word there may be a shorter one among these, which takes less time to shorten
         others = _first_wrong(network, partial(_random, tell=tell))
         found = min(filter(None, (found, others)), key=len, default=None)
+    return None if found is None else _shortened(network, found)
+
+
+def by_walkers(
+    network: Network, budget: float | None = None, tell: Tell = lambda step: None
+) -> Refutation | None:
+    """A wrong word that `walkers` come by, shortened.
+
+    In so many seconds; without a budget in few rounds, as many as take about a second.
+    """
+    deadline = None if budget is None else monotonic() + budget
+    said = -1
+
+    def enough(rounds: int) -> bool:
+        nonlocal said
+        if rounds // _FEW_ROUNDS > said:
+            said = rounds // _FEW_ROUNDS
+            tell(f"long words, walkers from the states nearest to an error, {rounds} rounds")
+        return rounds >= _FEW_ROUNDS if deadline is None else monotonic() > deadline
+
+    found = _first_wrong(network, partial(walkers.words, enough=enough))
     return None if found is None else _shortened(network, found)
 
 
@@ -323,6 +347,7 @@ _MOST_WORDS = 4**7  # of one length, tried exhaustively
 _MOST_CHAINS = 10_000  # of one length of prefix and of period
 _MOST_TRIES = 4_000  # words made by merging neighbours
 _MOST_OPERATIONS = 400_000  # of the cell, on batches of words, while one is made shorter: seconds
+_FEW_ROUNDS = 16  # of walkers, where they have no budget
 _LONG = 100  # symbols of a wrong word from which on a shorter one is looked for elsewhere
 _CHAIN_LENGTH = 2_000
 _BEAM = 512 * 16  # grandchildren of the states kept for a machine state

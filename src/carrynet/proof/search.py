@@ -118,7 +118,12 @@ def prove(
     )
     if not network.elman:
         tried.append(f"trees: of Elman's cell only so far, not of {network.kind}")
-        return Undecided(tuple(tried), monotonic() - started)
+        refutation = refute.by_walkers(network, budget or None, tell)
+        if refutation is not None:
+            return replace(_refuted(network, refutation), seconds=monotonic() - started)
+        how = f"in {budget:g} s" if budget else "in the time of a few rounds"
+        tried.append(f"walkers: none came to an error {how}, from the states nearest to one")
+        return Undecided(tuple(tried), monotonic() - started, Effort(budget))
     if budget == 0:
         tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
         return Undecided(tuple(tried), monotonic() - started)

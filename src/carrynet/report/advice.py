@@ -46,6 +46,10 @@ SENTENCES = MappingProxyType(
         "may lead to more",
         "budget.unknown": "searches for trees of words {times} times as long; how long it takes is "
         "not known",
+        "walkers": "searches for a wrong word on from the states nearest to an error, for up to\n"
+        "{seconds:g} s; that decides only if there is one and it is found",
+        "walkers.more": "searches for a wrong word {times} times as long; that decides only if "
+        "there is\none and it is found",
         "harden": "trains on, to another network, whose answers may differ; this run stays as it "
         "is;\nhow often such a network is proved then has not been counted",
         "harden.counted": "trains on, to another network, whose answers may differ; this run stays "
@@ -64,8 +68,8 @@ def ways(run: Record, known: int = 0) -> tuple[Way, ...]:
 
     `known` is a number of digits up to which it is right, beside those of the run's evaluation.
 
-    Trees of words are for Elman's cell only; a network by construction is not trained on, which
-    would blur it.
+    Trees of words are for Elman's cell only, walkers for others; a network by construction is not
+    trained on, which would blur it.
     """
     if not isinstance(run.proof, Undecided) or run.path is None:
         return ()
@@ -74,9 +78,14 @@ def ways(run: Record, known: int = 0) -> tuple[Way, ...]:
 
 
 def _search(run: Record, effort: Effort) -> list[Way]:
-    if not run.network.elman or effort.over:
-        return []
     prove = _command("prove", run)
+    if not run.network.elman:
+        if not effort.budget:
+            return [Way("walkers", prove, {"seconds": BUDGET})]
+        more = f"{prove} --budget {MORE * effort.budget:g}"
+        return [Way("walkers.more", more, {"times": MORE})]
+    if effort.over:
+        return []
     if not effort.budget:
         return [Way("trees", prove, {"seconds": BUDGET})]
     values = {"times": MORE, "seconds": effort.budget, "done": effort.done, "found": effort.found}
@@ -104,8 +113,7 @@ def _exhaust(run: Record, effort: Effort, known: int) -> list[Way]:
         return []  # all of that length are known to be right
     values = {"digits": digits, "pairs": pairs, "seconds": pairs / effort.rate}
     # the search that it begins with has been made
-    again = " --budget 0" if run.network.elman else ""
-    command = f"{_command('prove', run)}{again} --digits {digits}"
+    command = f"{_command('prove', run)} --budget 0 --digits {digits}"
     return [Way("digits" if task.numeric else "digits.words", command, values)]
 
 
