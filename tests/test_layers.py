@@ -100,6 +100,7 @@ LAYERS = [
     "runs.checkpoint",
     "runs.create runs.folder",
     "report report.drawing report.space report.advice",
+    "report.described",
     "report.page",
     "sweep.settings",
     "sweep.cost",

@@ -18,7 +18,7 @@ from carrynet import lab, tasks
 from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import from_json
-from carrynet.report import page, space
+from carrynet.report import described, page, space
 from carrynet.spec.machine import Machine
 from tests.folders import create
 
@@ -120,8 +120,8 @@ def test_of_a_machine_of_many_states_and_symbols_there_is_none() -> None:
         task = tasks.parse(text)
         network = Network(task, "tanh", initialise(task, 2))
         assert (page._learned(network) is not None) == there
-    assert page._drawing(tasks.parse("multiply_by:k=12").machine) is not None
-    assert page._drawing(tasks.parse("multiply_by:k=13").machine) is None
+    assert described.layout(tasks.parse("multiply_by:k=12").machine) is not None
+    assert described.layout(tasks.parse("multiply_by:k=13").machine) is None
 
 
 def test_hidden_space_is_that_of_the_figures(proved: cn.Run) -> None:

@@ -525,8 +525,8 @@ def test_digits_as_chinese_keyboards_write_them(show: Open, proved: cn.Run) -> N
     section.get_by_label("隐藏单元").fill(wide("12"))
     section.get_by_label("步长").fill(wide("0.03"))
     section.get_by_role("button", name="开始", exact=True).click()
-    expect(section.locator(".hint")).to_contain_text("次更新", timeout=20_000)
-    assert "hidden=12&step=0.03&" in opened.url
+    expect(section.locator(".progress")).to_contain_text("次更新", timeout=20_000)
+    assert "&hidden=12&digits=8&step=0.03&" in opened.url
 
 
 def wide(text: str) -> str:
@@ -893,7 +893,7 @@ def test_the_page_of_a_machine_of_ones_own(
             assert "carrynet train --recipe recipe.toml --engine native" in about
             section = opened.locator("#train")
             section.locator("button.primary").click()
-            expect(section.locator(".hint")).not_to_have_text("", timeout=20_000)
+            expect(section.locator(".progress")).not_to_have_text("", timeout=20_000)
             section.locator("button").nth(2).click()
             expect(opened.locator(".notice")).to_be_visible(timeout=20_000)
             assert f"“{task.text}”" in opened.locator(".tagline").inner_text()
@@ -933,7 +933,7 @@ def test_the_page_of_a_task_of_words(show: Open) -> None:
     )
     section = opened.locator("#train")
     section.locator("button.primary").click()
-    expect(section.locator(".hint")).not_to_have_text("", timeout=20_000)
+    expect(section.locator(".progress")).not_to_have_text("", timeout=20_000)
 
 
 NUMBERS = {
@@ -971,8 +971,12 @@ def test_of_a_task_of_words_no_number_is_spoken_of(
     opened.locator("#operand-0").fill("0 1 x")
     grounds(opened)
     said = opened.locator(".page").inner_text()
-    # recipes, versions and digests are no words of the page's
-    for part in ("#about", *(["#verdict .ways code"] if verdict == "undecided" else [])):
+    # recipes, versions and digests are no words of the page's; what can be trained is of all kinds
+    for part in (
+        "#about",
+        "#train select",
+        *(["#verdict .ways code"] if verdict == "undecided" else []),
+    ):
         for theirs in opened.locator(part).all_inner_texts():
             said = said.replace(theirs, "")
     assert re.findall(NUMBERS[locale], said) == []
@@ -1370,7 +1374,7 @@ def test_the_page_is_small(proved: cn.Run) -> None:
 
 
 def test_a_network_is_trained_in_the_page_and_looked_into(show: Open, proved: cn.Run) -> None:
-    opened = show(proved, address="#train?hidden=12&step=0.03&seed=5&speed=3")
+    opened = show(proved, address="#train?hidden=12&step=0.03&seed=5&pace=fast")
     section = opened.locator("#train")
     assert section.get_by_label("Hidden units").input_value() == "12"
     assert section.get_by_label("Seed").input_value() == "5"
@@ -1379,14 +1383,15 @@ def test_a_network_is_trained_in_the_page_and_looked_into(show: Open, proved: cn
         "All 65,536 problems of the picture are right.", timeout=60_000
     )
     section.get_by_role("button", name="Look inside this network").click()
-    expect(opened.get_by_role("status")).to_contain_text("trained in this page", timeout=20_000)
+    expect(opened.locator(".notice")).to_contain_text("trained in this page", timeout=20_000)
     expect(opened.locator("h1")).to_have_text(
         "Right on all 65,536 problems of up to 8 digits in base 2."
     )
     assert opened.evaluate("carrynet.scene.network.hidden") == 12
     type_numbers(opened, 200, 55)
     expect(opened.locator("#calculator .equation")).to_have_text("200 + 55 = 255")
-    assert "12 units, step 0.03, seed 5" in opened.locator("#about").inner_text()
+    about = opened.locator("#about").inner_text()
+    assert "12 sigmoid units, Adam, problems of 8 digits, step 0.03, seed 5" in about
     # its machine is not looked for, and its plane is another
     automaton, inside = opened.locator("#automaton"), opened.locator("#space")
     assert automaton.locator("h2").inner_text() == "The machine that it should be"
@@ -1414,12 +1419,12 @@ PLANE = """() => {
 
 def test_where_a_network_trained_here_is_wrong_is_marked(show: Open, proved: cn.Run) -> None:
     """Against all problems of the picture, followed here."""
-    opened = show(proved, address="#train?hidden=1&step=0.03&seed=5&speed=3")
+    opened = show(proved, address="#train?hidden=1&step=0.03&seed=5&pace=fast")
     section = opened.locator("#train")
     section.get_by_role("button", name="Start", exact=True).click()
-    expect(section.locator(".hint")).to_contain_text("updates", timeout=20_000)
+    expect(section.locator(".progress")).to_contain_text("updates", timeout=20_000)
     section.get_by_role("button", name="Look inside this network").click()
-    expect(opened.get_by_role("status")).to_contain_text("trained in this page", timeout=20_000)
+    expect(opened.locator(".notice")).to_contain_text("trained in this page", timeout=20_000)
     given = opened.evaluate(
         """Object.entries(carrynet.scene.network.weights).map(([k, w]) => [k, Array.from(w)])"""
     )
@@ -1535,9 +1540,9 @@ def test_the_page_of_every_cell(show: Open, kind: str) -> None:
     section = opened.locator("#train")
     section.get_by_label("Hidden units").fill("7")
     section.get_by_role("button", name="Start", exact=True).click()
-    expect(section.locator(".hint")).to_contain_text("updates", timeout=20_000)
+    expect(section.locator(".progress")).to_contain_text("updates", timeout=20_000)
     section.get_by_role("button", name="Look inside this network").click()
-    expect(opened.get_by_role("status")).to_contain_text("trained in this page", timeout=20_000)
+    expect(opened.locator(".notice")).to_contain_text("trained in this page", timeout=20_000)
     assert opened.evaluate("carrynet.scene.network.cell.widths") == [7] * len(network.widths)
     expect(opened.locator("#weights canvas")).to_have_count(len(network.weights))
 
@@ -1624,19 +1629,19 @@ KEEP_BACK = """
 
 
 def test_what_comes_late_of_a_training_says_nothing_of_the_next(show: Open, proved: cn.Run) -> None:
-    opened = show(proved, address="#train?hidden=12&step=0.03&seed=5&speed=3", before=KEEP_BACK)
+    opened = show(proved, address="#train?hidden=12&step=0.03&seed=5&pace=fast", before=KEEP_BACK)
     section = opened.locator("#train")
     section.get_by_role("button", name="Start", exact=True).click()
     expect(opened.locator("html")).to_have_attribute("data-kept", "1", timeout=20_000)
     section.get_by_label("Hidden units").fill("1")  # one unit cannot add
     section.get_by_label("Hidden units").press("Tab")
     section.get_by_role("button", name="Start", exact=True).click()
-    expect(section.locator(".hint")).to_contain_text("updates", timeout=20_000)
+    expect(section.locator(".progress")).to_contain_text("updates", timeout=20_000)
     count = section.locator(".big")
     expect(count).to_contain_text("of 65,536 right", timeout=20_000)
     opened.evaluate("kept.forEach(release => release())")
-    before = section.locator(".hint").inner_text()
-    expect(section.locator(".hint")).not_to_have_text(before)  # it goes on
+    before = section.locator(".progress").inner_text()
+    expect(section.locator(".progress")).not_to_have_text(before)  # it goes on
     expect(count).to_contain_text("of 65,536 right")
     expect(section.get_by_role("button", name="Pause")).to_be_visible()
     section.get_by_role("button", name="Start afresh").click()
@@ -1652,7 +1657,7 @@ def test_of_three_numbers_the_picture_is_not_all(show: Open) -> None:
     opened = show(imported(network))
     section = opened.locator("#train")
     section.get_by_role("button", name="Start", exact=True).click()
-    expect(section.locator(".hint")).to_contain_text("updates", timeout=20_000)
+    expect(section.locator(".progress")).to_contain_text("updates", timeout=20_000)
     section.get_by_role("button", name="Look inside this network").click()
     expect(opened.locator("h1")).to_contain_text("problems of the picture", timeout=20_000)
     assert "The other numbers are 0." in opened.locator("#verdict").inner_text()

@@ -9,8 +9,9 @@ const FOUND = { smallest: { examples: 30, proved: 20, networks: 20 }, compiled: 
 export function about(scene, say) {
   const { subject, network, task } = scene;
   if (subject.kind === "here") {
-    const { settings, updates } = subject;
-    return [h("p", { class: "prose" }, say("about.here", { ...settings, step: String(settings.step), updates }))];
+    const { settings, updates } = subject, { kind, activation } = network.formulas;
+    const values = { ...settings, step: String(settings.step), seed: String(settings.seed), updates, cell: activation || say.or(`train.cell.${kind}`, kind), recipe: say(`train.recipe.${settings.recipe}`) };
+    return [h("p", { class: "prose" }, say.all(["about.here", settings.mistake && "about.mistake"], values))];
   }
   const { kind, activation, cell, readout } = network.formulas;
   const { page, trained } = subject, made = page.about, { source = null } = page, mechanism = page.mechanism ? JSON.parse(page.mechanism) : null, rows = [

@@ -243,8 +243,9 @@ export class Adjoint {
   }
 }
 
-/** Formulas for so many hidden units: what is neither an input nor an output is as wide. */
-export function sized({ cell, readout, ...rest }, hidden) {
-  const resize = ({ sizes, ...facts }) => ({ ...facts, sizes: Object.fromEntries(Object.entries(sizes).map(([dim, size]) => [dim, dim === "X" || dim === "Y" ? size : hidden])) });
+/** Formulas for a task and so many hidden units: what is neither an input nor an output is as wide. */
+export function sized({ cell, readout, ...rest }, task, hidden) {
+  const sizeOf = (dim) => ({ X: task.inputs, Y: task.neurons })[dim] ?? hidden;
+  const resize = (facts) => ({ ...facts, sizes: Object.fromEntries([..."XHY", ...facts.state_dims, ...Object.values(facts.dims).flat()].map((dim) => [dim, sizeOf(dim)])) });
   return { ...rest, cell: resize(cell), readout: resize(readout) };
 }

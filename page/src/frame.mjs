@@ -7,7 +7,8 @@ import { LANGUAGES, speaker } from "./strings.mjs";
 /**
  * Show a page in an element.
  * @param {Element} element
- * @param {object} page its `name`, `style`, `strings`, which `variant` of them, and the id of what `skip` goes to
+ * @param {object} page its `name`, `style`, `strings`, a function that says which
+ *   `variant` of them, and the id of what `skip` goes to
  * @param {{language?: "en" | "zh", theme?: "light" | "dark", alone?: boolean}} options else as the
  *   browser has it; `alone`: the document is nothing but this page, and speaks its language
  * @param {(say, signal: AbortSignal) => Array} content what is below the header; drawn anew for
@@ -35,7 +36,7 @@ export function frame(element, { name, style, strings, variant, skip }, options,
   function draw() {
     end();
     drawing = new AbortController();
-    const say = speaker(language, strings, variant);
+    const say = speaker(language, strings, variant?.());
     page.lang = language === "zh" ? "zh-CN" : "en";
     if (options.alone) document.documentElement.lang = page.lang;
     const header = h("header", {},

@@ -1,5 +1,5 @@
 // Hidden space seen along two directions: which, the page of a run is told; those of a network that
-// was trained here are chosen here.
+// is or was trained here are chosen here.
 
 /** Where a point of hidden space is in a plane: (point - centre) axes^T. */
 export function project({ centre, axes }, point) {
@@ -20,6 +20,35 @@ export function planeThrough(points, groups) {
   const first = plus(centre, farthest(centre, size)), along = unit(farthest(first, size));
   const across = (d) => minus(d, along.map((a) => a * dot(d, along)));
   return { centre, axes: [along, unit(across(farthest(first, (d) => size(across(d)))))] };
+}
+
+const AT_FIRST = 30;
+
+/**
+ * A plane that turns towards the one in which points vary most, as the points move: by a step of
+ * orthogonal iteration for each picture, so that it neither jumps nor flips over.
+ */
+export class Turning {
+  constructor(size) {
+    this.centre = new Float64Array(size);
+    this.axes = [0, 1].map((k) => unit(Float64Array.from({ length: size }, (_, i) => Math.cos((k + 1) * (i + 1)))));
+    this.steps = AT_FIRST;
+  }
+
+  towards(points) {
+    const centre = (this.centre = middleOf(points)), away = points.map((point) => minus(point, centre));
+    const spread = away.reduce((sum, d) => sum + dot(d, d), 0);
+    for (; this.steps > 0 && spread > 0; this.steps--) {
+      const pulled = this.axes.map((axis) => away.reduce((sum, d) => {
+        const along = dot(d, axis) / spread;
+        return sum.map((x, i) => x + along * d[i]);
+      }, axis.map((x) => x / 4)));
+      const first = unit(pulled[0]), along = dot(pulled[1], first);
+      this.axes = [first, unit(minus(pulled[1], first.map((x) => x * along)))];
+    }
+    this.steps = 1;
+    return this;
+  }
 }
 
 const middleOf = (points) => points[0].map((_, i) => points.reduce((sum, point) => sum + point[i], 0) / points.length);

@@ -1,9 +1,13 @@
 // What the views share: which network is looked at, the problem on the table, and where in it one is.
 
 export class Scene extends EventTarget {
-  /** @param subject what `decode` returns, or a network that was trained in the page */
-  constructor(subject) {
+  /**
+   * @param subject what `decode` returns, or a network that was trained in the page
+   * @param {Session} [session] the training in the page
+   */
+  constructor(subject, session = null) {
     super();
+    this.session = session;
     this.show(subject);
   }
 
@@ -51,7 +55,7 @@ export class Scene extends EventTarget {
 const FIRST = new Map([["subtract", [118n, 8n]], ["compare", [118n, 126n]], ["multiply_by", [42n]]]);
 
 /** A problem in which something is to be remembered. */
-const firstProblem = (task) => (task.numeric ? (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands) : task.problem(telling(task)));
+export const firstProblem = (task) => (task.numeric ? (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands) : task.problem(telling(task)));
 
 /** Of the words along which hidden states are shown, the beginning that leads through most states, and then most often to another. */
 function telling(task, length = 8) {

@@ -11,7 +11,8 @@ import { visited } from "./visited.mjs";
 
 const COLOURS = 8;
 
-const stateColour = (q) => `var(--s${q % COLOURS})`;
+/** Of what a machine's state is drawn in. */
+export const stateColour = (q) => `var(--s${q % COLOURS})`;
 
 export function space(scene, say, signal) {
   const { task, network, subject } = scene, { regions, snapshots } = subject, { points, held, groups } = visited(network);
@@ -73,9 +74,13 @@ export function space(scene, say, signal) {
   const share = subject.plane && `${Math.round(100 * (plane.shares[0] + plane.shares[1]))} %`;
   const about = regions && (regions.begins_outside ? "space.entered" : `space.${regions.kind}`);
   const text = say.all(["space.text", snapshots.length > 1 && (outlines.length ? "space.moment" : "space.moment.plain"), subject.plane ? "space.plane" : "space.through", about, regions && !subject.proof.checked && "space.recorded", zero ? "space.path" : "space.path.learned"], { share });
-  // of many states, some have one colour
-  const names = task.states.slice(0, COLOURS).map((_, q) => task.states.filter((_, r) => r % COLOURS === q).join(", "));
-  const legend = names.map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), holding(task, name, say)));
+  const legend = stateLegend(task, say);
   legend.push(h("li", {}, s("svg", { class: "key", width: 14, height: 14, "aria-hidden": "true" }, s("path", { d: "M0 7h14M7 0v14", stroke: "var(--ink)", "stroke-width": 2.2 })), say(zero ? "space.start" : "space.start.learned")));
   return [h("p", { class: "prose" }, text), h("div", { class: "card" }, snapshots.length > 1 ? [when, momentSlider(scene, say, signal)] : null, element, h("ul", { class: "legend" }, legend))];
+}
+
+/** Which colour is which state; of many states, some have one colour. */
+export function stateLegend(task, say) {
+  const names = task.states.slice(0, COLOURS).map((_, q) => task.states.filter((_, r) => r % COLOURS === q).join(", "));
+  return names.map((name, q) => h("li", {}, h("i", { class: "dot", style: `background:${stateColour(q)}` }), holding(task, name, say)));
 }

@@ -17,6 +17,8 @@ export function speaker(language, strings, variant) {
   };
   /** What there are words for, and otherwise another text. */
   say.or = (key, other, values) => (Object.hasOwn(strings, key) ? say(key, values) : other);
+  /** The same for things of another kind. */
+  say.as = (other) => speaker(language, strings, other);
   /** What is between two sentences. */
   say.gap = chinese ? "" : " ";
   /** Sentences, one after another; no words for none. */

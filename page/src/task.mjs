@@ -88,9 +88,9 @@ export class Task {
     return this.answer === "relation" ? { 0: "=", "-1": "<", 1: ">" }[answer] : String(answer);
   }
 
-  /** `118 + 8 = 126`. */
+  /** `118 + 8 = 126`; `118 + 8 = ?` where no answer is known. */
   write(operands, answer) {
-    const put = (piece) => (typeof piece === "string" ? piece : brief(piece < 0 ? this.writeAnswer(answer) : operands[piece]));
+    const put = (piece) => (typeof piece === "string" ? piece : brief(piece >= 0 ? operands[piece] : answer === null ? "?" : this.writeAnswer(answer)));
     return this.equation.map(put).join("");
   }
 
@@ -154,6 +154,9 @@ export function brief(number, most = 40) {
   const text = String(number), end = Math.min(12, (most - 1) >> 1);
   return text.length <= most ? text : `${text.slice(0, end)}…${text.slice(-end)}`;
 }
+
+/** How a task is spoken of: of words, of numbers from their most significant digit, or as usual. */
+export const variantOf = ({ numeric, first }) => (numeric ? (first === "most" ? "most" : null) : "words");
 
 /** What the state of a task's machine holds, in the language that is spoken. */
 export const memoryOf = (task, say) => say.or(`memory.${task.memory}`, task.memory);

@@ -1,4 +1,4 @@
-// Training in the page: mini-batches, cross-entropy, backpropagation through time, Adam.
+// Training in the page: backpropagation through time, by the page's recipe or by the tutorial's.
 // The words of a batch go side by side: what is known of each of them is a row.
 
 import { Adjoint, Formula, Tape } from "./formula.mjs";
@@ -20,9 +20,12 @@ export function random(seed) {
 }
 
 export class Trainer {
-  /** @param settings {formulas, hidden, step, seed, batch, digits}; the formulas for so many hidden units */
-  constructor(task, { formulas, hidden, step, seed, batch = 32, digits = 8 }) {
-    Object.assign(this, { task, step, batch, digits, updates: 0 });
+  /**
+   * @param settings {formulas, hidden, step, seed, digits} and a recipe; the formulas for so many
+   *   hidden units; of the recipe {batch, loss, optimiser, biases}, whether biases leave zero
+   */
+  constructor(task, { formulas, hidden, step, seed, digits = 8, batch = 32, loss = "cross-entropy", optimiser = "adam", biases = true }) {
+    Object.assign(this, { task, step, batch, digits, loss: LOSSES[loss], optimiser, updates: 0 });
     this.next = random(seed);
     const cell = new Formula(formulas.cell), readout = new Formula(formulas.readout);
     const width = formulas.activation === "sigmoid" ? 1 : 1 / Math.sqrt(hidden);
@@ -31,6 +34,8 @@ export class Trainer {
     this.learned.forEach((name, i) => (this.weights[name] = new Float64Array(cell.widths[i])));
     const zeros = () => Object.fromEntries(Object.entries(this.weights).map(([name, w]) => [name, new Float64Array(w.length)]));
     Object.assign(this, { gradient: zeros(), mean: zeros(), square: zeros() });
+    const still = biases ? [] : [...cell.biases, ...readout.biases];
+    this.moving = Object.keys(this.weights).filter((name) => !still.includes(name));
     this.vectors = task.symbols.map((_, symbol) => task.vectorOf(symbol));
     this.tapes = Array.from({ length: digits + task.headroom }, () => ({ cell: new Tape(cell, this.weights, batch), readout: new Tape(readout, this.weights, batch) }));
     this.start = cell.state.map((part) => this.weights[`${part}_start`] ?? null);
@@ -56,7 +61,8 @@ export class Trainer {
     for (const gradient of Object.values(this.gradient)) gradient.fill(0);
     const { error, right } = this.forward(words);
     this.backward();
-    this.adam();
+    this.updates++;
+    this[this.optimiser]();
     return { error: error / batch, right: right / batch };
   }
 
@@ -73,7 +79,7 @@ export class Trainer {
       readout.run(readout.all);
       const [logits] = readout.results, Y = logits.length / words.length;
       words.forEach((_, b) => {
-        error += pull(this.dlogits[t], logits, b * Y, Y, expected[b][t]);
+        error += this.loss(this.dlogits[t], logits, b * Y, Y, expected[b][t]);
         hits[b] &&= isRight(logits.subarray(b * Y, b * Y + Y), expected[b][t]);
       });
     });
@@ -101,8 +107,8 @@ export class Trainer {
   }
 
   adam() {
-    const t = ++this.updates, rate = (this.step * Math.sqrt(1 - 0.999 ** t)) / (1 - 0.9 ** t);
-    for (const key in this.weights) {
+    const t = this.updates, rate = (this.step * Math.sqrt(1 - 0.999 ** t)) / (1 - 0.9 ** t);
+    for (const key of this.moving) {
       const w = this.weights[key], g = this.gradient[key], m = this.mean[key], v = this.square[key];
       for (let i = 0; i < w.length; i++) {
         const d = g[i] / this.batch;
@@ -110,6 +116,14 @@ export class Trainer {
         v[i] += 0.001 * (d * d - v[i]);
         w[i] -= (rate * m[i]) / (Math.sqrt(v[i]) + 1e-8);
       }
+    }
+  }
+
+  /** Stochastic gradient descent: a step against the gradient. */
+  sgd() {
+    for (const key of this.moving) {
+      const w = this.weights[key], g = this.gradient[key];
+      for (let i = 0; i < w.length; i++) w[i] -= (this.step * g[i]) / this.batch;
     }
   }
 }
@@ -120,18 +134,38 @@ function begin(rows, start) {
   else for (let at = 0; at < rows.length; at += start.length) rows.set(start, at);
 }
 
-/** Write dL/dlogits of cross-entropy, of Y logits from `at` on; returns the sum of |p - target|. */
-function pull(d, logits, at, Y, expected) {
-  const end = at + Y;
+/** Each writes dL/dlogits of Y logits from `at` on, and returns the sum of |y - target|: see losses.py. */
+const LOSSES = {
+  "cross-entropy": (d, logits, at, Y, expected) => {
+    const end = at + Y;
+    if (expected === null || Y === 1) return each(d, logits, at, Y, expected, (y, target) => y - target);
+    let largest = -Infinity, total = 0, error = 0;
+    for (let y = at; y < end; y++) largest = Math.max(largest, logits[y]);
+    for (let y = at; y < end; y++) total += d[y] = Math.exp(logits[y] - largest);
+    for (let y = at; y < end; y++) error += Math.abs((d[y] = d[y] / total - +(y - at === expected)));
+    return error;
+  },
+  squared: (...given) => each(...given, (y, target) => (y - target) * slope(y)),
+  // the tutorial's line: the slope was taken at the error, e (1 - e), and not at the output, so
+  // that the step, e e (1 - e), never is negative: every output goes up, whatever its target
+  mistaken: (...given) => each(...given, (y, target) => (y - target) * slope(target - y)),
+};
+
+/** The derivative of the sigmoid, from its value. */
+const slope = (y) => y * (1 - y);
+
+/** Losses of each output by itself, which is sigmoid(logit). */
+function each(d, logits, at, Y, expected, gradient) {
   if (expected === null) {
-    d.fill(0, at, end); // nothing is asked
+    d.fill(0, at, at + Y); // nothing is asked
     return 0;
   }
-  if (Y === 1) return Math.abs((d[at] = 1 / (1 + Math.exp(-logits[at])) - expected));
-  let largest = -Infinity, total = 0, error = 0;
-  for (let y = at; y < end; y++) largest = Math.max(largest, logits[y]);
-  for (let y = at; y < end; y++) total += d[y] = Math.exp(logits[y] - largest);
-  for (let y = at; y < end; y++) error += Math.abs((d[y] = d[y] / total - +(y - at === expected)));
+  let error = 0;
+  for (let i = 0; i < Y; i++) {
+    const y = 1 / (1 + Math.exp(-logits[at + i])), target = Y === 1 ? expected : +(i === expected);
+    d[at + i] = gradient(y, target);
+    error += Math.abs(y - target);
+  }
   return error;
 }
 

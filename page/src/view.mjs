@@ -14,11 +14,14 @@ import { frame } from "./frame.mjs";
 import { errorMaps } from "./maps.mjs";
 import { decode } from "./model.mjs";
 import { Network } from "./network.mjs";
+import { Offer } from "./offer.mjs";
+import { due } from "./pace.mjs";
 import { Scene } from "./scene.mjs";
+import { Session } from "./session.mjs";
 import { space } from "./space.mjs";
 import STRINGS from "./strings.json";
 import style from "./style.css";
-import { Task } from "./task.mjs";
+import { Task, variantOf } from "./task.mjs";
 import { train } from "./train.mjs";
 import { Trainer } from "./trainer.mjs";
 import { verdict } from "./verdict.mjs";
@@ -26,7 +29,7 @@ import { weights } from "./weights.mjs";
 
 const SECTIONS = { verdict, calculator, errors: errorMaps, curve, lengths, automaton, space, weights, train, about };
 
-export { Network, Task, Trainer };
+export { Network, Offer, Task, Trainer };
 
 /**
  * Show a run in an element.
@@ -35,7 +38,8 @@ export { Network, Task, Trainer };
  * @param {{language?: "en" | "zh", theme?: "light" | "dark"}} [options] else as the browser has it
  */
 export function mount(element, model, options = {}) {
-  const run = decode(model), scene = new Scene(run), page = { name: model.name, style, strings: STRINGS, variant: variantOf(run.task), skip: "operand-0" };
+  const run = decode(model), session = new Session(new Offer(model.trainable, { task: run.task, formulas: model.formulas })), scene = new Scene(run, session);
+  const page = { name: model.name, style, strings: STRINGS, variant: () => variantOf(scene.task), skip: "operand-0" };
   const look = (subject) => {
     place.end(); // the old views know the old network only
     scene.show(subject);
@@ -54,14 +58,13 @@ export function mount(element, model, options = {}) {
       : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run) }, say("back")));
     return [notice, h("p", { class: "tagline" }, say("tagline", { what: say.or(`what.${scene.task.family}`, say("what.other", { task: scene.task.text })) })), sections];
   });
+  // an address that was handed on leads to what it is about
+  if (location.hash.startsWith("#train")) place.root.querySelector("#train").scrollIntoView();
   return scene;
 }
-
-/** How a task is spoken of: of words, of numbers from their most significant digit, or as usual. */
-const variantOf = ({ numeric, first }) => (numeric ? (first === "most" ? "most" : null) : "words");
 
 const given = globalThis.document?.getElementById("carrynet-model");
 if (given) {
   const place = document.getElementById("carrynet");
-  globalThis.carrynet = { mount, Network, Task, Trainer, checker, scene: mount(place, JSON.parse(given.textContent), { alone: true }) };
+  globalThis.carrynet = { mount, Network, Offer, Task, Trainer, checker, due, scene: mount(place, JSON.parse(given.textContent), { alone: true }) };
 }

@@ -7,13 +7,14 @@ const known = new WeakMap();
  * there, and that beside what it has asked for.
  */
 export function visited(network) {
-  if (!known.has(network)) known.set(network, walked(network));
+  if (!known.has(network)) known.set(network, walked(network, network.task.words));
   return known.get(network);
 }
 
-function walked(network) {
+/** The same along some words. */
+export function walked(network, words) {
   const { task } = network, points = [], held = [], groups = [];
-  for (const word of task.words) {
+  for (const word of words) {
     let own = network.start;
     const { states, outputs } = task.run(word);
     word.forEach((symbol, t) => {

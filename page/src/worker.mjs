@@ -3,12 +3,13 @@
 import { check, reason } from "./checker/check.mjs";
 import { errorMap } from "./errors.mjs";
 import { Network } from "./network.mjs";
+import { due } from "./pace.mjs";
 import { Task } from "./task.mjs";
 import { Trainer } from "./trainer.mjs";
 
 const SHOW_EVERY = 50; // ms
 
-let trainer = null, running = false, speed = Infinity, last = null, from = { time: 0, updates: 0 };
+let trainer = null, running = false, timer = null, pace = null, until = Infinity, from = { time: 0, updates: 0 };
 
 onmessage = ({ data }) => {
   if (data.kind === "map") {
@@ -25,35 +26,35 @@ onmessage = ({ data }) => {
     }
   } else if (data.kind === "begin") {
     trainer = new Trainer(new Task(data.task), data.settings);
-    speed = data.speed;
-    last = { error: null, right: null };
-    show();
+    show({ error: null, right: null });
   } else if (data.kind === "run") {
-    ({ speed } = data);
+    ({ pace, until } = data);
     from = { time: performance.now(), updates: trainer.updates };
-    if (!running) {
-      running = true;
-      go();
-    }
+    running = true;
+    clearTimeout(timer);
+    go();
   } else if (data.kind === "pause") {
     running = false;
   }
 };
 
-/** Train for a moment, show where it is, and look for messages. */
+/** Train for a moment, show where it is and what it came to on average, and look for messages. */
 function go() {
   if (!running) return;
-  const started = performance.now();
-  while (performance.now() - started < SHOW_EVERY) {
-    const due = from.updates + (speed * (performance.now() - from.time)) / 1000;
-    if (trainer.updates >= due) break;
-    last = trainer.update();
+  const started = performance.now(), before = trainer.updates, sum = { error: 0, right: 0 };
+  while (performance.now() - started < SHOW_EVERY && trainer.updates < until) {
+    if (trainer.updates + 1 > due(pace, from.updates, (performance.now() - from.time) / 1000)) break;
+    const { error, right } = trainer.update();
+    sum.error += error;
+    sum.right += right;
   }
-  show();
-  setTimeout(go, speed === Infinity ? 0 : SHOW_EVERY);
+  const count = trainer.updates - before;
+  if (count) show({ error: sum.error / count, right: sum.right / count });
+  if (trainer.updates >= until) running = false;
+  else timer = setTimeout(go, pace === "fast" ? 0 : SHOW_EVERY);
 }
 
-function show() {
+function show(found) {
   const { updates, weights } = trainer;
-  postMessage({ kind: "progress", updates, ...last, weights }); // which copies them
+  postMessage({ kind: "progress", updates, ...found, weights }); // which copies them
 }

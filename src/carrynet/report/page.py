@@ -8,16 +8,14 @@ there as text and never as markup.
 
 import base64
 import json
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from html import escape
 from importlib import resources
-from itertools import count
 from pathlib import Path
-from string import Formatter, Template
+from string import Template
 from typing import Any
 
 import numpy as np
@@ -25,37 +23,30 @@ import numpy as np
 from carrynet import __version__, files
 from carrynet.judge.evaluation import Evaluation, wilson
 from carrynet.judge.extraction import MOST_STATES, compare, extract
-from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
 from carrynet.proof import verdict
 from carrynet.proof.certificate import BoxCertificate, Certificate
 from carrynet.proof.verdict import Proved
-from carrynet.report import drawing, space
+from carrynet.report import described, drawing, space
 from carrynet.report.advice import ways
 from carrynet.runs.format import facts
 from carrynet.runs.record import Record
-from carrynet.spec.codec import Digits
-from carrynet.spec.encoding import usual
 from carrynet.spec.machine import Machine
-from carrynet.spec.task import Task
 
 FORMAT, VERSION = "carrynet-page", 2
 NAME = "report.html"
 """What the page is called in a run's folder."""
 MOST_REGIONS = 600
 """More regions than this are not drawn."""
-MOST_DRAWN = 12
-"""Machines of more states than this are not drawn,"""
 PART = 5
-"""Of a machine that was found in part only so many states are drawn, and '…' for the others,"""
-LINES = 4
-"""and of the symbols of an edge only so many are written."""
+"""Of a machine that was found in part only so many states are drawn, and '…' for the others."""
 MOST_ASKED = 10**6
 """The machine that a network has learned is not looked for where that takes more questions."""
-MOST_BYTES = 150_000
+MOST_BYTES = 100_000
 """A certificate that is longer, compressed, is left out of the page; so are some snapshots.
 
-Both are a third longer as text; with the views, 240 KB, a page of them stays below 600 KB.
+Both are a third longer as text; with the views, 275 KB, and what can be trained, 25 KB, a page of
+them stays below 600 KB.
 """
 
 
@@ -102,18 +93,9 @@ def model(run: Record) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "name": run.path.resolve().name if run.path else f"{run.recipe.name} {task.text}",
-        "task": {
-            **{key: getattr(task, key) for key in ("text", "family", "base", "operands")},
-            **{key: getattr(task, key) for key in ("headroom", "memory", "readout", "numeric")},
-            "first": task.codec.first if isinstance(task.codec, Digits) else None,
-            "answer": task.codec.answer if isinstance(task.codec, Digits) else None,
-            "vectors": _vectors(task),
-            "equation": _pieces(task),
-            **asdict(task.machine),
-            "drawing": _drawing(task.machine),
-            "words": space.words_shown(task).tolist(),
-        },
-        "formulas": _formulas(network),
+        "task": described.task(task),
+        "formulas": described.network(network),
+        "trainable": described.trainable(),
         "model": _base64(_safetensors(network.weights, network)),
         "snapshots": _snapshots(run),
         "metrics": _columns(run.metrics),
@@ -156,13 +138,6 @@ def model(run: Record) -> dict[str, Any]:
     }
 
 
-def _vectors(task: Task) -> list[tuple[float, ...]] | None:
-    """What the network is fed for each symbol; None where its digits say it, as is usual."""
-    if task.numeric and task.encoding == usual(task.codec):
-        return None
-    return [task.vector(a) for a in range(len(task.machine.symbols))]
-
-
 def _exact(document: dict[str, Any]) -> dict[str, Any]:
     """Integers of a counterexample as text, since JavaScript would round long ones."""
     found = document["counterexample"]
@@ -171,23 +146,6 @@ def _exact(document: dict[str, Any]) -> dict[str, Any]:
     texts = {key: str(found[key]) for key in ("answered", "expected")}
     operands = [str(operand) for operand in found["operands"]]
     return {**document, "counterexample": {**found, **texts, "operands": operands}}
-
-
-def _pieces(task: Task) -> list[str | int]:
-    """How a solved problem is written, for a reader without Python's formats.
-
-    Text is itself, a number that operand, and -1 the answer: [0, " + ", 1, " = ", -1].
-    """
-    pieces: list[str | int] = []
-    following = count()
-    for text, name, _, _ in Formatter().parse(task.equation):
-        if text:
-            pieces.append(text)
-        if name is not None:
-            number = re.match(r"\d+", name)
-            answer = name.startswith("answer")
-            pieces.append(-1 if answer else int(number[0]) if number else next(following))
-    return pieces
 
 
 def _command(run: Record) -> str | None:
@@ -219,30 +177,6 @@ def _safetensors(tensors: Mapping[str, Any], network: Network) -> bytes:
     return files.tensor_bytes(tensors, facts(network))
 
 
-def _formulas(network: Network) -> dict[str, Any]:
-    """What the network computes, for the page's own reading of formulas, `page/src/formula.mjs`."""
-    shapes = {name: array.shape for name, array in network.weights.items()}
-    known = {"X": network.task.inputs, "H": network.hidden, "Y": network.task.neurons}
-    listed = ("text", "inputs", "state", "parameters", "constants", "instructions", "results")
-
-    def written(formula: Formula) -> dict[str, Any]:
-        return {
-            **{name: getattr(formula, name) for name in (*listed, "state_dims")},
-            "dims": dict(formula.dims),
-            "biases": sorted(formula.biases),
-            "gates": formula.gates,
-            "sizes": {**formula.sizes(shapes), **known},
-        }
-
-    return {
-        "kind": network.kind,
-        "activation": network.activation,
-        "learned_start": len(shapes) > len(network.cell.parameters + network.readout.parameters),
-        "cell": written(network.cell),
-        "readout": written(network.readout),
-    }
-
-
 def _columns(lines: tuple[Mapping[str, Any], ...]) -> dict[str, list[Any]]:
     """The lines of metrics.jsonl, by key, with no more digits than can be seen."""
     return {
@@ -263,7 +197,7 @@ def _tested(evaluation: Evaluation) -> dict[str, Any]:
 def _learned(network: Network) -> dict[str, Any] | None:
     """The machine that the network has learned; None where the page would have to wait for it."""
     machine = network.task.machine
-    most = max(MOST_DRAWN, len(machine.states) + 1)  # enough to tell it from the task's
+    most = max(described.MOST_DRAWN, len(machine.states) + 1)  # enough to tell it from the task's
     if most > MOST_STATES or most * len(machine.symbols) ** 2 > MOST_ASKED:
         return None
     found = extract(network, most=most)
@@ -276,7 +210,7 @@ def _learned(network: Network) -> dict[str, Any] | None:
         "complete": found.complete,
         "found": len(found.machine.states),
         "tested": found.tested,
-        "drawing": _drawing(shown) if found.complete else _drawing_of_part(shown),
+        "drawing": described.layout(shown) if found.complete else _drawing_of_part(shown),
     }
 
 
@@ -294,14 +228,9 @@ def _part(machine: Machine) -> Machine:
 
 def _drawing_of_part(machine: Machine) -> dict[str, Any]:
     """The same without what the last state, which stands for others, would lead to."""
-    made = drawing.layout(machine, LINES)
+    made = drawing.layout(machine, described.LINES)
     last = len(machine.states) - 1
     return asdict(replace(made, edges=tuple(each for each in made.edges if each.start != last)))
-
-
-def _drawing(machine: Machine) -> dict[str, Any] | None:
-    """Where the parts of a machine are drawn."""
-    return asdict(drawing.layout(machine, LINES)) if len(machine.states) <= MOST_DRAWN else None
 
 
 def _plane(network: Network) -> space.Plane | None:

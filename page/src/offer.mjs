@@ -1,0 +1,88 @@
+// What can be trained in the page: its tasks, cells and recipes, and the settings of a training,
+// which stand in the address of the page so that it can be handed on.
+
+import { digitsOfMap } from "./errors.mjs";
+import { sized } from "./formula.mjs";
+import { PACES } from "./pace.mjs";
+import { Task } from "./task.mjs";
+
+/** Numbers that are typed, and what is accepted. */
+export const NUMBERS = {
+  hidden: { low: 1, high: 64 },
+  digits: { low: 1, high: 24 },
+  step: { low: 0.0001, high: 1 },
+  seed: { low: 0, high: 999999 },
+};
+
+/** The page's own recipe; the tutorial's comes from Python. Each stops after so many problems, and can go on. */
+const ADAM = { batch: 32, loss: "cross-entropy", optimiser: "adam", biases: true, hidden: 16, step: 0.02, problems: 128_000 };
+
+/** Whether a setting is a number of its kind that is accepted. */
+export const accepted = (key, value) => value >= NUMBERS[key].low && value <= NUMBERS[key].high && (key === "step" || Number.isInteger(value));
+
+export class Offer {
+  /**
+   * @param trainable what described.py writes
+   * @param {{task: Task, formulas: object}} [own] those of the page's run, which are what is usual here
+   */
+  constructor({ tasks, cells, tutorial }, own = { task: new Task(tasks[0]), formulas: cells[0] }) {
+    this.recipes = { adam: ADAM, tutorial };
+    this.own = own;
+    this.tasks = new Map([own.task, ...tasks.map((facts) => new Task(facts))].reverse().map((task) => [task.text, task]).reverse());
+    const same = (one) => one.cell.text === own.formulas.cell.text && one.readout.text === own.formulas.readout.text && !own.formulas.learned_start;
+    const known = cells.find(same);
+    /** By name, and of each by its activation, where there is one to choose. */
+    this.cells = new Map(known ? [] : [["own", new Map([["", own.formulas]])]]);
+    for (const each of cells) this.cells.set(each.kind, (this.cells.get(each.kind) ?? new Map()).set(each.activation, each));
+    const { kind, activation } = known ?? { kind: "own", activation: "" };
+    this.usualCell = { cell: kind, activation };
+  }
+
+  /** The settings of a task and a recipe when nothing else is said. */
+  usual(text = this.own.task.text, name = "adam") {
+    const task = this.tasks.get(text), { hidden, step, digits = digitsOfMap(task), cell, activation } = this.recipes[name];
+    return { task: text, ...(cell ? { cell, activation } : this.usualCell), recipe: name, mistake: false, hidden, digits, step, seed: 1, pace: "watch" };
+  }
+
+  /** Settings with some changed: what a task or a recipe brings along comes too, where it was as usual before. */
+  changed(settings, changes) {
+    const next = { ...settings, ...changes };
+    if (changes.mistake) next.recipe = "tutorial";
+    if (next.recipe === "adam") next.mistake = false;
+    const before = this.usual(settings.task, settings.recipe), after = this.usual(next.task, next.recipe);
+    for (const key of ["hidden", "digits", "step"])
+      if (!(key in changes) && settings[key] === before[key]) next[key] = after[key];
+    if (next.recipe !== settings.recipe) for (const key of ["cell", "activation"]) if (!(key in changes)) next[key] = after[key];
+    const activations = this.cells.get(next.cell);
+    if (!activations.has(next.activation)) next.activation = activations.keys().next().value;
+    return next;
+  }
+
+  /** The settings that an address asks for; in the place of what is not understood, what is usual. */
+  read(address) {
+    const asked = new URLSearchParams(address.split("?")[1] ?? ""), one = (key, known) => (known(asked.get(key)) ? asked.get(key) : undefined);
+    const mistake = asked.get("mistake") === "1", recipe = one("recipe", (name) => Object.hasOwn(this.recipes, name)) ?? (mistake ? "tutorial" : "adam");
+    const settings = this.usual(one("task", (text) => this.tasks.has(text)), recipe);
+    const cell = one("cell", (name) => this.cells.has(name)) ?? settings.cell, activations = this.cells.get(cell);
+    const activation = [asked.get("activation"), settings.activation, ...activations.keys()].find((name) => activations.has(name));
+    const numbers = Object.keys(NUMBERS).filter((key) => asked.get(key)?.trim() && accepted(key, Number(asked.get(key))));
+    return {
+      ...settings, cell, activation, mistake: mistake && recipe === "tutorial", pace: one("pace", (name) => PACES.includes(name)) ?? settings.pace,
+      ...Object.fromEntries(numbers.map((key) => [key, Number(asked.get(key))])),
+    };
+  }
+
+  /** The address of settings, which is read back to the same. */
+  write(settings) {
+    const { activation, mistake, ...rest } = settings;
+    const said = { ...rest, ...(activation ? { activation } : {}), ...(mistake ? { mistake: 1 } : {}) };
+    return `#train?${new URLSearchParams(said)}`;
+  }
+
+  /** What a Trainer takes. */
+  prepared({ task: text, cell, activation, recipe, mistake, hidden, digits, step, seed }) {
+    const task = this.tasks.get(text), { batch, loss, optimiser, biases } = this.recipes[recipe];
+    const formulas = sized(this.cells.get(cell).get(activation), task, hidden);
+    return { task, settings: { formulas, hidden, digits, step, seed, batch, loss: mistake ? "mistaken" : loss, optimiser, biases } };
+  }
+}

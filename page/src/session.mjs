@@ -1,0 +1,203 @@
+// A training in the page: its settings, its worker, and all that is known of it so far.  It outlives
+// what is drawn of it, so that neither another language nor a look inside loses it.
+
+import { digitsOfMap } from "./errors.mjs";
+import { Network } from "./network.mjs";
+import { firstProblem } from "./scene.mjs";
+import { askMap, begin, plain } from "./workers.mjs";
+
+const MOST_POINTS = 600, MOST_SNAPSHOTS = 24;
+
+export class Session extends EventTarget {
+  /** @param {Offer} offer what can be trained here */
+  constructor(offer) {
+    super();
+    this.offer = offer;
+    this.settings = offer.read(location.hash);
+    this.training = null; // what comes late of an earlier one is dropped
+    this.guess = null;
+    addEventListener("hashchange", () => {
+      if (location.hash.startsWith("#train?")) this.change(this.offer.read(location.hash));
+    });
+  }
+
+  get task() {
+    return this.offer.tasks.get(this.settings.task);
+  }
+
+  /** A problem whose answer is shown all the time: of a sum of two, the tutorial's. */
+  get probe() {
+    const { task } = this;
+    return task.family === "add" && task.operands === 2 ? [118n, 8n] : firstProblem(task);
+  }
+
+  /** How many problems the picture of all shows. */
+  get pairs() {
+    return this.task.base ** (digitsOfMap(this.task) * Math.min(2, this.task.operands));
+  }
+
+  /** Other settings; all but another pace begin afresh. */
+  change(changes) {
+    const before = this.settings, next = (this.settings = this.offer.changed(before, changes));
+    const others = Object.keys(next).filter((key) => next[key] !== before[key]);
+    this.remember();
+    if (others.some((key) => key !== "pace")) this.reset();
+    else if (others.length && this.training?.running) this.go();
+    this.tell("settings");
+  }
+
+  /** Keep the settings in the address, so that it can be handed on. */
+  remember() {
+    try {
+      history.replaceState(null, "", this.offer.write(this.settings));
+    } catch {
+      // a page within another may have no address to change
+    }
+  }
+
+  /** Go on, from the beginning where nothing has begun. Throws where there are no workers. */
+  start() {
+    this.remember();
+    this.training ??= new Training(this);
+    const { training } = this;
+    if (training.updates >= training.until) training.until *= 2;
+    this.go();
+    this.tell("state");
+  }
+
+  go() {
+    const { training } = this;
+    training.running = true;
+    training.worker.postMessage({ kind: "run", pace: this.settings.pace, until: training.until });
+  }
+
+  pause() {
+    this.training.running = false;
+    this.training.worker.postMessage({ kind: "pause" });
+    this.tell("state");
+  }
+
+  reset() {
+    this.training?.worker.terminate();
+    this.training = this.guess = null;
+    this.tell("state");
+  }
+
+  predict(guess) {
+    this.guess = guess;
+    this.tell("guess");
+  }
+
+  tell(what) {
+    this.dispatchEvent(new Event(what));
+  }
+
+  /** Call now, and whenever any of some things change. */
+  follow(whats, draw, signal) {
+    for (const what of whats) this.addEventListener(what, draw, { signal });
+    draw();
+  }
+}
+
+class Training {
+  constructor(session) {
+    const { task, settings } = session.offer.prepared(session.settings), digits = digitsOfMap(task);
+    Object.assign(this, { session, task, digits, batch: settings.batch, formulas: settings.formulas, settings: session.settings });
+    this.until = session.offer.recipes[session.settings.recipe].problems / settings.batch;
+    this.metrics = { problem: [], error: [], right: [], stage: [] };
+    this.snapshots = [];
+    this.updates = 0;
+    /** Of the network that is shown: its updates, errors, weights; itself; its picture; and when that was right. */
+    Object.assign(this, { latest: null, network: null, map: null, done: null, running: false, mapping: false });
+    this.worker = begin();
+    this.worker.onmessage = ({ data }) => this.isSeen && (this.running || data.updates === 0) && this.hear(data);
+    this.worker.postMessage({ kind: "begin", task: plain(task), settings });
+  }
+
+  get isSeen() {
+    return this.session.training === this;
+  }
+
+  get problems() {
+    return this.updates * this.batch;
+  }
+
+  /** Whether it has had all problems that it was to have. */
+  get ended() {
+    return this.updates >= this.until;
+  }
+
+  /** What the network answers to the probe. */
+  get answer() {
+    const { task, session: { probe } } = this, { steps, expected } = this.network.work(task.encode(probe)), outputs = steps.map((step) => step.output);
+    const answer = task.decode(outputs), name = (found) => task.writeAnswer(found);
+    return { text: task.write(probe, answer), answer: name(answer), right: name(task.rightAnswer(expected, outputs)), isRight: steps.every((step) => step.right) };
+  }
+
+  take(data) {
+    this.latest = data;
+    this.updates = data.updates;
+    this.network = new Network(this.task, this.formulas, data.weights);
+  }
+
+  /** Take what was there a moment ago, and forget what came after. */
+  back(data) {
+    this.take(data);
+    const kept = this.metrics.problem.filter((problem) => problem <= this.problems).length;
+    for (const values of Object.values(this.metrics)) values.length = kept;
+  }
+
+  /** What its worker has come to. */
+  hear(data) {
+    this.take(data);
+    const { metrics, snapshots, problems } = this, before = snapshots.at(-1)?.problem ?? 0;
+    const due = data.updates === 0 || (problems >= Math.max(10 * this.batch, 1.5 * before) && snapshots.length < MOST_SNAPSHOTS);
+    if (due) snapshots.push({ problem: problems, network: this.network });
+    if (data.error !== null) {
+      metrics.problem.push(problems);
+      metrics.error.push(data.error);
+      metrics.right.push(data.right);
+      metrics.stage.push(this.batch === 1 ? "SGD" : "Adam");
+      if (metrics.problem.length > MOST_POINTS) for (const key in metrics) metrics[key] = metrics[key].filter((_, i, all) => (all.length - i) % 2); // the last stays
+    }
+    this.session.tell("progress");
+    if (this.ended) this.session.pause();
+    this.draw();
+  }
+
+  /** The errors of the latest network, and again if there is a later one by then. */
+  async draw() {
+    if (this.mapping) return;
+    this.mapping = true;
+    for (let now = null; now !== this.latest; ) {
+      now = this.latest;
+      const map = await askMap(this.network, this.digits);
+      if (!this.isSeen) return;
+      this.map = map;
+      const all = map.right === map.size ** 2;
+      if (all && this.done === null) {
+        // it has learned all that can be seen here: this is the network that stays
+        if (now !== this.latest) this.back(now);
+        this.done = this.problems;
+        this.session.tell("progress");
+        if (this.running) this.session.pause();
+      }
+      this.session.tell("map");
+    }
+    this.mapping = false;
+  }
+
+  /** The network as the views take it, once its picture is drawn. */
+  async found() {
+    const { task, network, digits, problems, updates } = this, before = this.snapshots.filter((each) => each.problem < problems);
+    const metrics = Object.fromEntries(Object.entries(this.metrics).map(([key, values]) => [key, [...values]]));
+    const map = await askMap(network, digits);
+    // of three numbers and more the picture shows some of the problems, and not all up to a length
+    const picture = { pairs: map.size ** 2, right: map.right, missed: map.missed }, whole = task.operands <= 2;
+    return {
+      kind: "here", task, network, metrics, picture, snapshots: [...before, { problem: problems, network }],
+      evaluation: whole ? { exhaustive: { pairs: picture.pairs, right: map.right, digits, margin: map.margin }, sampled: [] } : null,
+      proof: null, learned: null, plane: null, regions: null, settings: this.settings, updates,
+    };
+  }
+}
