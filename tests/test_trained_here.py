@@ -1,11 +1,12 @@
 """Training in the page, in a real browser: settings, pace, guesses, and what came of them."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 import carrynet as cn
 from carrynet import tasks
@@ -17,7 +18,7 @@ from carrynet.nets.formula import Formula
 from carrynet.nets.losses import SQUARED, Loss
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
-from carrynet.report import described
+from carrynet.report import described, page
 from carrynet.spec.recipe import RECIPES
 from tests.test_view import (
     AXE,
@@ -424,6 +425,48 @@ def test_other_networks_are_looked_into(
     opened.get_by_role("button", name="切换到中文").click()
     expect(opened.locator(".notice")).to_be_visible()
     assert opened.evaluate("carrynet.scene.task.text") == task
+
+
+def test_of_a_task_the_runs_own_stands_first(show: Open, proved: cn.Run) -> None:
+    """With the encoding that its networks are fed, and all its words."""
+    vectors = [[-1, -1], [-1, 1], [1, -1], [1, 1]]
+    opened = show(proved, change=lambda model: model["task"].update(vectors=vectors))
+    assert opened.evaluate("carrynet.scene.session.task.vectors") == vectors
+    offered = opened.locator("#train-task option").all_inner_texts()
+    assert offered[0] == "addition"
+    assert len(offered) == len(set(offered)) == len(described.TASKS)
+    opened = show(cn.train("tutorial", task="subtract", steps=10, progress=False))
+    assert opened.locator("#train-task").input_value() == "subtract"
+    assert opened.locator("#train-task option").count() == len(described.TASKS)
+
+
+def test_a_page_without_a_run(browser: Browser, tmp_path: Path) -> None:
+    """Opens with the training; what was trained is looked into, and one comes back to it."""
+    file = tmp_path / "train.html"
+    file.write_text(page.training(), encoding="utf-8")
+    assert file.stat().st_size < 350_000
+    complaints: list[str] = []
+    context = browser.new_context(locale="en-US", reduced_motion="reduce")
+    opened = context.new_page()
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(file.as_uri() + "#train?task=parity&pace=fast")
+    expect(opened.locator("h1")).to_have_text("Train one yourself")
+    assert opened.locator("section").count() == 1
+    start(opened)
+    opened.get_by_role("button", name="切换到中文").click()
+    expect(opened.locator("h1")).to_have_text("亲手训练一个")
+    opened.get_by_role("button", name="看看这个网络的内部").click()
+    expect(opened.locator("section")).to_have_count(10, timeout=30_000)
+    assert opened.evaluate("carrynet.scene.task.text") == "parity"
+    opened.get_by_role("button", name="回到训练").click()
+    expect(opened.locator("section")).to_have_count(1)
+    expect(opened.locator("#train .progress")).to_contain_text("次更新")
+    if AXE.exists():
+        opened.evaluate(AXE.read_text(encoding="utf-8"))
+        assert opened.evaluate(VIOLATIONS) == []
+    context.close()
+    assert complaints == []
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="no axe-core: npm install in page/")

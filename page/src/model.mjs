@@ -3,9 +3,10 @@
 import { Network } from "./network.mjs";
 import { Task } from "./task.mjs";
 
-/** Everything that the views show of a finished run. */
+/** Everything that the views show of a finished run; null where a page has none behind it. */
 export function decode(page) {
   if (page.format !== "carrynet-page" || page.version !== 2) throw new Error("not a page of carrynet's");
+  if (!page.model) return null;
   const task = new Task(page.task);
   const network = (tensors) => new Network(task, page.formulas, tensors);
   const final = network(tensorsOf(bytesOf(page.model)));

@@ -23,12 +23,14 @@ export const accepted = (key, value) => value >= NUMBERS[key].low && value <= NU
 export class Offer {
   /**
    * @param trainable what described.py writes
-   * @param {{task: Task, formulas: object}} [own] those of the page's run, which are what is usual here
+   * @param {{task: Task, formulas: object}} [own] those of the page's run, if it has one: what is usual here
    */
-  constructor({ tasks, cells, tutorial }, own = { task: new Task(tasks[0]), formulas: cells[0] }) {
+  constructor({ tasks, cells, tutorial }, own = null) {
+    own ??= { task: new Task(tasks[0]), formulas: cells[0] };
     this.recipes = { adam: ADAM, tutorial };
     this.own = own;
-    this.tasks = new Map([own.task, ...tasks.map((facts) => new Task(facts))].reverse().map((task) => [task.text, task]).reverse());
+    const others = tasks.filter(({ text }) => text !== own.task.text).map((facts) => new Task(facts));
+    this.tasks = new Map([own.task, ...others].map((task) => [task.text, task]));
     const same = (one) => one.cell.text === own.formulas.cell.text && one.readout.text === own.formulas.readout.text && !own.formulas.learned_start;
     const known = cells.find(same);
     /** By name, and of each by its activation, where there is one to choose. */

@@ -2,7 +2,7 @@
 
 export class Scene extends EventTarget {
   /**
-   * @param subject what `decode` returns, or a network that was trained in the page
+   * @param subject what `decode` returns, or a network that was trained in the page; null for none yet
    * @param {Session} [session] the training in the page
    */
   constructor(subject, session = null) {
@@ -14,6 +14,7 @@ export class Scene extends EventTarget {
   /** Look at another network. */
   show(subject) {
     this.subject = subject;
+    if (!subject) return;
     this.task = subject.task;
     this.network = subject.network;
     this.moment = subject.snapshots.length - 1;

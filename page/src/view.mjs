@@ -1,8 +1,8 @@
-// The page: everything about one network, the verdict first.
+// The page: everything about one network, the verdict first; or, where there is none yet, one to train.
 //
 //     mount(element, model, { language, theme })
 //
-// `model` is what page.py writes.
+// `model` is what page.py writes: of a run, or of a page with no run behind it.
 
 import { about } from "./about.mjs";
 import { automaton } from "./automaton.mjs";
@@ -32,14 +32,15 @@ const SECTIONS = { verdict, calculator, errors: errorMaps, curve, lengths, autom
 export { Network, Offer, Task, Trainer };
 
 /**
- * Show a run in an element.
+ * Show a run in an element, or what can be trained.
  * @param {Element} element
  * @param {object} model what `carrynet.report.page.model` returns
  * @param {{language?: "en" | "zh", theme?: "light" | "dark"}} [options] else as the browser has it
  */
 export function mount(element, model, options = {}) {
-  const run = decode(model), session = new Session(new Offer(model.trainable, { task: run.task, formulas: model.formulas })), scene = new Scene(run, session);
-  const page = { name: model.name, style, strings: STRINGS, variant: () => variantOf(scene.task), skip: "operand-0" };
+  const run = decode(model), session = new Session(new Offer(model.trainable, run && { task: run.task, formulas: model.formulas })), scene = new Scene(run, session);
+  const variant = () => variantOf(scene.subject ? scene.task : session.task), skip = run ? "operand-0" : "train-task";
+  const page = { name: model.name, style, strings: STRINGS, variant, skip };
   const look = (subject) => {
     place.end(); // the old views know the old network only
     scene.show(subject);
@@ -47,6 +48,7 @@ export function mount(element, model, options = {}) {
     place.root.querySelector("h1").scrollIntoView();
   };
   const place = frame(element, page, options, (say, signal) => {
+    if (!scene.subject) return h("section", { id: "train", class: "train", "aria-labelledby": "title-train" }, h("h1", { id: "title-train" }, say("train")), train(scene, say, signal, look));
     const sections = Object.entries(SECTIONS).map(([name, make]) => {
       const content = make(scene, say, signal, look);
       if (!content.length) return null;
@@ -55,7 +57,7 @@ export function mount(element, model, options = {}) {
         name === "verdict" ? null : h("h2", { id: `title-${name}` }, say.or(`title.${name}.${scene.subject.kind}`, say(name))), content);
     });
     const notice = scene.subject === run ? null
-      : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run) }, say("back")));
+      : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run) }, say(run ? "back" : "back.train")));
     return [notice, h("p", { class: "tagline" }, say("tagline", { what: say.or(`what.${scene.task.family}`, say("what.other", { task: scene.task.text })) })), sections];
   });
   // an address that was handed on leads to what it is about

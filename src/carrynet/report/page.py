@@ -55,6 +55,12 @@ def html(run: Record) -> str:
     return document(model(run), repr(run), "view.mjs")
 
 
+def training(name: str = "carrynet") -> str:
+    """A page with no run behind it: networks are trained in it, and looked into."""
+    begun = {"format": FORMAT, "version": VERSION, "name": name, "trainable": described.trainable()}
+    return document(begun, "Train a network in this page. It needs JavaScript.", "view.mjs")
+
+
 def document(model: Mapping[str, Any], summary: str, script: str) -> str:
     """A page of a model, which has a `name`, for one of the bundles to draw.
 
