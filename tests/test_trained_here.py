@@ -241,18 +241,18 @@ def test_the_mistake_is_a_switch(show: Open, proved: cn.Run) -> None:
     expect(told).to_have_text(
         "Your guess: 126. After 20,000 problems it says 255.", timeout=120_000
     )
-    expect(section.locator(".now .equation")).to_have_text("118 + 8 = 255 ✗ right is 126")
+    expect(section.locator(".score .equation")).to_have_text("118 + 8 = 255 ✗ right is 126")
     expect(section.locator(".big")).to_have_text("0 of 65,536 right")
 
     section.get_by_role("checkbox", name="mistake").uncheck()
-    expect(section.locator(".now .equation")).to_have_text("118 + 8 = ?")
+    expect(section.locator(".score .equation")).to_have_text("118 + 8 = ?")
     assert section.get_by_label("Recipe").input_value() == "tutorial"
     section.get_by_role("group", name="after how many problems").get_by_label("never").check()
     start(opened)
     expect(told).to_have_text(
         re.compile(r"Your guess: never. It took [\d,]+ problems."), timeout=120_000
     )
-    expect(section.locator(".now .equation")).to_have_text("118 + 8 = 126 ✓")
+    expect(section.locator(".score .equation")).to_have_text("118 + 8 = 126 ✓")
     expect(section.locator(".big")).to_contain_text("All 65,536")
 
 

@@ -19,7 +19,7 @@ export function live(session, say, signal) {
   const canvas = pixels(BLANK, BLANK, blank, { role: "img", "aria-label": say("train.map") });
   const figure = (title, picture, ...below) => h("figure", {}, h("figcaption", {}, title), picture, below);
   const panel = [
-    h("div", { class: "now" }, h("div", {}, probe, state), count),
+    h("div", { class: "score" }, h("div", {}, probe, state), count),
     h("div", { class: "live" },
       figure(say("train.map"), canvas),
       figure(states, cloud(session, say, signal), h("ul", { class: "legend" }, stateLegend(task, say))),

@@ -99,10 +99,12 @@ export function train({ session }, say, signal, look) {
   session.follow(["state"], () => {
     const { training } = session, begun = training !== null;
     go.textContent = say(!begun ? "train.start" : training.running ? "train.pause" : "train.go");
-    again.disabled = lookAt.disabled = !begun;
+    again.disabled = !begun;
     const stands = begun && !training.running, all = stands && training.done !== null;
     status.textContent = [stands ? say("train.paused", { problems: training.problems }) : begun ? say("train.running") : "", all ? say("train.done", { pairs: session.pairs }) : ""].join(say.gap);
   }, signal);
+
+  session.follow(["state", "progress"], () => (lookAt.disabled = !session.training?.problems), signal);
 
   return [
     h("p", { class: "prose" }, say("train.text")),

@@ -61,7 +61,7 @@ export function mount(element, model, options = {}) {
     return [notice, h("p", { class: "tagline" }, say("tagline", { what: say.or(`what.${scene.task.family}`, say("what.other", { task: scene.task.text })) })), sections];
   });
   // an address that was handed on leads to what it is about
-  if (location.hash.startsWith("#train")) place.root.querySelector("#train").scrollIntoView();
+  if (run && location.hash.startsWith("#train")) place.root.querySelector("#train").scrollIntoView();
   return scene;
 }
 

@@ -89,12 +89,12 @@ label { color: var(--soft); font-size: 15px; }
 .numbers input, .numbers select { font-family: var(--mono); width: 100%; font-size: 20px; min-height: 46px; } .numbers select { font-family: inherit; font-size: inherit; }
 .numbers .sign { font: 600 24px var(--mono); padding-bottom: 5px; color: var(--soft); }
 .numbers.settings { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); } .numbers.settings input, .numbers.settings select { font-size: 17px; min-height: 42px; } .settings .field:last-child { grid-column: span 2; }
-.train .message:empty { display: none; }
+.train .message:empty { display: none; } .train h1 { margin: -28px 0 10px; }
 .switch { display: flex; gap: 10px; align-items: baseline; margin: 10px 0 0; max-width: none; } .switch input { accent-color: var(--accent); width: 18px; height: 18px; flex: none; transform: translateY(3px); } .switch b { color: var(--ink); }
 .guess { border: 0; border-top: 1px solid var(--line); margin: 18px 0 0; padding: 14px 0 0; min-width: 0; } .guess legend { float: left; width: 100%; margin-bottom: 8px; padding: 0; } .guess .chips { clear: both; } .guess .hint { margin: 6px 0 0; }
 .chip { display: flex; gap: 8px; align-items: center; border: 1px solid var(--line); border-radius: 999px; padding: 3px 14px 3px 10px; color: var(--ink); font-size: 16px; cursor: pointer; } .chip:has(:checked) { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); } .chip input { accent-color: var(--accent); margin: 0; }
 .guessed { margin: 16px 0 0; }
-.now { display: flex; flex-wrap: wrap; gap: 4px 32px; justify-content: space-between; align-items: baseline; margin-top: 18px; } .now .progress { margin: 0; } .train .card > .hint { max-width: none; }
+.score { display: flex; flex-wrap: wrap; gap: 4px 32px; justify-content: space-between; align-items: baseline; margin-top: 18px; } .score .progress { margin: 0; } .train .card > .hint { max-width: none; }
 .live { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 20px 24px; margin-top: 8px; } .live figure { margin: 0; min-width: 0; }
 .live svg { width: 100%; height: auto; } .cloud { border: 1px solid var(--line); border-radius: 4px; } .fall .guessed { fill: var(--now); } .fall .done { stroke: var(--good); stroke-width: 2.5; }
 [hidden] { display: none !important; }
