@@ -250,7 +250,8 @@ def test_the_mistake_is_a_switch(show: Open, proved: cn.Run) -> None:
     section.get_by_role("group", name="after how many problems").get_by_label("never").check()
     start(opened)
     expect(told).to_have_text(
-        re.compile(r"Your guess: never. It took [\d,]+ problems."), timeout=120_000
+        re.compile(r"Your guess: never. All was first seen to be right after [\d,]+."),
+        timeout=120_000,
     )
     expect(section.locator(".score .equation")).to_have_text("118 + 8 = 126 ✓")
     expect(section.locator(".big")).to_contain_text("All 65,536")
@@ -323,6 +324,19 @@ def test_neither_language_nor_theme_nor_a_look_inside_loses_it(plain: Page) -> N
     expect(section.locator(".progress")).to_have_text(shown)
     section.get_by_role("button", name="继续").click()
     expect(section.locator(".progress")).not_to_have_text(shown, timeout=20_000)
+
+
+def test_a_training_that_goes_too_far_is_shown_as_well(show: Open, proved: cn.Run) -> None:
+    """Steps so large that nothing can be learned: it is said, and nothing breaks."""
+    opened = show(proved, address="#train?activation=relu&hidden=64&step=1&digits=24&pace=fast")
+    section = opened.locator("#train")
+    start(opened)
+    opened.wait_for_function("() => carrynet.scene.session.training?.updates > 20", timeout=60_000)
+    expect(section.locator(".big")).to_contain_text("of 65,536 right", timeout=30_000)
+    section.get_by_role("button", name="Look inside this network").click()
+    expect(opened.locator(".notice")).to_be_visible(timeout=30_000)
+    expect(opened.locator("h1")).to_contain_text("problems of up to 8 digits")
+    assert opened.evaluate("Math.max(...carrynet.scene.network.weights.Whh)") > 3
 
 
 def settings(opened: Page) -> dict[str, Any]:

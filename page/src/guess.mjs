@@ -14,7 +14,12 @@ export function choices(session, say) {
   }
   const between = EDGES.slice(1).map((high, i) => ({ name: say("guess.between", { low: EDGES[i], high }), low: EDGES[i], high }));
   const [first, last] = [EDGES[0], EDGES.at(-1)];
-  return [{ name: say("guess.below", { n: first }), low: 0, high: first }, ...between, { name: say("guess.above", { n: last }), low: last, high: Infinity }, { name: say("guess.never"), never: true }];
+  return [
+    { name: say("guess.below", { n: first }), low: 0, high: first },
+    ...between,
+    { name: say("guess.above", { n: last }), low: last, high: Infinity },
+    { name: say("guess.never") },
+  ];
 }
 
 /** The question, until it runs; then the guess, and at the end what came. */
@@ -23,7 +28,8 @@ export function guessing(session, say, signal) {
   const pairs = session.pairs, question = ofAnswer ? say("guess.answer", { problem: task.write(probe, null) }) : say("guess.when", { pairs });
   const radios = offered.map(({ name }, i) => h("label", { class: "chip" },
     h("input", { type: "radio", name: "train-guess", value: i, onchange: () => session.predict(i) }), name));
-  const form = h("fieldset", { class: "guess" }, h("legend", {}, h("b", {}, say("guess.first")), " ", question), h("div", { class: "chips" }, radios), h("p", { class: "hint" }, say("guess.skip")));
+  const legend = h("legend", {}, h("b", {}, say("guess.first")), say.gap, question), skip = h("p", { class: "hint" }, say("guess.skip"));
+  const form = h("fieldset", { class: "guess" }, legend, h("div", { class: "chips" }, radios), skip);
   const told = h("p", { class: "guessed" });
 
   const came = () => {

@@ -50,10 +50,13 @@ export function live(session, say, signal) {
   return panel;
 }
 
+const picture = (kind) => s("svg", { class: kind, viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img" });
+
 /** The hidden states along some words, as they move, in a plane that turns with them. */
 function cloud(session, say, signal) {
   const { task } = session, every = Math.ceil(task.words.length / MOST_WORDS), words = task.words.filter((_, i) => i % every === 0);
-  const svg = s("svg", { class: "cloud", viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img", "aria-label": say("space.label", { n: Math.min(8, task.states.length) }) });
+  const svg = picture("cloud");
+  svg.setAttribute("aria-label", say("space.label", { n: new Set(task.states.map((_, q) => stateColour(q))).size }));
   let of = null, dots, plane, reach;
   session.follow(["state", "progress"], () => {
     const { training } = session;
@@ -83,8 +86,8 @@ function cloud(session, say, signal) {
 
 /** The error against the problems so far, both by powers of ten, and which of them were guessed. */
 function fall(session, say, signal) {
-  const left = 44, top = 8, bottom = SIZE - 26, powers = (scale) => scale.ticks().filter((n) => Number.isInteger(Math.log10(n))), { batch, problems } = session.offer.recipes[session.settings.recipe];
-  const svg = s("svg", { class: "fall", viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img" });
+  const left = 44, top = 8, bottom = SIZE - 26, { batch, problems } = session.offer.recipes[session.settings.recipe];
+  const svg = picture("fall"), powers = (scale) => scale.ticks().filter((n) => Number.isInteger(Math.log10(n)));
   session.follow(["state", "guess", "progress"], () => {
     const { training, guess } = session, most = training ? training.until * batch : problems;
     const x = scaleLog([batch, most], [left, SIZE - 18]).clamp(true), y = scaleLog([0.003, 10], [bottom, top]).clamp(true);
@@ -98,10 +101,10 @@ function fall(session, say, signal) {
     axis(svg, axisLeft(y).tickValues(powers(y)).tickFormat(String), left, 0);
     if (!training) return svg.setAttribute("aria-label", say("train.error"));
     const { problem, error } = training.metrics;
-    svg.append(s("path", { class: "curve", stroke: "var(--s1)", d: line((_, i) => x(problem[i]), (e) => y(e))(error) ?? "" }));
+    svg.append(s("path", { class: "curve", stroke: "var(--s1)", d: line((_, i) => x(problem[i]), (e) => y(Math.max(e, 1e-9)))(error) ?? "" }));
     if (training.done !== null) svg.append(s("line", { class: "done", x1: x(training.done), x2: x(training.done), y1: top, y2: bottom }));
     const [first, last] = [error[0] ?? 0, error.at(-1) ?? 0].map((e) => e.toPrecision(2));
-    svg.setAttribute("aria-label", say("curve.label", { first, last }));
+    svg.setAttribute("aria-label", say("train.error.label", { first, last }));
   }, signal);
   return svg;
 }

@@ -31,8 +31,8 @@ export class Offer {
     this.own = own;
     const others = tasks.filter(({ text }) => text !== own.task.text).map((facts) => new Task(facts));
     this.tasks = new Map([own.task, ...others].map((task) => [task.text, task]));
-    const same = (one) => one.cell.text === own.formulas.cell.text && one.readout.text === own.formulas.readout.text && !own.formulas.learned_start;
-    const known = cells.find(same);
+    const facts = ({ cell, readout, learned_start }) => JSON.stringify([cell.text, readout.text, learned_start]);
+    const known = cells.find((each) => facts(each) === facts(own.formulas));
     /** By name, and of each by its activation, where there is one to choose. */
     this.cells = new Map(known ? [] : [["own", new Map([["", own.formulas]])]]);
     for (const each of cells) this.cells.set(each.kind, (this.cells.get(each.kind) ?? new Map()).set(each.activation, each));

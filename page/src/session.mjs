@@ -151,14 +151,15 @@ class Training {
   hear(data) {
     this.take(data);
     const { metrics, snapshots, problems } = this, before = snapshots.at(-1)?.problem ?? 0;
-    const due = data.updates === 0 || (problems >= Math.max(10 * this.batch, 1.5 * before) && snapshots.length < MOST_SNAPSHOTS);
-    if (due) snapshots.push({ problem: problems, network: this.network });
-    if (data.error !== null) {
+    const next = data.updates === 0 ? 0 : Math.max(10 * this.batch, 1.5 * before);
+    if (problems >= next && snapshots.length < MOST_SNAPSHOTS) snapshots.push({ problem: problems, network: this.network });
+    if (Number.isFinite(data.error)) { // at first there is none, and where it went too far none that can be drawn
       metrics.problem.push(problems);
       metrics.error.push(data.error);
       metrics.right.push(data.right);
       metrics.stage.push(this.batch === 1 ? "SGD" : "Adam");
-      if (metrics.problem.length > MOST_POINTS) for (const key in metrics) metrics[key] = metrics[key].filter((_, i, all) => (all.length - i) % 2); // the last stays
+      const half = (values) => values.filter((_, i) => (values.length - i) % 2); // the last stays
+      if (metrics.problem.length > MOST_POINTS) for (const key in metrics) metrics[key] = half(metrics[key]);
     }
     this.session.tell("progress");
     if (this.ended) this.session.pause();
@@ -189,13 +190,14 @@ class Training {
 
   /** The network as the views take it, once its picture is drawn. */
   async found() {
-    const { task, network, digits, problems, updates } = this, before = this.snapshots.filter((each) => each.problem < problems);
+    const { task, network, digits, problems, updates } = this;
+    const snapshots = [...this.snapshots.filter((each) => each.problem < problems), { problem: problems, network }];
     const metrics = Object.fromEntries(Object.entries(this.metrics).map(([key, values]) => [key, [...values]]));
     const map = await askMap(network, digits);
     // of three numbers and more the picture shows some of the problems, and not all up to a length
     const picture = { pairs: map.size ** 2, right: map.right, missed: map.missed }, whole = task.operands <= 2;
     return {
-      kind: "here", task, network, metrics, picture, snapshots: [...before, { problem: problems, network }],
+      kind: "here", task, network, metrics, picture, snapshots,
       evaluation: whole ? { exhaustive: { pairs: picture.pairs, right: map.right, digits, margin: map.margin }, sampled: [] } : null,
       proof: null, learned: null, plane: null, regions: null, settings: this.settings, updates,
     };

@@ -8,6 +8,7 @@ import { NUMBERS, accepted } from "./offer.mjs";
 import { PACES } from "./pace.mjs";
 import { variantOf } from "./task.mjs";
 
+const FIELDS = ["task", "cell", "activation", "recipe", "hidden", "digits", "step", "seed", "pace"];
 const NUMBER = /^(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 export function train({ session }, say, signal, look) {
@@ -27,21 +28,25 @@ export function train({ session }, say, signal, look) {
     recipe: choice("recipe", options(Object.keys(offer.recipes), (name) => say(`train.recipe.${name}`))),
     pace: choice("pace", options(PACES, (pace) => say(`train.pace.${pace}`))),
   };
-  const inputs = Object.fromEntries(Object.entries(NUMBERS).map(([key, { low, high }]) => [key,
-    h("input", { type: "text", inputmode: key === "step" ? "decimal" : "numeric", autocomplete: "off", id: `train-${key}`, title: `${low}–${high}`, onchange: () => read() })]));
+  const input = (key, { low, high }) => h("input", {
+    type: "text", inputmode: key === "step" ? "decimal" : "numeric", autocomplete: "off",
+    id: `train-${key}`, title: `${low}–${high}`, onchange: () => read(),
+  });
+  const inputs = Object.fromEntries(Object.entries(NUMBERS).map(([key, range]) => [key, input(key, range)]));
   const mistake = h("input", { type: "checkbox", id: "train-mistake", onchange: () => session.change({ mistake: mistake.checked }) });
-  const labels = {};
-  const field = (key, input) => h("div", { class: "field" }, (labels[key] = h("label", { for: `train-${key}` })), input);
-  const fields = Object.fromEntries(["task", "cell", "activation", "recipe", "hidden", "digits", "step", "seed", "pace"].map((key) => [key, field(key, selects[key] ?? inputs[key])]));
+  const labels = Object.fromEntries(FIELDS.map((key) => [key, h("label", { for: `train-${key}` })]));
+  const field = (key) => h("div", { class: "field" }, labels[key], selects[key] ?? inputs[key]);
+  const fields = Object.fromEntries(FIELDS.map((key) => [key, field(key)]));
 
   /** What is typed becomes the settings; false where it cannot. */
   function read() {
     const found = {};
     for (const key of Object.keys(NUMBERS)) {
-      const text = typed(inputs[key]).trim(), value = NUMBER.test(text) ? +text : NaN, good = accepted(key, value), { low, high } = NUMBERS[key];
-      if (!good) {
+      const text = typed(inputs[key]).trim(), value = NUMBER.test(text) ? +text : NaN;
+      if (!accepted(key, value)) {
+        const { low, high } = NUMBERS[key], values = { name: labels[key].textContent, low: String(low), high: String(high) };
         inputs[key].setAttribute("aria-invalid", "true");
-        message.textContent = say(key === "step" ? "train.bad" : "train.whole", { name: labels[key].textContent, low: String(low), high: String(high) });
+        message.textContent = say(key === "step" ? "train.bad" : "train.whole", values);
         return false;
       }
       inputs[key].removeAttribute("aria-invalid");
@@ -100,8 +105,8 @@ export function train({ session }, say, signal, look) {
     const { training } = session, begun = training !== null;
     go.textContent = say(!begun ? "train.start" : training.running ? "train.pause" : "train.go");
     again.disabled = !begun;
-    const stands = begun && !training.running, all = stands && training.done !== null;
-    status.textContent = [stands ? say("train.paused", { problems: training.problems }) : begun ? say("train.running") : "", all ? say("train.done", { pairs: session.pairs }) : ""].join(say.gap);
+    const now = !begun ? [] : training.running ? ["train.running"] : ["train.paused", training.done !== null && "train.done"];
+    status.textContent = say.all(now, { problems: training?.problems, pairs: session.pairs });
   }, signal);
 
   session.follow(["state", "progress"], () => (lookAt.disabled = !session.training?.problems), signal);
@@ -111,7 +116,7 @@ export function train({ session }, say, signal, look) {
     h("div", { class: "card" },
       h("div", { class: "numbers settings" }, Object.values(fields)),
       recipe,
-      h("p", { class: "switch" }, mistake, h("label", { for: "train-mistake" }, h("b", {}, say("train.mistake")), " ", say("train.mistake.text"))),
+      h("p", { class: "switch" }, mistake, h("label", { for: mistake.id }, h("b", {}, say("train.mistake")), say.gap, say("train.mistake.text"))),
       ask, message, h("div", { class: "actions" }, go, again, lookAt), status, panel),
   ];
 }
