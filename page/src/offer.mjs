@@ -6,6 +6,9 @@ import { sized } from "./formula.mjs";
 import { PACES } from "./pace.mjs";
 import { Task } from "./task.mjs";
 
+/** What the address of a training begins with. */
+export const START = "#train?";
+
 /** Numbers that are typed, and what is accepted. */
 export const NUMBERS = {
   hidden: { low: 1, high: 64 },
@@ -62,8 +65,10 @@ export class Offer {
 
   /** The settings that an address asks for; in the place of what is not understood, what is usual. */
   read(address) {
-    const asked = new URLSearchParams(address.split("?")[1] ?? ""), one = (key, known) => (known(asked.get(key)) ? asked.get(key) : undefined);
-    const mistake = asked.get("mistake") === "1", recipe = one("recipe", (name) => Object.hasOwn(this.recipes, name)) ?? (mistake ? "tutorial" : "adam");
+    const asked = new URLSearchParams(address.startsWith(START) ? address.slice(START.length) : "");
+    const one = (key, known) => (known(asked.get(key)) ? asked.get(key) : undefined);
+    const mistake = asked.get("mistake") === "1", usually = mistake ? "tutorial" : "adam";
+    const recipe = one("recipe", (name) => Object.hasOwn(this.recipes, name)) ?? usually;
     const settings = this.usual(one("task", (text) => this.tasks.has(text)), recipe);
     const cell = one("cell", (name) => this.cells.has(name)) ?? settings.cell, activations = this.cells.get(cell);
     const activation = [asked.get("activation"), settings.activation, ...activations.keys()].find((name) => activations.has(name));
@@ -78,7 +83,7 @@ export class Offer {
   write(settings) {
     const { activation, mistake, ...rest } = settings;
     const said = { ...rest, ...(activation ? { activation } : {}), ...(mistake ? { mistake: 1 } : {}) };
-    return `#train?${new URLSearchParams(said)}`;
+    return START + new URLSearchParams(said);
   }
 
   /** What a Trainer takes. */

@@ -3,6 +3,7 @@
 
 import { digitsOfMap } from "./errors.mjs";
 import { Network } from "./network.mjs";
+import { START } from "./offer.mjs";
 import { firstProblem } from "./scene.mjs";
 import { askMap, begin, plain } from "./workers.mjs";
 
@@ -17,7 +18,7 @@ export class Session extends EventTarget {
     this.training = null; // what comes late of an earlier one is dropped
     this.guess = null;
     addEventListener("hashchange", () => {
-      if (location.hash.startsWith("#train?")) this.change(this.offer.read(location.hash));
+      if (location.hash.startsWith(START)) this.change(this.offer.read(location.hash));
     });
   }
 
@@ -41,9 +42,10 @@ export class Session extends EventTarget {
     const before = this.settings, next = (this.settings = this.offer.changed(before, changes));
     const others = Object.keys(next).filter((key) => next[key] !== before[key]);
     this.remember();
-    if (others.some((key) => key !== "pace")) this.reset();
+    if (others.some((key) => key !== "pace")) this.drop();
     else if (others.length && this.training?.running) this.go();
-    this.tell("settings");
+    this.tell("settings"); // first, since of another task all is drawn anew
+    this.tell("state");
   }
 
   /** Keep the settings in the address, so that it can be handed on. */
@@ -78,9 +80,13 @@ export class Session extends EventTarget {
   }
 
   reset() {
+    this.drop();
+    this.tell("state");
+  }
+
+  drop() {
     this.training?.worker.terminate();
     this.training = this.guess = null;
-    this.tell("state");
   }
 
   predict(guess) {
@@ -129,9 +135,10 @@ class Training {
 
   /** What the network answers to the probe. */
   get answer() {
-    const { task, session: { probe } } = this, { steps, expected } = this.network.work(task.encode(probe)), outputs = steps.map((step) => step.output);
-    const answer = task.decode(outputs), name = (found) => task.writeAnswer(found);
-    return { text: task.write(probe, answer), answer: name(answer), right: name(task.rightAnswer(expected, outputs)), isRight: steps.every((step) => step.right) };
+    const { task, session: { probe } } = this, { steps, expected } = this.network.work(task.encode(probe));
+    const outputs = steps.map((step) => step.output), answer = task.decode(outputs), right = task.rightAnswer(expected, outputs);
+    const isRight = steps.every((step) => step.right);
+    return { text: task.write(probe, answer), answer: task.writeAnswer(answer), right: task.writeAnswer(right), isRight };
   }
 
   take(data) {
