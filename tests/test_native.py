@@ -186,7 +186,7 @@ def test_code_calls_nothing_but_itself(kernel: str, activation: str, outputs: in
     assert called(kernel, shape) - {kernel, "memset", "memcpy"} == set()
 
 
-@pytest.mark.parametrize("kernel", ["formula_train", "walk", "follow"])
+@pytest.mark.parametrize("kernel", ["formula_train", "walk", "follow", "wander"])
 @pytest.mark.parametrize("task", ["add", "add:base=3"])
 def test_nor_does_that_of_formulas(kernel: str, task: str) -> None:
     recipe = RECIPES["plain-adam"].with_settings({"cell": OWN, "hidden": 17, "task": task})
@@ -347,6 +347,8 @@ for settings in (
     digits = evaluation.affordable_digits(network.task, 5, 2**12)
     evaluation.evaluate(network, digits, engine="native")
     evaluation.sample(network, 9, pairs=13, engine="native")
+    h, state = np.repeat(network.start[None], 7, axis=0), np.zeros(7, np.int32)
+    native.wander(network, h, state, np.zeros((7, 9), np.int64))
 for settings in (
     {"hidden": 1}, {"hidden": 17, "task": "add:base=3", "start": "learned"},
     {"hidden": 9, "cell": "lstm", "task": "cycle:5", "close.batch": 7},
@@ -474,6 +476,47 @@ def test_the_worst_case_along_words_is_numpys(
         np.testing.assert_allclose(network.weights[name], w, rtol=0, atol=2e-5)
         apart = max(apart, float(np.abs(w - without.weights[name]).max()))
     assert apart > 1e-3  # the agreement is about something
+    native._shared.cache_clear()
+
+
+@pytest.mark.parametrize("lanes", [4, 16])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"hidden": 33, "activation": "relu", "task": "tomita:4"},
+        {"cell": "lstm", "task": "add:base=3", "hidden": 5},
+        {"cell": "lstm,gru", "start": "learned"},
+        {"cell": OWN, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
+        {"cell": "gru", "task": OPEN},
+    ],
+    ids=str,
+)
+def test_words_are_read_from_any_state_as_by_numpy(
+    monkeypatch: pytest.MonkeyPatch, lanes: int, settings: dict[str, object]
+) -> None:
+    recipe = RECIPES["plain-adam"].with_settings({"hidden": 8, "steps": 5, "batch": 8, **settings})
+    network = training.fit(recipe, engine="numpy")
+    with_lanes(monkeypatch, lanes)
+    random = np.random.default_rng(3)
+    h = random.normal(0, 0.3, (13, len(network.start))).astype(np.float32)
+    state = random.integers(0, len(network.task.machine.states), 13).astype(np.int32)
+    words = random.integers(0, network.symbols, (13, 30))
+    given = h.copy(), state.copy()
+    one, other = (each.wander(network, h, state, words) for each in (native, reference))
+    assert (h == given[0]).all()
+    assert (state == given[1]).all()
+    for name in ("state", "reached", "after"):
+        assert (getattr(one, name) == getattr(other, name)).all(), name
+    for name in ("h", "margin", "nearest"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-4)
+    for n, word in enumerate(words):  # and by reading each by itself, up to where it was nearest
+        alone, here = h[n : n + 1], int(state[n])
+        for symbol in word[: one.after[n]]:
+            alone = network.step(alone, np.array([symbol]))
+            here = network.task.machine.delta[here][symbol]
+        assert here == one.reached[n]
+        np.testing.assert_allclose(one.nearest[n], alone[0], rtol=1e-4, atol=1e-4)
     native._shared.cache_clear()
 
 

@@ -193,9 +193,9 @@ def test_walkers_come_home_from_a_right_network(adder: Network) -> None:
 
 
 def test_what_walkers_hand_on_is_what_they_have_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walkers, "_ROUNDS", 12)  # and they begin anew
-    network, several = counting(200), 0
-    for word in walkers.words(network, lambda rounds: rounds >= 40):
+    monkeypatch.setattr(walkers, "_ROUNDS", 8)  # and they begin anew
+    network, several = counting(150), 0
+    for word in walkers.words(network, lambda rounds: rounds >= 16):
         assert confirm(network, word) is not None
         assert network.transduce(word)[-1] != network.task.machine.transduce(word)[-1]
         several += 1

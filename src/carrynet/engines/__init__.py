@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carrynet.data.regions import Edges
 from carrynet.data.words import Words
 from carrynet.engines import edges, jax, native, reference
-from carrynet.engines.reference import Followed, Prefixes, Tally
+from carrynet.engines.reference import Followed, Prefixes, Tally, Wandered
 from carrynet.errors import Unavailable, unknown
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
@@ -81,8 +84,12 @@ class Engine:
     `follow(network, words)` judges words, shape (N, T), and says where each first goes wrong.
     Where they need not be read as a `whole`, the margin is not that of what is behind.
 
-    Both leave words of which some output is within rounding of zero to the network's own steps
-    (`reference.singly`), so that no count depends on the engine.
+    `wander(network, h, state, words)` reads words, shape (N, T), each from a state h (N, D) of its
+    own and one of the machine, and says where each came nearest to an error; what is within
+    rounding of zero is as the engine has it.
+
+    The others leave words of which some output is within rounding of zero to the network's own
+    steps (`reference.singly`), so that no count depends on the engine.
 
     `refuses(subject)` says why the engine cannot take such networks, or None.
     """
@@ -93,6 +100,7 @@ class Engine:
     edges: OverEdges | None  #: where none, NumPy serves
     walk: Callable[[Network, Prefixes, int], Tally]
     follow: Follow
+    wander: Callable[[Network, Array, NDArray[np.int32], Words], Wandered]
     refuses: Callable[[Subject], str | None]
     threads: bool  #: whether calls from several threads run side by side
 
@@ -106,21 +114,34 @@ def _follow(network: Network, words: Words, *, whole: bool = True) -> Followed:
     return get("auto", network, quietly=True).follow(network, words, whole=whole)
 
 
+def _wander(network: Network, h: Array, state: NDArray[np.int32], words: Words) -> Wandered:
+    return get("auto", network, quietly=True).wander(network, h, state, words)
+
+
 ENGINES = {
     "native": Engine(
         *("native", native.advance, Many(native.at_once, native.advance_many)),
         OverEdges(edges.takes, edges.advance),
-        *(native.walk, native.follow, native.refuses),
+        walk=native.walk,
+        follow=native.follow,
+        wander=native.wander,
+        refuses=native.refuses,
         threads=True,
     ),
     "numpy": Engine(
-        *("numpy", reference.advance, None, None, reference.walk, reference.follow),
+        *("numpy", reference.advance, None, None),
+        walk=reference.walk,
+        follow=reference.follow,
+        wander=reference.wander,
         refuses=lambda subject: None,
         threads=False,
     ),
     "jax": Engine(
         *("jax", jax.advance, Many(jax.at_once, jax.advance_many), None),
-        *(_walk, _follow, jax.refuses),
+        walk=_walk,
+        follow=_follow,
+        wander=_wander,
+        refuses=jax.refuses,
         threads=True,
     ),
 }

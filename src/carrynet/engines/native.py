@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache, lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carrynet.data.drawn import draw
 from carrynet.data.words import Words, tables
@@ -390,6 +391,37 @@ def follow(network: Network, words: Words, *, whole: bool = True) -> Followed:
     return Followed(first_error, float(numbers(margin)[0]), np.zeros(len(words), dtype=bool))
 
 
+def wander(
+    network: Network, h: Array, state: NDArray[np.int32], words: Words
+) -> reference.Wandered:
+    """Words, each read from a state of its own; see `engines.Engine`."""
+    shape, p, drives = _evaluation(network)
+    table, there = tables(network.task), _padded(network, h)
+    nearest, after = there.copy(), buffer(len(words), np.int32)
+    margin = buffer(len(words))
+    margin[:] = np.finfo(np.float32).max
+    now, reached = state.astype(np.int32), state.astype(np.int32)
+    jit.function("wander", shape)(
+        p=p,
+        drives=drives,
+        delta=table.delta,
+        output=table.output,
+        words=np.ascontiguousarray(words, np.uint16),
+        h=there,
+        state=now,
+        room=buffer(8 * state_width(shape)),
+        nearest=nearest,
+        reached=reached,
+        margin=margin,
+        after=after,
+        N=len(words),
+        T=words.shape[1],
+        S=table.delta.shape[1],
+    )
+    there, nearest = (_apart(network, shape, each) for each in (there, nearest))
+    return reference.Wandered(there, now, margin, nearest, reached, after)
+
+
 def _in_doubt(network: Network, margin: Array) -> bool:
     """Whether some margin may be within rounding of zero, here or in NumPy's engine."""
     return bool(margin[1] <= 2 * reference.near_zero(network))
@@ -430,6 +462,13 @@ def _padded(network: Network, states: Array) -> Array:
     """States (N, D) with each part padded, as kernels have them."""
     least = Layout(Shape(**common(network))).width if as_elman(network) else 0
     return beside(network.parts(states), least)
+
+
+def _apart(network: Network, shape: "Shape | Formulas", states: Array) -> Array:
+    """And out of it."""
+    places = shape.part_places if isinstance(shape, Formulas) else (0,)
+    parts = zip(places, network.widths, strict=True)
+    return np.concatenate([states[:, at : at + size] for at, size in parts], axis=1)
 
 
 # The processor's peak ----------------------------------------------------------------

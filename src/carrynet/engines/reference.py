@@ -111,6 +111,18 @@ class Followed:
     differ: int = 0  # words of which the engine's own batches say otherwise, at least so many
 
 
+@dataclass(frozen=True, eq=False)
+class Wandered:
+    """Where some words led, and where on the way each was nearest to an error."""
+
+    h: Array  # (N, D)
+    state: NDArray[np.int32]  # (N,) of the machine
+    margin: NDArray[np.floating]  # (N,) the least; the largest number there is where none
+    nearest: Array  # (N, D) the state there
+    reached: NDArray[np.int32]  # (N,) that of the machine
+    after: NDArray[np.int32]  # (N,) and how many symbols were read by then
+
+
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
 def walk(network: Network, prefixes: Prefixes, depth: int, *, near: float | None = None) -> Tally:
@@ -224,6 +236,23 @@ def follow_batch(network: Network, words: Words, *, near: float | None = None) -
         doubts, right = doubts | doubt.any(axis=0), right & hit.all(axis=0)
     first_error = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
     return Followed(first_error, smallest, doubts)
+
+
+@in_one_thread
+@np.errstate(over="ignore", invalid="ignore")
+def wander(network: Network, h: Array, state: NDArray[np.int32], words: Words) -> Wandered:
+    """Words (N, T), each read from a state of network and machine of its own; see `Engine`."""
+    table = tables(network.task)
+    least = np.full(len(words), np.finfo(np.float32).max, np.float64)
+    nearest, reached, after = h.copy(), state.copy(), np.zeros(len(words), np.int32)
+    for t, symbols in enumerate(words.T):
+        h = network.step(h, symbols)
+        margin = grade(network.read(h), table.output[state, symbols])[1]
+        state = table.delta[state, symbols]
+        less = margin < least
+        least[less], nearest[less] = margin[less], h[less]
+        reached[less], after[less] = state[less], t + 1
+    return Wandered(h, state, least, nearest, reached, after)
 
 
 # Within rounding of zero -------------------------------------------------------------

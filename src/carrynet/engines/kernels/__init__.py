@@ -16,7 +16,8 @@ Products come in two forms, both with all sums in registers:
 
 For the way back W^T is kept beside W and takes the same updates, or is made anew.
 They are methods of `cell.Cell`.  `train` and `across` make updates, `inference` holds `walk`,
-the tree of prefixes, and `follow`, for long words; `trees` is the search for proofs.
+the tree of prefixes, `follow`, for long words, and `wander`, from any states; `trees` is the
+search for proofs.
 
 All of this is Elman's cell, shaped by hand.  Any formula, with its readout, is trained by
 `formula_train` and judged by the same `walk` and `follow`: there `block` carries out instructions
@@ -43,7 +44,16 @@ from carrynet.engines.kernels.formula_train import (
     room_size,
 )
 from carrynet.engines.kernels.formulas import Formulas, takes
-from carrynet.engines.kernels.inference import BLOCK, FOLLOW, WALK, follow, walk, walk_room
+from carrynet.engines.kernels.inference import (
+    BLOCK,
+    FOLLOW,
+    WALK,
+    WANDER,
+    follow,
+    walk,
+    walk_room,
+    wander,
+)
 from carrynet.engines.kernels.over_edges import Closing, closes, edge_room
 from carrynet.engines.kernels.peak import PEAK, PEAK_SUMS, peak
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
@@ -101,6 +111,7 @@ KERNELS = {
     "across": Kernel(across, ACROSS),
     "walk": Kernel(walk, WALK),
     "follow": Kernel(follow, FOLLOW),
+    "wander": Kernel(wander, WANDER),
     "trees": Kernel(trees, TREES),
     "closing": Kernel(closing, CLOSING),
     "formula_train": Kernel(formula_train, FORMULA_TRAIN),

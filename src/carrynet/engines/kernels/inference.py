@@ -1,4 +1,4 @@
-"""Words followed and judged: the tree of prefixes, and long words."""
+"""Words followed and judged: the tree of prefixes, long words, and words from any states."""
 
 from collections.abc import Sequence
 
@@ -266,6 +266,70 @@ def follow(shape: Shape | Formulas) -> ir.Module:
 
         _, _, *seen = k.loop(k.T, position, [k.h, k.at(k.h, 4 * P), *seen_so_far(k)])
         keep(k, seen)
+
+    k.each_row(k.N, 4, some_words)
+    k.done()
+    return module
+
+
+WANDER = Parameters(
+    {
+        "p": "f4",
+        "drives": "f4",
+        "delta": "i4",
+        "output": "i4",
+        "words": "u2",
+        "h": "f4",  # (N, P) updated
+        "state": "i4",  # (N,) updated
+        "room": "f4",  # for 8 states
+        "nearest": "f4",  # (N, P)
+        "reached": "i4",  # (N,)
+        "margin": "f4",  # (N,)
+        "after": "i4",  # (N,)
+    },
+    ("N", "T", "S"),
+)
+
+
+def wander(shape: Shape | Formulas) -> ir.Module:
+    """`wander(...)`: N words of T symbols, each read from a state of its own.
+
+    See `reference.wander`.  Where a margin is less than what `margin` (N,) says, it is kept there,
+    with the states of network and machine, and after how many symbols they were reached.
+    """
+    module = ir.Module("wander")
+    k = inference(module, "wander", WANDER, shape)
+    b, P, L = k.builder, k.width, k.lanes
+    huge = [ir.Constant(ir.FloatType(), 3.4028234663852886e38)] * 2
+    always = ir.Constant(ir.IntType(1), 1)
+
+    def copy(source: Value, row: Integer, target: Value, place: Integer) -> None:
+        for v in range(0, P, L):
+            k.store(k.load(source, k.add(row, v)), target, k.add(place, v))
+
+    def some_words(first: Integer, count: int) -> None:
+        rows = [k.add(first, r) for r in range(count)]
+        for r, word in enumerate(rows):
+            copy(k.h, k.mul(word, P), k.room, r * P)
+
+        def position(t: Value, here: Value, there: Value) -> list[Value]:
+            symbols = [k.integer(k.words, k.add(k.mul(word, k.T), t), 16) for word in rows]
+            k.follow(count, here, 0, list(symbols), there, 0)
+            for r, (word, symbol) in enumerate(zip(rows, symbols, strict=True)):
+                edge = k.add(k.mul(k.integer(k.state, word, 32), k.S), symbol)
+                _, (margin, _) = k.grade(there, r * P, edge, always, huge)
+                reached = k.integer(k.delta, edge, 32)
+                k.store_integer(reached, k.state, word, 32)
+                with b.if_then(b.fcmp_ordered("<", margin, k.scalar(k.margin, word))):
+                    k.store(margin, k.margin, word)
+                    k.store_integer(reached, k.reached, word, 32)
+                    k.store_integer(k.add(t, 1), k.after, word, 32)
+                    copy(there, r * P, k.nearest, k.mul(word, P))
+            return [there, here]
+
+        here, _ = k.loop(k.T, position, [k.room, k.at(k.room, 4 * P)])
+        for r, word in enumerate(rows):
+            copy(here, r * P, k.h, k.mul(word, P))
 
     k.each_row(k.N, 4, some_words)
     k.done()
