@@ -36,11 +36,66 @@ def test_the_committed_notebooks_are_the_sources(source: Path, language: str) ->
 
 def test_both_languages_share_code_and_outputs() -> None:
     one, other = (
-        [cell for cell in nbformat.read(build.path_of(lang), 4).cells if cell.cell_type == "code"]
+        [
+            (cell.source, cell.outputs)
+            for cell in nbformat.read(build.path_of(lang), 4).cells
+            if cell.cell_type == "code"
+        ]
         for lang in build.LANGUAGES
     )
     assert len(one) > 30
     assert one == other
+
+
+def folded(cell: nbformat.NotebookNode) -> str | None:
+    """How a cell of code is folded away, by the word that the site and Jupyter know."""
+    return next(iter(cell.metadata.get("tags", ())), None)
+
+
+@pytest.mark.parametrize(
+    ("language", "exercise", "predict", "figure"),
+    [
+        ("en", r"\*\*Exercise (\d+)\.\*\*", "> **Predict first.**", r"^\*Figure (\d+)\.\*"),
+        ("zh", r"\*\*练习 (\d+)\.\*\*", "> **先猜一猜。**", r"^\*图 (\d+)\.\*"),
+    ],
+)
+def test_answers_and_what_was_to_be_predicted_are_folded_away(
+    language: str, exercise: str, predict: str, figure: str
+) -> None:
+    """So is what draws; each picture is told about by the text after it."""
+    exercises: list[str] = []
+    captions: list[str] = []
+    predictions = pictures = 0
+    cells = nbformat.read(build.path_of(language), as_version=4).cells
+    for number, cell in enumerate(cells):
+        following = cells[number + 1 :]
+        if cell.cell_type == "markdown":
+            captions += re.findall(figure, cell.source, flags=re.MULTILINE)
+            assert pictures == len(captions), cell.source
+            if found := re.findall(exercise, cell.source):
+                exercises += found
+                assert folded(following[0]) == "hide-cell"
+                assert "assert " in following[0].source
+            if predict in cell.source:
+                predictions += 1
+                until = next(i for i, each in enumerate(following) if each.cell_type == "markdown")
+                assert "hide-cell" in map(folded, following[:until])
+            continue
+        if re.search(r"plt\.|SVG\(", re.sub(r"^import .*", "", cell.source, flags=re.MULTILINE)):
+            assert folded(cell) in ("hide-input", "hide-cell")
+        pictures += sum(
+            {"image/png", "image/svg+xml"} & set(output.get("data", ())) != set()
+            for output in cell.outputs
+        )
+    assert exercises == [str(number) for number in range(1, 7)]
+    assert captions == [str(number) for number in range(1, 18)]
+    assert predictions >= 8
+
+
+def test_the_tutorial_ends_as_the_original_did() -> None:
+    for language, heading in (("en", "## What we did"), ("zh", "## 实验总结")):
+        last = build.read(SOURCE)[language].cells[-1]
+        assert heading in last.source.split("\n")
 
 
 def test_the_chapters_are_the_originals_and_more() -> None:
@@ -74,6 +129,18 @@ def test_a_small_source_becomes_two_notebooks() -> None:
     assert notebooks == build.read(SMALL)  # the same ids each time
 
 
+def test_what_is_folded_is_said_in_the_language_of_the_notebook() -> None:
+    for role, told in (
+        ("figure", {"source_hidden": True}),
+        ("answer", {"source_hidden": True, "outputs_hidden": True}),
+    ):
+        notebooks = build.read(SMALL.replace("# %%\n", f'# %% role="{role}"\n'))
+        for language, notebook in notebooks.items():
+            metadata = notebook.cells[1].metadata
+            assert metadata["jupyter"] == told
+            assert metadata["mystnb"]["code_prompt_show"] == build.PROMPTS[language][role]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -89,6 +156,8 @@ def test_a_small_source_becomes_two_notebooks() -> None:
         ("`1 + 1`，", "`1 + 2`，", "code differ"),
         ("# # 一", "# ## 一", "headings differ"),
         ("# 求和：", "# 求和[这里](proof.md)：", "links differ"),
+        ("# 求和：", "# </details>求和：", "folds differ"),
+        ("# %%\n", '# %% role="secret"\n', "a role that is none of"),
     ],
 )
 def test_languages_that_differ_are_refused(old: str, new: str, complaint: str) -> None:

@@ -7,6 +7,10 @@ A source, as `tutorial.py`, is a notebook in jupytext's percent format.  Its cod
 language; each of its texts is there twice, one cell marked `lang="en"` and then one marked
 `lang="zh"`.  The code is run once, and a cell's outputs go into both notebooks.
 
+A cell of code may be marked by what of it is folded away until the reader asks, in Jupyter and on
+the site alike (`FOLDED`): `role="figure"` draws, `role="result"` follows a prediction, and
+`role="answer"` solves an exercise.  So each notebook stays one file that runs wherever it is.
+
 The source is refused where a text lacks its translation, or where formulas, code, links or the
 levels of headings differ between the two.  A committed notebook is stale when its cells are not the
 source's, or when running the code now prints something else: numbers are left out of that
@@ -27,6 +31,14 @@ HERE = Path(__file__).parent
 SOURCE = HERE / "tutorial.py"
 SOURCES = (SOURCE, HERE.parent / "studies" / "compiled" / "compiled.py")
 LANGUAGES = ("en", "zh")
+
+FOLDED = {"figure": ("input",), "result": ("input", "output"), "answer": ("input", "output")}
+"""Which parts of a cell are folded away, by its role."""
+PROMPTS = {
+    "en": {"figure": "The code of the figure", "result": "What happens", "answer": "The answer"},
+    "zh": {"figure": "画图的代码", "result": "看结果", "answer": "看答案"},
+}
+"""What the site writes where something is folded away."""
 
 
 class BuildError(Exception):
@@ -56,6 +68,8 @@ def read(text: str) -> dict[str, NotebookNode]:
             raise BuildError(f"no Chinese follows the text {_brief(waiting)}")
         if language != wanted:
             raise BuildError(f"the cell {_brief(cell)} is marked {language}, not {wanted}")
+        if cell.metadata.get("role", "figure") not in FOLDED:
+            raise BuildError(f"the cell {_brief(cell)} has a role that is none of {[*FOLDED]}")
         if language is None:
             for notebook in split.values():
                 notebook.append(deepcopy(cell))
@@ -72,7 +86,7 @@ def read(text: str) -> dict[str, NotebookNode]:
 def _notebook(cells: list[NotebookNode], language: str) -> NotebookNode:
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number:02}"  # nbformat's own are random
-        cell.metadata = {}
+        cell.metadata = _folding(cell.metadata.get("role"), language)
         if language == "zh" and cell.cell_type == "markdown":
             cell.source = join_lines(cell.source)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -82,11 +96,25 @@ def _notebook(cells: list[NotebookNode], language: str) -> NotebookNode:
     )
 
 
+def _folding(role: str | None, language: str) -> dict[str, object]:
+    """What tells Jupyter, and then what tells the site, to fold parts of a cell away."""
+    if role is None:
+        return {}
+    parts = FOLDED[role]
+    names = {"input": "source_hidden", "output": "outputs_hidden"}
+    prompt = PROMPTS[language][role]
+    return {
+        "jupyter": {names[part]: True for part in parts},
+        "tags": ["hide-cell" if len(parts) > 1 else f"hide-{parts[0]}"],
+        "mystnb": {"code_prompt_show": prompt, "code_prompt_hide": prompt},
+    }
+
+
 def join_lines(text: str) -> str:
     """Chinese without line breaks inside paragraphs: browsers would show them as spaces."""
     mark = "，。；：、？！（）“”"
     gapless = rf"(?:[{mark}]\n|[\u4e00-\u9fff]\n[\u4e00-\u9fff{mark}])"  # no space belongs there
-    block = r"[-|#>]|\d+\. |```|\$\$|$"  # what begins a line of its own
+    block = r"[-|#><]|\d+\. |```|\$\$|$"  # what begins a line of its own
     joined = ""
     for line, following in pairwise([*text.split("\n"), ""]):
         inside = not line.startswith("#") and not re.match(block, following)
@@ -100,6 +128,7 @@ MARKS = {
     "headings": r"^#+",
     "rows of tables": r"^(\|)",
     "links": r"\]\((.+?)\)",
+    "folds": r"</?(?:details|summary)>",
 }
 """What a text and its translation must have alike."""
 
@@ -146,8 +175,6 @@ def run(notebook: NotebookNode) -> NotebookNode:
         client.execute()
     except nbclient.exceptions.CellExecutionError as error:
         raise BuildError(f"a cell fails: {error}") from None
-    for cell in done.cells:
-        cell.metadata = {}
     return done
 
 
@@ -191,8 +218,8 @@ def stale_outputs(committed: NotebookNode, now: NotebookNode) -> str | None:
     return None
 
 
-def _content(cell: NotebookNode) -> tuple[str, str]:
-    return cell.cell_type, cell.source
+def _content(cell: NotebookNode) -> tuple[str, str, NotebookNode]:
+    return cell.cell_type, cell.source, cell.metadata
 
 
 def _shown(cell: NotebookNode) -> list[object]:

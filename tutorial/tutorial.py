@@ -22,6 +22,9 @@
 #
 # For each piece that you write you also meet the function of the package `carrynet` that does the
 # same, and a check that both agree. Every check is an `assert`: a chapter that runs to its end is right.
+#
+# Where a result surprises most people, you are asked to **predict first**; the result is folded away
+# until you have. So are the answers to the **exercises**, and the code that only draws a figure.
 
 # %% [markdown] lang="zh"
 # # 一个小网络学会了加法，并且被证明是对的
@@ -35,6 +38,8 @@
 #
 # 你每写完一部分，都会见到 `carrynet` 包里做同一件事的函数，并检查两者结果一致。每个检查都是一条 `assert`：
 # 一章能运行到底，就说明它是对的。
+#
+# 遇到多数人会意外的结果，本教程请你**先猜一猜**，结果先折叠起来，猜过再看。**练习**的答案，以及只用来画图的代码，也都折叠着。
 
 # %%
 import time
@@ -44,6 +49,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import SVG
+from matplotlib.patches import Patch
 from tqdm import tqdm
 
 import carrynet as cn
@@ -59,10 +65,12 @@ from carrynet.proof import check, search
 from carrynet.report import drawing, plots
 from carrynet.report.worked import columns, explanation
 
+# %% role="figure"
 plt.rcParams |= {
     "figure.figsize": (8, 2.6),
     "figure.dpi": 80,
     "figure.constrained_layout.use": True,
+    "legend.frameon": False,
 }
 plt.rcParams |= {"axes.spines.top": False, "axes.spines.right": False}
 
@@ -106,19 +114,28 @@ def diff_sigmoid(y):  # y = σ(z)
 z = np.linspace(-8, 8, 161)
 y = sigmoid(z)
 
+# %% role="figure"
 fig, (left, right) = plt.subplots(1, 2)
-left.plot(z, y)
-left.set(xlabel="$z$", title=r"$\sigma(z)$")
-right.plot(z, diff_sigmoid(y), color="C1")
-right.set(xlabel="$z$", title=r"$\sigma'(z)$", ylim=(0, 0.27))
+left.plot(z, y, label=r"$y = \sigma(z)$")
+left.set(xlabel="$z$", ylabel="$y$")
+right.plot(z, diff_sigmoid(y), color="C1", label=r"$\sigma'(z) = y\,(1-y)$")
+right.set(xlabel="$z$", ylabel=r"$\sigma'$", ylim=(0, 0.33))
+for axis in (left, right):
+    axis.legend(loc="upper left")
 plt.show()
+
 # %% [markdown] lang="en"
+# *Figure 1.* Left: the sigmoid. Right: its derivative, as had from the output alone. It is 1/4 at most, and
+# next to nothing where the output is nearly 0 or 1.
+#
 # In the package these are `arrays.sigmoid` and `arrays.sigmoid_slope`. And the derivative is what it
 # claims to be, which a **central difference** tells without any calculus:
 #
 # $$\sigma'(z) \approx \frac{\sigma(z + \varepsilon) - \sigma(z - \varepsilon)}{2\,\varepsilon}.$$
 
 # %% [markdown] lang="zh"
+# *图 1.* 左：sigmoid 函数。右：它的导数，只由输出算出；最大为 1/4，输出接近 0 或 1 时几乎为零。
+#
 # 包里对应的函数是 `arrays.sigmoid` 和 `arrays.sigmoid_slope`。至于导数算得对不对，不用微积分也能检查，用**中心差分**就行：
 #
 # $$\sigma'(z) \approx \frac{\sigma(z + \varepsilon) - \sigma(z - \varepsilon)}{2\,\varepsilon}.$$
@@ -131,6 +148,35 @@ eps = 1e-6
 difference = (sigmoid(z + eps) - sigmoid(z - eps)) / (2 * eps)
 print(f"max |Δ| = {np.abs(difference - diff_sigmoid(y)).max():.0e}")
 assert np.allclose(difference, diff_sigmoid(y), atol=1e-9)
+
+# %% [markdown] lang="en"
+# **Exercise 1.** Many networks use $\tanh$ in place of the sigmoid. How is its derivative had from its output,
+# and does a central difference agree?
+#
+# <details><summary>Why</summary>
+#
+# With $y = \tanh z$, the quotient rule gives $y' = (\cosh^2 z - \sinh^2 z) / \cosh^2 z = 1 - y^2$.
+#
+# </details>
+
+# %% [markdown] lang="zh"
+# **练习 1.** 许多网络不用 sigmoid，而用 $\tanh$。怎样由它的输出求出导数？与中心差分一致吗？
+#
+# <details><summary>为什么</summary>
+#
+# 设 $y = \tanh z$，由商的求导法则得 $y' = (\cosh^2 z - \sinh^2 z) / \cosh^2 z = 1 - y^2$。
+#
+# </details>
+
+
+# %% role="answer"
+def diff_tanh(y):  # y = tanh(z)
+    return 1 - y**2
+
+
+difference = (np.tanh(z + eps) - np.tanh(z - eps)) / (2 * eps)
+print(f"max |Δ| = {np.abs(difference - diff_tanh(np.tanh(z))).max():.0e}")
+assert np.allclose(difference, diff_tanh(np.tanh(z)), atol=1e-9)
 
 # %% [markdown] lang="en"
 # ## 2. Initial weights
@@ -174,19 +220,28 @@ Wxh = 2 * rng.random((X, H)) - 1
 Whh = 2 * rng.random((H, H)) - 1
 Why = 2 * rng.random((H, Y)) - 1
 
+# %% role="figure"
 fig, axes = plt.subplots(1, 3, width_ratios=[32, 32, 6])
 for axis, W, name in zip(axes, (Wxh, Whh, Why), ("W_{xh}", "W_{hh}", "W_{hy}")):
     image = axis.imshow(W, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
-    axis.set(title=f"${name}$", xticks=[], yticks=[])
-fig.colorbar(image)
+    rows, cols = W.shape
+    axis.set(title=f"${name}$", xlabel="$j$", xticks=[0, cols - 1], yticks=[0, rows - 1])
+    axis.set(xticklabels=[1, cols] if cols > 1 else [1, 1], yticklabels=[1, rows])
+axes[0].set_ylabel("$i$")
+fig.colorbar(image, label="$W_{ij}$")
 plt.show()
+
 # %% [markdown] lang="en"
+# *Figure 2.* The three matrices: the weight from unit $i$ to unit $j$, red below and blue above zero.
+#
 # In the package: `weights.initialise`. Its random numbers are others, but they have the same shapes
 # and the same distribution, uniform with mean 0 and standard deviation $1/\sqrt 3$. We go on with
 # those of the package, so that in chapter 9 your network and the package's, which begin alike, can be
 # compared after 20,000 sums.
 
 # %% [markdown] lang="zh"
+# *图 2.* 三个矩阵：从单元 $i$ 到单元 $j$ 的权重，红色为负，蓝色为正。
+#
 # 包里对应的函数是 `weights.initialise`。它用的是另一批随机数，但形状相同，分布也相同：均匀分布，均值为 0，标准差为 $1/\sqrt 3$。
 # 下面改用包里生成的初始权重。这样，到了第 9 章，你的网络和包里的网络从同一起点出发，学完 20,000 道题之后还可以逐个权重地比较。
 
@@ -218,17 +273,26 @@ bin_digits = 8
 VALUE_MAX = 2**bin_digits
 binary = np.unpackbits(np.arange(VALUE_MAX, dtype=np.uint8).reshape(-1, 1), axis=1)
 int2bin = dict(enumerate(binary))
-
-fig, axis = plt.subplots(figsize=(8, 1.3))
-axis.imshow(binary.T, cmap="Greys", aspect="auto", interpolation="nearest")
-axis.set(yticks=[0, 7], yticklabels=["$2^7$", "$2^0$"], xticks=[0, 64, 128, 192, 255])
 print(118, int2bin[118], "   ", 8, int2bin[8])
 
+# %% role="figure"
+fig, axis = plt.subplots(figsize=(8, 1.5))
+axis.imshow(binary.T, cmap="Greys", aspect="auto", interpolation="nearest")
+axis.set(xlabel="$n$", xticks=[0, 64, 128, 192, 255])
+axis.set(yticks=[0, 7], yticklabels=["$2^7$", "$2^0$"])
+bits = [Patch(facecolor=colour, edgecolor="k", label=bit) for bit, colour in enumerate(("w", "k"))]
+axis.legend(handles=bits, loc="center left", bbox_to_anchor=(1, 0.5))
+plt.show()
+
 # %% [markdown] lang="en"
+# *Figure 3.* The table: a column for each number $n$, its bits from the most significant, $2^7$, down to $2^0$.
+#
 # In the package: `tasks.to_digits`, for integers of any size and any base. It puts the **least**
 # significant digit first, the order in which one adds.
 
 # %% [markdown] lang="zh"
+# *图 3.* 这张表：每个数 $n$ 占一列，从上到下是它的各位，从最高位 $2^7$ 到最低位 $2^0$。
+#
 # 包里对应的函数是 `tasks.to_digits`，整数多大都行，什么进制都行。它把**最低位**放在最前面，也就是做加法时的顺序。
 
 # %%
@@ -285,14 +349,45 @@ for _ in range(1000):
     word = adding.encode((a, b), 7)
     assert word == [int(2 * p + q) for p, q in zip(int2bin[a][::-1], int2bin[b][::-1])]
     assert adding.machine.transduce(word) == list(int2bin[a + b][::-1])
+
+# %% role="figure"
 SVG(drawing.svg(adding.machine))
 
 # %% [markdown] lang="en"
+# *Figure 4.* The adding machine. State 0 is *no carry*, where it starts, and state 1 is *carry*.
+#
 # So what the network has to learn is this machine, from sums alone. It is told neither that there are
 # two states nor when it is in which.
 
 # %% [markdown] lang="zh"
+# *图 4.* 加法机。状态 0 是**没有进位**，也是起点；状态 1 是**有进位**。
+#
 # 所以，网络要从一道道加法题里学出来的就是这台机器。没有人告诉它一共有两个状态，也没有人告诉它什么时候处在哪个状态。
+
+# %% [markdown] lang="en"
+# **Exercise 2.** How many states does a machine need that adds *three* numbers bit by bit? And one that
+# subtracts?
+#
+# <details><summary>Why</summary>
+#
+# Three bits and a carry of 2 make at most 5, of which 1 is written and 2 carried: the carry can be 0, 1 or 2, and
+# so there are three states. Subtracting needs two, *borrowed* and *not borrowed*.
+#
+# </details>
+
+# %% [markdown] lang="zh"
+# **练习 2.** 一台逐位把**三个**数相加的机器需要几个状态？做减法的机器呢？
+#
+# <details><summary>为什么</summary>
+#
+# 三个二进制位加上进位 2，最多是 5，写下 1，进位 2；进位可以是 0、1 或 2，所以有三个状态。减法需要两个：**借了位**和**没有借位**。
+#
+# </details>
+
+# %% role="answer"
+sizes = [len(tasks.parse(name).machine.states) for name in ("add:operands=3", "subtract")]
+print(sizes)
+assert sizes == [3, 2]
 
 # %% [markdown] lang="en"
 # ## 5. Forward through time, read right to left
@@ -336,24 +431,33 @@ weights = [initial.Wxh.copy(), initial.Whh.copy(), initial.Why.copy()]
 x, c = read(118, 8)
 h, y = forward(weights, x)
 
+# %% role="figure"
 fig, (top, middle, bottom) = plt.subplots(
     3, 1, figsize=(8, 4.2), height_ratios=[2, 10, 2], sharex=True
 )
 top.imshow(x.T[:, ::-1], cmap="Greys", aspect="auto")
-middle.imshow(h[1:].T[:, ::-1], cmap="viridis", vmin=0, vmax=1, aspect="auto")
-bottom.imshow(np.hstack([y, c]).T[:, ::-1], cmap="Greys", vmin=0, vmax=1, aspect="auto")
+states = middle.imshow(h[1:].T[:, ::-1], cmap="viridis", vmin=0, vmax=1, aspect="auto")
+shades = bottom.imshow(np.hstack([y, c]).T[:, ::-1], cmap="Greys", vmin=0, vmax=1, aspect="auto")
+fig.colorbar(states, ax=middle, label="$h_t$", ticks=[0, 0.5, 1])
+fig.colorbar(shades, ax=bottom, ticks=[0, 1])
 top.set_yticks([0, 1], ["$a_t$", "$b_t$"])
-middle.set_ylabel("$h_t$")
+middle.set(ylabel="$i$", yticks=[0, H - 1], yticklabels=[1, H])
 bottom.set_yticks([0, 1], ["$y_t$", "$c_t$"])
 bottom.set_xticks(range(8), range(8, 0, -1))
 bottom.set_xlabel("$t$")
 plt.show()
+
 # %% [markdown] lang="en"
+# *Figure 5.* 118 + 8, position by position: above the bits that are read, then the 32 hidden units, and below
+# them the answers $y_t$ and what they should be, $c_t$.
+#
 # The columns stand as in a written sum, so time runs from right to left. The weights are still
 # random, and so are the answers: $y_t$ has nothing to do with $c_t$ below it. In the package:
 # `bptt.unroll`, and the network's own `read`. Its cell is an equation, as above: `fresh.cell`.
 
 # %% [markdown] lang="zh"
+# *图 5.* 逐位来看 118 + 8：上面是读入的各位，中间是 32 个隐藏单元，下面是回答 $y_t$ 和应有的回答 $c_t$。
+#
 # 图中各列和竖式的写法一样，所以时间从右往左走。权重还是随机的，回答当然也是乱的：$y_t$ 和它下面的 $c_t$ 毫无关系。
 # 包里对应的是 `bptt.unroll` 和网络自己的 `read`。它的单元就是上面那样一个式子：`fresh.cell`。
 
@@ -365,6 +469,38 @@ logits = fresh.read(states)
 print(f"max |Δ| = {np.abs(h[1:] - states).max():.0e}, {np.abs(y - sigmoid(logits)).max():.0e}")
 assert np.allclose(h[1:], states, atol=1e-14) and np.allclose(y, sigmoid(logits), atol=1e-14)
 assert (losses.predict(logits) == np.round(y[:, 0])).all()
+
+# %% [markdown] lang="en"
+# **Exercise 3.** Suppose that $W_{hh} = 0$. Then $y_t$ is some function of the two bits $a_t$ and $b_t$ alone. Of all
+# such functions, how many of the 65,536 sums of 8-bit numbers does the best one get right?
+#
+# <details><summary>Why</summary>
+#
+# The best are "exactly one of the two" and "at least one", which are right as long as nothing is ever carried: in
+# no position may both bits be 1, which leaves three of the four pairs in each of eight positions, $3^8 = 6{,}561$
+# sums.
+#
+# </details>
+
+# %% [markdown] lang="zh"
+# **练习 3.** 假设 $W_{hh} = 0$，那么 $y_t$ 只是 $a_t$ 和 $b_t$ 这两位的某个函数。8 位数的加法一共 65,536 道，在所有这样的函数里，最好的那个能做对几道？
+#
+# <details><summary>为什么</summary>
+#
+# 最好的是“两位里恰好有一个 1”和“两位里至少有一个 1”。只要从头到尾没有进位，它们就是对的：哪一位上都不能两个数同时是 1，八位里每一位在四种组合中剩下三种，一共 $3^8 = 6{,}561$ 道。
+#
+# </details>
+
+# %% role="answer"
+a, b = np.meshgrid(np.arange(VALUE_MAX), np.arange(VALUE_MAX))
+places = range(bin_digits + 1)  # the ninth takes the last carry
+read_bits = [2 * (a >> t & 1) + (b >> t & 1) for t in places]
+right_sums = []
+for function in np.ndindex(2, 2, 2, 2):  # all 16 functions of two bits
+    answers = sum(np.array(function)[pair] << t for t, pair in enumerate(read_bits))
+    right_sums.append((answers == a + b).sum())
+print(sorted(map(int, right_sums))[::-1])
+assert max(right_sums) == 3**8
 
 # %% [markdown] lang="en"
 # ## 6. The error
@@ -509,12 +645,19 @@ print(
 assert np.allclose(flat, numeric, rtol=1e-6, atol=1e-9)
 assert np.allclose(flat, package, rtol=1e-10, atol=1e-14)
 
-fig, axis = plt.subplots(figsize=(3.6, 3.2))
-axis.plot(numeric, flat, ".", markersize=3)
+# %% role="figure"
+fig, axis = plt.subplots(figsize=(5.2, 3.2))
+for move, difference, name in zip(moves, differences, ("W_{xh}", "W_{hh}", "W_{hy}")):
+    axis.plot(-difference.ravel(), move.ravel(), ".", markersize=3, label=f"${name}$")
 axis.axline((0, 0), slope=1, color="0.8", zorder=0)
-axis.set(xlabel=r"$-\Delta E\,/\,2\varepsilon$", ylabel=r"$\delta$")
+axis.set(xlabel=r"$-\Delta E\,/\,2\varepsilon$", ylabel=r"$-\partial E\,/\,\partial W$")
+axis.legend(markerscale=3)
 plt.show()
+
 # %% [markdown] lang="en"
+# *Figure 6.* The move of each of the 1,120 weights, by the chain rule and by central differences. All lie on
+# the diagonal.
+#
 # ## 8. Updating
 #
 # One step of **gradient descent** moves every weight a little, by the step size 0.1, in the direction
@@ -526,6 +669,8 @@ plt.show()
 # `optim.sgd`.
 
 # %% [markdown] lang="zh"
+# *图 6.* 1,120 个权重各该移动多少：纵轴由链式法则算出，横轴由中心差分算出。所有的点都在对角线上。
+#
 # ## 8. 更新权重
 #
 # **梯度下降**每走一步，就让每个权重沿着刚才求出的方向移动一点，步长为 0.1：
@@ -556,11 +701,17 @@ for _ in range(300):
             assert np.allclose(mine, theirs, rtol=0, atol=1e-14)
 
 assert errors[1] < errors[0] and errors[-1] < 0.1 * errors[0]
+
+# %% role="figure"
 fig, axis = plt.subplots()
-axis.plot(errors)
-axis.set(ylabel="$E$", ylim=(0, None), title="118 + 8")
+axis.plot(errors, label="118 + 8")
+axis.set(xlabel="$n$", ylabel="$E$", ylim=(0, None))
+axis.legend()
 plt.show()
+
 # %% [markdown] lang="en"
+# *Figure 7.* The error $E$ of the one sum after $n$ updates.
+#
 # It has learned one sum by heart. That is not yet adding.
 #
 # ## 9. 20,000 problems
@@ -571,6 +722,8 @@ plt.show()
 # of random numbers below $2^7$, as in chapter 4. The bar takes some seconds.
 
 # %% [markdown] lang="zh"
+# *图 7.* 更新 $n$ 次之后，这一道题的误差 $E$。
+#
 # 它把一道题背下来了。这还不叫会做加法。
 #
 # ## 9. 20,000 道题
@@ -587,6 +740,12 @@ problems = [(int(a), int(b)) for a, b in zip(words // 2 @ powers, words % 2 @ po
 print(problems[:5], "...")
 assert max(max(pair) for pair in problems) < VALUE_MAX // 2
 
+# %% [markdown] lang="en"
+# > **Predict first.** Who guesses eight bits at 50:50 has an error $\sum_t |e_t|$ of 4. Sketch the curve of the network's from there, over 20,000 sums. Will it fall from the first sum on, and will it be steepest at the beginning?
+
+# %% [markdown] lang="zh"
+# > **先猜一猜。** 八位全靠猜，误差 $\sum_t |e_t|$ 是 4。请画出网络做 20,000 道题时误差的曲线：是不是从第一道题就开始下降？是不是一开始降得最快？
+
 # %%
 errors, moments = [], {}
 started = time.perf_counter()
@@ -599,13 +758,20 @@ for number, (a, b) in enumerate(tqdm(problems)):
     update(weights, backward(weights, x, h, (c - y) * diff_sigmoid(y)))
 seconds = time.perf_counter() - started
 moments[len(problems)] = weights
-
 mean = np.mean(np.reshape(errors, (-1, 100)), axis=1)
+
+# %% role="result"
 fig, axis = plt.subplots()
-axis.plot(100 * np.arange(1, 201), mean)
-axis.set(ylabel=r"$\sum_t |e_t|$", ylim=(0, None))
+axis.plot(100 * np.arange(1, 201), mean, label=r"$\sum_t |e_t|$")
+axis.axhline(4, color="0.6", linestyle=":", label=r"$8 \times \frac{1}{2}$")
+axis.set(xlabel="$n$", ylabel=r"$\sum_t |e_t|$", ylim=(0, None))
+axis.legend()
 plt.show()
+assert mean[:10].min() > 3.5 and mean[-10:].max() < 0.5
+
 # %% [markdown] lang="en"
+# *Figure 8.* The error while $n$ sums are learned, the mean of 100 at a time. Dotted: guessing.
+#
 # For the first two thousand sums or so hardly anything happens: eight bits at 50:50 give an error of 4.
 # Then the network discovers the carry, and the error falls.
 #
@@ -614,6 +780,8 @@ plt.show()
 # made for exactly this network, in single precision, and how many times faster it was than your loop.
 
 # %% [markdown] lang="zh"
+# *图 8.* 学过 $n$ 道题时的误差，每 100 道取平均。虚线：全靠猜。
+#
 # 前两千来道题几乎没有动静：八位里每一位都靠猜，误差就在 4 附近。然后网络发现了进位，误差随即下降。
 #
 # 包里对应的函数是 `training.fit`。初始权重相同，题目相同，算术相同，那么 20,000 次更新之后，除了舍入误差，权重也应当相同。
@@ -631,6 +799,45 @@ started = time.perf_counter()
 fitted = training.fit(single, reports=1)
 print(f"× {seconds / (time.perf_counter() - started):.0f}")
 assert list(training.last_problem(recipe)) == list(problems[-1])
+
+# %% [markdown] lang="en"
+# **Exercise 4.** Leave the second term out of the way back, $\delta^h_{t+1} W_{hh}^\top$, as if no position acted on
+# later ones. Then what is followed is no longer the gradient. Does the network still learn?
+#
+# <details><summary>Why</summary>
+#
+# It does, but later. The carry into a position is made of the bits just before it, and $h_{t-1}$ still reaches
+# $W_{hh}$ as an input; what is lost is the blame of an earlier position for a later error.
+#
+# </details>
+
+# %% [markdown] lang="zh"
+# **练习 4.** 反向传播时去掉第二项 $\delta^h_{t+1} W_{hh}^\top$，就像哪一位都不影响后面的位。这样走的方向不再是梯度。网络还学得会吗？
+#
+# <details><summary>为什么</summary>
+#
+# 学得会，只是慢。进到某一位的进位是由它前面几位决定的，而 $h_{t-1}$ 仍然作为输入到达 $W_{hh}$；失去的只是一件事：后面出错时，前面的位不再受到追究。
+#
+# </details>
+
+
+# %% role="answer"
+def shortened(weights, x, h, delta_y):
+    """`backward`, without what later positions say."""
+    heard = delta_y @ weights[2].T * diff_sigmoid(h[1:])
+    return x.T @ heard, h[:-1].T @ heard, h[1:].T @ delta_y
+
+
+late = [initial.Wxh.copy(), initial.Whh.copy(), initial.Why.copy()]
+late_errors = []
+for a, b in problems:
+    x, c = read(a, b)
+    h, y = forward(late, x)
+    late_errors.append(np.abs(c - y).sum())
+    update(late, shortened(late, x, h, (c - y) * diff_sigmoid(y)))
+late_mean = np.mean(np.reshape(late_errors, (-1, 1000)), axis=1)
+print("Σ|e_t|, n = 5,000, 20,000:", late_mean[[4, 19]].round(2), mean[[49, 199]].round(2))
+assert late_mean[19] < 0.5 and late_mean[4] > 2 * mean[49]
 
 # %% [markdown] lang="en"
 # ## 10. Evaluation
@@ -718,7 +925,7 @@ assert all(answer(weights, a, b) == mine.add(a, b) == a + b for a, b in problems
 # 不管目标是 0 还是 1，输出总是被往上推。下图对两种目标分别画出实际的移动量（红色）和正确的移动量（蓝色）。
 # 目标是 1 时，$e = 1 - y$，两者恰好相同；目标是 0 时，输出被推离目标，而且错得越远，推得越狠。
 
-# %%
+# %% role="figure"
 y = np.linspace(0.005, 0.995, 199)
 fig, axes = plt.subplots(1, 2, sharey=True)
 for axis, c_t in zip(axes, (0, 1)):
@@ -728,23 +935,33 @@ for axis, c_t in zip(axes, (0, 1)):
     axis.plot(y, e * diff_sigmoid(e), color="C3", label="$e\\cdot e(1-e)$")
     axis.set(title=f"$c = {c_t}$", xlabel="$y$")
     assert (e * diff_sigmoid(e) >= 0).all()
+axes[0].set_ylabel(r"$\delta^y$")
 axes[0].legend()
 plt.show()
 
 # %% [markdown] lang="en"
+# *Figure 9.* How an output $y$ is moved where the target is 0, and where it is 1: rightly (blue), and by the
+# printed line (red).
+#
 # ### The first sums
 #
 # A direction of descent makes a small angle with minus the gradient; beyond 90° it goes uphill. We
 # train by the printed line and stop after each of the first sums. Left: the eight outputs for 118 + 8.
 # Right: the angle, in all 1,120 dimensions at once, between minus the central differences and your
 # direction (blue) or the printed one (red), for 8 sums each time.
+#
+# > **Predict first.** After how many sums will the printed direction lead uphill: hundreds, dozens, or fewer?
 
 # %% [markdown] lang="zh"
+# *图 9.* 目标是 0 和目标是 1 时，输出 $y$ 怎样移动：正确的（蓝色）和旧教程的（红色）。
+#
 # ### 最初几道题
 #
 # 下降方向与负梯度的夹角应当很小；一旦超过 90°，就是在上坡。我们照旧教程那一行来训练，最初几道题每做一道就停下来看一看。
 # 左图：118 + 8 的八个输出。右图：以中心差分的相反方向为准，你的方向（蓝色）和旧教程的方向（红色）各偏了多少度；
 # 1,120 个维度一起算，每次取 8 道题。
+#
+# > **先猜一猜。** 做过多少道题之后，旧教程的方向就变成上坡：几百道、几十道，还是更少？
 
 
 # %%
@@ -776,21 +993,28 @@ for a, b in problems[:7]:
     h, y = forward(misled, x)
     update(misled, backward(misled, x, h, printed_delta(c - y, y)))
 
-fig, (left, right) = plt.subplots(1, 2)
-left.plot(outputs, "o-", color="C3", markersize=3, linewidth=0.6)
+# %% role="result"
+fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
+for t, line in enumerate(np.transpose(outputs)):
+    shade = plt.cm.Reds(0.35 + 0.08 * t)
+    left.plot(line, "o-", color=shade, markersize=3, linewidth=0.6, label=f"$y_{t + 1}$")
 left.set(xlabel="$n$", ylabel="$y_t$")
+left.legend(ncols=2, loc="lower right", fontsize="small")
 right.axhspan(90, 180, color="0.93")
 for delta, colour in ((true_delta, "C0"), (printed_delta, "C3")):
     right.plot(angles[delta], ".", color=colour)
-    right.plot(np.mean(angles[delta], axis=1), color=colour)
+    right.plot(np.mean(angles[delta], axis=1), color=colour, label=delta.__name__)
+right.legend(loc="upper left", fontsize="small")
 ticks = [0, 45, 90, 135, 180]
 right.set(
     xlabel="$n$",
+    ylabel=r"$\angle\,(\delta, -\nabla E)$",
     xticks=range(4),
     yticks=ticks,
     yticklabels=[f"{d}°" for d in ticks],
-    ylim=(-5, 180),
+    ylim=(-5, 215),
 )
+plt.show()
 
 for n, (right_ones, printed_ones) in enumerate(zip(*angles.values())):
     print(
@@ -801,6 +1025,9 @@ assert np.min(angles[printed_delta][1:]) > 90
 assert min(outputs[4]) > 0.9999999
 
 # %% [markdown] lang="en"
+# *Figure 10.* After $n$ sums by the printed line. Left: its eight outputs for 118 + 8. Right: the angle between
+# a direction and steepest descent, a point for each of 8 sums and a line through their means; grey is uphill.
+#
 # On the fresh weights nothing looks amiss: the outputs happen to be low, and up is where most of them
 # should go. After **one** sum the printed direction leads uphill, and after four it is all over: every
 # output is 1 to seven places or more, whatever is read. There $y (1 - y)$ is next to nothing, so the true
@@ -813,8 +1040,12 @@ assert min(outputs[4]) > 0.9999999
 # Four networks from the same initial weights and the same 20,000 sums: the printed derivative or the
 # right one, two outputs or one. (With two, NumPy's broadcasting gives both the same $c_t$, and only the
 # first is read.)
+#
+# > **Predict first.** What will each of the four answer to 118 + 8?
 
 # %% [markdown] lang="zh"
+# *图 10.* 照旧教程那一行做过 $n$ 道题之后。左：118 + 8 的八个输出。右：各方向与最速下降方向的夹角，每个点是 8 道题中的一道，线是平均值；灰色区域是上坡。
+#
 # 在初始权重上看不出问题：输出碰巧偏低，大多数本来就该往上走。做了**一道**题之后，旧教程的方向就已经是上坡；做了四道题，一切都结束了：
 # 不管读入什么，每个输出都是 1，至少精确到小数点后七位。这时 $y (1 - y)$ 几乎为零，真正的梯度也消失了，就算换上正确的那一行也很难回来。
 # 再做完剩下的 19,996 道题，它的回答仍然是 255，见下一幅图。
@@ -823,6 +1054,8 @@ assert min(outputs[4]) > 0.9999999
 #
 # 旧代码还有一处奇怪：有两个输出单元，却共用一个目标值。毛病究竟出在哪里？用同样的初始权重、同样的 20,000 道题训练四个网络：
 # 导数用旧的或用对的，输出用两个或用一个。（有两个输出时，NumPy 的广播机制会把同一个 $c_t$ 给两个输出，而读答案时只读第一个。）
+#
+# > **先猜一猜。** 这四个网络对 118 + 8 各会回答什么？
 
 # %%
 second = initialise(adding, H, seed=1, dtype="float64").Why
@@ -840,14 +1073,16 @@ for outputs in (2, 1):
         trained[delta, outputs] = four
         curves[delta, outputs] = np.mean(np.reshape(errors, (-1, 100)), axis=1)
 
+# %% role="result"
 fig, axis = plt.subplots()
 for (delta, outputs), curve in curves.items():
     colour, line = "C3" if delta is printed_delta else "C0", "--" if outputs == 2 else "-"
     axis.plot(
         100 * np.arange(1, 201), curve, line, color=colour, label=f"{delta.__name__}, Y={outputs}"
     )
-axis.set(ylabel=r"$\sum_t |e_t|$", ylim=(0, None))
-axis.legend(loc="lower left")
+axis.set(xlabel="$n$", ylabel=r"$\sum_t |e_t|$", ylim=(0, None))
+axis.legend(loc="center right", bbox_to_anchor=(1, 0.4))
+plt.show()
 
 for (delta, outputs), four in trained.items():
     print(f"{delta.__name__:14} Y = {outputs}   118 + 8 = {answer(four, 118, 8)}")
@@ -858,12 +1093,17 @@ for mine_W, other_W in zip(trained[true_delta, 1], weights):
     assert (mine_W == other_W).all()
 
 # %% [markdown] lang="en"
+# *Figure 11.* The error of the four while they learn $n$ sums, the mean of 100 at a time: red by the printed
+# derivative, blue by the right one; dashed with two outputs.
+#
 # There is the old result, **118 + 8 = 255**: every output has been pushed up until every bit is 1, and
 # eight ones are 255. It is the derivative alone. The second output does no harm, and no good: with the
 # right derivative both outputs learn the same thing. One wrong word in 80 lines, and code that runs,
 # draws a progress bar and prints a number: only a check against the truth could have told.
 
 # %% [markdown] lang="zh"
+# *图 11.* 四个网络学过 $n$ 道题时的误差，每 100 道取平均：红色用旧的导数，蓝色用对的导数；虚线有两个输出。
+#
 # 旧教程的结果重现了：**118 + 8 = 255**。每个输出都被一直往上推，直到每一位都是 1，而八个 1 就是 255。
 # 毛病只在导数上。第二个输出没有坏处，也没有好处：导数写对以后，两个输出学到的东西一样。
 # 八十行代码里错了一个词，程序照样运行，进度条照样走，照样打印出一个数；只有拿真值来检查，才能发现它错了。
@@ -875,12 +1115,16 @@ for mine_W, other_W in zip(trained[true_delta, 1], weights):
 # **all**, at once: rows of a matrix instead of single vectors, nothing else changes. A ninth position
 # is read, so that the carry out of the top counts too. Each picture is one moment of your training, each
 # point one pair $(a, b)$; light is right, the darker the more bits are wrong.
+#
+# > **Predict first.** After 4,000 of the 20,000 sums, how many of the 65,536 pairs are right? And will the wrong ones be scattered, or follow a pattern?
 
 # %% [markdown] lang="zh"
 # ## 12. 全部 65,536 道题
 #
 # 做对几道题，算不算好？8 位数一共只有 $256 \times 256$ 对，那就**全部**试一遍。算法不变，只是把单个向量换成矩阵的各行，一次算完。
 # 多读一个第九位，这样最高位的进位也算在内。每幅图是训练中的一个时刻，每个点是一对 $(a, b)$：浅色表示正确，颜色越深，错的位数越多。
+#
+# > **先猜一猜。** 学过 20,000 道题中的 4,000 道时，65,536 对里有多少对是对的？错的那些是零散分布，还是有规律？
 
 
 # %%
@@ -897,18 +1141,28 @@ def wrong_bits(weights):
     return wrong.reshape(VALUE_MAX, VALUE_MAX)
 
 
-fig, axes = plt.subplots(1, 4, figsize=(9, 2.7), sharey=True)
+# %% role="result"
+fig, axes = plt.subplots(1, 4, figsize=(9, 2.5), sharey=True)
 for axis, (number, moment) in zip(axes, moments.items()):
     wrong = wrong_bits(moment)
-    axis.imshow(wrong.T, origin="lower", cmap="magma_r", vmin=0, vmax=9)
-    axis.set(title=f"{number:,}:  {(wrong == 0).sum():,} / {wrong.size:,}", xlabel="$a$")
+    image = axis.imshow(wrong.T, origin="lower", cmap="magma_r", vmin=0, vmax=9)
+    axis.set_title(f"$n$ = {number:,}\n{(wrong == 0).sum():,} / {wrong.size:,}", fontsize="medium")
+    axis.set(xlabel="$a$", xticks=[0, 128, 255], yticks=[0, 128, 255])
 axes[0].set_ylabel("$b$")
+fig.colorbar(image, label=r"$\#\{t : y_t \neq c_t\}$", ticks=[0, 3, 6, 9], shrink=0.8)
 plt.show()
+
 # %% [markdown] lang="en"
+# *Figure 12.* The bits that are wrong in each of the 65,536 sums $a + b$, after $n$ sums of training; above each
+# picture, how many sums are wholly right. The worst lie along diagonals, where $a + b$ passes a multiple of a
+# power of two and a carry runs far.
+#
 # In the package: `cn.evaluate`. Its `margin` is the smallest distance of any of the answers from the
 # border between 0 and 1 (in units of $v_t = h_t W_{hy}$).
 
 # %% [markdown] lang="zh"
+# *图 12.* 训练过 $n$ 道题之后，65,536 道题 $a + b$ 各错几位；图的上方是全对的题数。错得最多的排成一条条斜线，在那里 $a + b$ 跨过 2 的某个幂的倍数，进位要传得很远。
+#
 # 包里对应的函数是 `cn.evaluate`。其中的 `margin`（间隔）是所有回答中，离 0 与 1 的分界最近的那个距离（以 $v_t = h_t W_{hy}$ 计）。
 
 # %%
@@ -925,6 +1179,8 @@ assert result.right == (wrong_bits(weights) == 0).sum() == VALUE_MAX**2
 # Nothing in the network knows that training ended at eight bits. How far does it carry? Numbers of
 # 4,096 bits are too many to try, so we **sample**: evenly drawn ones (`uniform`), and `chains`, in which
 # a carry has to be held for hundreds of places. Python's integers say what is right.
+#
+# > **Predict first.** It was trained on 8 bits. At which length will it first be wrong: 9, 16, a hundred, a thousand?
 
 # %% [markdown] lang="zh"
 # 这就完整回答了一个问题：8 位数的加法是不是全对。但对第九位以后，它什么也没说。这种结论叫**穷举**。
@@ -933,14 +1189,18 @@ assert result.right == (wrong_bits(weights) == 0).sum() == VALUE_MAX**2
 #
 # 网络里没有任何东西知道训练只到第八位。那它能算多长的数？4,096 位的数不可能逐一试完，只能**抽样**：一种是均匀抽取（`uniform`），
 # 另一种是长进位链（`chains`），要把进位记住几百位。对不对由 Python 的整数来判。
+#
+# > **先猜一猜。** 它只用 8 位数训练过。到多长时它会第一次出错：9 位、16 位、一百位，还是一千位？
 
 # %%
 a, b = (int.from_bytes(rng.bytes(512), "little") for _ in range(2))
 total = mine.add(a, b)
+samples = cn.by_length(mine)
+
+# %% role="result"
 print(f"{str(a)[:20]}... + {str(b)[:20]}... = {str(total)[:20]}...")
 assert total == a + b
 
-samples = cn.by_length(mine)
 fig, axis = plt.subplots()
 for kind, mark in (("uniform", "o-"), ("chains", "s--")):
     some = [sample for sample in samples if sample.kind == kind]
@@ -949,34 +1209,45 @@ axis.axhline(0, color="0.8")
 axis.set_xscale("log", base=2)
 axis.set(xlabel="$T$", ylabel="margin")
 axis.legend()
+plt.show()
 for sample in samples:
     print(
         f"{sample.kind:8} {sample.digits:5}  {sample.right} / {sample.pairs}   {sample.margin:6.2f}"
     )
 
 # %% [markdown] lang="en"
+# *Figure 13.* The smallest margin of 256 sums of numbers with $T$ bits. Below the line would be wrong.
+#
 # ## 14. Right on every test, and wrong
 #
 # Is that enough to trust a network? Train more of them, by the same recipe, with 16 hidden units;
 # keep those that are right on **all** 65,536 pairs; and look for one that is wrong at some longer sum.
+#
+# > **Predict first.** Of a hundred, how many are right on all pairs? And is one of those wrong on numbers of 32 bits or fewer?
 
 # %% [markdown] lang="zh"
+# *图 13.* 每次 256 道 $T$ 位数的加法，其中最小的间隔。低于横线就是错。
+#
 # ## 14. 通过了所有测试，却是错的
 #
 # 这样的测试足以让人相信一个网络吗？用同样的配方再训练一批有 16 个隐藏单元的网络，只留下 65,536 道题**全部**做对的，
 # 然后在其中找一个会算错更长加法的。
+#
+# > **先猜一猜。** 一百个网络里，有几个能把所有题全部做对？这些当中，有没有哪个会算错不超过 32 位的数？
 
 # %%
 recipes = [cn.Recipe(hidden=16, seed=seed) for seed in range(100)]
 networks = training.fit_many(recipes)
 perfect = [n for n in networks if cn.evaluate(n, digits=8).right == VALUE_MAX**2]
-print(f"{len(perfect)} / {len(networks)}")
 
 for suspect in perfect:
     verdict = cn.prove(suspect, budget=0)
     if isinstance(verdict, cn.Refuted) and verdict.digits <= 32:
         break
 worked = work(suspect, verdict.operands, verdict.digits)
+
+# %% role="result"
+print(f"{len(perfect)} / {len(networks)}")
 print(columns(worked))
 a, b = verdict.operands
 assert suspect.add(a, b) == worked.answer != a + b
@@ -991,22 +1262,30 @@ assert suspect.add(a, b) == worked.answer != a + b
 # 找到了：8 位数的 65,536 道题全部做对，却在上面这道题上出错。这不是 `cn.prove` 碰运气碰出来的：它专门去找最容易让网络出错的词。
 # 看看里面发生了什么：下图是这道题每一位离出错还有多远（0 + 1 或 1 + 0 就是把进位原样传下去的位）。
 
-# %%
+# %% role="figure"
 fig, axis = plt.subplots()
 positions = range(1, len(worked.margins) + 1)
 axis.bar(positions, worked.margins, color=["C0" if hit else "C3" for hit in worked.hits])
 axis.axhline(0, color="0.3", linewidth=0.8)
 labels = [adding.machine.symbols[symbol].replace(",", "\n") for symbol in worked.word]
 axis.set_xticks(positions, labels)
-axis.set_ylabel("margin")
+axis.set(xlabel="$a_t$ / $b_t$", ylabel="margin")
 axis.invert_xaxis()
+axis.legend(
+    handles=[Patch(color="C0", label="$y_t = c_t$"), Patch(color="C3", label="$y_t \\neq c_t$")]
+)
+plt.show()
 
+# %%
 for sample in cn.by_length(suspect):
     print(
         f"{sample.kind:8} {sample.digits:5}  {sample.right} / {sample.pairs}   {sample.margin:6.2f}"
     )
 
 # %% [markdown] lang="en"
+# *Figure 14.* The margin of each bit of that sum, the least significant at the right, where the network begins;
+# below each the two bits that are read there. The table: sums that were drawn, as in chapter 13.
+#
 # The memory of this network fades, a little with every place that the carry is handed on; in eight bits
 # there was no room for it to show. Uniform samples hardly ever meet so long a chain. Samples tell of the
 # sums that were drawn, exhaustive tests of the lengths that were tried. **No test speaks for all
@@ -1014,6 +1293,8 @@ for sample in cn.by_length(suspect):
 # find for 20 of these networks, and for yours? (`undecided` means neither.)
 
 # %% [markdown] lang="zh"
+# *图 14.* 这道题每一位的间隔；最低位在右边，网络从那里读起；每一位下面是在那里读入的两位。下面的表：像第 13 章那样抽到的题。
+#
 # 这个网络的记忆会褪色，进位每往前传一位就淡一点；只有八位的时候还来不及露馅。均匀抽样又很少碰到这么长的进位链。
 # 抽样只能说明抽到的题，穷举只能说明试过的长度。**没有哪种测试能替所有长度作保**。`cn.prove` 走的是另一条路：它既找反例，也找证明。看看它对其中 20 个网络怎么说，对你的网络又怎么说。
 # （`undecided` 表示尚无定论：两样都没有找到。）
@@ -1033,8 +1314,9 @@ print(cn.prove(mine, budget=0).verdict)
 #
 # and as $\sigma$ is monotone, the sigmoids of the two ends bound the next state. The **worst** output
 # over the whole box goes into the loss. In the package this is the stage `harden`, and `cn.harden` does
-# it to any run; here it trains *your* network on, with biases, which begin at 0. Look at the margin
-# before and after.
+# it to any run; here it trains *your* network on, with biases, which begin at 0.
+#
+# > **Predict first.** The network was right on every sum that was drawn, by a margin of about 2.6. Will the training change its margin on numbers of 4,096 bits, and to which side?
 
 # %% [markdown] lang="zh"
 # ## 15. 为证明而训练
@@ -1046,22 +1328,30 @@ print(cn.prove(mine, budget=0).verdict)
 #
 # 而 $\sigma$ 是单调的，所以两个端点的 sigmoid 就是下一个状态的上下界。把整个盒子里**最坏**的输出放进损失函数。
 # 在包里，这个训练阶段叫 `harden`（加固），`cn.harden` 可以加固任何一次训练的结果；这里就用它接着训练**你的**网络，并加上从 0 开始的偏置。
-# 比较一下前后的间隔。
+#
+# > **先猜一猜。** 抽到的每道题网络都做对了，间隔约为 2.6。这番训练会不会改变 4,096 位数的间隔？往哪边变？
 
 # %%
 run = cn.train(training.hardening(single, mine), origin=mine, progress=False)
 firm = run.network
-print(f"{run.seconds:.1f} s   {run!r}")
 
+# %% role="result"
+print(f"{run.seconds:.1f} s   {run!r}")
 fig, axis = plt.subplots()
-for net, mark in ((mine, "o--"), (firm, "o-")):
+for net, mark, name in ((mine, "o--", "mine"), (firm, "o-", "firm")):
     some = [sample for sample in cn.by_length(net) if sample.kind == "chains"]
-    axis.plot([s.digits for s in some], [s.margin for s in some], mark)
+    axis.plot([s.digits for s in some], [s.margin for s in some], mark, label=name)
 axis.axhline(0, color="0.8")
 axis.set_xscale("log", base=2)
 axis.set(xlabel="$T$", ylabel="margin", ylim=(0, None))
+axis.legend()
 plt.show()
+assert run.proof.verdict == "proved"
+
 # %% [markdown] lang="en"
+# *Figure 15.* The smallest margin of 256 sums with long carries, of numbers with $T$ bits: of your network as it
+# was (`mine`, dashed), and after it was trained on (`firm`).
+#
 # ## 16. The proof, and its check
 #
 # Now to *all* lengths. Suppose that we find a few boxes in the space of hidden states, each labelled
@@ -1077,6 +1367,8 @@ plt.show()
 # This network has one:
 
 # %% [markdown] lang="zh"
+# *图 15.* 每次 256 道带长进位链的 $T$ 位数加法，其中最小的间隔：你原来的网络（`mine`，虚线）和接着训练之后的网络（`firm`）。
+#
 # ## 16. 证明，以及对证明的检验
 #
 # 现在来看**所有**长度。假设在隐藏状态的空间里找到了几个盒子，每个盒子都标着加法机的一个状态，并且满足：
@@ -1092,16 +1384,18 @@ plt.show()
 certificate = run.proof.certificate
 print(run.proof)
 print(certificate.claim)
+
+# %% role="figure"
 fig = plt.figure(figsize=(5, 4))
 plots.hidden_space(run, fig)
 plt.show()
 
 # %% [markdown] lang="en"
-# Dots are hidden states, seen along the two directions in which they differ most; outlines are the
+# *Figure 16.* Dots are hidden states, seen along the two directions in which they differ most; outlines are the
 # boxes. You need not believe the search that found them: check them yourself, in twenty lines.
 
 # %% [markdown] lang="zh"
-# 点是隐藏状态，沿差异最大的两个方向看过去；轮廓线就是盒子。你不必相信找到它们的搜索程序：自己检验就行，二十行就够。
+# *图 16.* 点是隐藏状态，沿差异最大的两个方向看过去；轮廓线就是盒子。你不必相信找到它们的搜索程序：自己检验就行，二十行就够。
 
 
 # %%
@@ -1137,11 +1431,15 @@ print(verify(firm, certificate))
 # rounding of the network itself. And a checker is worth something only if it says *no* to what is
 # false: one box a little smaller; weights that are a little different; the same, and the certificate made
 # out in their name.
+#
+# > **Predict first.** Which of the three will it refuse, and for what reason?
 
 # %% [markdown] lang="zh"
 # 除了你自己算术中的舍入误差，这就是证明。包里的检验程序做的是同样的事，但用的是**球算术**：每个结果都是一个区间，真值一定在里面。
 # 它与搜索程序没有任何共用的代码，也是唯一必须相信的部分。它还会确认容许误差盖得住网络自身的舍入误差。
 # 另外，检验程序只有对错误的东西说“不”，才有价值。下面试三样：把一个盒子缩小一点；把权重改动一点；改动权重，同时把证书上的名字也改成它的。
+#
+# > **先猜一猜。** 三样当中它会拒绝哪几样，理由各是什么？
 
 # %%
 print(check.check(search.model(firm), certificate))
@@ -1160,8 +1458,44 @@ for net, claimed in ((firm, forged), (altered, certificate), (altered, renamed))
         check.check(search.model(net), claimed)
     except cn.CarrynetError as refusal:
         refusals.append(refusal)
-        print(refusal)
+
+# %% role="result"
+print(*refusals, sep="\n")
 assert len(refusals) == 3
+
+# %% [markdown] lang="en"
+# **Exercise 5.** The wrong network of chapter 14 has no certificate. Give it the one of `firm`, in its own name;
+# then harden it, and let it be proved. What does the checker say of each?
+#
+# <details><summary>Why</summary>
+#
+# The boxes hold the states of another network, which has 32 units and not 16: already its start is another, and so
+# the first is refused.
+# Hardening makes a new network, which has a certificate of its own; the sum that was wrong is now right.
+#
+# </details>
+
+# %% [markdown] lang="zh"
+# **练习 5.** 第 14 章里那个算错的网络没有证书。把 `firm` 的证书写上它的名字交给它；然后把它加固，再去证明。检验程序对两者各说什么？
+#
+# <details><summary>为什么</summary>
+#
+# 盒子里装的是另一个网络的状态，它有 32 个单元，而不是 16 个：起点就已经不同，所以前者被拒绝。加固得到的是一个新网络，它有自己的证书；原来算错的那道题，现在算对了。
+#
+# </details>
+
+# %% role="answer"
+borrowed = replace(certificate, weights_sha256=suspect.digest())
+try:
+    check.check(search.model(suspect), borrowed)
+    raise AssertionError
+except cn.CarrynetError as refusal:
+    print(refusal)
+mended = cn.harden(suspect, progress=False)
+a, b = verdict.operands
+print(cn.check(mended))
+print(f"{a} + {b} = {suspect.add(a, b)} → {mended.network.add(a, b)}")
+assert mended.network.add(a, b) == a + b != suspect.add(a, b)
 
 # %% [markdown] lang="en"
 # So this is **proved**: the network adds numbers of *any* length rightly. Not one test was needed for it.
@@ -1170,6 +1504,8 @@ assert len(refusals) == 3
 #
 # What has it learned? We ask it, and look at nothing but its answers: hidden states from which it
 # answers alike are one state of a machine (Angluin's algorithm L*, 1987).
+#
+# > **Predict first.** It has 32 hidden units, and its proof took more than two boxes. How many states will its machine have?
 
 # %% [markdown] lang="zh"
 # 所以这是**已证明**的结论：**任意**长度的数，这个网络都加得对。为此一次测试也不需要。
@@ -1177,10 +1513,14 @@ assert len(refusals) == 3
 # ## 17. 它变成的自动机
 #
 # 它究竟学会了什么？我们只管提问，只看它的回答：如果从两个隐藏状态出发，网络的回答总是一样，它们就是自动机的同一个状态（Angluin 的 L* 算法，1987 年）。
+#
+# > **先猜一猜。** 它有 32 个隐藏单元，证明用的盒子也不止两个。它的自动机会有几个状态？
 
 # %%
 extraction = extract.extract(firm)
 comparison = extract.compare(firm, extraction.machine)
+
+# %% role="result"
 print(extraction.machine)
 print(
     f"{extraction.agreed} / {extraction.tested}   {dict(zip(extraction.machine.states, comparison.names))}"
@@ -1189,18 +1529,49 @@ assert comparison.word is None and len(extraction.machine.states) == 2
 SVG(drawing.svg(extraction.machine))
 
 # %% [markdown] lang="en"
+# *Figure 17.* The machine that the network has become.
+#
 # Two states, and the very machine of chapter 4. From sums alone the network has found the carry.
 #
+# **Exercise 6.** Teach a network another rule, say subtraction, in one line, and ask for its verdict. How many
+# states does it come to?
+#
+# <details><summary>Why</summary>
+#
+# A difference needs to know whether one was borrowed, and nothing else: two states again, *borrowed* and *not
+# borrowed*.
+#
+# </details>
+
+# %% [markdown] lang="zh"
+# *图 17.* 网络变成的自动机。
+#
+# 两个状态，正是第 4 章的那台机器。只靠做加法题，网络自己发现了进位。
+#
+# **练习 6.** 用一行代码教网络学会另一种规则，例如减法，再看结论如何。它变成了几个状态？
+#
+# <details><summary>为什么</summary>
+#
+# 做减法只需要知道有没有借位：又是两个状态，**借了位**和**没有借位**。
+#
+# </details>
+
+# %% role="answer"
+taking = cn.train("certified", task="subtract", hidden=16, progress=False)
+learned = extract.extract(taking.network).machine
+print(taking.proof.verdict, taking.network.subtract(5, 9), len(learned.states))
+assert taking.proof.verdict == "proved" and taking.network.subtract(5, 9) == -4
+assert len(learned.states) == 2
+
+# %% [markdown] lang="en"
 # ## 18. Look inside
 #
 # A run shows itself as its page: the verdict, a calculator that works before your eyes, all 65,536
 # pairs at several moments, the machine, hidden space and boxes, the weights, and a fresh network to
 # train. (Where you see only text below, mark this notebook as trusted; the command line writes the same
-# page to a file with `carrynet train`.)
+# page to a file with `carrynet train`.) Each of its pictures says below itself what it shows.
 
 # %% [markdown] lang="zh"
-# 两个状态，正是第 4 章的那台机器。只靠做加法题，网络自己发现了进位。
-#
 # ## 18. 看看里面
 #
 # 一次训练的结果会以网页的形式展示自己：结论、当面演算的计算器、几个时刻的全部 65,536 道题、自动机、隐藏空间和盒子、权重，
@@ -1212,6 +1583,8 @@ run
 # %% [markdown] lang="en"
 # ## What thousands of networks say
 #
+# What you have seen of one network and of a hundred was counted on many more:
+#
 # - **Tests are not enough.** Of 10,000 networks trained as in this tutorial 4,380 pass all 65,536 pairs of
 #   8-digit numbers, and 29 % of these are wrong at some length: `studies/tutorial`.
 # - **Not even long ones.** On regular tasks of the literature, 392 networks are right on every word drawn, of 500 symbols;
@@ -1220,6 +1593,35 @@ run
 #   others, 20 of 20 are proved right for numbers of any length: `studies/smallest`.
 # - **Seeing is not knowing.** Where the mechanism is known, because the network was built, the plane in which it
 #   varies most prefers units that mean nothing, in 12 of 15 networks: `studies/compiled`.
+#
+# ## What we did
+#
+# **What was asked.** Can a small network find out from sums alone that there is a carry? And can one *know*, and not
+# only hope, that it adds numbers of every length rightly?
+#
+# **What was done, and what was seen:**
+#
+# | chapters | done | seen |
+# |---|---|---|
+# | 1 to 8 | a recurrent network in plain NumPy: forward, error, backward, update | the gradient is right, by central differences, for each of 1,120 weights |
+# | 9, 10 | 20,000 sums, an update after each | the error stays near 4 for two thousand sums, then falls; 118 + 8 = 126 |
+# | 11 | the old tutorial's line, put back | with the derivative taken at the error every output is driven to 1: 118 + 8 = 255 |
+# | 12 | all 65,536 pairs of 8-bit numbers | all right: **exhaustive** |
+# | 13 | numbers of up to 4,096 bits | all right that were drawn: **sampled** |
+# | 14 | networks that are right on all pairs, by the same recipe | some are wrong on a longer sum: **refuted** |
+# | 15, 16 | training against the worst case; boxes that no word leaves; a check of them in twenty lines | right for every length: **proved** |
+# | 17, 18 | questions to the network, and a look inside | two states: the carry |
+#
+# **What to take along.**
+#
+# - Code that runs, with a bar that moves and a number at the end, may still be wrong. Compare a gradient with
+#   differences, and an answer with the truth.
+# - A falling error says that something is learned, not what. Eight bits left no room for a fading memory to show.
+# - A test speaks for what was tried. For every length it takes an argument, here by induction, and something
+#   to carry the induction: a set of states that is never left.
+# - Proofs may be searched for by anything, if what checks them is small, stands apart, and says *no* to what is false.
+#
+# The old tutorial ended with "the results are poor". It was one argument of one function.
 #
 # ## Where to go from here
 #
@@ -1232,10 +1634,38 @@ run
 # %% [markdown] lang="zh"
 # ## 几千个网络说明了什么
 #
+# 你在一个网络、一百个网络上看到的事，在多得多的网络上也数过：
+#
 # - **只靠测试是不够的。** 照本教程训练的 10,000 个网络里，有 4,380 个把 8 位数的 65,536 道题全部做对，其中 29 % 在某个长度上是错的：`studies/tutorial`。
 # - **测长题也不够。** 在文献里的正则任务上，有 392 个网络对抽到的每个 500 个符号的词都答对；其中 210 个会答错别的词：`studies/regular`。
 # - **很少的样例就够证明。** 只看三十道随机加法题、反复看，别的都不看，这样训练的 20 个网络，20 个都已证明对任意长度的数都算得对：`studies/smallest`。
 # - **看得见不等于知道。** 网络是构造出来的，机制已知；即便如此，15 个里有 12 个，变化最大的平面偏爱毫无意义的单元：`studies/compiled`。
+#
+# ## 实验总结
+#
+# **问的是什么。** 只靠做加法题，一个小网络能不能自己发现进位？它对任意长度的数都算得对这件事，能不能**确知**，而不只是希望如此？
+#
+# **做了什么，看到了什么：**
+#
+# | 章 | 做了什么 | 看到了什么 |
+# |---|---|---|
+# | 1 到 8 | 用纯 NumPy 写出循环神经网络：正向传播、误差、反向传播、更新权重 | 用中心差分逐个核对 1,120 个权重，梯度都对 |
+# | 9、10 | 20,000 道题，每做一道更新一次 | 前两千来道题误差停在 4 附近，然后下降；118 + 8 = 126 |
+# | 11 | 把旧教程的那一行放回去 | 导数的自变量成了误差，每个输出都被推到 1：118 + 8 = 255 |
+# | 12 | 8 位数的全部 65,536 道题 | 全对：**穷举** |
+# | 13 | 最长 4,096 位的数 | 抽到的全对：**抽样** |
+# | 14 | 用同样的配方训练、所有 8 位题全对的网络 | 有的会算错更长的题：**已反驳** |
+# | 15、16 | 针对最坏情形训练；任何词都走不出去的盒子；二十行代码来检验 | 任意长度都对：**已证明** |
+# | 17、18 | 向网络提问，再看看它的内部 | 两个状态：进位 |
+#
+# **值得带走的几点。**
+#
+# - 程序跑得通，进度条在走，最后打印出一个数，仍然可能是错的。梯度要拿差分来核对，答案要拿真值来核对。
+# - 误差下降，只说明学到了**某种东西**，没有说明学到的是什么。只有八位的时候，褪色的记忆来不及露馅。
+# - 测试只能为试过的题作保。要说任意长度，就需要论证，这里用的是归纳法；还需要一样东西来支撑归纳：一组永远不会离开的状态。
+# - 证明用什么办法去找都行，只要检验它的程序短小、独立，并且对错误的东西会说“不”。
+#
+# 旧教程的最后一句是“模型训练结果不理想”。原因只是一个函数的一个自变量。
 #
 # ## 接下来
 #
