@@ -8,6 +8,8 @@ in `locale/zh_CN/LC_MESSAGES/docs/*.po`, which `--update` brings in step with th
 What then is new or marked fuzzy is to be translated by hand, and the mark removed.
 """
 
+import base64
+import json
 import re
 import shutil
 import subprocess
@@ -18,13 +20,46 @@ from pathlib import Path
 from babel.messages import pofile
 from babel.messages.catalog import Catalog
 
+import carrynet as cn
+from carrynet.report import page
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 BUILD = HERE / "_build"
 SITE = BUILD / "html"
 LOCALE = HERE / "locale"
 CATALOGUES = LOCALE / "zh_CN" / "LC_MESSAGES" / "docs"
-TRANSLATED = ("index", "proof")
+HOWTO = (
+    *("task", "machine", "pytorch", "onnx", "keras", "extract"),
+    *("microcontroller", "certificate", "compile"),
+)
+TRANSLATED = ("index", "proof", *(f"howto/{name}" for name in HOWTO), "cli", "files")
+
+THEME = {
+    ">Next<": ">下一页<",
+    ">Previous<": ">上一页<",
+    ">Menu<": ">菜单<",
+    ">Expand<": ">展开<",
+    ">Light mode<": ">浅色<",
+    ">Dark mode<": ">深色<",
+    ">Auto light/dark, in light mode<": ">随系统，现在是浅色<",
+    ">Auto light/dark, in dark mode<": ">随系统，现在是深色<",
+    ">Skip to content<": ">跳到正文<",
+    ">Back to top<": ">回到顶部<",
+    '"Toggle site navigation sidebar"': '"显示或隐藏导航"',
+    '"Toggle table of contents sidebar"': '"显示或隐藏本页目录"',
+    '"Toggle Light / Dark / Auto color theme"': '"切换浅色、深色或随系统"',
+    "On this page\n": "本页目录\n",
+    "Copyright &#169; The carrynet authors\n": "版权所有 &#169; carrynet 作者\n",
+    "Made with <a": "制作工具：<a",
+    '</a> and <a class="muted-link"': '</a> 和 <a class="muted-link"',
+    "@pradyunsg</a>'s": "@pradyunsg</a> 的",
+    "Please activate JavaScript to enable the search functionality.": "搜索需要启用 JavaScript。",
+}
+"""What the theme says, which has no translation of its own, as it stands in its pages."""
+
+WORDLESS = re.compile(r"`[^`]*`|\$[^$]*\$|\\[a-z]+(?:\{\w+\})?")
+"""What is the same in every language: code and formulas."""
 
 NO_DATE = datetime(2026, 1, 1, tzinfo=UTC)  # a format's duty; equal catalogues are equal files
 
@@ -48,7 +83,9 @@ def sphinx(builder: str, target: Path, *options: str) -> None:
 def templates() -> Path:
     """The strings of the English pages, written anew: a folder of .pot files."""
     folder = BUILD / "gettext"
-    sphinx("gettext", folder, "-D", "language=en")
+    # the index and what it names, without what takes long; of links into the rest the site warns
+    pages = "docs/*.md,docs/howto/*.md,studies/*/README.md,*.md"
+    sphinx("gettext", folder, "-Q", "-D", f"include_patterns={pages}")
     return folder
 
 
@@ -85,33 +122,72 @@ def from_networks(folder: Path) -> list[str]:
 def check_translations(templates: Path, catalogues: Path = CATALOGUES) -> list[str]:
     """What is wrong with the translations, one line each."""
     wrong = []
-    for page in TRANSLATED:
-        template, translation = read(templates / f"{page}.pot"), read(catalogues / f"{page}.po")
+    for name in TRANSLATED:
+        template, translation = read(templates / f"{name}.pot"), read(catalogues / f"{name}.po")
         wrong += [
-            f"{page}.po: not translated: {text}" for text in untranslated(template, translation)
+            f"{name}.po: not translated: {text}" for text in untranslated(template, translation)
         ]
         known = {message.id for message in template}
         gone = [message.id for message in translation if message.id not in known]
-        wrong += [f"{page}.po: no longer in the page: {text}" for text in gone]
+        wrong += [f"{name}.po: no longer in the page: {text}" for text in gone]
     return wrong
 
 
 def update() -> None:
     """Bring the catalogues in step with the English pages."""
     folder = templates() / "docs"
-    for page in TRANSLATED:
-        template, path = read(folder / f"{page}.pot"), CATALOGUES / f"{page}.po"
+    for name in TRANSLATED:
+        template, path = read(folder / f"{name}.pot"), CATALOGUES / f"{name}.po"
         path.parent.mkdir(parents=True, exist_ok=True)
         translation = read(path) if path.exists() else Catalog(locale="zh_CN", fuzzy=False)
         translation.update(template)
+        for message in translation:
+            if message.id and not re.search("[A-Za-z]{2}", WORDLESS.sub("", str(message.id))):
+                message.string = message.id
         translation.obsolete.clear()
-        translation.header_comment = f"# The Chinese of docs/{page}.md; see docs/build.py."
+        translation.header_comment = f"# The Chinese of docs/{name}.md; see docs/build.py."
         translation.project, translation.version = "carrynet", ""
         translation.creation_date = translation.revision_date = NO_DATE
         with path.open("wb") as file:
             pofile.write_po(file, translation, width=100, omit_header=False)
         left = untranslated(template, translation)
         print(f"{path.relative_to(ROOT)}: {len(left)} to translate")
+
+
+def in_chinese(folder: Path) -> list[str]:
+    """Let the theme speak Chinese; what it no longer says, in the words of `THEME`."""
+    unsaid = set(THEME)
+    for path in folder.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        for english, chinese in THEME.items():
+            if english in text:
+                unsaid.discard(english)
+                text = text.replace(english, chinese)
+        path.write_text(text, encoding="utf-8")
+    return sorted(unsaid)
+
+
+def lost_switches(folder: Path) -> list[str]:
+    """The pages from which the way to the other language leads nowhere."""
+    switch = re.compile(r'<p class="languages">.*?href="([^"]+)"', re.DOTALL)
+    return [
+        f"{path.relative_to(folder)}: {target}"
+        for path in sorted(folder.rglob("*.html"))
+        for target in switch.findall(path.read_text(encoding="utf-8"))
+        if not (path.parent / target).is_file()
+    ]
+
+
+def make_front(folder: Path) -> None:
+    """A network, trained and proved now, as one file and as what the front page shows of it."""
+    run = cn.train(progress=False)
+    if run.proof.verdict != "proved":
+        sys.exit(f"docs: the front page says that its network is proved; it is {run.proof.verdict}")
+    page.write(run, folder / "adder.html")
+    views = (Path(page.__file__).parent / "view.mjs").read_bytes()
+    script = "data:text/javascript;base64," + base64.b64encode(views).decode()
+    shown = json.dumps({"script": script, "model": page.model(run)}, allow_nan=False)
+    (folder / "adder.js").write_text(f"const adder = {shown};\n", encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:
@@ -124,9 +200,14 @@ def main(arguments: list[str]) -> None:
     if wrong := check_translations(templates() / "docs"):
         sys.exit("\n".join(wrong) + "\ndocs: 'python docs/build.py --update', then translate")
     shutil.rmtree(SITE, ignore_errors=True)
-    sphinx("html", SITE, "-W", "--keep-going", "-D", "language=en")
-    sphinx("html", SITE / "zh", "-W", "--keep-going", "-D", "language=zh_CN")
-    (SITE / "index.html").write_text(REDIRECT, encoding="utf-8")
+    for site, options in ((SITE, ()), (SITE / "zh", ("-t", "chinese"))):
+        sphinx("html", site, "-W", "--keep-going", *options)
+        (site / "index.html").write_text(REDIRECT, encoding="utf-8")
+    make_front(SITE)
+    if unsaid := in_chinese(SITE / "zh"):
+        sys.exit("docs: the theme no longer says:\n" + "\n".join(unsaid))
+    if lost := lost_switches(SITE):
+        sys.exit("docs: the other language is not there:\n" + "\n".join(lost))
     if wrong := from_networks(SITE):
         sys.exit("docs: these pages need a network:\n" + "\n".join(wrong))
     print(f"{(SITE / 'index.html').relative_to(ROOT)}")

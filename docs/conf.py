@@ -2,7 +2,11 @@
 
 The source folder is the repository itself, so that links between documents are the same on the site
 as in a clone.  Nothing that a page needs comes from a network: fonts are the reader's own, and
-formulas become MathML.
+formulas become MathML, by a library of Python's and not by a script in the page.
+
+Each language has a site of its own (`-t chinese`), with the same addresses: `X.zh-CN.md` or
+`X.zh.ipynb` is the Chinese of `X.md` or `X.en.ipynb`, and takes its place; other pages are
+translated by their strings, in `locale`, or stay English.
 """
 
 import re
@@ -18,6 +22,13 @@ from sphinx.application import Sphinx
 import carrynet
 from carrynet.spec.stage import accepted
 
+ROOT = Path(__file__).parents[1]
+CHINESE = tags.has("chinese")  # type: ignore[name-defined]  # noqa: F821 - Sphinx's
+OTHER_LANGUAGE = re.compile(
+    r"^English \| \[简体中文\].*|^\[English\].* \| 简体中文$| \(\[in Chinese\]\([^)]*\)\)",
+    re.MULTILINE,
+)
+
 project = "carrynet"
 author = "The carrynet authors"
 copyright = "The carrynet authors"  # noqa: A001 - Sphinx's name
@@ -26,13 +37,16 @@ version = release = carrynet.__version__
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.viewcode",
     "sphinx_click",
     "sphinx_copybutton",
 ]
+if not CHINESE:
+    extensions.append("sphinx.ext.viewcode")  # once will do
 root_doc = "docs/index"
+language = "zh_CN" if CHINESE else "en"
 include_patterns = [
     "docs/*.md",
+    "docs/api/*.md",
     "docs/howto/*.md",
     "studies/*/*.md",
     "studies/*/*.ipynb",
@@ -41,13 +55,27 @@ include_patterns = [
     "CONTRIBUTING.md",
 ]
 exclude_patterns = ["**/.*", "**/node_modules", "runs"]
+if CHINESE:
+    suffixes = (".zh.ipynb", ".en.ipynb", ".zh-CN.md", ".md")  # as links have them
+    source_suffix = dict.fromkeys(suffixes, "myst-nb")
+    translated = [*ROOT.glob("docs/*.zh-CN.md"), *ROOT.glob("studies/*/*.zh-CN.md")]
+    exclude_patterns += ["**/*.en.ipynb"]
+    exclude_patterns += [
+        path.relative_to(ROOT).as_posix().replace(".zh-CN.md", ".md") for path in translated
+    ]
+else:
+    source_suffix = {".en.ipynb": "myst-nb", ".md": "myst-nb"}
+    exclude_patterns += ["**/*.zh.ipynb", "**/*.zh-CN.md"]
 
 nb_execution_mode = (
     "off"  # notebooks are run by their own builder, and committed with their outputs
 )
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-suppress_warnings = ["mystnb.unknown_mime_type"]
+suppress_warnings = [
+    "mystnb.unknown_mime_type",
+    "ref.python",  # `Mapping` is Python's, and a class of ours
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -115,10 +143,10 @@ def restructured(lines: list[str]) -> Iterator[str]:
 
 
 def prose(line: str) -> str:
-    """A line of text in which nothing but code is markup."""
-    parts = re.split(r"(`[^`]+`)", line)
+    """A line of text in which nothing but code and emphasis is markup."""
+    parts = re.split(r"(`[^`]+`|(?<![\w*])\*[^\W\d][\w' ]*\*(?![\w*]))", line)
     parts[::2] = [re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", text) for text in parts[::2]]
-    parts[1::2] = [f"`{code}`" for code in parts[1::2]]
+    parts[1::2] = [f"`{code}`" if code[0] == "`" else code for code in parts[1::2]]
     return "".join(parts)
 
 
@@ -133,7 +161,41 @@ def rewrite(
             lines.append(f":param {setting.name}: {prose(text)}")
 
 
+def stay(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Sphinx's hook, for each text: the site has its own way to the other language."""
+    source[0] = OTHER_LANGUAGE.sub("", source[0])
+
+
+FRONT = """
+<div id="front"></div>
+<script src="{root}adder.js" defer></script>
+<script src="{static}front.js" defer></script>
+<p class="front-file"><a href="{root}adder.html" download>{download}</a> · <a
+href="{root}adder.html">{whole}</a></p>
+"""
+"""What the site shows where `index.md` has a picture of the page, which GitHub shows."""
+WAYS = (
+    {"download": "下载它：一个文件，不用安装，直接从磁盘打开", "whole": "整个页面"}
+    if CHINESE
+    else {"download": "Download it: one file, which opens from a disk", "whole": "The whole page"}
+)
+
+
+def live(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Sphinx's hook, for each page: on the front page the network itself takes its picture's place.
+
+    `build.py` makes `adder.js` and `adder.html`, once for both languages.
+    """
+    if docname != root_doc or app.builder.format != "html":
+        return
+    (picture,) = doctree.findall(nodes.image)
+    ways = {"root": "../../" if CHINESE else "../", "static": "../_static/", **WAYS}
+    picture.replace_self(nodes.raw("", FRONT.format(**ways), format="html"))
+
+
 def setup(app: Sphinx) -> None:
     """Sphinx's hook."""
+    app.connect("doctree-resolved", live)
+    app.connect("source-read", stay)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("autodoc-process-docstring", rewrite)

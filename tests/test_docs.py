@@ -29,7 +29,14 @@ pytestmark = [
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
     path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/*.md", "docs/howto/*.md", "studies/*/*.md", "benchmarks/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "docs/api/*.md",
+        "docs/howto/*.md",
+        "studies/*/*.md",
+        "benchmarks/*.md",
+    )
     for path in sorted(ROOT.glob(pattern))
 ]
 TESTED_ELSEWHERE = {
@@ -172,6 +179,21 @@ def test_broken_links_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("tests.test_docs.ROOT", tmp_path)
     (tmp_path / "a.md").write_text("# One two\n[a](b.md) [b](#one-two) [c](#two) [d](a.md#three)\n")
     assert broken_links("a.md") == ["b.md", "#two", "a.md#three"]
+
+
+# Python
+
+
+def test_every_module_is_documented_once() -> None:
+    """But for commands, which have a page, measurements, and what engines are made of."""
+    source = ROOT / "src"
+    paths = (path.relative_to(source).with_suffix("") for path in source.rglob("*.py"))
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in paths}
+    left_out = ("carrynet.__main__", "carrynet.bench", "carrynet.cli", "carrynet.engines.")
+    wanted = {name for name in modules if not name.startswith(left_out)}
+    pages = (path for path in DOCUMENTS if path.startswith("docs/api"))
+    told = [name for page in pages for name in re.findall(r":: (carrynet\S*)", read(page))]
+    assert sorted(told) == sorted(wanted | {"carrynet.engines.reference"})
 
 
 # The keys of files

@@ -1,0 +1,75 @@
+"""The front page's network works in a browser, in the language and the colours of the site."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from docs import build
+from tests.test_view import CHROMIUM, OPTIONS
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="no chromium: set CARRYNET_BROWSER to one"),
+    pytest.mark.xdist_group("browser"),
+]
+
+SCRIPT = Path(build.__file__).parent / "_static" / "front.js"
+INDEX = """<!doctype html><html lang="{lang}"><meta charset="utf-8"><body data-theme="dark">
+<div id="front"></div><script src="adder.js"></script><script src="front.js"></script>"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `build.py` makes for the front page, and a page of each language that shows it."""
+    folder = tmp_path_factory.mktemp("site")
+    build.make_front(folder)
+    (folder / "front.js").write_bytes(SCRIPT.read_bytes())
+    for lang in ("en", "zh-CN"):
+        (folder / f"{lang}.html").write_text(INDEX.format(lang=lang), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """Of a reader with neither language, in whom nothing may go wrong, nor out."""
+    complaints: list[str] = []
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as browser,
+    ):
+        page = browser.new_page(locale="fr-FR", color_scheme="light")
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url))
+        yield page
+    local = ("file:", "data:", "blob:")
+    assert [told for told in complaints if not told.startswith(local)] == []
+
+
+@pytest.mark.parametrize(("lang", "start"), [("en", "Start"), ("zh-CN", "开始")])
+def test_it_adds_and_trains(lang: str, start: str, site: Path, page: Page) -> None:
+    page.goto((site / f"{lang}.html").as_uri())
+    page.get_by_role("button", name=start, exact=True).wait_for()
+    shown = page.locator("section:visible").evaluate_all("all => all.map(one => one.id)")
+    assert shown == ["verdict", "calculator", "train"]
+    page.locator("#operand-0").fill("1000")
+    page.locator("#operand-1").fill("24")
+    page.locator(".equation", has_text="1000 + 24 = 1024").first.wait_for()
+    page.get_by_role("button", name=start, exact=True).click()
+    page.get_by_role("button", name=start, exact=True).wait_for(state="hidden")
+
+
+def test_it_follows_the_colours_that_are_chosen(site: Path, page: Page) -> None:
+    page.goto((site / "en.html").as_uri())
+    for chosen, seen in (("dark", "dark"), ("light", "light"), ("dark", "dark"), ("auto", "light")):
+        page.evaluate("chosen => document.body.dataset.theme = chosen", chosen)
+        page.locator(f'.page[data-theme="{seen}"]').wait_for()
+    page.emulate_media(color_scheme="dark")
+    page.locator('.page[data-theme="dark"]').wait_for()
+
+
+def test_the_one_file_is_the_whole_page(site: Path, page: Page) -> None:
+    page.goto((site / "adder.html").as_uri())
+    page.locator("section#train").wait_for()
+    assert page.locator("section:visible").count() > 3
