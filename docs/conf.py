@@ -109,7 +109,13 @@ gettext_uuid = False
 
 def mathml(latex: str, display: str) -> str:
     """A formula as MathML, which every browser draws by itself."""
-    return str(converter.convert(latex, display=display))
+    written = str(converter.convert(latex, display=display))
+    # a bar is no relation here but one of a pair, with no space beside it
+    return re.sub(
+        r"<mo[^>]*>(&#x0007C;|\|)</mo>",
+        r'<mo stretchy="false" lspace="0" rspace="0">|</mo>',
+        written,
+    )
 
 
 def visit_math(self: Any, node: nodes.math) -> None:
