@@ -38,6 +38,7 @@ TRANSLATED = ("index", "proof", *(f"howto/{name}" for name in HOWTO), "cli", "fi
 THEME = {
     ">Next<": ">下一页<",
     ">Previous<": ">上一页<",
+    ">Home<": ">首页<",
     ">Menu<": ">菜单<",
     ">Expand<": ">展开<",
     ">Light mode<": ">浅色<",
