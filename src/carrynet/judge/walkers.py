@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from carrynet import engines
 from carrynet.data import rng
-from carrynet.data.words import Words, sticky
+from carrynet.data.words import Words, smallest, sticky
 from carrynet.engines.reference import Wandered
 from carrynet.nets.network import Network
 
@@ -57,7 +57,11 @@ def words(network: Network, enough: Callable[[int], bool]) -> Iterator[list[int]
                 source, after = everyone, np.zeros(N, np.int32)
             bits = rng.raw(0, rng.WALKERS, drawn, (2 * T + 2) * N).reshape(-1, N)
             drawn += bits.size
-            read = sticky(network.symbols, bits[2:].reshape(2, T, N), chance).astype(np.uint16).T
+            read = (
+                sticky(network.symbols, bits[2:].reshape(2, T, N), chance)
+                .astype(smallest(network.task))
+                .T
+            )
             rounds.append(_Round(read, source, after))
             jobs = [pool.submit(engine.wander, network, h[s], state[s], read[s]) for s in pieces]
             found = _together([job.result() for job in jobs], pieces, N)
