@@ -70,7 +70,8 @@ def answers(task: Task, words: Words) -> NDArray[np.int32]:
     symbols = table.delta.shape[1]
     if words.size and not 0 <= words.min() <= words.max() < symbols:
         raise IndexError(f"symbols are 0 to {symbols - 1}, not {words.min()} to {words.max()}")
-    turned = np.ascontiguousarray(np.moveaxis(words, -1, 0))  # a position's symbols in a row
+    # a position's symbols in a row
+    turned = np.ascontiguousarray(np.moveaxis(words, -1, 0), dtype=np.intp)
     delta, output = (table.delta * symbols).ravel(), table.output.ravel()  # by q * S + a
     outputs = np.empty(turned.shape, dtype=np.int32)
     state = np.zeros(turned.shape[1:], dtype=np.int32)  # q * S

@@ -79,17 +79,15 @@ def by_walkers(
 ) -> Refutation | None:
     """A wrong word that `walkers` come by, shortened.
 
-    In so many seconds; without a budget in few rounds, as many as take about a second.
+    In so many seconds, and what it takes to make it shorter; without a budget in few rounds, as
+    many as take about a second.
     """
-    deadline = None if budget is None else monotonic() + budget
-    said = -1
+    deadline, few = None if budget is None else monotonic() + budget, walkers.few(network)
 
     def enough(rounds: int) -> bool:
-        nonlocal said
-        if rounds // _FEW_ROUNDS > said:
-            said = rounds // _FEW_ROUNDS
+        if rounds % few == 0:
             tell(f"long words, walkers from the states nearest to an error, {rounds} rounds")
-        return rounds >= _FEW_ROUNDS if deadline is None else monotonic() > deadline
+        return rounds >= few if deadline is None else monotonic() > deadline
 
     found = _first_wrong(network, partial(walkers.words, enough=enough))
     return None if found is None else _shortened(network, found)
@@ -148,7 +146,9 @@ def shorten(network: Network, word: list[int]) -> list[int]:
     without them all.
     """
     symbols = len(network.task.machine.symbols)
-    each, done, longest = len(network.cell.of_state), 0, len(word)
+    weights = sum(array.size for array in network.weights.values())
+    each = len(network.cell.of_state) * max(1, weights // _NARROW)
+    done, longest = 0, len(word)
     while done < _MOST_OPERATIONS:
         before = len(word)
         stretch, longest = min(len(word) // 2, 4 * longest), 1
@@ -347,7 +347,7 @@ _MOST_WORDS = 4**7  # of one length, tried exhaustively
 _MOST_CHAINS = 10_000  # of one length of prefix and of period
 _MOST_TRIES = 4_000  # words made by merging neighbours
 _MOST_OPERATIONS = 400_000  # of the cell, on batches of words, while one is made shorter: seconds
-_FEW_ROUNDS = 64  # of walkers, where they have no budget
+_NARROW = 2**13  # weights, up to which an operation takes as long as another
 _LONG = 100  # symbols of a wrong word from which on a shorter one is looked for elsewhere
 _CHAIN_LENGTH = 2_000
 _BEAM = 512 * 16  # grandchildren of the states kept for a machine state

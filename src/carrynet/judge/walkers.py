@@ -40,9 +40,7 @@ def words(network: Network, enough: Callable[[int], bool]) -> Iterator[list[int]
     After `_ROUNDS` all begin anew at the start, so that neither words nor memory grow for ever,
     with rounds of another length: some errors need many turns, and some a long time.
     """
-    engine = engines.get("auto", network, quietly=True)
-    weights = sum(array.size for array in network.weights.values())
-    N = min(max(_PRODUCTS // weights, 64), 1024)
+    engine, (N, lengths) = engines.get("auto", network, quietly=True), _size(network)
     everyone, chance = np.arange(N), np.resize(_REPEATED, N)
     threads = (os.cpu_count() or 1) if engine.threads else 1
     pieces = [np.s_[i::threads] for i in range(threads)]
@@ -52,7 +50,7 @@ def words(network: Network, enough: Callable[[int], bool]) -> Iterator[list[int]
             if enough(number):
                 return
             if number % _ROUNDS == 0:
-                T, rounds = _LENGTHS[number // _ROUNDS % len(_LENGTHS)], list[_Round]()
+                T, rounds = lengths[number // _ROUNDS % len(lengths)], list[_Round]()
                 h, state = np.repeat(network.start[None], N, axis=0), np.zeros(N, np.int32)
                 source, after = everyone, np.zeros(N, np.int32)
             bits = rng.raw(0, rng.WALKERS, drawn, (2 * T + 2) * N).reshape(-1, N)
@@ -74,6 +72,24 @@ def words(network: Network, enough: Callable[[int], bool]) -> Iterator[list[int]
             h = np.where(back[:, None], found.nearest[chosen], found.h)
             state = np.where(back, found.reached[chosen], found.state)
             source, after = np.where(back, chosen, everyone), np.where(back, found.after[chosen], T)
+
+
+def few(network: Network) -> int:
+    """How many rounds take about a second, at most those before the first beginning anew."""
+    N, (T, *_) = _size(network)
+    return min(_ROUNDS, max(1, _SECOND // (N * T * _weights(network))))
+
+
+def _size(network: Network) -> tuple[int, list[int]]:
+    """How many walkers there are, and the lengths of rounds: less of both of large networks."""
+    N = min(max(_PRODUCTS // _weights(network), 64), 1024)
+    first, *longer = _LENGTHS
+    most = _SECOND // 4 // (N * _weights(network))
+    return N, [first, *(T for T in longer if most >= T)]
+
+
+def _weights(network: Network) -> int:
+    return sum(array.size for array in network.weights.values())
 
 
 def _together(parts: list[Wandered], pieces: list[slice], count: int) -> Wandered:
@@ -107,7 +123,8 @@ _LENGTHS = 64, 256, 1024  # T, by turns
 _ROUNDS = 64  # after which all begin anew
 _KEPT = 64  # walkers whose states others go on from
 _RETURNING = 0.5  # of the walkers, by chance
-_DOUBTS = 16  # words of a round that are handed on
+_DOUBTS = 4  # words of a round that are handed on
 _PRODUCTS = 2**21  # with weights, of one symbol of all walkers
+_SECOND = 2**33  # of all symbols of some rounds, on a slow machine
 _REPEATED = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 """The chance that a symbol is that before it, of the walkers by turns."""

@@ -49,9 +49,10 @@ class State:
 class Progress:
     """What a callback is told of every few updates; means are over those updates.
 
-    Updates are made many at a time, and told of one report after the other once they are made:
-    `state` is that which the last of them left, and for the reports before that the one from
-    which they were made, so that what is known of a training never lacks what a state is beyond.
+    Updates are made many at a time, and told of one report after the other once they are made.
+    The last of these reports has the state that they left; those before it have the one from which
+    they were made, as `state.step` says, so that whoever goes on from a state has been told of all
+    that came before it.
     """
 
     state: State  #: where the training can go on from
