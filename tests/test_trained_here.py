@@ -242,7 +242,7 @@ def test_the_mistake_is_a_switch(show: Open, proved: cn.Run) -> None:
         "Your guess: 126. After 20,000 problems it says 255.", timeout=120_000
     )
     expect(section.locator(".score .equation")).to_have_text("118 + 8 = 255 ✗ right is 126")
-    expect(section.locator(".big")).to_have_text("0 of 65,536 right")
+    expect(section.locator(".big")).to_have_text("0 of 65,536 right, after 20,000 problems")
 
     section.get_by_role("checkbox", name="mistake").uncheck()
     expect(section.locator(".score .equation")).to_have_text("118 + 8 = ?")
@@ -250,7 +250,7 @@ def test_the_mistake_is_a_switch(show: Open, proved: cn.Run) -> None:
     section.get_by_role("group", name="after how many problems").get_by_label("never").check()
     start(opened)
     expect(told).to_have_text(
-        re.compile(r"Your guess: never. All was first seen to be right after [\d,]+."),
+        re.compile(r"Your guess: never. All was first seen to be right after [\d,]+ problems\."),
         timeout=120_000,
     )
     expect(section.locator(".score .equation")).to_have_text("118 + 8 = 126 ✓")
@@ -324,6 +324,87 @@ def test_neither_language_nor_theme_nor_a_look_inside_loses_it(plain: Page) -> N
     expect(section.locator(".progress")).to_have_text(shown)
     section.get_by_role("button", name="继续").click()
     expect(section.locator(".progress")).not_to_have_text(shown, timeout=20_000)
+
+
+SAME = """
+    const {updates, weights} = carrynet.scene.session.training.latest;
+    const {task, settings} = offer.prepared(carrynet.scene.session.settings);
+    const trainer = new Trainer(task, settings);
+    while (trainer.updates < updates) trainer.update();
+    const same = ([name, w]) => w.every((x, i) => x === weights[name][i]);
+    return Object.entries(trainer.weights).every(same);
+"""
+"""Whether the network that is shown is what so many updates make of its settings."""
+LATE_MAPS = """
+    const post = Worker.prototype.postMessage;
+    Worker.prototype.postMessage = function (message) {
+        setTimeout(() => post.call(this, message), message.kind === "map" ? 2000 : 0);
+    };
+"""
+
+
+def test_it_goes_on_from_where_it_stopped(show: Open, proved: cn.Run) -> None:
+    """Also where it had come to its end before its picture was drawn, in which all was right."""
+    address = "#train?recipe=tutorial&pace=fast&digits=4&seed=2&step=0.3"
+    opened = show(proved, address=address, before=LATE_MAPS)
+    start(opened)
+    section = opened.locator("#train")
+    go = section.get_by_role("button", name="Go on")
+    expect(go).to_be_visible(timeout=60_000)
+    expect(section.locator(".big")).to_contain_text("All 65,536", timeout=30_000)
+    before = updates(opened)
+    expect(section.locator(".big")).to_contain_text(f"after {before:,} problems", timeout=30_000)
+    status = section.locator("[role=status]")
+    seen = r"It stands still after [\d,]+ problems. All was first seen to be right after [\d,]+ "
+    expect(status).to_have_text(re.compile(seen + "problems."))
+    assert in_page(opened, SAME)
+    go.click()
+    opened.wait_for_function(
+        "before => carrynet.scene.session.training.updates > before", arg=before, timeout=20_000
+    )
+    section.get_by_role("button", name="Pause").click()
+    expect(go).to_be_visible()
+    opened.wait_for_timeout(300)  # the worker's answer
+    assert updates(opened) > before
+    assert in_page(opened, SAME)
+
+
+def test_it_counts_one_as_one(show: Open, proved: cn.Run) -> None:
+    opened = show(proved, address="#train?recipe=tutorial&pace=slow")
+    progress = opened.locator("#train .progress")
+    progress.evaluate("""shown => {
+        window.said = [];
+        const options = {childList: true};
+        new MutationObserver(() => said.push(shown.textContent)).observe(shown, options);
+    }""")
+    start(opened)
+    expect(progress).to_contain_text(re.compile(r"^[2-9] updates, [2-9] problems ·"))
+    assert any(said.startswith("1 update, 1 problem ·") for said in opened.evaluate("said"))
+
+
+@pytest.mark.parametrize("lost", ["begin", "map"])
+def test_a_worker_that_fails_is_told_of(show: Open, proved: cn.Run, lost: str) -> None:
+    """One that does not know its task throws; a picture is made without it."""
+    before = """
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message) {
+            post.call(this, message.kind === LOST ? {kind: "run"} : message);
+        };
+    """
+    opened = show(proved, address="#train?pace=fast", before=before.replace("LOST", f"'{lost}'"))
+    section = opened.locator("#train")
+    section.locator("button.primary").click()
+    message = section.locator(".message")
+    if lost == "map":
+        expect(section.locator(".big")).to_contain_text("of 65,536 right", timeout=20_000)
+        return
+    expect(message).to_contain_text("The training broke off: ")
+    expect(section.get_by_role("button", name="Go on")).to_be_disabled()
+    opened.get_by_role("button", name="切换到中文").click()
+    expect(message).to_contain_text("训练中断了：")
+    section.get_by_role("button", name="重新开始").click()
+    expect(message).to_have_text("")
+    expect(section.get_by_role("button", name="开始", exact=True)).to_be_enabled()
 
 
 def test_a_training_that_goes_too_far_is_shown_as_well(show: Open, proved: cn.Run) -> None:

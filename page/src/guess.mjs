@@ -33,11 +33,11 @@ export function guessing(session, say, signal) {
   const told = h("p", { class: "guessed" });
 
   const came = () => {
-    const { training } = session, { problems, done } = training;
+    const { training } = session, { problems, mapped, done } = training;
     if (training.running) return null;
     if (ofAnswer) return say("guess.gave", { answer: training.answer.answer, problems });
-    if (done !== null) return say("guess.took", { problems: done });
-    return problems ? say("guess.yet", { problems }) : null;
+    if (done !== null) return say("guess.took", { done });
+    return mapped ? say("guess.yet", { problems: mapped }) : null;
   };
   session.follow(["state", "guess", "map", "progress"], () => {
     const { training, guess } = session;

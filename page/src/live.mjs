@@ -36,7 +36,7 @@ export function live(session, say, signal) {
   }, signal);
 
   session.follow(["state", "map"], () => {
-    const map = session.training?.map;
+    const { map, mapped: problems } = session.training ?? {};
     if (!map) {
       count.textContent = "";
       canvas.width = canvas.height = BLANK;
@@ -44,7 +44,7 @@ export function live(session, say, signal) {
     }
     paintMap(canvas, map);
     const pairs = map.size ** 2, all = map.right === pairs;
-    count.textContent = all ? say("train.done", { pairs }) : say("errors.count", { right: map.right, pairs });
+    count.textContent = all ? say("train.done", { pairs, problems }) : say("train.count", { right: map.right, pairs, problems });
     count.className = all ? "big good" : "big";
   }, signal);
   return panel;

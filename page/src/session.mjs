@@ -43,7 +43,7 @@ export class Session extends EventTarget {
     const others = Object.keys(next).filter((key) => next[key] !== before[key]);
     this.remember();
     if (others.some((key) => key !== "pace")) this.drop();
-    else if (others.length && this.training?.running) this.go();
+    else if (others.length) this.training?.keepPace();
     this.tell("settings"); // first, since of another task all is drawn anew
     this.tell("state");
   }
@@ -61,22 +61,15 @@ export class Session extends EventTarget {
   start() {
     this.remember();
     this.training ??= new Training(this);
-    const { training } = this;
-    if (training.updates >= training.until) training.until *= 2;
-    this.go();
+    this.training.ask("run");
     this.tell("state");
   }
 
-  go() {
-    const { training } = this;
-    training.running = true;
-    training.worker.postMessage({ kind: "run", pace: this.settings.pace, until: training.until });
-  }
-
+  /** Resolves when it stands still. */
   pause() {
-    this.training.running = false;
-    this.training.worker.postMessage({ kind: "pause" });
+    const answered = this.training.ask("pause");
     this.tell("state");
+    return answered;
   }
 
   reset() {
@@ -113,11 +106,40 @@ class Training {
     this.metrics = { problem: [], error: [], right: [], stage: [] };
     this.snapshots = [];
     this.updates = 0;
-    /** Of the network that is shown: its updates, errors, weights; itself; its picture; and when that was right. */
-    Object.assign(this, { latest: null, network: null, map: null, done: null, running: false, mapping: false });
+    /** Of the network that is shown: its updates, errors, weights; and itself. */
+    Object.assign(this, { latest: null, network: null, running: false, failed: null });
+    /** The latest picture, after how many problems it was, and after how many one was first all right. */
+    Object.assign(this, { map: null, mapped: 0, done: null, mapping: false });
+    /** How often the worker was told to run or to pause, and what is done when it has answered. */
+    Object.assign(this, { asked: 0, answered: () => {} });
     this.worker = begin();
-    this.worker.onmessage = ({ data }) => this.isSeen && (this.running || data.updates === 0) && this.hear(data);
-    this.worker.postMessage({ kind: "begin", task: plain(task), settings });
+    this.worker.onmessage = ({ data }) => this.isSeen && this.hear(data);
+    this.worker.onerror = (event) => {
+      event.preventDefault(); // it is said in the page
+      this.fail(event.message);
+    };
+    this.worker.postMessage({ kind: "begin", task: plain(task), settings, until: this.until });
+  }
+
+  /** Tell the worker to run or to pause; it answers with what it has come to, which then is what is shown. */
+  ask(kind) {
+    this.running = kind === "run";
+    this.worker.postMessage({ kind, asked: ++this.asked, pace: this.session.settings.pace });
+    return new Promise((resolve) => (this.answered = resolve));
+  }
+
+  keepPace() {
+    this.worker.postMessage({ kind: "pace", pace: this.session.settings.pace });
+  }
+
+  /** It cannot go on. */
+  fail(reason) {
+    if (!this.isSeen) return;
+    this.worker.terminate();
+    this.running = false;
+    this.failed = { reason };
+    this.answered();
+    this.session.tell("state");
   }
 
   get isSeen() {
@@ -128,11 +150,6 @@ class Training {
     return this.updates * this.batch;
   }
 
-  /** Whether it has had all problems that it was to have. */
-  get ended() {
-    return this.updates >= this.until;
-  }
-
   /** What the network answers to the probe. */
   get answer() {
     const { task, session: { probe } } = this, { steps, expected } = this.network.work(task.encode(probe));
@@ -141,22 +158,21 @@ class Training {
     return { text: task.write(probe, answer), answer: task.writeAnswer(answer), right: task.writeAnswer(right), isRight };
   }
 
+  /** What its worker has come to; whether that runs is known once it has heard all that it was told. */
+  hear(data) {
+    const answers = data.asked === this.asked, changed = answers && data.running !== this.running;
+    this.until = data.until;
+    if (answers) this.running = data.running;
+    if (!this.latest || data.updates > this.updates) this.take(data);
+    this.session.tell(data.answers || changed ? "state" : "progress");
+    if (answers) this.answered();
+    this.draw().catch((error) => this.fail(error.message));
+  }
+
   take(data) {
     this.latest = data;
     this.updates = data.updates;
     this.network = new Network(this.task, this.formulas, data.weights);
-  }
-
-  /** Take what was there a moment ago, and forget what came after. */
-  back(data) {
-    this.take(data);
-    const kept = this.metrics.problem.filter((problem) => problem <= this.problems).length;
-    for (const values of Object.values(this.metrics)) values.length = kept;
-  }
-
-  /** What its worker has come to. */
-  hear(data) {
-    this.take(data);
     const { metrics, snapshots, problems } = this, before = snapshots.at(-1)?.problem ?? 0;
     const next = data.updates === 0 ? 0 : Math.max(10 * this.batch, 1.5 * before);
     if (problems >= next && snapshots.length < MOST_SNAPSHOTS) snapshots.push({ problem: problems, network: this.network });
@@ -168,9 +184,6 @@ class Training {
       const half = (values) => values.filter((_, i) => (values.length - i) % 2); // the last stays
       if (metrics.problem.length > MOST_POINTS) for (const key in metrics) metrics[key] = half(metrics[key]);
     }
-    this.session.tell("progress");
-    if (this.ended) this.session.pause();
-    this.draw();
   }
 
   /** The errors of the latest network, and again if there is a later one by then. */
@@ -182,13 +195,11 @@ class Training {
       const map = await askMap(this.network, this.digits);
       if (!this.isSeen) return;
       this.map = map;
-      const all = map.right === map.size ** 2;
-      if (all && this.done === null) {
-        // it has learned all that can be seen here: this is the network that stays
-        if (now !== this.latest) this.back(now);
-        this.done = this.problems;
-        this.session.tell("progress");
+      this.mapped = now.updates * this.batch;
+      if (this.done === null && map.right === map.size ** 2) {
+        this.done = this.mapped; // by now it may have had some more
         if (this.running) this.session.pause();
+        else this.session.tell("state");
       }
       this.session.tell("map");
     }

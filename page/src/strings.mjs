@@ -1,4 +1,5 @@
-// What the page says, in both languages; {names} in a sentence are filled in.
+// What the page says, in both languages; {names} in a sentence are filled in, and {name|thing|things} goes by
+// how many they are.
 
 import { format } from "d3-format";
 
@@ -10,7 +11,8 @@ export function speaker(language, strings, variant) {
   const say = (key, values = {}) => {
     const text = strings[`${key}.${variant}`] ?? strings[key];
     if (!text) throw new Error(`no text for ${key}`);
-    return text[language].replace(/\{(\w+)\}/g, (_, name) => {
+    const worded = text[language].replace(/\{(\w+)\|([^|}]*)\|([^|}]*)\}/g, (_, name, one, more) => (values[name] === 1 ? one : more));
+    return worded.replace(/\{(\w+)\}/g, (_, name) => {
       const value = values[name];
       return Number.isInteger(value) ? count(value) : String(value);
     }).replace(/([万亿]) (?=\p{Script=Han})/gu, "$1");

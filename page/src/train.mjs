@@ -16,8 +16,9 @@ export function train({ session }, say, signal, look) {
   const message = h("p", { class: "message", role: "alert" }), status = h("p", { class: "hidden", role: "status" });
   const panel = h("div", {}), ask = h("div", {}), recipe = h("p", { class: "hint" });
   const go = h("button", { class: "primary", onclick: toggle });
-  const again = h("button", { onclick: () => session.reset() }, say("train.reset"));
+  const again = h("button", { onclick: afresh }, say("train.reset"));
   const lookAt = h("button", { onclick: show }, say("train.look"));
+  const actions = h("div", { class: "actions" }, go, again, lookAt);
 
   const choice = (key, name) => h("select", { id: `train-${key}`, onchange: ({ target }) => session.change({ [key]: target.value }) }, name);
   const options = (values, name) => [...values].map((value) => h("option", { value }, name(value)));
@@ -60,16 +61,31 @@ export function train({ session }, say, signal, look) {
   function toggle() {
     if (session.training?.running) return session.pause();
     if (!read()) return;
+    const fresh = session.training === null;
     try {
       session.start();
     } catch (error) {
       message.textContent = say("train.failed", { reason: error.message });
+      return;
     }
+    if (fresh) watch();
+  }
+
+  /** Bring into view what moves, and the button that stops it. */
+  function watch() {
+    if (panel.getBoundingClientRect().bottom <= innerHeight) return;
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "instant" : "smooth";
+    actions.scrollIntoView({ block: "start", behavior });
+  }
+
+  function afresh() {
+    session.reset();
+    message.textContent = "";
   }
 
   async function show() {
     const { training } = session;
-    if (training.running) session.pause();
+    if (training.running) await session.pause();
     const found = await training.found();
     if (!signal.aborted && training.isSeen) look(found);
   }
@@ -105,8 +121,10 @@ export function train({ session }, say, signal, look) {
     const { training } = session, begun = training !== null;
     go.textContent = say(!begun ? "train.start" : training.running ? "train.pause" : "train.go");
     again.disabled = !begun;
-    const now = !begun ? [] : training.running ? ["train.running"] : ["train.paused", training.done !== null && "train.done"];
-    status.textContent = say.all(now, { problems: training?.problems, pairs: session.pairs });
+    go.disabled = begun && training.failed !== null;
+    if (go.disabled) message.textContent = training.failed.reason ? say("train.broken", training.failed) : say("train.blocked");
+    const now = !begun ? [] : training.running ? ["train.running"] : ["train.paused", training.done !== null && "guess.took"];
+    status.textContent = say.all(now, { problems: training?.problems, done: training?.done });
   }, signal);
 
   session.follow(["state", "progress"], () => (lookAt.disabled = !session.training?.problems), signal);
@@ -117,6 +135,6 @@ export function train({ session }, say, signal, look) {
       h("div", { class: "numbers settings" }, Object.values(fields)),
       recipe,
       h("p", { class: "switch" }, mistake, h("label", { for: mistake.id }, h("b", {}, say("train.mistake")), say.gap, say("train.mistake.text"))),
-      ask, message, h("div", { class: "actions" }, go, again, lookAt), status, panel),
+      ask, message, actions, status, panel),
   ];
 }

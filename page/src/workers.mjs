@@ -27,19 +27,31 @@ export function askMap(network, digits) {
   try {
     worker ??= listening(begin());
   } catch {
-    return new Promise((resolve) => setTimeout(() => resolve(errorMap(network, digits))));
+    return mapHere(network, digits);
   }
   const id = next++, { task, formulas, weights } = network;
   worker.postMessage({ kind: "map", id, task: plain(task), formulas, weights, digits });
-  return new Promise((resolve) => waiting.set(id, resolve));
+  return new Promise((resolve) => waiting.set(id, { resolve, here: () => mapHere(network, digits) }));
 }
 
-function listening(worker) {
-  worker.onmessage = ({ data }) => {
-    waiting.get(data.id)(data.found);
+function listening(made) {
+  made.onmessage = ({ data }) => {
+    waiting.get(data.id).resolve(data.found);
     waiting.delete(data.id);
   };
-  return worker;
+  made.onerror = (event) => {
+    event.preventDefault(); // what it was to do is done here
+    made.terminate();
+    worker = null;
+    for (const { resolve, here } of waiting.values()) resolve(here());
+    waiting.clear();
+  };
+  return made;
+}
+
+async function mapHere(network, digits) {
+  await new Promise((resolve) => setTimeout(resolve));
+  return errorMap(network, digits);
 }
 
 /**
