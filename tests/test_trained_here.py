@@ -407,6 +407,32 @@ def test_a_worker_that_fails_is_told_of(show: Open, proved: cn.Run, lost: str) -
     expect(section.get_by_role("button", name="开始", exact=True)).to_be_enabled()
 
 
+def top(opened: Page, name: str) -> float:
+    """How far a section begins below the top of the window."""
+    opened.wait_for_timeout(500)
+    found: float = opened.locator(f"#{name}").evaluate("e => e.getBoundingClientRect().top")
+    return found
+
+
+def test_what_is_read_stays_in_view(show: Open, proved: cn.Run) -> None:
+    """In another language, and after a look inside."""
+    opened = show(proved, viewport={"width": 1280, "height": 800})
+    for name in ("space", "train"):
+        opened.locator(f"#{name}").evaluate("e => scrollBy(0, e.getBoundingClientRect().top + 90)")
+        before = top(opened, name)
+        for button in (".language", ".theme", ".language"):
+            opened.locator(button).evaluate("e => e.click()")
+            assert top(opened, name) == pytest.approx(before, abs=2), (name, button)
+    start(opened)
+    opened.wait_for_timeout(200)
+    seen = opened.locator("#train .live canvas").evaluate("e => e.getBoundingClientRect().bottom")
+    assert seen < 800
+    assert opened.locator("#train .score").evaluate("e => e.getBoundingClientRect().top") > 0
+    opened.locator("#train").get_by_role("button", name="Look inside this network").click()
+    opened.locator(".notice button").click(timeout=20_000)
+    assert abs(top(opened, "train")) < 300
+
+
 def test_a_training_that_goes_too_far_is_shown_as_well(show: Open, proved: cn.Run) -> None:
     """Steps so large that nothing can be learned: it is said, and nothing breaks."""
     opened = show(proved, address="#train?activation=relu&hidden=64&step=1&digits=24&pace=fast")

@@ -27,8 +27,7 @@ export function frame(element, { name, style, strings, variant, skip }, options,
   };
   const speak = () => {
     language = LANGUAGES.find((other) => other !== language);
-    draw();
-    root.querySelector(".language").focus();
+    inPlace(draw);
   };
   const end = () => drawing?.abort();
 
@@ -45,6 +44,18 @@ export function frame(element, { name, style, strings, variant, skip }, options,
       h("button", { class: "language", "aria-label": say("language.label"), onclick: speak }, say("language")),
       h("button", { class: "round theme", "aria-label": say("theme"), title: say("theme"), onclick: turn }, "◐"));
     page.replaceChildren(h("main", { class: "inner" }, header, content(say, drawing.signal)));
+  }
+
+  /** Draw anew, and leave the section that is read, and the button, where they are. */
+  function inPlace(draw) {
+    const top = (section) => section.getBoundingClientRect().top;
+    const read = scrollY > 0 && [...page.querySelectorAll("section[id]")].find((section) => section.getBoundingClientRect().bottom > 0);
+    const before = read && top(read);
+    draw();
+    root.querySelector(".language").focus({ preventScroll: true });
+    const restore = () => read && scrollBy({ top: top(root.getElementById(read.id)) - before, behavior: "instant" });
+    restore();
+    requestAnimationFrame(restore); // what is as wide as its place is drawn by then
   }
 
   dark.addEventListener("change", paint);

@@ -41,11 +41,11 @@ export function mount(element, model, options = {}) {
   const run = decode(model), session = new Session(new Offer(model.trainable, run && { task: run.task, formulas: model.formulas })), scene = new Scene(run, session);
   const variant = () => variantOf(scene.subject ? scene.task : session.task), skip = run ? "operand-0" : "train-task";
   const page = { name: model.name, style, strings: STRINGS, variant, skip };
-  const look = (subject) => {
+  const look = (subject, at = "h1") => {
     place.end(); // the old views know the old network only
     scene.show(subject);
     place.draw();
-    place.root.querySelector("h1").scrollIntoView();
+    place.root.querySelector(at).scrollIntoView();
   };
   const place = frame(element, page, options, (say, signal) => {
     if (!scene.subject) return h("section", { id: "train", class: "train", "aria-labelledby": "title-train" }, h("h1", { id: "title-train" }, say("train")), train(scene, say, signal, look));
@@ -57,7 +57,7 @@ export function mount(element, model, options = {}) {
         name === "verdict" ? null : h("h2", { id: `title-${name}` }, say.or(`title.${name}.${scene.subject.kind}`, say(name))), content);
     });
     const notice = scene.subject === run ? null
-      : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run) }, say(run ? "back" : "back.train")));
+      : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run, "#train") }, say(run ? "back" : "back.train")));
     return [notice, h("p", { class: "tagline" }, say("tagline", { what: say.or(`what.${scene.task.family}`, say("what.other", { task: scene.task.text })) })), sections];
   });
   // an address that was handed on leads to what it is about
