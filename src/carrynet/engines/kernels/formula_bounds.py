@@ -13,7 +13,7 @@ from carrynet.engines.kernels.formulas import Formulas, depends
 from carrynet.engines.kernels.rooms import Room, Rooms, along
 from carrynet.engines.kernels.worst import Worst, known, stored, storing
 from carrynet.engines.vector import Code, Integer, Value
-from carrynet.nets.arrays import ACTIVATIONS
+from carrynet.nets.equations import FUNCTIONS
 from carrynet.nets.formula import Formula
 
 
@@ -27,7 +27,8 @@ def stepped(shape: Formulas) -> Enclosed:
 @lru_cache(maxsize=256)
 def bounded(cell: Formula) -> bool:
     """Whether there is code for a cell: what needs the input only varies with no slack."""
-    exact = all(each.operation not in ACTIVATIONS for each in cell.of_input)
+    activations = {name for name, operands in FUNCTIONS.items() if operands == 1}
+    exact = all(each.operation not in activations for each in cell.of_input)
     sizes = {slot: 1 for slot in range(cell.size) if slot not in cell.constant_slots}
     whole = depends(cell, cell.results) and enclosed(cell, sizes, slack=True).whole
     return exact and whole
