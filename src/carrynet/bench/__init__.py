@@ -247,7 +247,7 @@ def _gates_at_once(rounds: int) -> Comparison:
         "JAX, a jitted scan, vmap over networks, all cores": theirs,
     }
     # of many networks there may be one that rounding leads elsewhere
-    ready, absent = _ready(jobs, agree=1e-3, measure=np.median)
+    ready, absent = _ready(jobs, agree=1e-3, by=np.median)
     rows = tuple(
         Row(name, values, f"{len(recipes) / min(values):.3g} networks/s")
         for name, values in measure(ready, min(rounds, 3)).items()
@@ -368,11 +368,11 @@ def _available(
 def _ready(
     jobs: Mapping[str, Callable[[], rivals.Job]],
     agree: float,
-    measure: Callable[[Array], Any] = np.max,
+    by: Callable[[Array], Any] = np.max,
 ) -> tuple[dict[str, Callable[[], Any]], tuple[str, ...]]:
     """The same, each run once and its weights, where it has any, compared with the first's.
 
-    Of each array they may be `agree` apart, by the `measure` of all differences.
+    Of each array they may be `agree` apart, as the differences are summed up: `by` the largest.
     """
     ready, absent = _available(jobs)
     expected: tuple[Array, ...] = ()
@@ -381,7 +381,7 @@ def _ready(
         if not weights:
             continue  # it trains another network, and is merely timed
         expected = expected or weights
-        apart = [measure(np.abs(a - b)) for a, b in zip(expected, weights, strict=True)]
+        apart = [by(np.abs(a - b)) for a, b in zip(expected, weights, strict=True)]
         if not all(gap < agree for gap in apart):
             raise CarrynetError(f"{name} ends in other weights than ours: {max(apart):.2g} apart")
     return ready, absent

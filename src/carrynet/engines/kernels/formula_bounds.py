@@ -161,7 +161,7 @@ class Bounds:
             k.loop(Y, bias)
 
     def gather(self, positions: Integer) -> None:
-        """The gradients of matrices, of all positions, and of the start, the centre's."""
+        """The gradients of matrices, of all positions."""
         places: dict[int, Place] = {}
         for pairs, row in ((self.step.before, 0), (self.step.after, self.B)):
             for pair, place in zip(pairs, self.shape.part_places, strict=True):

@@ -291,6 +291,8 @@ def formula_train(shape: Formulas) -> ir.Module:
             k.loop(B, row)
 
     room.clear("state")
+    if bounds:
+        room.clear("radius")  # that of the start is 0, and is never written
     k.loop(k.updates, update)
     k.done()
     return module
