@@ -47,14 +47,14 @@ force = click.option("--force", is_flag=True, help="Replace the run that --out n
 
 
 def budget(default: float) -> Callable[[Decorated], Decorated]:
-    """The option that bounds how long a proof is searched for."""
+    """The option that bounds how long a verdict is searched for."""
     return click.option(
         "--budget",
         type=click.FloatRange(0, 1e6),
         callback=_finite,
         default=default,
         show_default=True,
-        help="Seconds for a proof, beyond the quick steps.",
+        help="Seconds to search, beyond the quick steps.",
     )
 
 

@@ -1,12 +1,12 @@
 """Refutation: a search for a word that a network answers wrongly, as short as can be.
 
-Five searches, one after another, until one finds something:
+Searches, one after another, until one finds something:
 
     all words up to some length            the first error found here is a shortest one
     a beam of the states nearest to error  errors that need a certain approach
     prefix, then a period for ever         errors of states that fade or drift slowly
     long random words that tend to repeat  errors of states that drift now here, now there
-    walkers, see `walkers`                 errors to which states have to be driven for long
+    walkers, where they are asked for      errors to which states have to be driven for long
 
 What is found is shortened, and counts only when the network itself, one symbol after
 another in its own arithmetic, confirms it.

@@ -5,10 +5,12 @@
     states         all of them, of what never rounds          proves what has finitely many
     long words     nearest to an error, or repetitive         refutes
     trees          of words, from ball to ball                proves what forgets slowly
+    walkers        where there are no trees: from where an    refutes what drifts slowly
+                   error was near
 
 Whatever is found is judged by somebody else: a counterexample by the network itself, a
-certificate by `check`.  All but the last always do the same work; only that one, which may
-take long, looks at the clock.
+certificate by `check`.  All but the last two always do the same work; only those, which may
+take long, look at the clock.
 """
 
 from collections.abc import Sequence

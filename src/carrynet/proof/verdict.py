@@ -54,7 +54,7 @@ class Refuted:
 class Effort:
     """How far a search came that decided nothing, and what was measured beside it."""
 
-    budget: float = 0.0  #: seconds that trees of words had; 0 where they were not searched for
+    budget: float = 0.0  #: seconds that trees of words, or walkers, had; 0 where they had none
     done: int = 0  #: regions all of whose words had been followed, of the last radius
     found: int = 0  #: regions that there were by then
     #: whether more time would not help: every radius was tried to its end, or what was found was
