@@ -268,6 +268,7 @@ def test_the_recipe_of_the_page_makes_no_such_mistake(plain: Page) -> None:
 
 def test_what_is_seen_moves_and_can_be_stopped(plain: Page) -> None:
     """The hidden space, the map, the error and an answer; without a guess, too."""
+    plain.locator("#train").get_by_label("Pace").select_option("slow")
     start(plain)
     moving = """() => {
         const {shadowRoot} = document.querySelector("#carrynet");
@@ -358,6 +359,7 @@ def test_it_goes_on_from_where_it_stopped(show: Open, proved: cn.Run) -> None:
     seen = r"It stands still after [\d,]+ problems. All was first seen to be right after [\d,]+ "
     expect(status).to_have_text(re.compile(seen + "problems."))
     assert in_page(opened, SAME)
+    section.get_by_label("Pace").select_option("slow")  # so that it can be stopped
     go.click()
     opened.wait_for_function(
         "before => carrynet.scene.session.training.updates > before", arg=before, timeout=20_000

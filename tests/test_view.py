@@ -1636,6 +1636,7 @@ def test_what_comes_late_of_a_training_says_nothing_of_the_next(show: Open, prov
     expect(opened.locator("html")).to_have_attribute("data-kept", "1", timeout=20_000)
     section.get_by_label("Hidden units").fill("1")  # one unit cannot add
     section.get_by_label("Hidden units").press("Tab")
+    section.get_by_label("Pace").select_option("slow")  # so that it does not come to its end
     section.get_by_role("button", name="Start", exact=True).click()
     expect(section.locator(".progress")).to_contain_text("updates", timeout=20_000)
     count = section.locator(".big")
