@@ -1,8 +1,11 @@
 """The README's commands do what it says; its Python examples run as doctests."""
 
 import re
+import runpy
 import shlex
+from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 from carrynet.cli import COMMANDS
 from carrynet.nets.cells import ACTIVATIONS, CELLS
@@ -113,3 +116,39 @@ def test_the_trees_name_every_module_and_no_other() -> None:
     modules = {module for module in modules if not Path(module).name.startswith("__")}
     for name in ("docs/architecture.md", "docs/architecture.zh-CN.md"):
         assert in_the_tree((ROOT / name).read_text()) == modules
+
+
+# As an index of packages shows it
+
+
+def described(home: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    hook = runpy.run_path(str(ROOT / "hatch_build.py"))["Description"]
+    hook(str(ROOT), {"home": home}).update(found)
+    return found
+
+
+def test_an_index_shows_links_that_lead_somewhere() -> None:
+    at = "https://example.org/them/carrynet"
+    found = described(at + "/")
+    text = found["readme"]["text"]
+    links = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", text)
+    assert len(links) > 20
+    assert {picture for picture, _ in links} == {"", "!"}
+    for picture, link in [*links, *(("", url) for url in found["urls"].values())]:
+        kind = "raw" if picture else "blob"
+        if link != at:
+            assert link.startswith(f"{at}/{kind}/HEAD/"), link
+            assert (ROOT / link.removeprefix(f"{at}/{kind}/HEAD/")).exists(), link
+
+
+def test_without_an_address_an_index_shows_no_links() -> None:
+    found = described("")
+    assert "urls" not in found
+    text = found["readme"]["text"]
+    assert "](" not in text
+    assert "30 families of tasks" in text
+    installed = distribution("carrynet").read_text("METADATA")
+    assert installed
+    assert "30 families of tasks" in installed
+    assert "](" not in installed
