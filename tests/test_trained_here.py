@@ -236,6 +236,11 @@ def test_the_mistake_is_a_switch(show: Open, proved: cn.Run) -> None:
     ask = section.get_by_role("group", name="what will it answer in the end, 118 + 8 = ?")
     assert ask.locator("label").all_inner_texts() == ["126", "255", "0", "something else"]
     ask.get_by_label("126").check()
+    opened.locator("#train .score .equation").evaluate("""shown => {
+        window.said = [];
+        const options = {childList: true};
+        new MutationObserver(() => said.push(shown.textContent)).observe(shown, options);
+    }""")
     start(opened)
     told = section.locator("p.guessed")
     expect(told).to_have_text(
@@ -243,6 +248,8 @@ def test_the_mistake_is_a_switch(show: Open, proved: cn.Run) -> None:
     )
     expect(section.locator(".score .equation")).to_have_text("118 + 8 = 255 ✗ right is 126")
     expect(section.locator(".big")).to_have_text("0 of 65,536 right, after 20,000 problems")
+    untrained = opened.evaluate("said.find(text => !text.includes('?'))")
+    assert "= 255" not in untrained  # so that one sees it go there
 
     section.get_by_role("checkbox", name="mistake").uncheck()
     expect(section.locator(".score .equation")).to_have_text("118 + 8 = ?")

@@ -23,7 +23,36 @@ export function automaton(scene, say, signal) {
   return drawing(scene, say, signal, text, learned);
 }
 
-const MOST_ZOOM = 2;
+const MOST_ZOOM = 2.4, MOST_GROWN = 1.55, MOST_TURNS = 20, MARGIN = 8, GAP = 6;
+
+/** Put labels where they should stand; those that would meet, beside each other, and beside the nodes. */
+function apart(texts, line, nodes, radius) {
+  const fixed = nodes.map(([x, y]) => ({ x, y, across: radius, down: radius })), places = texts.map(({ x, y }) => ({ x, y }));
+  const put = () => texts.map(({ lines }, k) => {
+    const { x, y } = places[k], widths = lines.map(({ element, row }) => {
+      element.setAttribute("x", x);
+      element.setAttribute("y", y + 5 + row * line);
+      return element.getComputedTextLength();
+    });
+    return { across: Math.max(...widths) / 2, down: (lines.length * line) / 2 };
+  });
+  put().forEach((halves, k) => Object.assign(places[k], halves));
+  for (let turn = 0; turn < MOST_TURNS; turn++) {
+    let met = false;
+    places.forEach((one, i) => [...places.slice(0, i), ...fixed].forEach((other) => {
+      const [dx, dy] = [one.x - other.x, one.y - other.y];
+      const across = one.across + other.across + GAP - Math.abs(dx), down = one.down + other.down - Math.abs(dy);
+      if (across <= 0 || down <= 0) return;
+      met = true;
+      const [axis, by] = across < down ? ["x", (Math.sign(dx) || 1) * across] : ["y", (Math.sign(dy) || 1) * down];
+      const share = fixed.includes(other) ? 1 : 0.5;
+      one[axis] += share * by;
+      other[axis] -= (1 - share) * by;
+    }));
+    if (!met) break;
+  }
+  put();
+}
 
 /** A machine drawn as `machine.drawing` says, which drawing.py has laid out. */
 function drawing(scene, say, signal, about, machine) {
@@ -33,11 +62,17 @@ function drawing(scene, say, signal, about, machine) {
 
   const { radius, line, places, edges, arrow, box, lines } = drawing, marker = "carrynet-arrow", symbols = task.symbols.length;
   const path = (d, kind) => s("path", { d, class: kind, "marker-end": `url(#${marker})` });
-  const paths = new Map(), labels = [];
+  const paths = new Map(), labels = [], texts = []; // of each edge its label, line by line
   for (const { start: q, end: r, symbols: read, path: d, at: [x, middle] } of edges) {
     paths.set(`${q},${r}`, path(d));
     const more = read.length - lines, count = Math.min(read.length, lines + 1);
-    const write = (text, i, a, kind) => labels.push({ q, a, middle, row: i - (count - 1) / 2, element: s("text", { class: `label ${kind}`, x }, text) });
+    const lined = { x, y: middle, lines: [] };
+    const write = (text, i, a, kind) => {
+      const element = s("text", { class: `label ${kind}` }, text);
+      labels.push({ q, a, element });
+      lined.lines.push({ element, row: i - (count - 1) / 2 });
+    };
+    texts.push(lined);
     read.slice(0, lines).forEach((a, i) => {
       const wrong = missed?.has(q * symbols + a), output = task.outputs[machine.output[q][a]] ?? "-";
       write(`${task.numeric ? task.symbols[a].replaceAll(",", " ") : task.symbols[a]} / ${output}${wrong ? " ✗" : ""}`, i, a, wrong ? "wrong" : "");
@@ -53,18 +88,22 @@ function drawing(scene, say, signal, about, machine) {
       own ? s("text", { class: "state", x, y, dy: holds ? "0em" : ".35em" }, machine.states[q]) : null,
       holds ? s("text", { class: own || holds.length > 4 ? "holds" : "state", x, y, dy: own ? "1.3em" : ".35em" }, holds) : null);
   });
-  const svg = s("svg", { class: "automaton", viewBox: box.join(" "), width: Math.min(box[2] * 1.15, 1000), role: "img", style: "margin:0 auto" },
-    s("defs", {}, s("marker", { id: marker, viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 9, markerHeight: 9, orient: "auto", markerUnits: "userSpaceOnUse" }, s("path", { class: "head", d: "M0 0 10 5 0 10z" }))),
+  const head = s("marker", { id: marker, viewBox: "0 0 9 9", refY: 4.5, markerWidth: 9, markerHeight: 9, orient: "auto", markerUnits: "userSpaceOnUse" }, s("path", { class: "head", d: "M0 0 9 4.5 0 9z" }));
+  const svg = s("svg", { class: "automaton", viewBox: box.join(" "), width: Math.min(box[2] * 1.15, 1000), role: "img", style: "margin:0 auto" }, s("defs", {}, head),
     path(arrow), [...paths.values()], nodes, labels.map(({ element }) => element));
 
-  // where there is little room, letters keep their size, and what they need is room around
+  // where there is little room, letters keep their size, and what they need is room around; what
+  // they stand in grows with them, and heads of arrows stand as far back
   const card = h("div", { class: "card" }, svg, h("p", { class: "hint", style: "text-align:center;margin-inline:auto" }, say("automaton.edges")));
   const fit = () => {
     const zoom = Math.max(1, Math.min(MOST_ZOOM, box[2] / (svg.getBoundingClientRect().width || box[2])));
     svg.style.setProperty("--zoom", zoom);
-    for (const { element, middle, row } of labels) element.setAttribute("y", middle + 5 + row * line * zoom);
-    const all = svg.getBBox(), left = Math.min(box[0], all.x), top = Math.min(box[1], all.y);
-    svg.setAttribute("viewBox", [left, top, Math.max(box[0] + box[2], all.x + all.width) - left, Math.max(box[1] + box[3], all.y + all.height) - top].join(" "));
+    const grown = radius * Math.min(zoom, MOST_GROWN);
+    for (const node of nodes) node.firstChild.setAttribute("r", grown);
+    head.setAttribute("refX", 8.5 + grown - radius);
+    apart(texts, line * zoom, places, grown);
+    const { x, y, width, height } = svg.getBBox();
+    svg.setAttribute("viewBox", [x - MARGIN, y - MARGIN, width + 2 * MARGIN, height + 2 * MARGIN].join(" "));
   };
   watchWidth(card, fit, signal);
 

@@ -76,7 +76,7 @@ export function calculator(scene, say, signal) {
   return [
     h("p", { class: "prose" }, say("calculator.text", { base, symbols: listed(task) })),
     h("div", { class: "card" },
-      h("div", { class: "numbers" }, row, task.numeric ? h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits", { base })), digits) : null),
+      h("div", { class: "numbers" }, row, task.numeric ? h("div", { class: "field small" }, h("label", { for: "digits" }, say("digits")), digits) : null),
       message, equation, outcome, controls.element, column, units),
   ];
 }

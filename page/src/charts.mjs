@@ -38,7 +38,7 @@ export function curve(scene, say, signal) {
       const at = x(i ? problem[i - 1] : 0);
       if (i) svg.append(s("line", { class: "rule", x1: at, x2: at, y1: 8, y2: below + plot.lower }));
       const late = at > width - 80;
-      svg.append(s("text", { x: late ? at - 6 : at + 6, y: 16, class: "strong", "text-anchor": late ? "end" : "start" }, name));
+      svg.append(s("text", { x: late ? at - 6 : at + 6, y: 16, class: "strong", "text-anchor": late ? "end" : "start" }, say.or(`curve.stage.${name}`, name)));
     });
     const ticks = Math.max(3, Math.floor(width / 120));
     axis(svg, axisLeft(y).ticks(4).tickFormat(power(y.tickFormat(4, "~g"))), left, 0);

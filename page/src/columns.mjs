@@ -58,7 +58,7 @@ export function drawColumns(element, scene, say, widest = 0) {
       return { text: name, mark: [states[t] ? "on" : "", t === position + 1 ? "next" : ""].join(" ") };
     }, "memory"),
     ...names.map((text, j) => row(text, (t) => ({ text: task.numeric ? DIGITS[task.digitsOf(steps[t].symbol)[j]] : task.symbols[steps[t].symbol] }), "operand")),
-    row(total, (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
+    row(total || say("column.says"), (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
   ].filter(Boolean);
   if (shown.some((t) => t <= position && !steps[t].right))
     rows.push(row(h("span", { class: "hidden" }, say("table.marks")), (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));

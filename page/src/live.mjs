@@ -6,7 +6,7 @@ import { scaleLog } from "d3-scale";
 import { line } from "d3-shape";
 import { axis, h, paint, pixels, s } from "./dom.mjs";
 import { choices } from "./guess.mjs";
-import { paintMap } from "./maps.mjs";
+import { betweenAxes, mapLegend, paintMap } from "./maps.mjs";
 import { Turning, project } from "./plane.mjs";
 import { stateColour, stateLegend } from "./space.mjs";
 import { walked } from "./visited.mjs";
@@ -21,7 +21,7 @@ export function live(session, say, signal) {
   const panel = [
     h("div", { class: "score" }, h("div", {}, probe, state), count),
     h("div", { class: "live" },
-      figure(say("train.map"), canvas),
+      figure(say("train.map"), betweenAxes(task, canvas, say), mapLegend(task, say)),
       figure(states, cloud(session, say, signal), h("ul", { class: "legend" }, stateLegend(task, say))),
       figure(say("train.error"), fall(session, say, signal))),
   ];
@@ -69,7 +69,8 @@ function cloud(session, say, signal) {
     if (of !== training) {
       [of, plane, reach] = [training, new Turning(training.network.hidden), 0];
       dots = held.map((q) => s("circle", { r: 3.4, fill: stateColour(q), "fill-opacity": 0.7 }));
-      svg.replaceChildren(...dots);
+      const along = (n, x, y, anchor) => s("text", { x, y, "text-anchor": anchor }, say("space.direction", { n }));
+      svg.replaceChildren(...dots, along(1, SIZE - 8, SIZE - 10, "end"), along(2, 8, 20, "start"));
     }
     plane.towards(points);
     const flat = points.map((point) => project(plane, point));
@@ -99,6 +100,7 @@ function fall(session, say, signal) {
     }
     axis(svg, axisBottom(x).tickValues(powers(x)).tickFormat(say.tick), 0, bottom);
     axis(svg, axisLeft(y).tickValues(powers(y)).tickFormat(String), left, 0);
+    svg.append(s("text", { x: SIZE - 18, y: bottom - 10, "text-anchor": "end" }, say("train.problems")), s("text", { x: left + 8, y: top + 12 }, say("curve.error")));
     if (!training) return svg.setAttribute("aria-label", say("train.error"));
     const { problem, error } = training.metrics;
     svg.append(s("path", { class: "curve", stroke: "var(--s1)", d: line((_, i) => x(problem[i]), (e) => y(Math.max(e, 1e-9)))(error) ?? "" }));

@@ -17,6 +17,21 @@ export function paintMap(canvas, map) {
   paint(canvas, (x, y) => colourOf(map.wrong[(map.size - 1 - y) * map.size + x]));
 }
 
+/** A picture of all problems between its axes, named. */
+export function betweenAxes(task, picture, say) {
+  const most = task.base ** digitsOfMap(task) - 1, one = task.operands === 1 ? "1" : "";
+  const along = (side, axis) => h("span", { class: side }, `${say(`errors.${axis}${one}`, { most })} →`);
+  return h("div", { class: "axes" }, along("up", "y"), picture, along("across", "x"));
+}
+
+/** What the colours of the picture mean. */
+export function mapLegend(task, say) {
+  const most = Math.min(digitsOfMap(task) + task.headroom, WRONG.length - 1);
+  const name = (n) => (n === 0 ? say("errors.none") : n === WRONG.length - 1 ? `${n}+` : String(n));
+  const each = Array.from({ length: most + 1 }, (_, n) => h("li", {}, h("i", { style: `background:rgb(${colourOf(n)})` }), name(n)));
+  return h("ul", { class: "legend" }, h("li", {}, say(task.digital ? "errors.legend" : "errors.outputs")), each);
+}
+
 export function errorMaps(scene, say, signal) {
   const { task, subject } = scene, { snapshots } = subject, digits = digitsOfMap(task), blank = 16;
   const maps = new Array(snapshots.length).fill(null);
@@ -91,24 +106,20 @@ export function errorMaps(scene, say, signal) {
     if (maps.length > 1 && !touched) begin(scene, canvas, maps, signal);
   })();
 
-  const most = digits + task.headroom, one = task.operands === 1 ? "1" : "";
-  const along = (side, axis) => h("span", { class: side }, `${say(`errors.${axis}${one}`, { most: task.base ** digits - 1 })} →`);
-  const legend = Array.from({ length: Math.min(most, WRONG.length - 1) + 1 }, (_, n) =>
-    h("li", {}, h("i", { style: `background:rgb(${colourOf(n)})` }), n === 0 ? say("errors.none") : n === WRONG.length - 1 ? `${n}+` : String(n)));
   const keys = [task.operands === 1 ? "errors.text1" : "errors.text", task.operands > 2 && "errors.rest", snapshots.length > 1 && "errors.slider"];
   return [
     h("p", { class: "prose" }, say.all(keys, { digits, base: task.base })),
     h("div", { class: "card two" },
-      h("div", {}, h("div", { class: "axes" }, along("up", "y"), h("div", { class: "map" }, canvas, cursor, busy), along("across", "x")), hint),
+      h("div", {}, betweenAxes(task, h("div", { class: "map" }, canvas, cursor, busy), say), hint),
       h("div", {},
         count, when, snapshots.length > 1 ? slider : null,
         snapshots.length > 1 ? h("div", { class: "strip" }, thumbs) : null,
-        h("ul", { class: "legend" }, h("li", {}, say(task.digital ? "errors.legend" : "errors.outputs")), legend))),
+        mapLegend(task, say))),
   ];
 }
 
 /**
- * Begin where the picture says most: the training is played once, when it is seen.  Where motion
+ * Begin where the picture says most: the training is played once, when it is seen, up to where all is right.  Where motion
  * is not wanted, the moment at which most is undecided is shown.  Nothing is done once one was chosen.
  */
 function begin(scene, canvas, maps, signal) {
@@ -123,11 +134,11 @@ function begin(scene, canvas, maps, signal) {
   const seen = new IntersectionObserver(([entry]) => {
     if (!entry.isIntersecting) return;
     seen.disconnect();
-    let moment = 0;
+    const done = shares.indexOf(1), moments = maps.map((_, i) => i).filter((i) => done < 0 || i <= done || i === last);
     const timer = setInterval(() => {
-      if (free()) move(moment++);
-      if (!free() || moment > last) clearInterval(timer);
-    }, PLAYED / maps.length);
+      if (free()) move(moments.shift());
+      if (!free() || !moments.length) clearInterval(timer);
+    }, PLAYED / moments.length);
   }, { threshold: 0.6 });
   seen.observe(canvas);
   signal.addEventListener("abort", () => seen.disconnect());

@@ -55,8 +55,13 @@ export class Scene extends EventTarget {
 
 const FIRST = new Map([["subtract", [118n, 8n]], ["compare", [118n, 126n]], ["multiply_by", [42n]]]);
 
-/** A problem in which something is to be remembered. */
-export const firstProblem = (task) => (task.numeric ? (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands) : task.problem(telling(task)));
+/** A problem in which something is to be remembered, such as a carry. */
+export function firstProblem(task) {
+  if (!task.numeric) return task.problem(telling(task));
+  const usual = (FIRST.get(task.family) ?? [118n, 45n, 8n, 7n]).slice(0, task.operands), last = usual.length - 1;
+  const others = Array.from({ length: 12 }, (_, k) => usual.map((number, j) => (j === last ? number + 11n * BigInt(k) : number)));
+  return others.find((operands) => task.run(task.encode(operands)).states.some(Boolean)) ?? usual;
+}
 
 /** Of the words along which hidden states are shown, the beginning that leads through most states, and then most often to another. */
 function telling(task, length = 8) {

@@ -71,7 +71,7 @@ export function space(scene, say, signal) {
   watchWidth(element, draw, signal);
   scene.follow(["moment"], draw, signal);
   scene.follow(["problem", "position"], way, signal);
-  const share = subject.plane && `${Math.round(100 * (plane.shares[0] + plane.shares[1]))} %`;
+  const share = subject.plane && say.percent(plane.shares[0] + plane.shares[1]);
   const about = regions && (regions.begins_outside ? "space.entered" : `space.${regions.kind}`);
   const text = say.all(["space.text", snapshots.length > 1 && (outlines.length ? "space.moment" : "space.moment.plain"), subject.plane ? "space.plane" : "space.through", about, regions && !subject.proof.checked && "space.recorded", zero ? "space.path" : "space.path.learned"], { share });
   const legend = stateLegend(task, say);

@@ -28,6 +28,8 @@ export function speaker(language, strings, variant) {
   say.number = count;
   /** A number on an axis. */
   say.tick = chinese ? count : format("~s");
+  /** A share, to two digits that count. */
+  say.percent = (share) => `${Number((100 * share).toPrecision(2))}${chinese ? "" : " "}%`;
   say.list = (texts) => new Intl.ListFormat(chinese ? "zh-CN" : "en").format(texts);
   return say;
 }

@@ -6,7 +6,7 @@ import { stage } from "./stage.mjs";
 import { brief, holding } from "./task.mjs";
 
 /** What was counted of thousands of networks: studies/tutorial and studies/regular. */
-const COUNTED = { sums: { passed: 4380, share: "29 %" }, words: { passed: 392, wrong: 210 } };
+const COUNTED = { sums: { passed: 4380, share: 0.29 }, words: { passed: 392, wrong: 210 } };
 
 export function verdict(scene, say, signal) {
   const { proof, page } = scene.subject, { tone = null, head, below = null, grounds = [] } = judged(scene, say);
@@ -27,8 +27,8 @@ export function verdict(scene, say, signal) {
 function why({ task, subject }, say) {
   if (!task.numeric) return say("why", COUNTED.words);
   const { right, pairs, digits } = subject.evaluation?.exhaustive ?? {};
-  const alike = task.family === "add" && task.base === 2 && task.operands === 2 && digits === 8;
-  return say(alike && right === pairs ? "why.passed" : "why", { ...COUNTED.sums, pairs, digits });
+  const { passed, share } = COUNTED.sums, alike = task.family === "add" && task.base === 2 && task.operands === 2 && digits === 8;
+  return say(alike && right === pairs ? "why.passed" : "why", { passed, share: say.percent(share), pairs, digits });
 }
 
 /** The verdict: its sentence, and what is behind it. */
@@ -76,7 +76,7 @@ function refuted(scene, say, found, tries) {
   const name = (text) => brief(task.writeAnswer(number(text)), 30);
   const agrees = scene.network.work(task.encode(operands, digits)).steps[until]?.right; // in double precision
   const below = h("p", { class: "answers" },
-    h("span", { class: "equation" }, task.write(operands, number(found.answered))), " ",
+    h("span", { class: "equation" }, task.write(operands, null)), " ",
     h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), say.gap, say("refuted.expected", { expected: name(found.expected) }),
     agrees ? h("span", { class: "prose" }, say.gap, say("refuted.rounding", { dtype: scene.subject.page.about.dtype })) : null);
   const grounds = [
@@ -91,8 +91,7 @@ function refuted(scene, say, found, tries) {
 /** Of random problems, how many are wrong: sampled, and said to be. */
 function shares(drawn, say) {
   if (!drawn.length) return null;
-  const percent = (share) => `${Number((100 * share).toPrecision(2))} %`;
-  const row = ({ interval, ...share }) => say("refuted.share", { ...share, low: percent(interval[0]), high: percent(interval[1]) });
+  const row = ({ interval, ...share }) => say("refuted.share", { ...share, low: say.percent(interval[0]), high: say.percent(interval[1]) });
   return [h("p", { class: "prose" }, say("refuted.shares")), h("ul", { class: "tried shares" }, drawn.map((share) => h("li", {}, row(share))))];
 }
 

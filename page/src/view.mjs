@@ -58,11 +58,17 @@ export function mount(element, model, options = {}) {
     });
     const notice = scene.subject === run ? null
       : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run, "#train") }, say(run ? "back" : "back.train")));
-    return [notice, h("p", { class: "tagline" }, say("tagline", { what: say.or(`what.${scene.task.family}`, say("what.other", { task: scene.task.text })) })), sections];
+    return [notice, h("p", { class: "tagline" }, say("tagline", { what: whatIs(scene.task, say) })), sections];
   });
   // an address that was handed on leads to what it is about
   if (run && location.hash.startsWith("#train")) place.root.querySelector("#train").scrollIntoView();
   return scene;
+}
+
+/** What a task is about, in words: those of its own if it has some, or of its family. */
+function whatIs({ text, family }, say) {
+  const other = say("what.other", { task: text }), told = say.or(`train.task.${text}`, "");
+  return say.or(`what.${family}`, told ? say("what.told", { task: text, told }) : other);
 }
 
 const given = globalThis.document?.getElementById("carrynet-model");
