@@ -48,11 +48,11 @@ def process(*arguments: object, cwd: Path, given: str = "") -> subprocess.Comple
     )
 
 
-def carrynet(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def carrynet(*arguments: object, cwd: Path, columns: int = 100) -> subprocess.CompletedProcess[str]:
     """The same in this process, which is faster."""
     command = ["carrynet", *map(str, arguments)]
     with pytest.MonkeyPatch.context() as patch, chdir(cwd):
-        patch.setenv("COLUMNS", "100")
+        patch.setenv("COLUMNS", str(columns))
         patch.setattr(sys, "argv", command)
         patch.setattr("webbrowser.open", lambda address: address.startswith("file:///"))
         out, errors = io.StringIO(), io.StringIO()
@@ -554,6 +554,26 @@ def test_the_list_of_commands_fits_80_columns(tmp_path: Path) -> None:
     _, rows = carrynet("--help", cwd=tmp_path).stdout.split("Commands:\n")
     listed = dict(row.strip().split(maxsplit=1) for row in rows.splitlines())
     assert listed == cli.COMMANDS  # of what is cut there is no end
+
+
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS])
+def test_help_keeps_to_the_width_of_the_terminal(command: str, tmp_path: Path) -> None:
+    asked = (*command.split(), "--help")
+    told = {width: carrynet(*asked, cwd=tmp_path, columns=width).stdout for width in (60, 80)}
+    assert all(len(line) <= width for width in told for line in told[width].splitlines())
+    if command:  # in the list of all, what is said of each is cut where that is narrow
+        assert "".join(told[60].split()) == "".join(told[80].split()) != ""
+
+
+def test_keys_are_told_in_two_columns(tmp_path: Path) -> None:
+    assert (
+        "  init          initial weights: random, or fitted to random codes of the\n"
+        "                machine's states (default random; one of random, machine)\n"
+    ) in carrynet("train", "--help", cwd=tmp_path, columns=80).stdout
+    assert (
+        "  exhaustive  try all problems whose operands have up to so many digits; 0 or\n"
+        '              "none": do not (from 0 to 16); default 8\n'
+    ) in carrynet("sweep", "--help", cwd=tmp_path, columns=80).stdout
 
 
 def test_the_list_of_commands_says_how_the_help_of_each_begins() -> None:

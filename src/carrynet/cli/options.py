@@ -1,6 +1,6 @@
 """What several commands are told alike: options, arguments, how numbers and settings are read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,16 +64,22 @@ def _finite(_context: object, _parameter: object, value: float) -> float:
     return value
 
 
+Keys = Mapping[str, Sequence[tuple[str, str]]]
+"""Lists of a help text, by their titles: each key with what is said of it."""
+
+
 class WithKeys(click.Command):
     """A command whose help ends with the keys of a file, from their one definition."""
 
-    def __init__(self, *arguments: Any, keys: Callable[[], str], **options: Any) -> None:
+    def __init__(self, *arguments: Any, keys: Callable[[], Keys], **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._keys = keys
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write them."""
-        formatter.write("\n" + self._keys() + "\n")
+        """Write them, in columns like those of the options."""
+        for title, rows in self._keys().items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 def operands(count: int) -> Callable[[Decorated], Decorated]:

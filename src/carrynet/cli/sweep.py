@@ -9,10 +9,11 @@ from carrynet.cli import options
 from carrynet.cli.output import interrupted, leave, tell
 
 
-def _keys() -> str:
-    from carrynet.sweep.settings import help_text
+def _keys() -> options.Keys:
+    from carrynet.sweep.settings import settings_help
 
-    return help_text()
+    rows = [(name, f"{about}; default {shown}") for name, shown, about in settings_help()]
+    return {"Keys of the table [sweep]": rows}
 
 
 @click.command(cls=options.WithKeys, keys=_keys)

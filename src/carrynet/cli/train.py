@@ -16,22 +16,28 @@ from carrynet.spec.stage import Stage, accepted
 RECIPES = ", ".join(sorted(recipes.RECIPES, key=lambda name: name != recipes.DEFAULT))
 
 
-def _keys() -> str:
-    names = ", ".join(("elman", *cells.CELLS))
-    cells_ = f"Cells:\n  {names}; a stack, as in gru,lstm; FILE.cell with equations\n"
-    return cells_ + recipe_keys()
+def _keys() -> options.Keys:
+    ways = [
+        ("NAME", ", ".join(("elman", *cells.CELLS))),
+        ("NAME,NAME", "a stack, as in gru,lstm"),
+        ("FILE.cell", "equations"),
+    ]
+    return {"Cells": ways, **recipe_keys()}
 
 
-def recipe_keys() -> str:
+def recipe_keys() -> options.Keys:
     """Every key of a recipe and of its stages, with what it does and what it accepts."""
-    lines = []
-    for kind, title in ((Recipe, "Keys of a recipe:"), (Stage, "Keys of a stage:")):
-        lines.append(title)
-        for f in fields(kind):
-            if f.metadata:
-                details = "; ".join(filter(None, (f"default {f.default}", accepted(f))))
-                lines.append(f"  {f.name:<13} {f.metadata['help']} ({details})")
-    return "\n".join(lines)
+    return {"Keys of a recipe": _settings(Recipe), "Keys of a stage": _settings(Stage)}
+
+
+def _settings(kind: type[Recipe] | type[Stage]) -> list[tuple[str, str]]:
+    rows = []
+    for f in fields(kind):
+        if f.metadata:
+            default = "default " + ("''" if f.default == "" else f"{f.default}")
+            details = "; ".join(filter(None, (default, accepted(f))))
+            rows.append((f.name, f"{f.metadata['help']} ({details})"))
+    return rows
 
 
 @click.command(cls=options.WithKeys, keys=_keys)

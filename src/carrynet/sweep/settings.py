@@ -113,9 +113,3 @@ def settings_help() -> list[tuple[str, str, str]]:
         shown = f'"{default}"' if isinstance(default, str) else f"{default}"
         keys.append((f.name, shown, about.get(f.name) or f"{f.metadata['help']}{accepts}"))
     return keys
-
-
-def help_text() -> str:
-    """Every key of [sweep], with what it does and what it accepts."""
-    keys = (f"  {name:<11} {about}; default {shown}" for name, shown, about in settings_help())
-    return "\n".join(["Keys of the table [sweep]:", *keys])
