@@ -6,6 +6,8 @@ import sys
 import pytest
 
 import carrynet as cn
+from carrynet.proof import trees
+from carrynet.watch import Watch
 
 
 class Terminal(io.StringIO):
@@ -35,3 +37,18 @@ def test_each_bar_is_drawn_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown_by_training(monkeypatch, io.StringIO(), True) == ""
     assert shown_by_training(monkeypatch, Terminal(), False) == ""
+
+
+def test_a_search_says_how_much_of_its_budget_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search_trees(*_: object, watch: Watch, **__: object) -> None:
+        clock.append(3.2)
+        watch(3, 40)
+
+    clock, stream = [0.0], Terminal()
+    run = cn.train("tutorial", hidden=16, seed=4, progress=False)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr("carrynet.watch.monotonic", lambda: clock[-1])
+    monkeypatch.setattr(trees, "search", search_trees)
+    cn.lab.decide(run, budget=10)
+    assert "proving: trees of words, 0 of 10 s, 00:0" in stream.getvalue()
+    assert "proving: trees of words, 3 of 40 regions so far, 3 of 10 s, 00:0" in stream.getvalue()

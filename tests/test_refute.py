@@ -183,7 +183,9 @@ def test_walkers_are_driven_to_where_no_random_word_comes() -> None:
     assert len(found.word) >= 450
     assert said[0] == "long words, walkers from the states nearest to an error, 0 rounds"
     assert by_walkers(network) == found  # there is but one seed
-    assert by_walkers(network, 30.0) == found  # a budget is not used up where something is found
+    # a budget is not used up where something is found
+    assert by_walkers(network, 30.0, tell=said.append) == found
+    assert f"{said[0]}, 0 of 30 s" in said
 
 
 def test_walkers_come_home_from_a_right_network(adder: Network) -> None:

@@ -299,13 +299,18 @@ def test_a_search_for_trees_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch
     for closes, over in ((0.9, False), (0.0, True)):
 
         def search_trees(*_: object, deadline: float, watch: Any, **__: object) -> None:
-            watch(3, 40)
             now[0] += closes * 8  # noqa: B023
+            watch(3, 40)
 
-        now = [0.0]
+        now, said = [0.0], list[str]()
         monkeypatch.setattr(search, "monotonic", lambda: now[0])  # noqa: B023
+        monkeypatch.setattr("carrynet.watch.monotonic", lambda: now[0])  # noqa: B023
         monkeypatch.setattr(trees, "search", search_trees)
-        found = prove(network, budget=8)
+        found = prove(network, budget=8, tell=said.append)
+        assert said[-2:] == [
+            "trees of words, 0 of 8 s",
+            f"trees of words, 3 of 40 regions so far, {closes * 8:.0f} of 8 s",
+        ]
         assert isinstance(found, Undecided)
         assert found.effort == Effort(8, 3, 40, over)
         assert (

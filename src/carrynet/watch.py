@@ -10,6 +10,16 @@ Tell = Callable[[str], None]
 """Told in words what is being done, where nobody knows how long it takes."""
 
 
+def within(tell: Tell, budget: float) -> Tell:
+    """Tell as well how much is used of the seconds that there are from now on: "3 of 10 s"."""
+    began = monotonic()
+
+    def told(step: str) -> None:
+        tell(f"{step}, {min(monotonic() - began, budget):.0f} of {budget:g} s")
+
+    return told
+
+
 def seldom(tell: Tell, seconds: float = 0.1) -> Tell:
     """Tell no more often than once in so many seconds, for loops whose turns are short.
 

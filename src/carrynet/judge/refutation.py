@@ -28,7 +28,7 @@ from carrynet.engines.reference import follow_batch, grade
 from carrynet.judge import walkers
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import Network
-from carrynet.watch import Tell
+from carrynet.watch import Tell, within
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def by_walkers(
     many as take about a second.
     """
     deadline, few = None if budget is None else monotonic() + budget, walkers.few(network)
+    tell = tell if budget is None else within(tell, budget)
 
     def enough(rounds: int) -> bool:
         if rounds % few == 0:

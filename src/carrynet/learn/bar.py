@@ -43,7 +43,7 @@ class Bar:
         self._show("evaluating", done, total)
 
     def say(self, step: str) -> None:
-        """A step of a search, of which nobody knows how long it takes."""
+        """A step of a search, in words, which say how much of a budget is used if it has one."""
         if not self._enabled:
             return
         if self._title != "proving":

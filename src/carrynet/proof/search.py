@@ -36,7 +36,7 @@ from carrynet.proof.certificate import Certificate, Rejected, from_json, require
 from carrynet.proof.model import Model
 from carrynet.proof.verdict import Effort, Proved, Refuted, Undecided, Verdict
 from carrynet.spec.tables import to_facts
-from carrynet.watch import Tell, seldom
+from carrynet.watch import Tell, seldom, within
 
 if TYPE_CHECKING:
     from carrynet.proof.check import Checked
@@ -129,13 +129,13 @@ def prove(
     if budget == 0:
         tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
         return Undecided(tuple(tried), monotonic() - started)
-    tell("trees of words")
-    effort, deadline = Effort(budget), monotonic() + budget
+    effort, deadline, tell_used = Effort(budget), monotonic() + budget, within(tell, budget)
+    tell_used("trees of words")
 
     def watch(done: int, so_far: int) -> None:
         nonlocal effort
         effort = replace(effort, done=done, found=so_far)
-        tell(f"trees of words, {done} of {so_far} regions so far")
+        tell_used(f"trees of words, {done} of {so_far} regions so far")
 
     trees = tree.search(network, slack=_smallest_slack(network), deadline=deadline, watch=watch)
     if trees is None:
