@@ -471,14 +471,19 @@ def test_a_verdict_has_a_colour_where_there_is_a_terminal(
     plain = carrynet("check", "built", cwd=tmp_path)
     assert plain.stdout.startswith("valid  ")
     leader, follower = os.openpty()
-    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | settings
+    termios.tcsetwinsize(leader, (24, 80))
+    kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
     command = sys.executable, "-m", "carrynet", "check", "built"
-    with started(*command, cwd=tmp_path, stdout=follower, env=environment) as running:
+    with started(*command, cwd=tmp_path, stdout=follower, env=kept | settings) as running:
         os.close(follower)
-        shown = os.read(leader, 1024)
         running.wait(timeout=60)
+        shown = os.read(leader, 4096).decode()
     os.close(leader)
-    assert shown.startswith(b"\x1b[32m\x1b[1mvalid\x1b[0m  " if in_colour else b"valid  ")
+    first, *rest = shown.splitlines()
+    assert first.startswith("\x1b[32m\x1b[1mvalid\x1b[0m  " if in_colour else "valid  ")
+    assert all(line.startswith(" " * 12) and len(line) <= 80 for line in rest)
+    assert plain.stdout.count("\n") == 1 < len(rest)  # for scripts it is one line
+    assert click.unstyle(shown).split() == plain.stdout.split()
 
 
 def test_every_verdict_has_its_colour(trained: cn.Run) -> None:
@@ -492,6 +497,15 @@ def test_every_verdict_has_its_colour(trained: cn.Run) -> None:
         told = text.proof(verdict, trained.network.task)
         assert output.coloured(told).startswith(f"\x1b[{colour}m\x1b[1m{told.split()[0]}\x1b[0m ")
     assert output.coloured("a proved one") == "a proved one"
+
+
+def test_what_is_wrong_has_its_colour(place: Path) -> None:
+    asked = (("add", 255, 1, "--run"), ("ask", 255, 1, "--run"), ("evaluate",))
+    for command in asked:
+        told = carrynet(*command, "runs/wrong", cwd=place)
+        assert told.returncode == 1
+        assert "\x1b[31m\x1b[1mWRONG\x1b[0m" in output.coloured(told.stdout)
+    assert output.coloured("NOT VALID   why").startswith("\x1b[31m\x1b[1mNOT VALID\x1b[0m ")
 
 
 def test_an_explanation_fits_a_narrow_terminal(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from carrynet.cli import options
-from carrynet.cli.output import leave, tell
+from carrynet.cli.output import leave, tell, wrapped
 
 
 @click.command()
@@ -26,9 +26,9 @@ def check(run: Path | None, as_json: bool) -> None:
     try:
         checked = lab.check(folder, certificate)
         found |= {"regions": checked.regions, "slack": checked.slack, "margin": checked.margin}
-        lines = f"valid       {certificate.claim}"
+        told = wrapped("valid", certificate.claim)
     except Rejected as error:
         found |= {"valid": False, "reason": str(error)}
-        lines = f"NOT VALID   {error}"
-    tell(found if as_json else lines)
+        told = wrapped("NOT VALID", str(error))
+    tell(found if as_json else told)
     leave(bool(found["valid"]))

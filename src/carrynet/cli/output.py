@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,14 +19,23 @@ CRASHED = 70  # as sysexits.h has it: an internal error
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 
-_COLOURS = {"proved": "green", "valid": "green", "REFUTED": "red", "undecided": "yellow"}
-"""Of the word for a verdict, as a line begins with it."""
+_VERDICTS = {
+    "proved": "green",
+    "valid": "green",
+    "REFUTED": "red",
+    "NOT VALID": "red",
+    "undecided": "yellow",
+}
+"""The colour of the word for a verdict, as a line begins with it."""
+_COLOURS = {**_VERDICTS, "WRONG": "red"}
+_COLOURED = re.compile(rf"^(?:{'|'.join(_VERDICTS)})(?= )|\bWRONG\b", re.MULTILINE)
 
 
 def tell(result: str | dict[str, Any]) -> None:
     """Print a result: text as it is, plain values as one document of JSON.
 
-    On a terminal the word for a verdict has a colour, unless NO_COLOR is set (no-color.org).
+    On a terminal the word for a verdict, and of an answer that is wrong, has a colour, unless
+    NO_COLOR is set (no-color.org).
     """
     if not isinstance(result, str):
         click.echo(as_text(result), nl=False)
@@ -34,12 +45,26 @@ def tell(result: str | dict[str, Any]) -> None:
 
 
 def coloured(text: str) -> str:
-    """A text with its verdicts in colour, as terminals take it."""
+    """A text with its verdicts, and what is wrong, in colour, as terminals take it."""
 
     def one(verdict: re.Match[str]) -> str:
         return click.style(verdict[0], fg=_COLOURS[verdict[0]], bold=True)
 
-    return re.sub(rf"^(?:{'|'.join(_COLOURS)})(?= )", one, text, flags=re.MULTILINE)
+    return _COLOURED.sub(one, text)
+
+
+def wrapped(name: str, text: str) -> str:
+    """A text beside its name: one line, but on a terminal as many as its width makes of it."""
+    line = f"{name:<12}{text}"
+    if not sys.stdout.isatty():
+        return line
+    return textwrap.fill(
+        line,
+        shutil.get_terminal_size().columns,
+        subsequent_indent=" " * 12,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def as_text(document: dict[str, Any]) -> str:
