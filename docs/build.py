@@ -35,6 +35,15 @@ HOWTO = (
 )
 TRANSLATED = ("index", "proof", *(f"howto/{name}" for name in HOWTO), "cli", "files")
 
+MENDED = {
+    '<p class="caption" role="heading"': '<p class="caption" role="heading" aria-level="2"',
+    '<summary aria-label="Toggle hidden content">': "<summary>",  # it has a text, which says more
+    '<aside class="sidebar-drawer"': '<aside aria-label="All pages" class="sidebar-drawer"',
+    '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    '<iframe sandbox="': '<iframe title="The page of the network" sandbox="',
+}
+"""What a reader who listens would miss in the pages as they are made, and what it becomes."""
+
 THEME = {
     ">Next<": ">下一页<",
     ">Previous<": ">上一页<",
@@ -51,13 +60,16 @@ THEME = {
     '"Toggle table of contents sidebar"': '"显示或隐藏本页目录"',
     '"Toggle Light / Dark / Auto color theme"': '"切换浅色、深色或随系统"',
     "On this page\n": "本页目录\n",
+    '"On this page"': '"本页目录"',
+    '"All pages"': '"所有页面"',
+    '"The page of the network"': '"网络的页面"',
     "Copyright &#169; The carrynet authors\n": "版权所有 &#169; carrynet 作者\n",
     "Made with <a": "制作工具：<a",
     '</a> and <a class="muted-link"': '</a> 和 <a class="muted-link"',
     "@pradyunsg</a>'s": "@pradyunsg</a> 的",
     "Please activate JavaScript to enable the search functionality.": "搜索需要启用 JavaScript。",
 }
-"""What the theme says, which has no translation of its own, as it stands in its pages."""
+"""What theme and `MENDED` say, which has no translation of its own, as it stands in the pages."""
 
 WORDLESS = re.compile(r"`[^`]*`|\$[^$]*\$|\\[a-z]+(?:\{\w+\})?")
 """What is the same in every language: code and formulas."""
@@ -155,15 +167,15 @@ def update() -> None:
         print(f"{path.relative_to(ROOT)}: {len(left)} to translate")
 
 
-def in_chinese(folder: Path) -> list[str]:
-    """Let the theme speak Chinese; what it no longer says, in the words of `THEME`."""
-    unsaid = set(THEME)
+def reword(folder: Path, words: dict[str, str]) -> list[str]:
+    """Put words in the place of others, in all pages; those that no page has."""
+    unsaid = set(words)
     for path in folder.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        for english, chinese in THEME.items():
-            if english in text:
-                unsaid.discard(english)
-                text = text.replace(english, chinese)
+        for old, new in words.items():
+            if old in text:
+                unsaid.discard(old)
+                text = text.replace(old, new)
         path.write_text(text, encoding="utf-8")
     return sorted(unsaid)
 
@@ -205,8 +217,8 @@ def main(arguments: list[str]) -> None:
         sphinx("html", site, "-W", "--keep-going", *options)
         (site / "index.html").write_text(REDIRECT, encoding="utf-8")
     make_front(SITE)
-    if unsaid := in_chinese(SITE / "zh"):
-        sys.exit("docs: the theme no longer says:\n" + "\n".join(unsaid))
+    if unsaid := reword(SITE, MENDED) + reword(SITE / "zh", THEME):
+        sys.exit("docs: the pages no longer say:\n" + "\n".join(unsaid))
     if lost := lost_switches(SITE):
         sys.exit("docs: the other language is not there:\n" + "\n".join(lost))
     if wrong := from_networks(SITE):

@@ -87,6 +87,7 @@ html_title = "carrynet"
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["carrynet.css"]
+html_js_files = [("scroll.js", {"defer": "defer"})]
 templates_path = ["_templates"]
 html_show_sourcelink = False
 html_sidebars = {

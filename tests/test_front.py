@@ -1,4 +1,4 @@
-"""The front page's network works in a browser, in the language and the colours of the site."""
+"""The site's scripts in a browser: the front page's network, and what is wider than the page."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from docs import build
-from tests.test_view import CHROMIUM, OPTIONS
+from tests.test_view import AXE, CHROMIUM, OPTIONS, VIOLATIONS
 
 pytestmark = [
     pytest.mark.browser,
@@ -17,9 +17,15 @@ pytestmark = [
 ]
 
 STRINGS = json.loads((build.ROOT / "page" / "src" / "strings.json").read_text(encoding="utf-8"))
-SCRIPT = Path(build.__file__).parent / "_static" / "front.js"
-INDEX = """<!doctype html><html lang="{lang}"><meta charset="utf-8"><body data-theme="dark">
-<div id="front"></div><script src="adder.js"></script><script src="front.js"></script>"""
+SCRIPTS = Path(build.__file__).parent / "_static"
+INDEX = """<!doctype html><html lang="{lang}"><meta charset="utf-8"><title>carrynet</title>
+<body data-theme="dark" style="background: #131416"><article role="main">
+<div id="front"></div><script src="adder.js"></script><script src="front.js"></script></article>"""
+WIDE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>wide</title>
+<style>pre {{ overflow: auto; }}</style>
+<main><h1>Code</h1><pre id="narrow">short</pre><pre id="wide">{0}</pre>
+<details><summary>More</summary><pre id="hidden">{0}</pre></details></main>
+<script src="scroll.js"></script>"""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `build.py` makes for the front page, and a page of each language that shows it."""
     folder = tmp_path_factory.mktemp("site")
     build.make_front(folder)
-    (folder / "front.js").write_bytes(SCRIPT.read_bytes())
+    for script in SCRIPTS.glob("*.js"):
+        (folder / script.name).write_bytes(script.read_bytes())
+    (folder / "wide.html").write_text(WIDE.format("wide " * 100), encoding="utf-8")
     for lang in ("en", "zh-CN"):
         (folder / f"{lang}.html").write_text(INDEX.format(lang=lang), encoding="utf-8")
     return folder
@@ -70,6 +78,29 @@ def test_it_follows_the_colours_that_are_chosen(site: Path, page: Page) -> None:
         page.locator(f'.page[data-theme="{seen}"]').wait_for()
     page.emulate_media(color_scheme="dark")
     page.locator('.page[data-theme="dark"]').wait_for()
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="no axe-core: npm install in page/")
+@pytest.mark.parametrize("lang", ["en", "zh-CN"])
+def test_it_is_a_part_of_its_page_as_axe_sees_it(lang: str, site: Path, page: Page) -> None:
+    page.goto((site / f"{lang}.html").as_uri())
+    page.locator("section#train").wait_for()
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    assert page.evaluate(VIOLATIONS) == []
+    page.locator(".language").evaluate("button => button.click()")  # and when it is drawn anew
+    page.get_by_role("heading", name=STRINGS["train"]["en" if lang == "zh-CN" else "zh"]).wait_for()
+    assert page.locator("main").count() == 0
+    assert page.evaluate(VIOLATIONS) == []
+
+
+def test_tab_stops_at_what_is_wider_than_the_page(site: Path, page: Page) -> None:
+    page.goto((site / "wide.html").as_uri())
+    page.locator("#wide[tabindex='0']").wait_for()
+    assert page.locator("[tabindex]").count() == 1
+    page.locator("summary").click()
+    page.locator("#hidden[tabindex='0']").wait_for()
+    page.set_viewport_size({"width": 6000, "height": 400})
+    page.locator("#wide:not([tabindex])").wait_for()
 
 
 def test_the_one_file_is_the_whole_page(site: Path, page: Page) -> None:

@@ -91,15 +91,22 @@ def test_a_page_that_was_changed_is_noticed() -> None:
     assert apart("```{toctree}\nOf all <a/b>\nc\n```\n", []) == ([], ["Of", "all"])
 
 
-def test_the_theme_is_made_to_speak_chinese_and_what_it_no_longer_says_is_noticed(
-    tmp_path: Path,
+@pytest.mark.parametrize("words", [build.THEME, build.MENDED], ids=["chinese", "mended"])
+def test_pages_are_reworded_and_what_they_no_longer_say_is_noticed(
+    words: dict[str, str], tmp_path: Path
 ) -> None:
-    said = [*build.THEME]
+    said = [*words]
     page = tmp_path / "docs" / "index.html"
     page.parent.mkdir()
     page.write_text(" ".join(said[1:]), encoding="utf-8")
-    assert build.in_chinese(tmp_path) == said[:1]
-    assert page.read_text(encoding="utf-8") == " ".join([*build.THEME.values()][1:])
+    assert build.reword(tmp_path, words) == said[:1]
+    assert page.read_text(encoding="utf-8") == " ".join([*words.values()][1:])
+
+
+def test_what_is_mended_is_said_in_chinese_too() -> None:
+    labels = re.findall(r'(?:aria-label|title)=("[^"]+")', " ".join(build.MENDED.values()))
+    assert labels
+    assert set(labels) <= set(build.THEME)
 
 
 def test_a_switch_of_language_that_leads_nowhere_is_noticed(tmp_path: Path) -> None:
