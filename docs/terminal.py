@@ -17,7 +17,7 @@ from rich.text import Text
 
 from carrynet.cli.output import coloured
 
-COMMANDS = ["carrynet train", "carrynet add 118 8", "carrynet automaton"]
+COMMANDS = ["carrynet train", "carrynet add 118 45", "carrynet automaton"]
 WIDTH = 96
 
 

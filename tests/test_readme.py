@@ -35,7 +35,7 @@ def test_it_counts_the_families_of_tasks() -> None:
 def test_every_command_works(tmp_path: Path) -> None:
     started = re.compile(r".*?uv run (?:--extra \w+ )*carrynet (.*)")
     commands = [found[1] for line in shell_lines() if (found := started.fullmatch(line))]
-    assert commands[:2] == ["train", "add 118 8"]
+    assert commands[:2] == ["train", "add 118 45"]
     said: dict[str, str] = {}
     for command in commands:
         done = carrynet(*shlex.split(command), cwd=tmp_path)
@@ -52,7 +52,7 @@ PROMISED = {
         rf"(?s)^trained     45,600 problems .*{ALL_PAIRS}.*^proved      right for numbers of any "
         r"length.*^run         runs/0001-"
     ),
-    "add 118 8": r"^118 \+ 8 = 126$",
+    "add 118 45": r"^118 \+ 45 = 163$",
     "explain 7 9": r"^  digit  reads   carry   answers     margin  hidden units\n      0  1,1 ",
     "check": r"\Avalid       For the task add, ",
     "automaton": r"the same machine as the task's: A is carry 0, B is carry 1",
