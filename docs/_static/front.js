@@ -19,24 +19,11 @@ parts.replaceSync(`
   section.verdict { margin-top: 0; }
 `);
 
-/** The page of an article has one main part: what is shown within it is none of its own. */
-const within = () => {
-  const main = front.shadowRoot.querySelector("main");
-  if (!main) return;
-  const focused = front.shadowRoot.activeElement, part = document.createElement("div");
-  part.className = main.className;
-  part.append(...main.childNodes);
-  main.replaceWith(part);
-  focused?.focus({ preventScroll: true });
-};
-
 // a module from an address of its own would not be loaded from a disk
 import(adder.script).then(({ mount }) => {
   const language = document.documentElement.lang.startsWith("zh") ? "zh" : "en";
   mount(front, adder.model, { language, theme: theme() });
   front.shadowRoot.adoptedStyleSheets = [parts];
-  within();
-  new MutationObserver(within).observe(front.shadowRoot.querySelector(".page"), { childList: true });
   const paint = () => { front.shadowRoot.querySelector(".page").dataset.theme = theme(); };
   new MutationObserver(paint).observe(document.body, { attributeFilter: ["data-theme"] });
   dark.addEventListener("change", paint);

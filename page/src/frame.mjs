@@ -10,7 +10,8 @@ import { LANGUAGES, speaker } from "./strings.mjs";
  * @param {object} page its `name`, `style`, `strings`, a function that says which
  *   `variant` of them, and the id of what `skip` goes to
  * @param {{language?: "en" | "zh", theme?: "light" | "dark", alone?: boolean}} options else as the
- *   browser has it; `alone`: the document is nothing but this page, and speaks its language
+ *   browser has it; `alone`: the document is nothing but this page, speaks its language, and has
+ *   no other main part
  * @param {(say, signal: AbortSignal) => Array} content what is below the header; drawn anew for
  *   each language, and what belongs to the old drawing ends with its signal
  */
@@ -43,7 +44,7 @@ export function frame(element, { name, style, strings, variant, skip }, options,
       h("span", { class: "mark" }, "carrynet"), h("span", { class: "name" }, name),
       h("button", { class: "language", "aria-label": say("language.label"), onclick: speak }, say("language")),
       h("button", { class: "round theme", "aria-label": say("theme"), title: say("theme"), onclick: turn }, "◐"));
-    page.replaceChildren(h("main", { class: "inner" }, header, content(say, drawing.signal)));
+    page.replaceChildren(h(options.alone ? "main" : "div", { class: "inner" }, header, content(say, drawing.signal)));
   }
 
   /** Draw anew, and leave the section that is read, and the button, where they are. */

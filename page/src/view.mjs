@@ -65,10 +65,10 @@ export function mount(element, model, options = {}) {
   return scene;
 }
 
-/** What a task is about, in words: those of its own if it has some, or of its family. */
+/** What a task is about, in words: its family's, or its own where they say more than its name does. */
 function whatIs({ text, family }, say) {
-  const other = say("what.other", { task: text }), told = say.or(`train.task.${text}`, "");
-  return say.or(`what.${family}`, told ? say("what.told", { task: text, told }) : other);
+  const told = say.or(`train.task.${text}`, text);
+  return say.or(`what.${family}`, say(told === text ? "what.other" : "what.told", { task: text, told }));
 }
 
 const given = globalThis.document?.getElementById("carrynet-model");
