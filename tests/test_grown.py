@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from carrynet import tasks
+from carrynet.data import words
 from carrynet.engines import jit, native
 from carrynet.learn import training
 from carrynet.nets.network import Network
@@ -130,6 +131,52 @@ def test_words_are_followed_as_by_numpy(
                 assert 0 <= state < len(network.task.machine.states)
                 compared += 1
     assert compared
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("hidden", [2, 5, 17])
+def test_words_end_in_the_nearest_ball(
+    monkeypatch: pytest.MonkeyPatch, hidden: int, lanes: int
+) -> None:
+    """Nearest of all of its state that were there before it: those of lower numbers were."""
+    if lanes > jit.processor().lanes:
+        pytest.skip("the processor has no such vectors")
+    with_lanes(monkeypatch, lanes)
+    model = lenient(random_network(hidden, "sigmoid", tasks.parse("add:base=3"), hidden))
+    radius = {2: 0.004, 5: 0.1, 17: 0.2}[hidden]
+    attempt, by_numpy = Grown(model, radius), ByNumpy(model, radius)
+    attempt.grow(600, lambda: False)
+    places, labels = attempt.centres @ model.T.T, attempt.labels
+    ends = np.flatnonzero(attempt.next < 0)
+    others = []
+    for slot in ends[:: len(ends) // 150 or 1].tolist():
+        ball = ~int(attempt.next[slot])
+        place = by_numpy.follow(attempt, slot)[0] @ model.T.T
+        distances = np.linalg.norm(places[:ball] - place, axis=1)[labels[:ball] == labels[ball]]
+        own, least = np.linalg.norm(places[ball] - place), distances.min(initial=np.inf)
+        assert own < radius
+        if own > 1e-3 * radius:
+            assert own <= least + 1e-3 * radius
+            others.append((len(distances), own / radius))
+        else:  # made for this word, whose size is 0.92 of the radius at most
+            assert least > 0.07 * radius
+    among, far = np.array(others).T
+    assert len(among) > 20
+    assert among.max() > 4 * lanes  # more than are looked at at once
+    assert far.max() > 0.5
+
+
+def test_the_first_coordinates_of_a_metric_tell_most() -> None:
+    """Of states that the machine does not tell apart."""
+    network = plainly_trained()
+    found, table = tree_model(network, SLACK), words.tables(network.task)
+    assert found is not None
+    h, state = np.repeat(network.start[None], 500, axis=0), np.zeros(500, int)
+    for symbols in np.random.default_rng(0).integers(0, network.symbols, (40, 500)):
+        h, state = network.step(h, symbols), table.delta[state, symbols]
+    spread = sum(np.cov(h[state == q] @ found.T.T, rowvar=False) for q in (0, 1))
+    assert np.diag(spread)[:3].sum() > 0.9 * np.trace(spread)
+    assert np.diag(spread).argmax() == 0
 
 
 @pytest.mark.parametrize("make", NETWORKS)

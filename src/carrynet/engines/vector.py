@@ -172,8 +172,13 @@ class Code:
         """`count` vectors, one after another."""
         return [self.load(pointer, self.add(position, i * self.lanes)) for i in range(count)]
 
+    def load_integers(self, pointer: Value, position: Integer = 0) -> Value:
+        """A vector of integers of 32 bits."""
+        place = self.at(pointer, position, ir.IntType(32))
+        return self.builder.load(place, align=4, typ=self.integers)
+
     def store(self, value: Value, pointer: Value, position: Integer = 0) -> None:
-        """A vector or a single float."""
+        """A vector, of floats or integers, or a single float."""
         self.builder.store(value, self.at(pointer, position), align=4)
 
     def store_all(self, values: Sequence[Value], pointer: Value, position: Integer) -> None:
@@ -250,6 +255,11 @@ class Code:
     def most(self, a: Value, b: Value) -> Value:
         """The larger of two; b where one is not a number."""
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
+
+    def any(self, mask: Value) -> Value:
+        """Whether a condition holds in some lane."""
+        bits = ir.IntType(self.lanes)
+        return self.builder.icmp_unsigned("!=", self.builder.bitcast(mask, bits), bits(0))
 
     def total(self, value: Value) -> Value:
         """The sum of the lanes, halves onto halves."""

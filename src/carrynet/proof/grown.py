@@ -134,12 +134,12 @@ class Grown:
             "centres": ((balls, P), np.float32),
             "places": ((balls, P), np.float32),
             "numbers": ((Q, balls), np.int32),
-            "near": ((Q, balls // L, P + 1, L), np.float32),
+            "near": ((Q, balls // L, P, L), np.float32),
         }
         for name, (shape, kind) in shapes.items():
             array = buffer(int(np.prod(shape)), kind).reshape(shape)
             if name == "near":
-                array[:, :, P] = _FAR  # of balls that are not there yet
+                array[:] = _FAR  # of balls that are not there yet
             old = self._arrays.get(name)
             if old is not None:
                 array[tuple(map(slice, old.shape))] = old

@@ -6,7 +6,7 @@ Shapes: N steps, H hidden.
 import numpy as np
 
 from carrynet.data import rng
-from carrynet.data.words import chains
+from carrynet.data.words import chains, tables
 from carrynet.nets.arrays import ACTIVATIONS, Array, quiet
 from carrynet.nets.network import Network
 
@@ -26,7 +26,7 @@ def metric(network: Network) -> Array | None:
     weights = network.weights
     Whh, Why = (a.astype(np.float64) for a in (weights.Whh, weights.Why))
     H = network.hidden
-    slopes = _sample_slopes(network)
+    slopes, spread = _sample(network)
     base = 2 * np.eye(H) + Why @ Why.T / max(1e-12, float((Why**2).sum()))
     share = np.full(len(slopes), 1 / len(slopes))
     for last in [False] * _ROUNDS + [True]:
@@ -35,32 +35,41 @@ def metric(network: Network) -> Array | None:
         for _ in range(30):
             P = base + _GAMMA**-2 * Whh @ (second * P) @ Whh.T
             P = P / max(1.0, np.trace(P) / 1e6)
-        if not np.isfinite(P).all():
+        if not (np.isfinite(P).all() and np.isfinite(spread).all()):
             return None
         L = np.linalg.cholesky(P)
         if not last:
             steps = (np.linalg.inv(L) @ Whh * slopes[:, None]) @ L
             growth = norms(steps @ steps.swapaxes(1, 2)) ** 2
             share = 0.5 * share + 0.5 * growth / max(1e-300, growth.sum())
-    T: Array = L.T
+    # the same lengths, by coordinates of which the first tell most of how states differ
+    T: Array = np.linalg.eigh(L.T @ spread @ L)[1].T[::-1] @ L.T
     gain = float(np.linalg.norm(np.linalg.inv(T).T @ Whh, axis=0).max())
     return T * (gain / 2 or 1.0)
 
 
-def _sample_slopes(network: Network, words: int = 200, length: int = 25) -> Array:
-    """f'(z) along random words, shape (N, H); every other word holds on to its state."""
+def _sample(network: Network, words: int = 200, length: int = 25) -> tuple[Array, Array]:
+    """Along random words f'(z), shape (N, H), and the covariance of states (H, H).
+
+    Every other word holds on to its state; the covariance is that of states that the machine does
+    not tell apart.
+    """
     task, double = network.task, network.astype("float64")
     bits = rng.raw(0, rng.PROOF, 0, words * length * 2).reshape(words, length, 2)
     held = chains(task, length, bits[: words // 2])
     drawn = rng.below(network.symbols, bits[words // 2 :, :, 0])
     h: Array = np.zeros((words, network.hidden))
-    slopes = []
+    state, delta = np.zeros(words, np.int32), tables(task).delta
+    slopes, spread = [], np.zeros((network.hidden, network.hidden))
     for symbol in np.concatenate([held, drawn]).T:
-        h = double.step(h, symbol)
+        h, state = double.step(h, symbol), delta[state, symbol]
         slopes.append(ACTIVATIONS[network.activation].slope(h))
+        for q in np.unique(state):
+            off = h[state == q] - h[state == q].mean(axis=0)
+            spread += off.T @ off
     sampled = np.concatenate(slopes)
     order = np.argsort(rng.raw(0, rng.PROOF, words * length * 2, len(sampled)))
-    return sampled[order[:1200]]
+    return sampled[order[:1200]], spread
 
 
 def norms(squares: Array) -> Array:

@@ -45,7 +45,7 @@ TREES = Parameters(
         "centres": "f4",  # (G, P)
         "places": "f4",  # (G, P) T c
         "numbers": "i4",  # (Q, G) the balls of each state
-        "near": "f4",  # (Q, G / L, P + 1, L) their places, and |T c|^2 / 2, across lanes
+        "near": "f4",  # (Q, G / L, P, L) their places, across lanes
         "work": "f4",  # `trees_room`
     },
     ("S", "R", "most_nodes", "most_balls", "most_depth", "turns"),
@@ -351,37 +351,44 @@ def trees(shape: Shape) -> ir.Module:
         return k.when(b.fcmp_ordered("<", distance, limit), fits)
 
     def nearest(state: Value) -> Value:
-        """Which of a state's balls is nearest to `place`: the least |c|^2 / 2 - c . place.
+        """Which of a state's balls is nearest to `place`; any, where none is within the radius.
 
-        Balls lie across lanes, and their centres c are read negated; four vectors of them at once.
+        Balls lie across lanes, four vectors of them are begun at once.  Most are seen to be too
+        far away by the first few coordinates alone, along which states differ most.
         """
         count = k.integer(k.counts, state, 64)
         groups = k.div(k.add(count, L - 1), L)
-        size = (P + 1) * L
+        size = P * L
         first = k.mul(k.mul(state, k.div(k.most_balls, L)), size)
-        far = k.constant(3e38)
-        none = ir.Constant(k.integers, [0] * L)
+        few = min(_FIRST_COORDINATES, (shape.hidden + 1) // 2)
+        k.store(k.splat(b.fmul(radius, radius)), lane_values)
+        k.store(ir.Constant(k.integers, [0] * L), lane_indices)
 
-        def group(g: Value, best: Value, index: Value) -> list[Value]:
+        def square(at: Value, i: Integer, sums: Value) -> Value:
+            off = k.fsub(k.load(k.near, k.add(at, k.mul(i, L))), k.broadcast(place, i))
+            return k.fma(off, off, sums)
+
+        def group(g: Value) -> None:
             starts = [k.add(first, k.mul(k.add(g, i), size)) for i in range(4)]
-            sums = [k.load(k.near, k.add(start, P * L)) for start in starts]
 
             def unit(i: Value, *sums: Value) -> list[Value]:
-                here = k.broadcast(place, i)
-                return [
-                    k.fma(here, k.load(k.near, k.add(start, k.mul(i, L))), value)
-                    for start, value in zip(starts, sums, strict=True)
-                ]
+                return [square(at, i, value) for at, value in zip(starts, sums, strict=True)]
 
-            for i, value in enumerate(k.loop(shape.hidden, unit, sums)):
-                less = b.fcmp_ordered("<", value, best)
-                here = k.splat_integer(k.add(g, i))
-                best, index = b.select(less, value, best), b.select(less, here, index)
-            return [best, index]
+            for n, value in enumerate(k.loop(few, unit, [k.constant(0.0)] * 4)):
+                with b.if_then(k.any(b.fcmp_ordered("<", value, k.load(lane_values)))):
+                    rest(starts[n], k.add(g, n), value)
 
-        best, index = k.loop(groups, group, [far, none], step=4)
-        k.store(best, lane_values)
-        k.store(index, lane_indices)
+        def rest(start: Value, g: Value, value: Value) -> None:
+            sums = [value] + [k.constant(0.0)] * 3
+            for i in range(few, shape.hidden):
+                sums[i % 4] = square(start, i, sums[i % 4])
+            value = k.fadd(k.fadd(sums[0], sums[1]), k.fadd(sums[2], sums[3]))
+            best, index = k.load(lane_values), k.load_integers(lane_indices)
+            less = b.fcmp_ordered("<", value, best)
+            k.store(b.select(less, value, best), lane_values)
+            k.store(b.select(less, k.splat_integer(g), index), lane_indices)
+
+        k.loop(groups, group, step=4)
 
         def lane(i: Value, best: Value, which: Value) -> list[Value]:
             value = k.scalar(lane_values, i)
@@ -396,24 +403,14 @@ def trees(shape: Shape) -> ir.Module:
         ball, count = k.count("balls"), k.integer(k.counts, state, 64)
         k.store_integer(state, k.labels, ball, 32)
         k.store_integer(ball, k.numbers, k.add(k.mul(state, k.most_balls), count), 32)
-        norm: Value | None = None
         for v in range(C):
             at = k.add(k.mul(ball, P), v * L)
             k.store(k.load(k.words, k.add(word, v * L)), k.centres, at)
-            value = k.load(place, v * L)
-            k.store(value, k.places, at)
-            norm = k.fma(value, value, norm)
+            k.store(k.load(place, v * L), k.places, at)
         group = k.add(k.mul(state, k.div(k.most_balls, L)), k.div(count, L))
         lane = b.sub(count, k.mul(k.div(count, L), L))
-        start = k.add(k.mul(group, (P + 1) * L), lane)
-        minus = k.number(-1.0)
-
-        def unit(i: Value) -> None:
-            value = b.fmul(minus, k.scalar(place, i))
-            k.store(value, k.near, k.add(start, k.mul(i, L)))
-
-        k.loop(P, unit)
-        k.store(b.fmul(k.number(0.5), k.total(norm)), k.near, k.add(start, P * L))
+        start = k.add(k.mul(group, P * L), lane)
+        k.loop(P, lambda i: k.store(k.scalar(place, i), k.near, k.add(start, k.mul(i, L))))
         k.store_integer(b.not_(ball), k.next, slot, 32)
         k.store_integer(k.add(count, 1), k.counts, state, 64)
         k.set_count("balls", k.add(ball, 1))
@@ -424,4 +421,5 @@ def trees(shape: Shape) -> ir.Module:
     return module
 
 
+_FIRST_COORDINATES = 8  # of a place, by which most balls are seen to be too far away
 _NEAREST = 1e-6  # of the radius: a word that is nearer to a centre is taken to be so far away
