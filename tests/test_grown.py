@@ -179,6 +179,18 @@ def test_the_first_coordinates_of_a_metric_tell_most() -> None:
     assert np.diag(spread).argmax() == 0
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-20, 2.0, 1e4, 1e15])
+def test_of_any_weights_there_is_a_metric_or_none(scale: float) -> None:
+    """Of states that all are the same, too, and of those that grow beyond all numbers."""
+    network = random_network(5, "relu", tasks.parse("add"), 0)
+    whole = {name: array * np.float32(scale) for name, array in network.weights.items()}
+    found = tree_model(network.moved(Weights(**whole)), SLACK)
+    assert (found is None) == (scale > 1e4)
+    if found is not None:
+        assert np.allclose(found.T.T @ found.T, found.P)
+        assert np.isfinite(found.ball).all()
+
+
 @pytest.mark.parametrize("make", NETWORKS)
 def test_what_is_found_is_accepted(make: Any) -> None:
     network = make()

@@ -7,11 +7,11 @@ import numpy as np
 
 from carrynet.data import rng
 from carrynet.data.words import chains, tables
-from carrynet.nets.arrays import ACTIVATIONS, Array, quiet
+from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network
 
 
-@quiet
+@np.errstate(over="ignore", invalid="ignore")
 def metric(network: Network) -> Array | None:
     """A metric T (H, H) in which words contract soon: |T h|^2 = h P h^T, P = T^T T.
 
@@ -69,7 +69,7 @@ def _sample(network: Network, words: int = 200, length: int = 25) -> tuple[Array
             spread += off.T @ off
     sampled = np.concatenate(slopes)
     order = np.argsort(rng.raw(0, rng.PROOF, words * length * 2, len(sampled)))
-    return sampled[order[:1200]], spread
+    return sampled[order[:1200]], spread / max(1e-300, float(spread.trace()))
 
 
 def norms(squares: Array) -> Array:
