@@ -2,10 +2,12 @@
 
 uv run python -m benchmarks.proofs --recipe certified --hidden 8 16 32 --seeds 100
 uv run python -m benchmarks.proofs --recipe tutorial --hidden 8 16 32 --seeds 34 --harden
+uv run python -m benchmarks.proofs --recipe tutorial --hidden 8 16 32 --seeds 100 --workers 1
 uv run python -m benchmarks.proofs --task add add:base=3 subtract compare --seeds 10
 """
 
 import argparse
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -70,6 +72,12 @@ def main() -> None:
     parser.add_argument("--hidden", nargs="+", type=int, default=[32])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--budget", type=float, default=10.0, help="seconds for each search")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count(),
+        help="networks at a time; with 1 a search has all cores to itself",
+    )
     parser.add_argument("--harden", action="store_true", help="harden each network, and try again")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
@@ -93,7 +101,7 @@ def main() -> None:
                 )
                 for seed in range(arguments.seeds)
             ]
-            with ProcessPoolExecutor() as pool:
+            with ProcessPoolExecutor(arguments.workers) as pool:
                 outcomes = list(pool.map(run, jobs))
             print(row(task, hidden, outcomes), flush=True)
 
