@@ -35,6 +35,60 @@ def kept(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+# The tutorial --------------------------------------------------------------------------
+
+
+def test_the_numbers_on_the_tutorial_are_counted_as_they_say() -> None:
+    row = {
+        "hidden": 32,
+        "learn_steps": 20_000,
+        "seed": 3,
+        "exhaustive_right": 9,
+        "exhaustive_pairs": 9,
+        "verdict": "refuted",
+        "counterexample": "5 7",
+        "counterexample_digits": 12,
+    }
+    rows = [
+        row,
+        row | {"seed": 2, "counterexample": "6 8"},
+        row | {"seed": 1, "counterexample_digits": 21},
+        row | {"verdict": "proved", "hidden": 8},
+        row | {"exhaustive_right": 8, "counterexample_digits": 2},
+        dict.fromkeys(row) | {"hidden": 8, "learn_steps": 2_500},  # it has diverged
+    ]
+    said = list(script("tutorial/tables.py").numbers(rows))
+    assert said[0].startswith("wrong on some of the pairs: 2 of 6, 33 % (9.7 - 70.0 %)")
+    assert said[1].startswith("pass: 4 of 6, 67 %")
+    assert "  of those that pass: 3 of 4, 75 % (30.1 - 95.4 %)" in said
+    assert "counterexamples of 12 to 21 digits, median 12" in said
+    assert "the shortest: 6 8, of seed 2" in said
+    assert said[-3:] == [
+        "8, 2500: 1, 0, 0, 0, 0",
+        "8, 20000: 1, 1, 1, 0, 0",
+        "32, 20000: 4, 3, 0, 3, 0",
+    ]
+
+
+def test_what_is_told_of_the_tutorial_is_in_its_table() -> None:
+    rows = kept("tutorial/table.csv")
+    assert sum(int(row["networks"]) for row in rows) == 10_000
+    passed, wrong = (sum(int(row[key]) for row in rows) for key in ("right", "refuted_beyond"))
+    share = round(100 * wrong / passed)
+    text = (STUDIES / "tutorial" / "README.md").read_text(encoding="utf-8")
+    for count in (passed, wrong, *(sum(int(r[v]) for r in rows) for v in ("proved", "undecided"))):
+        assert f"{count:,}" in text
+    assert f"{share} %" in text
+    root = STUDIES.parent
+    for name in ("README.md", "README.zh-CN.md", "tutorial/tutorial.py"):
+        text = (root / name).read_text(encoding="utf-8")
+        places = [found.start() for found in re.finditer(f"{passed:,}", text)]
+        assert len(places) == 2
+        assert all(f"{share} %" in text[place : place + 200] for place in places), name
+    page = (root / "page" / "src" / "verdict.mjs").read_text(encoding="utf-8")
+    assert f"{{ passed: {passed}, share: {share / 100} }}" in page
+
+
 # The smallest --------------------------------------------------------------------------
 
 
