@@ -68,6 +68,9 @@ def test_the_numbers_on_the_tutorial_are_counted_as_they_say() -> None:
         "8, 20000: 1, 1, 1, 0, 0",
         "32, 20000: 4, 3, 0, 3, 0",
     ]
+    begun = list(script("tutorial/tables.py").numbers(rows[-1:]))  # a sweep that was stopped
+    assert begun[0].startswith("wrong on some of the pairs: 1 of 1, 100 %")
+    assert begun[-1] == "8, 2500: 1, 0, 0, 0, 0"
 
 
 def test_what_is_told_of_the_tutorial_is_in_its_table() -> None:

@@ -34,6 +34,8 @@ def passes(row: Row) -> bool:
 
 def share(what: str, count: int, of: int) -> str:
     """A count, its share, and the interval of that at 95 %."""
+    if not of:
+        return f"{what}: none of none"
     low, high = (100 * end for end in wilson(count, of))
     return f"{what}: {count:,} of {of:,}, {100 * count / of:.0f} % ({low:.1f} - {high:.1f} %)"
 
@@ -66,6 +68,8 @@ def _of_those_that_pass(rows: Collection[Row]) -> Iterator[str]:
         yield share(f"pass, and {verdict}", count, len(rows))
         yield share("  of those that pass", count, len(passed))
     refuted = [row for row in passed if row["verdict"] == "refuted"]
+    if not refuted:
+        return
     digits = [row["counterexample_digits"] for row in refuted]
     shortest = min(refuted, key=lambda row: (row["counterexample_digits"], row["seed"]))
     yield f"counterexamples of {min(digits)} to {max(digits)} digits, median {median(digits):g}"
