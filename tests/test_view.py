@@ -365,6 +365,21 @@ def test_a_sum_works_itself_beside_the_network(show: Open, proved: cn.Run) -> No
     assert "".join(columns_of(opened, "answer", "#verdict")) == ""
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en-US", ["high", "low"]), ("zh-CN", ["取高值", "取低值"])]
+)
+def test_a_key_says_what_the_lamps_mean(
+    show: Open, proved: cn.Run, locale: str, words: list[str], scheme: str
+) -> None:
+    opened = show(proved, locale=locale, color_scheme=scheme)
+    key = opened.locator("#verdict .inside .legend")
+    assert key.locator("li").all_inner_texts() == words
+    colours = key.locator("i").evaluate_all("all => all.map(i => getComputedStyle(i).background)")
+    lit = opened.locator("#verdict .lamps rect").first.evaluate("e => getComputedStyle(e).fill")
+    assert [lit in colour for colour in colours] == [True, False]
+
+
 def test_where_motion_is_not_wanted_the_problem_stands_there_worked(
     show: Open, proved: cn.Run, refuted: cn.Run
 ) -> None:
@@ -1341,6 +1356,7 @@ def test_digits_states_and_borders_stand_out(show: Open, proved: cn.Run, scheme:
         (".automaton .lit .state", "fill", 4.5),
         (".automaton .lit .holds", "fill", 4.5),
         (".chips .lit", "color", 4.5),
+        (".inside .legend li", "color", 4.5),
         (".card", "borderTopColor", 3),
         ("button:not(.primary)", "borderTopColor", 3),
         ("input[type=text], select", "borderTopColor", 3),

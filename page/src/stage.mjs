@@ -70,7 +70,8 @@ function inside(own, say, signal) {
     chips.replaceChildren(...(few ? names.map((name, q) => chip(name, q === now)) : [chip(names[now], true)]));
   }, signal);
   const title = (key, values) => h("p", { class: "title" }, say(key, values));
+  const key = ["high", "low"].map((level) => h("li", {}, h("i", { class: level }), say(`stage.${level}`)));
   return h("div", { class: "inside" },
-    h("div", {}, title("stage.units", { hidden: network.hidden }), units),
+    h("div", {}, title("stage.units", { hidden: network.hidden }), units, h("ul", { class: "legend" }, key)),
     h("div", {}, title(found ? "stage.state" : "stage.due"), chips));
 }

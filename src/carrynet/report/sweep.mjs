@@ -124,7 +124,7 @@ label { color: var(--soft); font-size: 15px; }
 .stage .sum tr.operand th, .stage .sum tr.answer th { font-size: 22px; font-weight: 600; } .stage .sum tr.places td { font-size: 14px; height: 26px; } .stage .sum tr.places sup { font-size: 11px; }
 .stage .told { margin: 8px 0 0; max-width: none; min-height: 1.6em; text-align: right; }
 .inside { display: grid; gap: 14px; align-content: center; border-left: 1px solid var(--line); padding-left: 32px; } .inside .title { color: var(--soft); font-size: 15px; margin: 0 0 6px; }
-.lamps { width: 100%; max-width: calc(var(--across) * 34px); } .lamps rect { fill: var(--accent); stroke: var(--line); stroke-width: .7; }
+.lamps { width: 100%; max-width: calc(var(--across) * 34px); } .lamps rect { fill: var(--accent); stroke: var(--line); stroke-width: .7; } .inside .legend { margin-top: 6px; font-size: 14px; } .inside .high { background: var(--accent); }
 .chips { display: flex; flex-wrap: wrap; gap: 8px; margin: 0; padding: 0; list-style: none; } .chips li { border: 2px solid var(--line); border-radius: 999px; padding: 2px 14px; } .chips li.lit { background: var(--lit); color: var(--on-lit); border-color: var(--ink); font-weight: 700; }
 .answers { margin: 12px 0 0; max-width: none; } .answers .equation { margin-right: 10px; } .why { margin: 14px 0 0; max-width: none; text-wrap: pretty; }
 .known { margin-top: 10px; } .known summary { cursor: pointer; color: var(--accent); font-weight: 600; padding: 4px 0; width: fit-content; } .known > :nth-child(2) { margin-top: 14px; } .known .facts + .prose { margin-top: 20px; }
