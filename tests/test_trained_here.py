@@ -12,6 +12,7 @@ import carrynet as cn
 from carrynet import tasks
 from carrynet.bench import tutorial_loop
 from carrynet.data.words import tables
+from carrynet.judge.evaluation import evaluate
 from carrynet.nets import cells
 from carrynet.nets.bptt import bptt
 from carrynet.nets.formula import Formula
@@ -223,6 +224,36 @@ def updates(opened: Page) -> int:
     found = re.search(r"[\d,]+", opened.locator("#train .progress").inner_text())
     assert found
     return int(found[0].replace(",", ""))
+
+
+def test_before_the_start_the_untrained_network_is_seen(plain: Page) -> None:
+    """Its pictures, once somebody looks at them, which are those that the training begins with."""
+    assert plain.evaluate("carrynet.scene.session.untrained") is None
+    section = plain.locator("#train")
+    section.locator(".live").scroll_into_view_if_needed()
+    expect(section.locator(".big")).to_contain_text("before training", timeout=20_000)
+    begun = in_page(
+        plain,
+        """const {task, settings} = offer.prepared(carrynet.scene.session.settings);
+        const {weights} = new Trainer(task, settings);
+        return Object.entries(weights).map(([name, w]) => [name, Array.from(w)]);""",
+    )
+    shapes = {"Wxh": (2, 16), "Whh": (16, 16), "bh": (16,), "Why": (16, 1), "by": (1,)}
+    weights = {k: np.reshape(np.array(values, float), shapes[k]) for k, values in begun}
+    right = evaluate(Network(tasks.add(), "sigmoid", Weights(weights)), 8).right
+    expect(section.locator(".big")).to_have_text(f"{right:,} of 65,536 right, before training")
+    places = "all => all.map(dot => ['cx', 'cy'].map(key => dot.getAttribute(key)).join())"
+    dots = section.locator(".cloud circle")
+    before = dots.evaluate_all(places)
+    assert len(set(before)) > 20
+    for name in (".score .progress", ".fall"):
+        expect(section.locator(name)).to_contain_text(re.compile("nothing yet|once it learns"))
+    section.get_by_label("Seed").fill("2")  # another network
+    section.get_by_label("Seed").press("Tab")
+    assert dots.evaluate_all(places) != before
+    section.get_by_label("Pace").select_option("slow")
+    start(plain)
+    expect(section.locator(".fall")).not_to_contain_text("once it learns")
 
 
 def test_the_mistake_is_a_switch(show: Open, proved: cn.Run) -> None:

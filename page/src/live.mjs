@@ -1,22 +1,22 @@
-// What is seen while a network learns: its answer to one problem, its errors, where its hidden states
-// are, and how its error falls.
+// What is seen while a network learns, and before: its answer to one problem, its errors, where its
+// hidden states are, and how its error falls.
 
 import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLog } from "d3-scale";
 import { line } from "d3-shape";
-import { axis, h, paint, pixels, s } from "./dom.mjs";
+import { axis, h, s } from "./dom.mjs";
 import { choices } from "./guess.mjs";
 import { betweenAxes, mapLegend, paintMap } from "./maps.mjs";
 import { Turning, project } from "./plane.mjs";
 import { stateColour, stateLegend } from "./space.mjs";
 import { walked } from "./visited.mjs";
 
-const BLANK = 16, blank = () => [200, 200, 200], MOST_WORDS = 24, SIZE = 300;
+const BLANK = 16, MOST_WORDS = 24, SIZE = 300;
 
 export function live(session, say, signal) {
   const { task } = session, states = say("train.states");
   const probe = h("p", { class: "equation" }), count = h("p", { class: "big" }), state = h("p", { class: "hint progress" });
-  const canvas = pixels(BLANK, BLANK, blank, { role: "img", "aria-label": say("train.map") });
+  const canvas = h("canvas", { class: "pixels", role: "img", "aria-label": say("train.map") });
   const figure = (title, picture, ...below) => h("figure", {}, h("figcaption", {}, title), picture, below);
   const panel = [
     h("div", { class: "score" }, h("div", {}, probe, state), count),
@@ -28,7 +28,10 @@ export function live(session, say, signal) {
 
   session.follow(["state", "progress"], () => {
     const { training } = session;
-    if (!training?.network) return probe.replaceChildren(task.write(session.probe, null));
+    if (!training?.network) {
+      state.textContent = say("train.fresh");
+      return probe.replaceChildren(task.write(session.probe, null));
+    }
     const { text, right, isRight } = training.answer, { updates, problems, latest } = training;
     probe.replaceChildren(text, h("span", { class: isRight ? "good" : "bad" }, isRight ? " ✓" : ` ✗ ${say("train.wrong", { right })}`));
     const error = latest.error === null ? null : latest.error.toFixed(3);
@@ -36,17 +39,21 @@ export function live(session, say, signal) {
   }, signal);
 
   session.follow(["state", "map"], () => {
-    const { map, mapped: problems } = session.training ?? {};
+    const { map, mapped: problems } = session.training?.map ? session.training : session.untrained ?? {};
     if (!map) {
       count.textContent = "";
-      canvas.width = canvas.height = BLANK;
-      return paint(canvas, blank);
+      canvas.width = canvas.height = BLANK; // which empties it
+      return;
     }
     paintMap(canvas, map);
     const pairs = map.size ** 2, all = map.right === pairs;
-    count.textContent = all ? say("train.done", { pairs, problems }) : say("train.count", { right: map.right, pairs, problems });
+    count.textContent = say(all ? "train.done" : problems ? "train.count" : "train.before", { right: map.right, pairs, problems });
     count.className = all ? "big good" : "big";
   }, signal);
+
+  const seen = new IntersectionObserver(([entry]) => entry.isIntersecting && session.look());
+  seen.observe(canvas);
+  signal.addEventListener("abort", () => seen.disconnect());
   return panel;
 }
 
@@ -59,15 +66,12 @@ function cloud(session, say, signal) {
   svg.setAttribute("aria-label", say("space.label", { n: new Set(task.states.map((_, q) => stateColour(q))).size }));
   let of = null, dots, plane, reach;
   session.follow(["state", "progress"], () => {
-    const { training } = session;
-    if (!training?.network) {
-      of = null;
-      return svg.replaceChildren();
-    }
-    const { points, held } = walked(training.network, words);
+    const { shown } = session;
+    if (!shown) return;
+    const { points, held } = walked(shown.network, words);
     if (!points.every((point) => point.every(Number.isFinite))) return;
-    if (of !== training) {
-      [of, plane, reach] = [training, new Turning(training.network.hidden), 0];
+    if (of !== shown) {
+      [of, plane, reach] = [shown, new Turning(shown.network.hidden), 0];
       dots = held.map((q) => s("circle", { r: 3.4, fill: stateColour(q), "fill-opacity": 0.7 }));
       const along = (n, x, y, anchor) => s("text", { x, y, "text-anchor": anchor }, say("space.direction", { n }));
       svg.replaceChildren(...dots, along(1, SIZE - 8, SIZE - 10, "end"), along(2, 8, 20, "start"));
@@ -101,6 +105,7 @@ function fall(session, say, signal) {
     axis(svg, axisBottom(x).tickValues(powers(x)).tickFormat(say.tick), 0, bottom);
     axis(svg, axisLeft(y).tickValues(powers(y)).tickFormat(String), left, 0);
     svg.append(s("text", { x: SIZE - 18, y: bottom - 10, "text-anchor": "end" }, say("train.problems")), s("text", { x: left + 8, y: top + 12 }, say("curve.error")));
+    if (!training?.metrics.error.length) svg.append(s("text", { x: (left + SIZE - 18) / 2, y: (top + bottom) / 2, "text-anchor": "middle" }, say("train.error.none")));
     if (!training) return svg.setAttribute("aria-label", say("train.error"));
     const { problem, error } = training.metrics;
     svg.append(s("path", { class: "curve", stroke: "var(--s1)", d: line((_, i) => x(problem[i]), (e) => y(Math.max(e, 1e-9)))(error) ?? "" }));

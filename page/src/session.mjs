@@ -5,6 +5,7 @@ import { digitsOfMap } from "./errors.mjs";
 import { Network } from "./network.mjs";
 import { START } from "./offer.mjs";
 import { firstProblem } from "./scene.mjs";
+import { Trainer } from "./trainer.mjs";
 import { askMap, begin, plain } from "./workers.mjs";
 
 const MOST_POINTS = 600, MOST_SNAPSHOTS = 24;
@@ -17,6 +18,8 @@ export class Session extends EventTarget {
     this.settings = offer.read(location.hash);
     this.training = null; // what comes late of an earlier one is dropped
     this.guess = null;
+    this.isLooked = false; // nothing is worked out for a picture that nobody sees
+    this.untrained = null;
     addEventListener("hashchange", () => {
       if (location.hash.startsWith(START)) this.change(this.offer.read(location.hash));
     });
@@ -30,6 +33,19 @@ export class Session extends EventTarget {
   get probe() {
     const { task } = this;
     return task.family === "add" && task.operands === 2 ? [118n, 8n] : firstProblem(task);
+  }
+
+  /** What there are pictures of: the training or, until it has come to anything, what it will begin with. */
+  get shown() {
+    if (this.training?.network) return this.training;
+    return this.isLooked ? (this.untrained ??= new Untrained(this)) : null;
+  }
+
+  /** Somebody looks at the pictures. */
+  look() {
+    if (this.isLooked) return;
+    this.isLooked = true;
+    this.tell("state");
   }
 
   /** How many problems the picture of all shows. */
@@ -79,7 +95,7 @@ export class Session extends EventTarget {
 
   drop() {
     this.training?.worker.terminate();
-    this.training = this.guess = null;
+    this.training = this.guess = this.untrained = null;
   }
 
   predict(guess) {
@@ -95,6 +111,19 @@ export class Session extends EventTarget {
   follow(whats, draw, signal) {
     for (const what of whats) this.addEventListener(what, draw, { signal });
     draw();
+  }
+}
+
+/** The network that a training begins with. */
+class Untrained {
+  constructor(session) {
+    const { task, settings } = session.offer.prepared(session.settings);
+    this.network = new Network(task, settings.formulas, new Trainer(task, settings).weights);
+    Object.assign(this, { map: null, mapped: 0 });
+    askMap(this.network, digitsOfMap(task)).then((map) => {
+      this.map = map;
+      session.tell("map");
+    });
   }
 }
 
