@@ -1260,6 +1260,38 @@ def test_hidden_units_stand_by_what_they_have_to_do_with_the_state(
         expect(told).to_contain_text(f"bh [0, {order[column]}] = ")
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_on_a_telephone_a_tall_matrix_lies_on_its_side(
+    show: Open, proved: cn.Run, locale: str
+) -> None:
+    """And says so; what is pointed at has the name that it has in the file."""
+    opened = show(proved, viewport={"width": 390, "height": 844}, locale=locale)
+    at_the_end(opened)
+    order = opened.locator("#calculator .units title").evaluate_all(
+        "all => all.map(title => parseInt(title.textContent))"
+    )
+    why, widest = (opened.locator("#weights canvas").nth(i) for i in (4, 2))
+    box, other = why.bounding_box(), widest.bounding_box()
+    assert box is not None
+    assert other is not None
+    assert box["width"] == pytest.approx(other["width"], abs=1)
+    assert box["height"] < 40
+    for place in (0, 11):
+        why.hover(position={"x": (place + 0.5) * box["width"] / 16, "y": box["height"] / 2})
+        told = opened.locator("#weights .hint").last
+        expect(told).to_contain_text(f"Why [{order[place]}, 0] = ")
+        value = float(told.inner_text().split(" = ")[1])
+        assert value == pytest.approx(proved.network.weights.Why[order[place], 0], rel=0.01)
+    turned = {"en-US": "on its side", "zh-CN": "横放"}[locale]
+    axes = opened.locator("#weights .hint").first
+    expect(axes).to_contain_text(re.compile(f"{turned}.*Why$"))
+    opened.set_viewport_size({"width": 1280, "height": 800})
+    expect(axes).not_to_contain_text(turned)
+    box = why.bounding_box()
+    assert box is not None
+    assert box["height"] > 8 * box["width"]
+
+
 def test_a_machine_that_is_not_small_is_shown_in_part(show: Open, refuted: cn.Run) -> None:
     opened = show(refuted)
     said = opened.locator("#automaton")

@@ -1,11 +1,12 @@
 // The weights as pictures; which moment's, the error map's slider says.
 
-import { h, paint, pixels } from "./dom.mjs";
+import { h, paint, pixels, watchWidth } from "./dom.mjs";
 import { nameOf } from "./maps.mjs";
 import { unitOrder } from "./order.mjs";
 
 /** Where the weights of the simplest cell stand, beside each other: what units hear, and what they say. */
 const SIMPLE = [["Wxh", "bh", "Whh"], ["by", "Why"]];
+const GAP = 28, CAPTION = 170; // in pixels: between pictures, and what one needs for its name
 
 /** From orange (-1) through white to blue (1). */
 function diverging(value) {
@@ -17,34 +18,50 @@ function diverging(value) {
 export function weights(scene, say, signal) {
   const { network } = scene, { activation } = network.formulas, names = namesOf(network);
   const shapes = Object.fromEntries(names.map((name) => [name, shapeOf(network, name)]));
-  const hint = h("p", { class: "hint" }), when = h("p", { class: "prose" }), size = Math.max(3, Math.min(26, Math.floor((activation ? 660 : 300) / network.hidden)));
+  const hint = h("p", { class: "hint" }), axes = h("p", { class: "hint" }), when = h("p", { class: "prose" }), size = Math.max(3, Math.min(26, Math.floor((activation ? 660 : 300) / network.hidden)));
+  const orders = Object.fromEntries(names.map((name) => [name, ordersOf(network, name, shapes[name])]));
+  // where there is no room beside the widest picture, a tall one lies on its side, as wide as that is
+  const room = network.hidden * size + GAP + Math.max(CAPTION, network.task.neurons * size);
+  let narrow = false;
+  const lies = (name) => narrow && shapes[name][0] > shapes[name][1];
   const canvases = Object.fromEntries(names.map((name) => {
-    const [rows, columns] = shapes[name], orders = ordersOf(network, name, shapes[name]);
-    const canvas = pixels(columns, rows, () => [250, 250, 250], { role: "img", style: `width:${columns * size}px;max-width:100%` });
+    const canvas = pixels(1, 1, () => [250, 250, 250], { role: "img" });
     canvas.addEventListener("pointermove", (event) => {
-      const box = canvas.getBoundingClientRect();
-      const place = (offset, length, count) => Math.max(0, Math.min(count - 1, Math.floor((offset / length) * count)));
-      const row = orders[0][place(event.clientY - box.top, box.height, rows)], column = orders[1][place(event.clientX - box.left, box.width, columns)];
-      hint.textContent = say("weights.value", { name, row, column, value: chosen().weights[name][row * columns + column].toPrecision(3) });
+      const box = canvas.getBoundingClientRect(), [down, along] = orders[name];
+      const at = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width], [y, x] = lies(name) ? at.reverse() : at;
+      const place = (share, order) => order[Math.max(0, Math.min(order.length - 1, Math.floor(share * order.length)))];
+      const row = place(y, down), column = place(x, along);
+      hint.textContent = say("weights.value", { name, row, column, value: chosen().weights[name][row * shapes[name][1] + column].toPrecision(3) });
     });
     return [name, canvas];
   }));
   const chosen = () => scene.subject.snapshots[scene.moment].network;
   const about = (name) => say.or(`weights.${name}`, say(name.endsWith("_start") ? "weights.start" : "weights.other"));
-  scene.follow(["moment"], () => {
+  const draw = () => {
     const shown = chosen().weights, most = Math.max(...names.map((name) => shown[name].reduce((m, w) => Math.max(m, Math.abs(w)), 0)), 1e-9);
     for (const name of names) {
-      const columns = shapes[name][1], [down, across] = ordersOf(network, name, shapes[name]);
-      paint(canvases[name], (x, y) => diverging(shown[name][down[y] * columns + across[x]] / most));
-      canvases[name].setAttribute("aria-label", `${activation ? "" : `${name}: `}${about(name)}, ${shapes[name].join(" × ")}`);
+      const columns = shapes[name][1], [down, along] = orders[name], canvas = canvases[name], turned = lies(name);
+      const colour = (x, y) => diverging(shown[name][down[y] * columns + along[x]] / most);
+      [canvas.width, canvas.height] = turned ? shapes[name] : [columns, shapes[name][0]];
+      canvas.style = `width:${canvas.width * size}px;max-width:100%`;
+      paint(canvas, turned ? (x, y) => colour(y, x) : colour);
+      canvas.setAttribute("aria-label", `${activation ? "" : `${name}: `}${about(name)}, ${shapes[name].join(" × ")}`);
     }
+    const turned = names.filter(lies);
+    axes.textContent = say.all(["weights.axes", turned.length && "weights.turned"], { names: say.list(turned) });
     when.textContent = `${nameOf(scene.subject.snapshots[scene.moment], say)} · ${say("weights.largest", { value: most.toPrecision(2) })}`;
-  }, signal);
+  };
+  scene.follow(["moment"], draw, signal);
   const figure = (name) => h("figure", {}, h("figcaption", {}, h("b", {}, name), ` ${activation ? about(name) : shapes[name].join(" × ")}`), canvases[name]);
   const panels = activation ? SIMPLE.map((column) => h("div", { style: "display:grid;gap:16px;min-width:0" }, column.map(figure))) : names.map(figure);
+  const grid = h("div", { class: "grid" }, panels);
+  watchWidth(grid, () => {
+    narrow = grid.clientWidth < room;
+    draw();
+  }, signal);
   return [
     h("p", { class: "prose" }, say("weights.text")),
-    h("div", { class: "card" }, when, h("div", { class: "grid" }, panels), h("p", { class: "hint" }, say("weights.axes")), hint),
+    h("div", { class: "card" }, when, grid, axes, hint),
   ];
 }
 
