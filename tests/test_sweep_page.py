@@ -409,6 +409,21 @@ def test_languages_and_themes(show: Open, swept: Path) -> None:
 
 
 @browser_test
+@pytest.mark.parametrize(
+    ("last", "upwards"), [(20256, ["300", "10,000", "20,256"]), (20200, ["300", "1 万", "2.02 万"])]
+)
+def test_in_chinese_numbers_of_an_axis_are_written_in_one_way(
+    show: Open, tmp_path: Path, last: int, upwards: list[str]
+) -> None:
+    text = f'recipe = "tutorial"\nhidden = [2, 3]\nsteps = [300, 10000, {last}]\n'
+    run(parse(f"{text}[sweep]\nexhaustive = 2\nlengths = []"), tmp_path / "out")
+    opened = show(tmp_path / "out", locale="zh-CN")
+    assert opened.locator("#phase svg > text").all_text_contents()[2:5] == upwards
+    for option in upwards:
+        expect(opened.locator("#groups td.key").filter(has_text=option).first).to_be_visible()
+
+
+@browser_test
 @pytest.mark.parametrize("width", [360, 768, 1920])
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
 def test_nothing_overflows(show: Open, swept: Path, width: int, locale: str) -> None:

@@ -1421,6 +1421,26 @@ def test_chinese_counts_by_ten_thousands(show: Open, proved: cn.Run) -> None:
     expect(opened.locator("#verdict .why")).to_contain_text("65,536 道题")
 
 
+def test_in_chinese_numbers_of_a_row_are_written_in_one_way(
+    show: Open, proved: cn.Run, refuted: cn.Run
+) -> None:
+    """By 万 where all that reach it are short so, as of one training and not of the other."""
+    plain = [f"{n:,}" for n in problems_of(proved)]
+    assert {"20,000", "20,256"} <= {*plain}
+    strip = "#errors .strip button"
+    assert show(proved, locale="zh-CN").locator(strip).all_inner_texts() == plain
+    short = [f"{n / 1e4:g} 万" if n >= 1e4 else f"{n:,}" for n in problems_of(refuted)]
+    assert "1.4 万" in short
+    assert show(refuted, locale="zh-CN").locator(strip).all_inner_texts() == short
+    plain = [f"{n:,}" for n in problems_of(refuted)]
+    assert show(refuted).locator(strip).all_inner_texts() == plain
+
+
+def problems_of(run: cn.Run) -> list[int]:
+    """After how many problems there are snapshots of a training."""
+    return [each.problem for each in run.snapshots]
+
+
 SIZES = """all => all.map(text =>
     parseFloat(getComputedStyle(text).fontSize) * text.ownerSVGElement.getScreenCTM().a)"""
 MEETING = """all => {

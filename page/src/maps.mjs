@@ -39,9 +39,10 @@ export function errorMaps(scene, say, signal) {
   const busy = h("div", { class: "busy" }, say("errors.busy"));
   const count = h("p", { class: "big" }), when = h("p", { class: "prose" }), hint = h("p", { class: "hint", "aria-live": "polite" });
   const slider = momentSlider(scene, say, signal);
+  const number = say.row(snapshots.map(({ problem }) => problem ?? 0));
   const thumbs = snapshots.map((each, i) => {
     const small = pixels(1, 1, () => [128, 128, 128], { "aria-hidden": "true" });
-    const text = each.problem === null ? "" : say.number(each.problem), name = nameOf(each, say);
+    const text = each.problem === null ? "" : number(each.problem), name = nameOf(each, say);
     return h("button", { "aria-pressed": "false", "aria-label": [text, name].filter(Boolean).join(": "), onclick: () => scene.choose(i) }, small, text);
   });
   const name = () => nameOf(snapshots[scene.moment], say);

@@ -52,7 +52,7 @@ function field(id, name, options, chosen, choose) {
 
 /** A choice of one value of a key, by its place, or of all: null. */
 export function select(cube, say, key, id, place, choose) {
-  const options = [[null, say("phase.all")], ...cube.valuesOf(key).map((value, i) => [String(i), written(value, say)])];
+  const options = [[null, say("phase.all")], ...written(cube.valuesOf(key), say).map((text, i) => [String(i), text])];
   return field(id, key, options, place === undefined ? null : String(place), (value) => choose(value === null ? null : +value));
 }
 
@@ -67,17 +67,20 @@ function fields(cube, say) {
   return made;
 }
 
-/** A value of a key, as people read it. */
-export const written = (value, say) => (Number.isInteger(value) ? say.number(value) : String(value));
+/** The values of a key, as people read them. */
+export function written(values, say) {
+  const number = say.row(values.filter(Number.isInteger));
+  return values.map((value) => (Number.isInteger(value) ? number(value) : String(value)));
+}
 
 /** The places of a diagram, with what is known there and what they are called. */
 function cells(cube, say) {
-  const keys = [cube.x, cube.y].filter((key) => key !== null), sums = cube.by(keys), values = keys.map((key) => cube.valuesOf(key));
-  const [columns, rows] = [values[0]?.length ?? 1, values[1]?.length ?? 1], made = [];
+  const keys = [cube.x, cube.y].filter((key) => key !== null), sums = cube.by(keys), names = keys.map((key) => written(cube.valuesOf(key), say));
+  const [columns, rows] = [names[0]?.length ?? 1, names[1]?.length ?? 1], made = [];
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) {
       const places = [column, row].slice(0, keys.length), sum = sums.get(places.join());
-      const about = keys.map((key, i) => `${key} ${written(values[i][places[i]], say)}`).join(", ") || say("phase.everything");
+      const about = keys.map((key, i) => `${key} ${names[i][places[i]]}`).join(", ") || say("phase.everything");
       made.push({ column, row, name: `${keys.join()}:${places.join()}`, about, known: sum ? cube.rate(sum) : null });
     }
   return { made, columns, rows, keys };
@@ -141,7 +144,7 @@ const clip = (text) => (text.length > 16 ? `${text.slice(0, 7)}…${text.slice(-
 
 function map(cube, say, width, show) {
   const found = cells(cube, say), { columns, rows } = found;
-  const across = cube.valuesOf(cube.x).map((value) => clip(written(value, say))), upwards = cube.valuesOf(cube.y).map((value) => clip(written(value, say)));
+  const across = written(cube.valuesOf(cube.x), say).map(clip), upwards = written(cube.valuesOf(cube.y), say).map(clip);
   const left = Math.min(width * 0.36, Math.max(...upwards.map((text) => text.length)) * 8.4 + 14), top = 30;
   const wide = Math.min(160, (width - left - 4) / columns), high = Math.max(Math.min(wide * 0.55, 62, 560 / rows), Math.min(26, 560 / rows));
   const bottom = top + rows * high, height = bottom + 52;
@@ -175,7 +178,7 @@ function map(cube, say, width, show) {
 
 function curve(cube, say, width, show) {
   const found = cells(cube, say), { columns } = found, left = 52, top = 14, height = 330, bottom = height - 56;
-  const across = cube.x === null ? [say("phase.everything")] : cube.valuesOf(cube.x).map((value) => clip(written(value, say)));
+  const across = cube.x === null ? [say("phase.everything")] : written(cube.valuesOf(cube.x), say).map(clip);
   const room = (width - left - 8) / columns, x = (column) => left + (column + 0.5) * room, y = scaleLinear([0, 1], [bottom, top]);
   const svg = s("svg", { width, height, role: "group", "aria-label": say("phase.label", { outcome: say(`outcome.${cube.outcome}`), keys: cube.x ?? say("phase.everything") }) });
   axis(svg, axisLeft(y).ticks(5, "%"), left, 0);

@@ -25,7 +25,7 @@ export function margins(cube, say, signal) {
   const names = Object.keys(cube.model.values), { edges } = cube.model;
   if (!names.length) return [];
   let name = names[0];
-  const nameOf = (place) => (cube.x === null ? say("phase.everything") : `${cube.x} ${written(cube.valuesOf(cube.x)[place], say)}`);
+  const nameOf = (place) => (cube.x === null ? say("phase.everything") : `${cube.x} ${written(cube.valuesOf(cube.x), say)[place]}`);
 
   const draw = (width) => {
     const found = cube.bins(cube.model.values[name], cube.x), places = spread([...found.keys()]);
@@ -100,7 +100,7 @@ export function lengths(cube, say, signal) {
       const both = [maybe, shortest].map((found) => found.get(place) ?? new Map()), foot = top + (row + 1) * (high + gap);
       const most = Math.max(1, ...[...both[0].keys(), ...both[1].keys()].map((bin) => (both[0].get(bin) ?? 0) + (both[1].get(bin) ?? 0)));
       const y = scaleLinear([0, most], [foot, foot - high]), total = both.reduce((sum, bins) => sum + [...bins.values()].reduce((a, b) => a + b, 0), 0);
-      const name = cube.x === null ? say("phase.everything") : `${cube.x} ${written(cube.valuesOf(cube.x)[place], say)}`;
+      const name = cube.x === null ? say("phase.everything") : `${cube.x} ${written(cube.valuesOf(cube.x), say)[place]}`;
       svg.append(s("text", { x: width - 10, y: foot - high - 8, "text-anchor": "end", class: "strong" }, say("lengths.row", { name, n: total })));
       axis(svg, axisLeft(y).ticks(Math.min(3, most), "d"), left, 0);
       const bars = s("g", { role: "img", "aria-label": say("lengths.row", { name, n: total }) });

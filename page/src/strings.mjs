@@ -26,7 +26,9 @@ export function speaker(language, strings, variant) {
   /** Sentences, one after another; no words for none. */
   say.all = (keys, values) => keys.filter(Boolean).map((key) => say(key, values)).join(say.gap);
   say.number = count;
-  /** A number on an axis. */
+  /** How numbers that stand in one row are written: all in the same way, plainly where one of them is not short. */
+  say.row = (values) => (chinese && !values.every((value) => Math.abs(value) < 1e4 || unitOf(value)) ? number.format : count);
+  /** A number on an axis; those of a scale are round. */
   say.tick = chinese ? count : format("~s");
   /** A share, to two digits that count. */
   say.percent = (share) => `${Number((100 * share).toPrecision(2))}${chinese ? "" : " "}%`;
@@ -36,6 +38,12 @@ export function speaker(language, strings, variant) {
 
 /** A number as Chinese counts it, by 万 and 亿, where it is short so: 4.56 万, and 65,536. */
 function counted(value, number) {
-  const [unit, name] = Math.abs(value) >= 1e8 ? [1e8, "亿"] : [1e4, "万"], short = value / unit;
-  return Math.abs(short) >= 1 && short === Number(short.toFixed(2)) ? `${number.format(short)} ${name}` : number.format(value);
+  const unit = unitOf(value);
+  return unit ? `${number.format(value / unit.size)} ${unit.name}` : number.format(value);
+}
+
+/** What a number is short in; null where that is nothing. */
+function unitOf(value) {
+  const [size, name] = Math.abs(value) >= 1e8 ? [1e8, "亿"] : [1e4, "万"], short = value / size;
+  return Math.abs(short) >= 1 && short === Number(short.toFixed(2)) ? { size, name } : null;
 }

@@ -7,7 +7,7 @@ import { select, written } from "./phase.mjs";
 export function suite(cube, say) {
   const { keys } = cube;
   if (!keys.includes("task")) return [];
-  const across = ["cell", "recipe"].find((key) => keys.includes(key)), groups = across ? cube.valuesOf(across) : [null];
+  const across = ["cell", "recipe"].find((key) => keys.includes(key)), groups = across ? written(cube.valuesOf(across), say) : [null];
   const tested = ["sampled", "right"].find((name) => cube.outcomes.includes(name));
   const outcomes = [tested, "proved", "refuted", "undecided"].filter((name) => cube.outcomes.includes(name));
   const others = keys.filter((key) => key !== "task" && key !== across), at = {};
@@ -23,8 +23,8 @@ export function suite(cube, say) {
   }
   function draw() {
     const sums = cube.by(["task", across].filter(Boolean), at);
-    body.replaceChildren(...cube.valuesOf("task").map((task, row) =>
-      h("tr", {}, h("th", { scope: "row" }, written(task, say)),
+    body.replaceChildren(...written(cube.valuesOf("task"), say).map((task, row) =>
+      h("tr", {}, h("th", { scope: "row" }, task),
         groups.map((_, column) => outcomes.map((outcome) => entry(sums.get((across ? [row, column] : [row]).join()), outcome))))));
   }
   controls.replaceChildren(...others.map((key) => select(cube, say, key, `suite-${keys.indexOf(key)}`, at[key], (place) => {
@@ -38,7 +38,7 @@ export function suite(cube, say) {
     others.length ? controls : null,
     h("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": say("suite") }, h("table", { class: "groups suite" },
       h("thead", {},
-        across ? h("tr", {}, h("td"), groups.map((value) => h("th", { scope: "colgroup", colspan: outcomes.length }, written(value, say)))) : null,
+        across ? h("tr", {}, h("td"), groups.map((name) => h("th", { scope: "colgroup", colspan: outcomes.length }, name))) : null,
         h("tr", {}, h("th", { scope: "col" }, "task"), groups.map(() => outcomes.map((name) => h("th", { scope: "col", class: first(name).trim() }, say(`suite.${name}`)))))), body)),
   ];
 }
