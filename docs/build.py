@@ -40,7 +40,6 @@ MENDED = {
     '<summary aria-label="Toggle hidden content">': "<summary>",  # it has a text, which says more
     '<aside class="sidebar-drawer"': '<aside aria-label="All pages" class="sidebar-drawer"',
     '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
-    '<iframe sandbox="': '<iframe title="The page of the network" sandbox="',
 }
 """What a reader who listens would miss in the pages as they are made, and what it becomes."""
 
@@ -62,7 +61,6 @@ THEME = {
     "On this page\n": "本页目录\n",
     '"On this page"': '"本页目录"',
     '"All pages"': '"所有页面"',
-    '"The page of the network"': '"网络的页面"',
     "Copyright &#169; The carrynet authors\n": "版权所有 &#169; carrynet 作者\n",
     "Made with <a": "制作工具：<a",
     '</a> and <a class="muted-link"': '</a> 和 <a class="muted-link"',

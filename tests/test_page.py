@@ -162,6 +162,7 @@ def test_names_cannot_become_markup(tmp_path: Path, trained: cn.Run) -> None:
     assert not any("onerror" in attributes for _, attributes in elements.tags)
     assert "<img" not in text.replace(page._resource("view.mjs"), "")
     assert model_in(text)["name"] == folder.name
+    assert [tag for tag, _ in Elements(page.frame(run)).tags] == ["iframe"]
 
 
 def test_runs_with_less_to_show(tmp_path: Path, adder: Network) -> None:
@@ -215,6 +216,9 @@ def test_in_a_notebook_a_run_is_its_page_in_a_sandbox(trained: cn.Run) -> None:
     assert tag == "iframe"
     assert attributes["sandbox"] == "allow-scripts allow-downloads"
     assert attributes["srcdoc"] == page.html(trained)
+    inside = re.search("<title>(.*?)</title>", page.html(trained))
+    assert inside is not None
+    assert attributes["title"] == inside[1] == f"{page.model(trained)['name']} · carrynet"
 
 
 BUNDLES = {"view.mjs": "strings.json", "sweep.mjs": "sweep-strings.json"}

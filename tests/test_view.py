@@ -1888,6 +1888,10 @@ def test_in_a_sandboxed_frame_it_works_too(show: Open, browser: Browser, proved:
     context = browser.new_context(locale="en-US")
     opened = context.new_page()
     opened.set_content(f"<!doctype html><body>{page.frame(proved)}")
+    if AXE.exists():
+        opened.evaluate(AXE.read_text(encoding="utf-8"))
+        rule = "() => axe.run({runOnly: ['frame-title']}).then(found => found.passes.length)"
+        assert opened.evaluate(rule) == 1
     inside = opened.frame_locator("iframe")
     expect(inside.locator("h1")).to_have_text("Proved right for numbers of every length.")
     expect(inside.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)

@@ -69,7 +69,7 @@ def document(model: Mapping[str, Any], summary: str, script: str) -> str:
     # in JSON, `<` occurs in strings only, where its escape means the same
     text = json.dumps(model, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return Template(_resource("page.html")).substitute(
-        title=escape(f"{model['name']} · carrynet"),
+        title=escape(_title(model["name"])),
         summary=escape(summary),
         model=text,
         script=_resource(script),
@@ -83,9 +83,12 @@ def write(run: Record, path: Path) -> Path:
 
 
 def frame(run: Record, height: int = 900) -> str:
-    """The page within another, such as a notebook, which it can neither read nor change."""
+    """The page within another, such as a notebook, which it can neither read nor change.
+
+    It is called as the page is, in whose title there is nothing to translate.
+    """
     return (
-        '<iframe sandbox="allow-scripts allow-downloads" '
+        f'<iframe title="{escape(_title(_name(run)))}" sandbox="allow-scripts allow-downloads" '
         f'style="width:100%;height:{height}px;border:0" srcdoc="{escape(html(run))}"></iframe>'
     )
 
@@ -98,7 +101,7 @@ def model(run: Record) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "name": run.path.resolve().name if run.path else f"{run.recipe.name} {task.text}",
+        "name": _name(run),
         "task": described.task(task),
         "formulas": described.network(network),
         "trainable": described.trainable(),
@@ -142,6 +145,15 @@ def model(run: Record) -> dict[str, Any]:
             "command": _command(run),
         },
     }
+
+
+def _name(run: Record) -> str:
+    """What a run is called: as its folder or, where it has none, by what it was to learn."""
+    return run.path.resolve().name if run.path else f"{run.recipe.name} {run.network.task.text}"
+
+
+def _title(name: str) -> str:
+    return f"{name} · carrynet"
 
 
 def _exact(document: dict[str, Any]) -> dict[str, Any]:
