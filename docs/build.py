@@ -40,6 +40,13 @@ MENDED = {
     '<summary aria-label="Toggle hidden content">': "<summary>",  # it has a text, which says more
     '<aside class="sidebar-drawer"': '<aside aria-label="All pages" class="sidebar-drawer"',
     '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    # parameters are no definitions
+    '<dl>\n<dd><em class="sig-param">': '<ul>\n<li><em class="sig-param">',
+    '</em>,</dd>\n<dd><em class="sig-param">': '</em>,</li>\n<li><em class="sig-param">',
+    "</em>,</dd>\n</dl>": "</em>,</li>\n</ul>",
+    # above what needs no name there is no heading
+    '<th class="head"><p></p></th>': '<td class="head"></td>',
+    '<th class="head text-right"><p></p></th>': '<td class="head"></td>',
 }
 """What a reader who listens would miss in the pages as they are made, and what it becomes."""
 
