@@ -63,7 +63,7 @@ def test_figures_are_written_and_say_what_is_on_them(tmp_path: Path, swept: Path
     for name in MAPS:
         said = texts(folder / f"{name}.svg").splitlines()
         assert {OUTCOMES[name].title, "hidden units", "updates (learn)"} <= set(said)
-        assert {"4", "8", "300", "9,000", "0%", "100%"} <= set(said)
+        assert {"4", "8", "300", "9,000", "0%", "100%", "share of networks"} <= set(said)
         under = "12 networks in each cell, over all values of recipe and seed"
         assert under in said
         counts = [f"{group.counts[name]}/12" for group in groups.values()]

@@ -112,7 +112,7 @@ def counterexamples(census: Census, caption: Caption, figure: "FigureBase") -> f
     panels[-1].set_xticks(powers[:: ceil(len(powers) / 9)])
     panels[-1].xaxis.set_major_formatter("{x:,.0f}")
     panels[-1].xaxis.set_minor_locator(NullLocator())
-    panels[-1].set_xlabel("length of the counterexample")
+    panels[-1].set_xlabel("length of the counterexample, in digits or symbols")
     if tried:
         above = panels[0].get_xaxis_transform()
         text = f"all problems of up to {tried} digits or symbols were tried"

@@ -101,7 +101,7 @@ def rate_map(census: Census, outcome: str, caption: Caption, figure: "FigureBase
     lines: dict[str, Any] = {"edgecolor": "#bbbbbb", "linewidth": 0.3} if rates.size <= 900 else {}
     image = axes.pcolormesh(rates, cmap=colours, vmin=0, vmax=1, **lines)
     rows, columns = rates.shape
-    beside = 0.85 + LETTER * max(len(show(value)) for value in y.values)
+    beside = 1.0 + LETTER * max(len(show(value)) for value in y.values)
     width = (WIDTH - beside) / columns
     height = min(max(0.9 * width, 0.09), 0.42)
     if rows * height > 4.5:
@@ -123,8 +123,9 @@ def rate_map(census: Census, outcome: str, caption: Caption, figure: "FigureBase
     tick_cells(axes, "x", x, width)
     tick_cells(axes, "y", y, height * 2.4)
     under = caption.under(census, census.keys, " in each cell")
-    said = title_over(axes, OUTCOMES[outcome].title, under, columns * width + 0.4)
+    said = title_over(axes, OUTCOMES[outcome].title, under, columns * width + 0.55)
     bar = figure.colorbar(image, ax=axes, aspect=18, pad=0.03, format=PercentFormatter(1))
+    bar.set_label("share of networks")
     bar.ax.set_frame_on(False)
     bar.ax.tick_params(length=2)
     bar.set_ticks([0, 0.25, 0.5, 0.75, 1])
