@@ -63,7 +63,8 @@ for ax, (kind, subject) in zip(axes, networks.items(), strict=True):
     for q, name in enumerate(subject.network.task.machine.states):
         ax.scatter(*points[state == q].T, s=12, label=name, alpha=0.6)
     told = lab.nearest(points, state, 4)
-    ax.set(title=f"{kind}: {told:.0%}", xlabel="component 1", ylabel="component 2")
+    title = f"{kind}: nearest mean right {told:.0%}"
+    ax.set(title=title, xlabel="component 1", ylabel="component 2")
 axes[0].legend(title="state")
 plt.show()
 
