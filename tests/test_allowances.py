@@ -258,7 +258,8 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
     state = np.array([0, 1, 2, 1])
     below = [[f"{n}{a}" for a in range(S)] for n in range(N)]
     words = check_trees._Frontier(c, Q, state, below, list(range(N)))
-    children, margin, reach = check_trees._follow(facts, words)
+    images, margin, reach = check_trees._follow(facts, words)
+    shapes = images.shapes(np.arange(N * S)[::-1])[::-1]
 
     margins, reaches = [], []
     for n, a in product(range(N), range(S)):
@@ -272,63 +273,83 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
         reaches.append(1.01 * (np.abs(middle) + k * r + e))
         margins.append(least_lead(facts, machine.output[state[n]][a], Z, r, k, middle, e))
         child = n * S + a
-        assert np.allclose(children.centre[child], middle)
-        assert children.state[child] == machine.delta[state[n]][a]
-        assert (children.below[child], children.tree[child]) == (f"{n}{a}", n)
-        shape = children.shape[child]
+        assert np.allclose(images.centre[child], middle)
+        assert images.state[child] == machine.delta[state[n]][a]
+        assert (images.below[child], images.tree[child]) == (f"{n}{a}", n)
+        shape = shapes[child]
         p = shape[0, 1] / (k[0] * k[1] * Z[0, 1]) - 1  # which may be any positive number
         assert p > 0
         t = np.linalg.norm(T, axis=0)
-        of_box = 1.01 * (1 + 1 / p) * e * (1.01 * e @ t) / t
+        total = 1.01 * e @ t
+        of_box = 1.01 * (1 + 1 / p) * e * total / t
         expected = (1 + p) * np.outer(k, k) * Z + np.diag(of_box)
-        expected[range(H), range(H)] = (1 + 16 * H * ellipsoids.U) * np.diag(expected) + 1e-3
+        expected[range(H), range(H)] = (1 + 32 * H * ellipsoids.U) * np.diag(expected) + 1e-3
         assert np.allclose(shape, expected, rtol=1e-9)
+        image = np.trace(T @ (np.outer(k, k) * Z) @ T.T)
+        image += 2 * gamma(3 * H + 8) * (1.01 * (k * r) @ t) ** 2
+        trace = 1.01 * ((1 + p) * image + (1 + 1 / p) * total**2) + 1e-3
+        assert images.extent[child] == pytest.approx(1.01 * np.sqrt(trace), rel=1e-9)
     assert margin == pytest.approx(min(margins), rel=1e-9)
     assert np.allclose(reach, np.max(reaches, axis=0), rtol=1e-9)
 
 
-def test_a_size_and_a_distance_have_their_allowances(coarse: None) -> None:
+def test_a_distance_has_its_allowance(coarse: None) -> None:
     rng, H, N = np.random.default_rng(10), 3, 5
-    facts = random_facts(rng, H, 0.0)
-    T, roots = facts.T, rng.normal(size=(N, H, H))
-    shape, d, radius = roots @ roots.transpose(0, 2, 1), rng.normal(size=(N, H)), 1.0
-    for n, (size, distance) in enumerate(
-        zip(
-            ellipsoids.extents(facts.T, shape),
-            ellipsoids.distances(facts.T, d, np.full(N, radius)),
-            strict=True,
-        )
-    ):
-        t, q = np.linalg.norm(T, axis=0), np.sqrt(np.diag(shape[n]))
-        trace = np.trace(T @ shape[n] @ T.T) + 2 * gamma(H * H + H + 8) * (1.01 * t @ q) ** 2
-        assert size == pytest.approx(1.01 * np.sqrt(1.01 * (trace + 1e-3)), rel=1e-9)
+    T, d, radius = random_facts(rng, H, 0.0).T, rng.normal(size=(N, H)), 1.0
+    for n, distance in enumerate(ellipsoids.distances(T, d, np.full(N, radius))):
         lost = gamma(H + 4) * np.abs(T) @ np.abs(d[n])
         expected = 1.01 * (np.linalg.norm(T @ d[n]) + np.linalg.norm(lost))
         assert distance == pytest.approx(expected, rel=1e-9)
-    nearest = ellipsoids.distances(facts.T, 0 * d, np.full(N, radius))
+    nearest = ellipsoids.distances(T, 0 * d, np.full(N, radius))
     assert np.allclose(nearest, 1e-6, rtol=1e-9)
 
 
-def test_to_end_by_the_trace_has_its_allowance(
-    coarse: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_ellipsoid_reaches_has_its_allowances(coarse: None) -> None:
+    """By the entries of the matrix in the metric, one ellipsoid after another."""
+    rng, H, N = np.random.default_rng(13), 3, 20
+    T, roots = random_facts(rng, H, 0.0).T, rng.normal(size=(N, H, H))
+    shape, d, far = roots @ roots.transpose(0, 2, 1), rng.normal(size=(N, H)), rng.uniform(2, 9, N)
+    t = np.linalg.norm(T, axis=0)
+    for n, square in enumerate(ellipsoids.reaches(T, shape, d, far)):
+        S, D = T @ shape[n] @ T.T, T @ d[n]
+        m2, s2 = (1.01 * np.sqrt(np.diag(shape[n])) @ t) ** 2, (1.01 * np.abs(d[n]) @ t) ** 2
+        squares = (S**2).sum() + 2 * gamma(H * H + 4 * H + 16) * m2**2 + 1e-3
+        along = D @ S @ D + 2 * gamma(6 * H + 16) * m2 * s2 + 1e-3
+        p = far[n] / squares**0.25
+        entries = (1 + p) ** 2 * squares + 2 * (1 + p) * (1 + 1 / p) * along
+        entries += ((1 + 1 / p) * far[n] ** 2) ** 2
+        assert square == pytest.approx(1.01 * np.sqrt(1.01 * entries), rel=1e-9)
+
+
+@pytest.mark.parametrize("by", ["extent", "reaches"])
+def test_to_end_has_its_allowances(by: str, coarse: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the two bounds a word's end is seen by, where the other one says nothing."""
     rng, H, states = np.random.default_rng(12), 3, np.array([0, 0])
     nowhere = lambda T, inner, place, *_: np.zeros(len(place), dtype=bool)  # noqa: E731
     monkeypatch.setattr(check_trees, "lie_inside", nowhere)
     facts, root = random_facts(rng, H, 0.0), rng.normal(size=(H, H))
-    (place, centre), shape = rng.normal(size=(2, 1, H)), (root @ root.T)[None]
-    words = check_trees._Frontier(place, shape, states[:1], [1], [0])
-    least = ellipsoids.extents(facts.T, shape) / 0.98
-    least = least + ellipsoids.distances(facts.T, place - centre, of(0)) / 0.98
+    place, centre = rng.normal(size=(2, 1, H))
+    Z, ones = (root @ root.T)[None], np.ones((1, H))
+    far, extent = ellipsoids.distances(facts.T, place - centre, of(0)), of(2.5)
+    if by == "extent":
+        monkeypatch.setattr(check_trees, "reaches", lambda T, Q, d, far: np.full(len(far), np.inf))
+        least = (far + extent) / 0.98
+    else:
+        extent = of(np.inf)
+    images = check_trees._Images(place, ones, Z, 0 * ones, extent, states[:1], [1], [0])
+    if by == "reaches":
+        shape = images.shapes(np.array([0]))
+        square = ellipsoids.reaches(facts.T, shape, place - centre, far)
+        least = np.sqrt(square / 0.98)
     for factor, ends in ((1 + 1e-9, True), (1 - 1e-9, False)):
         there = facts._replace(
             centres=np.concatenate([0 * centre, centre]), radii=of(0, factor * least[0])
         )
         if ends:
-            assert not check_trees._end(there, words, states).tree
+            assert not check_trees._end(there, images, states).tree
             continue
         with pytest.raises(Rejected, match="a leaf is not inside region 1"):
-            check_trees._end(there, words, states)
+            check_trees._end(there, images, states)
 
 
 def to_be_definite(

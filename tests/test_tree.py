@@ -473,28 +473,33 @@ def ellipsoid(H: int, rng: np.random.Generator) -> tuple[Any, Any]:
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_a_step_holds_every_state_that_follows(activation: str) -> None:
     """From the boundary of an ellipsoid, with the worst errors: inside the image, tightly."""
-    rng, largest = np.random.default_rng(11), 0.0
+    rng, largest, widest = np.random.default_rng(11), 0.0, 0.0
     for _ in range(150):
         H = int(rng.integers(1, 6))
         facts, (Q, x) = facts_of(H, rng, activation), ellipsoid(H, rng)
         c = rng.uniform(-1, 1, H)
         words = check_trees._Frontier(c[None], Q[None], np.array([0]), [[0] * 4], [0])
         with np.errstate(all="ignore"):
-            children, margin, reach = check_trees._follow(facts, words)
+            images, margin, reach = check_trees._follow(facts, words)
+        shapes = images.shapes(np.arange(4))
         for a in range(4):
             z = (c + x) @ facts.W + facts.drives[a]
             h = np.maximum(z, 0) if activation == "relu" else (
                 np.tanh(z) if activation == "tanh" else 1 / (1 + np.exp(-z))
             )  # fmt: skip
             h += facts.slack * rng.choice([-1, 1], h.shape)
-            y = h - children.centre[a]
-            inside = np.einsum("ni,ij,nj->n", y, np.linalg.inv(children.shape[a]), y)
+            y = h - images.centre[a]
+            inside = np.einsum("ni,ij,nj->n", y, np.linalg.inv(shapes[a]), y)
+            furthest = np.linalg.norm(y @ facts.T.T, axis=1).max()
             largest = max(largest, inside.max())
+            widest = max(widest, furthest / images.extent[a])
             assert (inside <= 1 + 1e-9).all()
+            assert furthest <= images.extent[a] * (1 + 1e-9)
             assert (np.abs(h) <= reach + 1e-12).all()
             output = facts.task.machine.output[0][a]
             assert (h @ facts.conditions[output, 0] + 1e3 >= margin - 1e-9).all()
     assert largest > 0.9
+    assert widest > 0.9
 
 
 def test_what_is_inside_is_inside() -> None:
@@ -524,17 +529,32 @@ def test_what_is_inside_is_inside() -> None:
     assert tight > 80  # it is no empty promise
 
 
-def test_sizes_and_distances_are_never_less_than_what_they_bound() -> None:
+def test_no_ellipsoid_reaches_further_than_is_said() -> None:
+    """Nor is the bound far from what the points of its surface that are sought out do reach."""
+    rng, loosest = np.random.default_rng(17), 1.0
+    for H in (1, 2, 5, 32):
+        for _ in range(50):
+            T, root = rng.normal(size=(H, H)) + 2 * np.eye(H), rng.normal(size=(H, H))
+            root *= 10.0 ** rng.uniform(-2, 0, H)  # long this way, and short that way
+            d = rng.normal(size=H) * 10.0 ** rng.uniform(-4, 1)
+            far = ellipsoids.distances(T, d[None], np.ones(1))
+            bound = np.sqrt(ellipsoids.reaches(T, (root @ root.T)[None], d[None], far)[0])
+            begun, reached = rng.normal(size=H), np.float64(0)
+            for u in (begun, -begun):
+                for _ in range(100):  # to the point of {root u + d, |u| = 1} that is furthest
+                    u = root.T @ (T.T @ (T @ (root @ (u / np.linalg.norm(u)) + d)))
+                furthest = T @ (root @ (u / np.linalg.norm(u)) + d)
+                reached = np.maximum(reached, np.linalg.norm(furthest))
+            assert reached <= bound
+            loosest = max(loosest, bound / reached)
+    assert loosest < 2
+
+
+def test_distances_are_never_less_than_what_they_bound() -> None:
     rng = np.random.default_rng(13)
     for _ in range(100):
         H = int(rng.integers(1, 6))
-        facts, (Q, x) = facts_of(H, rng, "sigmoid"), ellipsoid(H, rng)
-        size = ellipsoids.extents(facts.T, Q[None])[0]
-        farthest = np.linalg.norm(x @ facts.T.T, axis=1).max()
-        assert (
-            farthest <= size <= H**0.5 * np.linalg.norm(facts.T @ np.linalg.cholesky(Q), 2) * 1.01
-        )
-        d = rng.normal(size=H)
+        facts, d = facts_of(H, rng, "sigmoid"), rng.normal(size=H)
         distance = ellipsoids.distances(facts.T, d[None], np.zeros(1))[0]
         with flint.ctx.workprec(100):
             exact = arb_mat([d.tolist()]) * arb_mat(facts.T.T.tolist())
@@ -542,14 +562,14 @@ def test_sizes_and_distances_are_never_less_than_what_they_bound() -> None:
 
 
 def test_words_end_where_they_are() -> None:
-    """Small ones, which the trace shows to end, and larger ones: not in the mirrored ball."""
+    """Small ones, whose extent is enough, and larger ones: not in the mirrored ball."""
     rng, states = np.random.default_rng(14), np.array([0, 0])
     for size in (1e-9, 0.2, 0.9):
         facts = facts_of(3, rng, "sigmoid")
         place = np.array([3.0, -3.0, 3.0])
-        words = check_trees._Frontier(
-            place[None], size**2 * facts.inner[None], states[:1], [1], [7]
-        )
+        ones, extent = np.ones((1, 3)), np.array([3**0.5 * size * 1.01])
+        Z = size**2 * facts.inner[None]
+        words = check_trees._Images(place[None], ones, Z, 0 * ones, extent, states[:1], [1], [7])
         for centre, radius, ends in (
             (place, 1.0, True),
             (-place, 1.0, False),

@@ -20,7 +20,8 @@ Shapes: N words, S symbols, H hidden, R conditions of an output.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -39,9 +40,9 @@ from carrynet.proof.ellipsoids import (
     distances,
     enclosed,
     exact,
-    extents,
     gamma,
     lie_inside,
+    reaches,
     symmetric,
 )
 from carrynet.proof.model import Elman
@@ -49,8 +50,9 @@ from carrynet.spec.task import Task
 from carrynet.watch import Watch
 
 _LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
-_PART = 16  # regions whose trees one thread checks together
-_AT_ONCE = 2**18  # numbers in the matrices of the words that are made at once
+_PART = 16  # regions whose trees one thread begins together
+_TURNS = 64  # batches after which it lets others have what is left
+_AT_ONCE = 2**19  # S H^2 for each of the words that are followed at once
 
 
 def check(
@@ -137,32 +139,55 @@ def _facts(
 def _check(
     facts: _Facts, certificate: TreeCertificate, watch: Watch | None
 ) -> tuple[list[arb], arb]:
-    """Every tree, some in one thread and some in another: none has to do with any other."""
-    regions, margin, reach = len(certificate.trees), np.inf, np.zeros(len(facts.W))
-    parts = [range(i, min(i + _PART, regions)) for i in range(0, regions, _PART)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda part: _check_trees(facts, certificate, part), parts)
-        for part, (least, most) in zip(parts, results, strict=True):
-            # `min` would pass over what is not a number
-            margin, reach = np.minimum(margin, least), np.maximum(reach, most)
+    """Every tree, words in one thread and words in another: none has to do with any other.
+
+    Few trees may have most of the words, and so what a thread has left over goes to whichever is
+    free.  Which words are followed together does not depend on that.
+    """
+    margin, reach, done, known = np.inf, np.zeros(len(facts.W)), 0, _words(certificate.trees)
+    regions, at_once = len(certificate.trees), os.cpu_count() or 1
+    todo: list[range | list[_Frontier]] = [
+        range(first, min(first + _PART, regions)) for first in range(0, regions, _PART)
+    ]
+    with ThreadPoolExecutor(at_once) as pool:
+        going: set[Future[tuple[float, Array, int, list[_Frontier]]]] = set()
+        while todo or going:
+            while todo and len(going) < at_once:  # what is left over first: it takes memory
+                going.add(pool.submit(_check_words, facts, certificate, todo.pop()))
+            ended, going = wait(going, return_when=FIRST_COMPLETED)
+            for each in ended:
+                least, most, followed, left = each.result()
+                # `min` would pass over what is not a number
+                margin, reach = np.minimum(margin, least), np.maximum(reach, most)
+                done += followed
+                todo += [half for half in (left[::2], left[1::2]) if half]
             if watch is not None:
-                watch(part.stop, regions)
+                watch(done, known)
     return [arb(float(x)) for x in reach], arb(float(margin))
 
 
-def _check_trees(
-    facts: _Facts, certificate: TreeCertificate, numbers: range
-) -> tuple[float, Array]:
-    """Some of the trees: the smallest margin, and what |h| can reach (H,)."""
+def _words(trees: Sequence[Sequence[Any]]) -> int:
+    """How many words are followed."""
+    count, todo = 0, [tree for tree in trees if type(tree) is list]  # another is refused later
+    while todo:
+        count += 1
+        todo += [entry for entry in todo.pop() if type(entry) is list]
+    return count
+
+
+def _check_words(
+    facts: _Facts, certificate: TreeCertificate, part: range | list[_Frontier]
+) -> tuple[float, Array, int, list[_Frontier]]:
+    """Follow words of some trees, or words that were left over.
+
+    The smallest margin, what |h| can reach (H,), how many were followed, and those left over.
+    """
     H, S = len(facts.W), len(facts.task.machine.symbols)
     at_once, states = max(1, _AT_ONCE // (S * H * H)), np.array(certificate.states)
-    margin, reach = np.inf, np.zeros(H)
-    some = slice(numbers.start, numbers.stop)
+    margin, reach, count = np.inf, np.zeros(H), 0
     with np.errstate(all="ignore"):
-        shape = (facts.radii[some] ** 2 * UP)[:, None, None] * facts.ball
-        trees = list(certificate.trees[some])
-        todo = [_Frontier(facts.centres[some], shape, states[some], trees, list(numbers))]
-        while todo:
+        todo = [_roots(facts, certificate, part)] if isinstance(part, range) else part
+        while todo and count < _TURNS * at_once:
             parts = [todo.pop()]
             while todo and sum(len(part.tree) for part in parts) < at_once:
                 parts.append(todo.pop())
@@ -170,12 +195,49 @@ def _check_trees(
             if len(words.tree) > at_once:
                 todo.append(words.part(slice(at_once, None)))
                 words = words.part(slice(at_once))
-            children, least, most = _follow(facts, words)
+            images, least, most = _follow(facts, words)
+            count += len(words.tree)
             margin, reach = np.minimum(margin, least), np.maximum(reach, most)
-            inner = _end(facts, children, states)
+            inner = _end(facts, images, states)
             if inner.tree:
                 todo.append(inner)
-    return float(margin), reach
+    return float(margin), reach, count, todo
+
+
+def _roots(facts: _Facts, certificate: TreeCertificate, numbers: range) -> _Frontier:
+    """The words without symbols, all over their regions."""
+    some = slice(numbers.start, numbers.stop)
+    shape = (facts.radii[some] ** 2 * UP)[:, None, None] * facts.ball
+    trees, states = list(certificate.trees[some]), np.array(certificate.states[some])
+    return _Frontier(facts.centres[some], shape, states, trees, list(numbers))
+
+
+class _Images(NamedTuple):
+    """Where words lead that are one symbol longer, M = N S of them: their matrices are s Z s + d.
+
+    Most words end here, and of most of those the extent is enough: no matrix is made of them.
+    """
+
+    centre: Array  # (M, H)
+    scale: Array  # (M, H) s = (1 + p)^1/2 k
+    Z: Array  # (N, H, H)
+    diagonal: Array  # (M, H) d
+    extent: Array  # (M,) |T x| is no more
+    state: NDArray[np.intp]  # (M,)
+    below: list[Any]
+    tree: list[int]
+
+    def shapes(self, some: NDArray[np.intp]) -> Array:
+        """The matrices of some of them."""
+        H, scale = self.scale.shape[1], self.scale[some]
+        shape = self.Z[some // (len(self.scale) // len(self.Z))]
+        shape *= scale[:, :, None] * scale[:, None, :]
+        diagonal = shape.reshape(-1, H * H)[:, :: H + 1]
+        diagonal += self.diagonal[some]
+        # each product s_i Z_ij s_j is off by 8 u at most
+        diagonal *= 1 + 32 * H * U
+        diagonal += LEAST
+        return shape
 
 
 def _joined(parts: list[_Frontier]) -> _Frontier:
@@ -191,7 +253,7 @@ def _joined(parts: list[_Frontier]) -> _Frontier:
     )
 
 
-def _follow(facts: _Facts, words: _Frontier) -> tuple[_Frontier, float, Array]:
+def _follow(facts: _Facts, words: _Frontier) -> tuple[_Images, float, Array]:
     """Every word one symbol longer (N * S); the smallest margin, and what |h| can reach (H,)."""
     H, machine = len(facts.W), facts.task.machine
     S = len(machine.symbols)
@@ -216,27 +278,25 @@ def _follow(facts: _Facts, words: _Frontier) -> tuple[_Frontier, float, Array]:
         require(False, f"tree {words.tree[bad]}: an output is not shown to be right")
     reach = ((np.abs(middle) + k * root + box) * UP).max(axis=(0, 1))
 
-    P = facts.T.T @ facts.T  # for the choice of p and alpha only, which may be any
+    P = facts.T.T @ facts.T
     t = np.sqrt(np.maximum(np.diag(P), 1e-12))
     total = (box @ t) * UP
-    image = ((k @ (P * Z)) * k).sum(axis=-1)
-    p = np.clip(total / np.sqrt(np.maximum(image, 1e-20)), 1e-6, 1e6)[..., None]
-    shape = k[..., :, None] * k[..., None, :]
-    shape *= (1 + p)[..., None]
-    shape *= Z[:, None]
-    diagonal = np.arange(H)
-    shape[..., diagonal, diagonal] += (1 + 1 / p) * (box * total[..., None] / t) * UP
-    # of the products k_i (1 + p) k_j Z_ij each is off by 4 u at most
-    shape[..., diagonal, diagonal] *= 1 + 16 * H * U
-    shape[..., diagonal, diagonal] += LEAST
-    children = _Frontier(
+    image = np.maximum(((k @ (P * Z)) * k).sum(axis=-1), 1e-20)
+    p = np.clip(total / np.sqrt(image), 1e-6, 1e6)
+    # of T k Z k T^T the trace, whose terms add up to (sum of t_i k_i Z_ii^1/2)^2 at most
+    image += 2 * gamma(3 * H + 8) * ((k * root) @ t * UP) ** 2
+    trace = ((1 + p) * image + (1 + 1 / p) * total**2) * UP + LEAST
+    images = _Images(
         middle.reshape(-1, H),
-        shape.reshape(-1, H, H),
+        (k * np.sqrt(1 + p)[..., None]).reshape(-1, H),
+        Z,
+        ((1 + 1 / p)[..., None] * (box * total[..., None] / t) * UP).reshape(-1, H),
+        (np.sqrt(trace) * UP).ravel(),
         np.array(machine.delta)[words.state].ravel(),
         [entry for entries in words.below for entry in entries],
         [tree for tree in words.tree for _ in range(S)],
     )
-    return children, float(margin.min()), reach
+    return images, float(margin.min()), reach
 
 
 def _chord(activation: str, z: Array, w: Array) -> tuple[Array, Array, Array]:
@@ -301,38 +361,39 @@ def _margin(
     return (centre - spread - root_of_square - lost).min(axis=-1)
 
 
-def _end(facts: _Facts, words: _Frontier, states: NDArray[np.intp]) -> _Frontier:
+def _end(facts: _Facts, images: _Images, states: NDArray[np.intp]) -> _Frontier:
     """Words that go on; of the others it is checked that they end inside their region."""
-    regions, inner, leaves = len(states), [], []
-    for n, entry in enumerate(words.below):
-        if type(entry) is list:
-            inner.append(n)
-            continue
+    regions, go_on = len(states), [type(entry) is list for entry in images.below]
+    inner, leaves = np.flatnonzero(go_on), np.flatnonzero(np.logical_not(go_on))
+    for n in leaves.tolist():
+        entry = images.below[n]
         # the start point is a region without extent: nothing can end in it
         if not (type(entry) is int and 0 < entry < regions):
-            require(False, f"tree {words.tree[n]}: a leaf")
-        leaves.append(n)
-    ends = np.array([words.below[n] for n in leaves], dtype=np.intp)
-    right = states[ends] == words.state[leaves]
+            require(False, f"tree {images.tree[n]}: a leaf")
+    ends = np.array([images.below[n] for n in leaves], dtype=np.intp)
+    right = states[ends] == images.state[leaves]
     if not right.all():
-        tree = words.tree[leaves[int(np.argmin(right))]]
+        tree = images.tree[leaves[int(np.argmin(right))]]
         require(False, f"tree {tree}: a leaf in the wrong state")
-    place, centre, radius = words.centre[leaves], facts.centres[ends], facts.radii[ends]
-    size = extents(facts.T, words.shape)[leaves]
-    inside = distances(facts.T, place - centre, radius) + size < radius * DOWN
-    # one in three to one in ten takes more
-    hard = np.flatnonzero(~inside)
-    shape = words.shape[np.array(leaves, dtype=np.intp)[hard]]
+    place, centre, radius = images.centre[leaves], facts.centres[ends], facts.radii[ends]
+    far = distances(facts.T, place - centre, radius)
+    inside = far + images.extent[leaves] < radius * DOWN
+    hard = np.flatnonzero(~inside)  # a fifth to a half of them
+    shape = images.shapes(leaves[hard])
+    reach = reaches(facts.T, shape, (place - centre)[hard], far[hard])
+    inside[hard] = reach < radius[hard] ** 2 * DOWN
+    harder = ~inside[hard]  # of these one in ten
+    hard, shape = hard[harder], shape[harder]
     inside[hard] = lie_inside(facts.T, facts.inner, place[hard], shape, centre[hard], radius[hard])
     if not inside.all():
         n = int(np.argmin(inside))
-        require(False, f"tree {words.tree[leaves[n]]}: a leaf is not inside region {ends[n]}")
+        require(False, f"tree {images.tree[leaves[n]]}: a leaf is not inside region {ends[n]}")
     return _Frontier(
-        words.centre[inner],
-        words.shape[inner],
-        words.state[inner],
-        [words.below[n] for n in inner],
-        [words.tree[n] for n in inner],
+        images.centre[inner],
+        images.shapes(inner),
+        images.state[inner],
+        [images.below[n] for n in inner],
+        [images.tree[n] for n in inner],
     )
 
 

@@ -36,9 +36,8 @@ def gamma(n: int) -> float:
 
 
 def symmetric(M: Array) -> Array:
-    """The lower triangles, mirrored: exactly symmetric."""
-    lower = np.tril(M)
-    return lower + np.swapaxes(np.tril(M, -1), -1, -2)
+    """The means of matrices and their transposes: exactly symmetric."""
+    return (M + np.swapaxes(M, -1, -2)) / 2
 
 
 def congruent(Q: Array, M: Array) -> Array:
@@ -51,26 +50,42 @@ def congruent(Q: Array, M: Array) -> Array:
     return product
 
 
-def extents(T: Array, shape: Array) -> Array:
-    """Upper bounds of |T x| over ellipsoids: the roots of the traces of T Q T^T, (N,).
-
-    The trace is the sum of P_ij Q_ij, P = T^T T, where |P_ij| <= t_i t_j, t the norms of T's
-    columns.  P is off by g(H) t_i t_j, and the sum by g(H^2) times its magnitudes.
-    """
-    H, P = len(T), T.T @ T
-    magnitude = np.sqrt(np.diagonal(shape, axis1=1, axis2=2)) @ np.linalg.norm(T, axis=0)
-    trace = np.maximum(shape.reshape(-1, H * H) @ P.ravel(), 0)
-    trace = trace + 2 * gamma(H * H + H + 8) * (magnitude * UP) ** 2 + LEAST
-    sizes: Array = np.sqrt(trace * UP) * UP
-    return sizes
-
-
 def distances(T: Array, d: Array, radius: Array) -> Array:
     """Upper bounds of |T d|, for d that are differences of two doubles; at least a little."""
     H = len(T)
     lost = gamma(H + 4) * (np.abs(d) @ np.abs(T.T))
     off = np.linalg.norm(lost, axis=1) + np.linalg.norm(d @ T.T, axis=1)
     return np.maximum(off * UP, NEAREST * radius)
+
+
+def reaches(T: Array, shape: Array, d: Array, far: Array) -> Array:
+    """Upper bounds of |T (x + d)|^2 over ellipsoids {x} whose matrices are Q, (N,).
+
+    For every p > 0 they are the largest eigenvalues of
+
+        T ((1 + p) Q + (1 + 1/p) d^T d) T^T
+
+    at most, and so the roots of the sums of squares of its entries: with P = T^T T
+
+        (1 + p)^2 tr(Q P Q P) + 2 (1 + p) (1 + 1/p) d P Q P d^T + (1 + 1/p)^2 |T d|^4
+
+    |T d| <= far.  With t the norms of T's columns, m = sum q_i t_i and s = sum |d_i| t_i, the
+    entries of Q P are at most q_i m t_j, of P d s t_i, and off by g(2 H + 4) times as much.
+    """
+    H, P = len(T), T.T @ T
+    t = np.linalg.norm(T, axis=0)
+    m2 = (np.sqrt(np.diagonal(shape, axis1=1, axis2=2)) @ t * UP) ** 2
+    s2 = (np.abs(d) @ t * UP) ** 2
+    A, v = shape @ P, d @ P
+    squares = np.maximum(np.einsum("nij,nji->n", A, A), 0)
+    squares = squares + 2 * gamma(H * H + 4 * H + 16) * m2**2 + LEAST
+    along = np.maximum(((v[:, None] @ shape)[:, 0] * v).sum(axis=1), 0)
+    along = along + 2 * gamma(6 * H + 16) * m2 * s2 + LEAST
+    p = far / np.sqrt(np.sqrt(squares))
+    of_Q, of_d = 1 + p, (1 + 1 / p) * far**2
+    entries = of_Q**2 * squares + 2 * of_Q * (1 + 1 / p) * along + of_d**2
+    bounds: Array = np.sqrt(entries * UP) * UP
+    return bounds
 
 
 def lie_inside(

@@ -32,7 +32,7 @@ from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, closure, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
-from carrynet.proof.certificate import Certificate, Rejected, from_json, require
+from carrynet.proof.certificate import Certificate, Rejected, TreeCertificate, from_json, require
 from carrynet.proof.model import Model
 from carrynet.proof.verdict import Effort, Proved, Refuted, Undecided, Verdict
 from carrynet.spec.tables import to_facts
@@ -337,8 +337,10 @@ def _check(network: Network, certificate: Certificate, tell: Tell) -> "Checked":
     tell(f"checking {certificate.count:,} regions")
     now_and_then = seldom(tell)
 
-    def watch(done: int, regions: int) -> None:
-        now_and_then(f"checking, {done:,} of {regions:,} regions")
+    parts = "words of trees" if isinstance(certificate, TreeCertificate) else "regions"
+
+    def watch(done: int, known: int) -> None:
+        now_and_then(f"checking, {done:,} of {known:,} {parts}")
 
     return check.check(model(network), certificate, watch)
 
