@@ -20,6 +20,7 @@ from carrynet.learn.mechanism import Construction
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check, search, trees
+from carrynet.proof.certificate import TreeCertificate
 from carrynet.proof.search import model, prove, rounding
 from carrynet.proof.verdict import Effort, Proved, Refuted, Undecided, Verdict
 from carrynet.spec.machine import Machine, shortest_difference
@@ -236,6 +237,21 @@ def test_a_search_tells_what_it_does_while_it_does_it(monkeypatch: pytest.Monkey
     tried = [float(each[1]) for each in slacks if each]
     assert tried[:3] == [pytest.approx(2**k * 1e-4, rel=0.05) for k in (1, 2, 3)]
     assert said[-1] == f"checking, {found.regions} of {found.regions} regions"
+
+
+def test_a_check_of_trees_counts_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since one tree may have most of them, regions would not say how far it is."""
+    monkeypatch.setattr(search, "seldom", lambda tell: tell)
+    said: list[str] = []
+    found = prove(trained_by("tutorial", 16, 4), budget=60, tell=said.append)
+    assert isinstance(found, cn.Proved)
+    assert isinstance(found.certificate, TreeCertificate)
+    todo, words = list(found.certificate.trees), 0
+    while todo:
+        words += 1
+        todo += [entry for entry in todo.pop() if isinstance(entry, list)]
+    assert f"checking {found.regions:,} regions" in said
+    assert said[-1] == f"checking, {words:,} of {words:,} words of trees"
 
 
 def test_what_is_told_in_every_turn_of_a_loop_is_thinned_out(

@@ -215,7 +215,7 @@ def _roots(facts: _Facts, certificate: TreeCertificate, numbers: range) -> _Fron
 class _Images(NamedTuple):
     """Where words lead that are one symbol longer, M = N S of them: their matrices are s Z s + d.
 
-    Most words end here, and of most of those the extent is enough: no matrix is made of them.
+    Most words end here, and where the extent is enough to see it, no matrix is made of them.
     """
 
     centre: Array  # (M, H)
@@ -378,11 +378,11 @@ def _end(facts: _Facts, images: _Images, states: NDArray[np.intp]) -> _Frontier:
     place, centre, radius = images.centre[leaves], facts.centres[ends], facts.radii[ends]
     far = distances(facts.T, place - centre, radius)
     inside = far + images.extent[leaves] < radius * DOWN
-    hard = np.flatnonzero(~inside)  # a fifth to a half of them
+    hard = np.flatnonzero(~inside)  # a tenth to three fifths of them
     shape = images.shapes(leaves[hard])
-    reach = reaches(facts.T, shape, (place - centre)[hard], far[hard])
-    inside[hard] = reach < radius[hard] ** 2 * DOWN
-    harder = ~inside[hard]  # of these one in ten
+    squares = reaches(facts.T, shape, (place - centre)[hard], far[hard])
+    inside[hard] = squares < radius[hard] ** 2 * DOWN
+    harder = ~inside[hard]  # of these one in seven to one in twenty
     hard, shape = hard[harder], shape[harder]
     inside[hard] = lie_inside(facts.T, facts.inner, place[hard], shape, centre[hard], radius[hard])
     if not inside.all():
