@@ -47,6 +47,13 @@ MENDED = {
     # above what needs no name there is no heading
     '<th class="head"><p></p></th>': '<td class="head"></td>',
     '<th class="head text-right"><p></p></th>': '<td class="head"></td>',
+    # the theme leaves the page of the search without a heading
+    '<noscript>\n<div class="admonition error">': (
+        '<h1>Search</h1>\n<noscript>\n<div class="admonition error">'
+    ),
+    # what is in a module is in its point of the list
+    "</a></li>\n<ul><li>": "</a>\n<ul><li>",
+    "</li>\n</ul><li>": "</li>\n</ul></li>\n<li>",
 }
 """What a reader who listens would miss in the pages as they are made, and what it becomes."""
 
@@ -68,6 +75,7 @@ THEME = {
     "On this page\n": "本页目录\n",
     '"On this page"': '"本页目录"',
     '"All pages"': '"所有页面"',
+    "<h1>Search</h1>": "<h1>搜索</h1>",
     "Copyright &#169; The carrynet authors\n": "版权所有 &#169; carrynet 作者\n",
     "Made with <a": "制作工具：<a",
     '</a> and <a class="muted-link"': '</a> 和 <a class="muted-link"',

@@ -104,9 +104,23 @@ def test_pages_are_reworded_and_what_they_no_longer_say_is_noticed(
 
 
 def test_what_is_mended_is_said_in_chinese_too() -> None:
-    labels = re.findall(r'(?:aria-label|title)=("[^"]+")', " ".join(build.MENDED.values()))
-    assert labels
-    assert set(labels) <= set(build.THEME)
+    labels = r'(?:aria-label|title)=("[^"]+")'
+    for said in (labels, "<h1>.+?</h1>"):
+        found = re.findall(said, " ".join(build.MENDED.values()))
+        assert found
+        assert set(found) <= set(build.THEME)
+
+
+def test_a_list_within_a_list_is_in_one_of_its_points(tmp_path: Path) -> None:
+    page = tmp_path / "index.html"
+    inner = '<ul><li><a href="b">b</a></li>\n<li><a href="c">c</a></li>\n</ul>'
+    page.write_text(f'<ul><li><a href="a">a</a></li>\n{inner}<li><a href="d">d</a></li>\n</ul>')
+    build.reword(tmp_path, build.MENDED)
+    points = ["a", "b", "c", "d"]
+    a, b, c, d = (f'<li><a href="{name}">{name}</a>' for name in points)
+    assert page.read_text(encoding="utf-8") == (
+        f"<ul>{a}\n<ul>{b}</li>\n{c}</li>\n</ul></li>\n{d}</li>\n</ul>"
+    )
 
 
 def test_a_switch_of_language_that_leads_nowhere_is_noticed(tmp_path: Path) -> None:
