@@ -409,6 +409,19 @@ def test_it_goes_on_from_where_it_stopped(show: Open, proved: cn.Run) -> None:
     assert in_page(opened, SAME)
 
 
+def test_in_chinese_a_number_that_runs_is_written_in_one_way(show: Open, proved: cn.Run) -> None:
+    """Plainly, also where it happens to be short by 万, as at the end of a training."""
+    opened = show(proved, address="#train?recipe=tutorial&pace=fast&step=0.0001", locale="zh-CN")
+    section = opened.locator("#train")
+    section.get_by_label("1,000 到 5,000").check()
+    start(opened)
+    last = "做了 20,000 道题，停住了。"
+    expect(section.locator("[role=status]")).to_have_text(last, timeout=60_000)
+    expect(section.locator(".progress")).to_contain_text("20,000 次更新，20,000 道题")
+    expect(section.locator(".big")).to_contain_text("做了 20,000 道题以后", timeout=30_000)
+    expect(section.locator("p.guessed")).to_contain_text("做了 20,000 道题，还没有")
+
+
 def test_it_counts_one_as_one(show: Open, proved: cn.Run) -> None:
     opened = show(proved, address="#train?recipe=tutorial&pace=slow")
     progress = opened.locator("#train .progress")

@@ -1410,14 +1410,10 @@ def test_the_document_says_in_which_language_it_is(show: Open, proved: cn.Run) -
 def test_chinese_counts_by_ten_thousands(show: Open, proved: cn.Run) -> None:
     """Where that is short: 20,000 is 2 万, and 65,536 stays what it is."""
     opened = show(proved, locale="zh-CN")
-    at_the_end(opened)
     expect(opened.locator("#curve")).to_contain_text("2 万")
     shown = proved.recipe.problems
     assert shown % 100 == 0
     expect(opened.locator("#about")).to_contain_text(f"{shown / 10_000:g} 万")
-    expect(opened.locator("#errors .two .prose")).to_have_text(
-        f"学过 {shown / 10_000:g} 万道题之后"
-    )
     expect(opened.locator("#verdict .why")).to_contain_text("65,536 道题")
 
 
@@ -1428,12 +1424,30 @@ def test_in_chinese_numbers_of_a_row_are_written_in_one_way(
     plain = [f"{n:,}" for n in problems_of(proved)]
     assert {"20,000", "20,256"} <= {*plain}
     strip = "#errors .strip button"
-    assert show(proved, locale="zh-CN").locator(strip).all_inner_texts() == plain
+    opened = show(proved, locale="zh-CN")
+    assert opened.locator(strip).all_inner_texts() == plain
+    assert moments(opened) == [f"学过 {n} 道题之后" for n in plain[1:]]
     short = [f"{n / 1e4:g} 万" if n >= 1e4 else f"{n:,}" for n in problems_of(refuted)]
     assert "1.4 万" in short
-    assert show(refuted, locale="zh-CN").locator(strip).all_inner_texts() == short
+    opened = show(refuted, locale="zh-CN")
+    assert opened.locator(strip).all_inner_texts() == short
+    assert [said.removeprefix("学过 ") for said in moments(opened)] == [
+        f"{n / 1e4:g} 万道题之后" if n >= 1e4 else f"{n:,} 道题之后"
+        for n in problems_of(refuted)[1:]
+    ]
     plain = [f"{n:,}" for n in problems_of(refuted)]
     assert show(refuted).locator(strip).all_inner_texts() == plain
+
+
+def moments(opened: Page) -> list[str]:
+    """What each moment of a training is called, but the first, as its slider goes to it."""
+    slider, name = opened.locator("#errors .moment"), opened.locator("#errors .two .prose")
+    said = []
+    for moment in range(1, int(slider.get_attribute("max") or "") + 1):
+        slider.fill(str(moment))
+        expect(slider).to_have_attribute("aria-valuetext", name.inner_text())
+        said.append(name.inner_text())
+    return said
 
 
 def problems_of(run: cn.Run) -> list[int]:

@@ -12,10 +12,10 @@ export function groups(cube, say) {
     const count = group[start + 1 + i], networks = group[start], [low, high] = model.intervals[`${count}/${networks}`];
     return { count, rate: count / networks, low, high };
   }) }));
-  const names = model.keys.map(({ values }) => written(values, say)), networks = say.row(model.groups.map((group) => group[start]));
+  const names = model.keys.map(({ values }) => written(values, say)), { number } = say.row(model.groups.map((group) => group[start]));
   const columns = [
     ...keys.map((key, i) => ({ name: key, of: ({ group }) => group[i], show: ({ group }) => names[i][group[i]] })),
-    { name: say("groups.networks"), of: ({ group }) => group[start], show: ({ group }) => networks(group[start]) },
+    { name: say("groups.networks"), of: ({ group }) => group[start], show: ({ group }) => number(group[start]) },
     ...outcomes.map((outcome, i) => ({
       name: say(`outcome.${outcome}`),
       of: ({ rates }) => rates[i].rate,

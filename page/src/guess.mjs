@@ -35,9 +35,9 @@ export function guessing(session, say, signal) {
   const came = () => {
     const { training } = session, { problems, mapped, done } = training;
     if (training.running) return null;
-    if (ofAnswer) return say("guess.gave", { answer: training.answer.answer, problems });
-    if (done !== null) return say("guess.took", { done });
-    return mapped ? say("guess.yet", { problems: mapped }) : null;
+    if (ofAnswer) return say.running("guess.gave", { answer: training.answer.answer, problems });
+    if (done !== null) return say.running("guess.took", { done });
+    return mapped ? say.running("guess.yet", { problems: mapped }) : null;
   };
   session.follow(["state", "guess", "map", "progress"], () => {
     const { training, guess } = session;

@@ -35,7 +35,7 @@ export function live(session, say, signal) {
     const { text, right, isRight } = training.answer, { updates, problems, latest } = training;
     probe.replaceChildren(text, h("span", { class: isRight ? "good" : "bad" }, isRight ? " ✓" : ` ✗ ${say("train.wrong", { right })}`));
     const error = latest.error === null ? null : latest.error.toFixed(3);
-    state.textContent = error === null ? say("train.fresh") : say("train.state", { updates, problems, error });
+    state.textContent = error === null ? say("train.fresh") : say.running("train.state", { updates, problems, error });
   }, signal);
 
   session.follow(["state", "map"], () => {
@@ -47,7 +47,7 @@ export function live(session, say, signal) {
     }
     paintMap(canvas, map);
     const pairs = map.size ** 2, all = map.right === pairs;
-    count.textContent = say(all ? "train.done" : problems ? "train.count" : "train.before", { right: map.right, pairs, problems });
+    count.textContent = say.running(all ? "train.done" : problems ? "train.count" : "train.before", { right: map.right, pairs, problems });
     count.className = all ? "big good" : "big";
   }, signal);
 

@@ -39,13 +39,13 @@ export function errorMaps(scene, say, signal) {
   const busy = h("div", { class: "busy" }, say("errors.busy"));
   const count = h("p", { class: "big" }), when = h("p", { class: "prose" }), hint = h("p", { class: "hint", "aria-live": "polite" });
   const slider = momentSlider(scene, say, signal);
-  const number = say.row(snapshots.map(({ problem }) => problem ?? 0));
+  const moments = inRow(snapshots, say);
   const thumbs = snapshots.map((each, i) => {
     const small = pixels(1, 1, () => [128, 128, 128], { "aria-hidden": "true" });
-    const text = each.problem === null ? "" : number(each.problem), name = nameOf(each, say);
+    const text = each.problem === null ? "" : moments.number(each.problem), name = nameOf(each, moments);
     return h("button", { "aria-pressed": "false", "aria-label": [text, name].filter(Boolean).join(": "), onclick: () => scene.choose(i) }, small, text);
   });
-  const name = () => nameOf(snapshots[scene.moment], say);
+  const name = () => nameOf(snapshots[scene.moment], moments);
 
   const show = () => {
     const map = maps[scene.moment];
@@ -55,10 +55,10 @@ export function errorMaps(scene, say, signal) {
     busy.style.display = map ? "none" : "";
     if (!map) return;
     paintMap(canvas, map);
-    const values = { right: map.right, pairs: map.size ** 2 };
-    count.textContent = say("errors.count", values);
-    count.className = map.right === values.pairs ? "big good" : "big";
-    canvas.setAttribute("aria-label", `${name()}: ${say("errors.count", values)}`);
+    const pairs = map.size ** 2;
+    count.textContent = say.running("errors.count", { right: map.right, pairs });
+    count.className = map.right === pairs ? "big good" : "big";
+    canvas.setAttribute("aria-label", `${name()}: ${count.textContent}`);
   };
 
   // a place of the picture, that is pointed at or that arrow keys have come to
@@ -147,11 +147,11 @@ function begin(scene, canvas, maps, signal) {
 
 /** A slider over the moments of the training, which all views follow. */
 export function momentSlider(scene, say, signal) {
-  const { snapshots } = scene.subject;
+  const { snapshots } = scene.subject, moments = inRow(snapshots, say);
   const slider = h("input", { type: "range", class: "wide moment", min: 0, max: snapshots.length - 1, "aria-label": say("errors.moment"), oninput: () => scene.choose(+slider.value) });
   scene.follow(["moment"], () => {
     slider.value = scene.moment;
-    slider.setAttribute("aria-valuetext", nameOf(snapshots[scene.moment], say));
+    slider.setAttribute("aria-valuetext", nameOf(snapshots[scene.moment], moments));
   }, signal);
   return slider;
 }
@@ -161,6 +161,9 @@ function rightAt(task, operands, digits) {
   const { outputs } = task.run(task.encode(operands, task.numeric && task.first !== "most" ? 1 : digits));
   return task.rightAnswer(outputs, outputs.map(() => 0));
 }
+
+/** How to speak of the moments of a training, which follow each other: their numbers are one row. */
+export const inRow = (snapshots, say) => say.row(snapshots.flatMap(({ problem, edges = 0 }) => [problem ?? 0, problem - edges, edges]));
 
 /** What a snapshot is called. */
 export function nameOf({ problem, again = false, edges = 0 }, say) {

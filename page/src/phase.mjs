@@ -69,7 +69,7 @@ function fields(cube, say) {
 
 /** The values of a key, as people read them. */
 export function written(values, say) {
-  const number = say.row(values.filter(Number.isInteger));
+  const { number } = say.row(values.filter(Number.isInteger));
   return values.map((value) => (Number.isInteger(value) ? number(value) : String(value)));
 }
 

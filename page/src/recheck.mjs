@@ -20,8 +20,8 @@ export function recheck({ subject }, say, signal) {
     const { regions, done, found, refused, seconds } = check;
     line.classList.toggle("bad", Boolean(refused));
     if (refused) line.textContent = say("recheck.refused", { why: say(`checker.${refused.key}`, refused.values) });
-    else if (found) line.textContent = say("recheck.done", { ...found, seconds: short(seconds) });
-    else line.textContent = say(regions ? "recheck.at" : "recheck.begun", { done, regions });
+    else if (found) line.textContent = say.running("recheck.done", { ...found, seconds: short(seconds) });
+    else line.textContent = say.running(regions ? "recheck.at" : "recheck.begun", { done, regions });
     again.disabled = !(found || refused);
     mark(marks, check);
   };

@@ -4,7 +4,7 @@ import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
 import { axis, h, s, watchWidth } from "./dom.mjs";
-import { momentSlider, nameOf } from "./maps.mjs";
+import { inRow, momentSlider, nameOf } from "./maps.mjs";
 import { planeThrough, project } from "./plane.mjs";
 import { holding } from "./task.mjs";
 import { visited } from "./visited.mjs";
@@ -35,7 +35,7 @@ export function space(scene, say, signal) {
     if (!width) return;
     const height = Math.min(620, Math.max(320, width * 0.62)), margin = 44;
     const flat = flatAt(scene.moment), all = [...fixed, ...flat.filter((p) => p.every(Number.isFinite))];
-    when.textContent = nameOf(snapshots[scene.moment], say);
+    when.textContent = nameOf(snapshots[scene.moment], inRow(snapshots, say));
     const scale = (k, range) => {
       const [low, high] = extentOf(all, k), pad = (high - low || 1) * 0.04;
       return scaleLinear([low - pad, high + pad], range);

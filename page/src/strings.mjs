@@ -8,26 +8,34 @@ export const LANGUAGES = ["en", "zh"];
 /** A function that says things in one language; of what is said of some things otherwise, their `variant`. */
 export function speaker(language, strings, variant) {
   const chinese = language === "zh", number = new Intl.NumberFormat(chinese ? "zh-CN" : "en"), count = chinese ? (value) => counted(value, number) : number.format;
-  const say = (key, values = {}) => {
-    const text = strings[`${key}.${variant}`] ?? strings[key];
-    if (!text) throw new Error(`no text for ${key}`);
-    const worded = text[language].replace(/\{(\w+)\|([^|}]*)\|([^|}]*)\}/g, (_, name, one, more) => (values[name] === 1 ? one : more));
-    return worded.replace(/\{(\w+)\}/g, (_, name) => {
-      const value = values[name];
-      return Number.isInteger(value) ? count(value) : String(value);
-    }).replace(/([万亿]) (?=\p{Script=Han})/gu, "$1");
+  /** What is between two sentences. */
+  const gap = chinese ? "" : " ";
+  /** What says things, whole numbers written so. */
+  const wording = (write) => {
+    const say = (key, values = {}) => {
+      const text = strings[`${key}.${variant}`] ?? strings[key];
+      if (!text) throw new Error(`no text for ${key}`);
+      const worded = text[language].replace(/\{(\w+)\|([^|}]*)\|([^|}]*)\}/g, (_, name, one, more) => (values[name] === 1 ? one : more));
+      return worded.replace(/\{(\w+)\}/g, (_, name) => {
+        const value = values[name];
+        return Number.isInteger(value) ? write(value) : String(value);
+      }).replace(/([万亿]) (?=\p{Script=Han})/gu, "$1");
+    };
+    say.number = write;
+    /** Sentences, one after another; no words for none. */
+    say.all = (keys, values) => keys.filter(Boolean).map((key) => say(key, values)).join(gap);
+    return say;
   };
+  const say = wording(count);
+  say.gap = gap;
   /** What there are words for, and otherwise another text. */
   say.or = (key, other, values) => (Object.hasOwn(strings, key) ? say(key, values) : other);
   /** The same for things of another kind. */
   say.as = (other) => speaker(language, strings, other);
-  /** What is between two sentences. */
-  say.gap = chinese ? "" : " ";
-  /** Sentences, one after another; no words for none. */
-  say.all = (keys, values) => keys.filter(Boolean).map((key) => say(key, values)).join(say.gap);
-  say.number = count;
-  /** How numbers that stand in one row are written: all in the same way, plainly where one of them is not short. */
-  say.row = (values) => (chinese && !values.every((value) => Math.abs(value) < 1e4 || unitOf(value)) ? number.format : count);
+  /** The same of a number that runs: plainly throughout, since on its way it is short only here and there. */
+  say.running = wording(number.format);
+  /** The same of numbers that stand in one row: all in the same way, plainly where one of them is not short. */
+  say.row = (values) => (chinese && !values.every((value) => Math.abs(value) < 1e4 || unitOf(value)) ? say.running : say);
   /** A number on an axis; those of a scale are round. */
   say.tick = chinese ? count : format("~s");
   /** A share, to two digits that count. */

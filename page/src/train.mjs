@@ -124,7 +124,7 @@ export function train({ session }, say, signal, look) {
     go.disabled = begun && training.failed !== null;
     if (go.disabled) message.textContent = training.failed.reason ? say("train.broken", training.failed) : say("train.blocked");
     const now = !begun ? [] : training.running ? ["train.running"] : ["train.paused", training.done !== null && "guess.took"];
-    status.textContent = say.all(now, { problems: training?.problems, done: training?.done });
+    status.textContent = say.running.all(now, { problems: training?.problems, done: training?.done });
   }, signal);
 
   session.follow(["state", "progress"], () => (lookAt.disabled = !session.training?.problems), signal);

@@ -1,7 +1,7 @@
 // The weights as pictures; which moment's, the error map's slider says.
 
 import { h, paint, pixels, watchWidth } from "./dom.mjs";
-import { nameOf } from "./maps.mjs";
+import { inRow, nameOf } from "./maps.mjs";
 import { unitOrder } from "./order.mjs";
 
 /** Where the weights of the simplest cell stand, beside each other: what units hear, and what they say. */
@@ -35,7 +35,7 @@ export function weights(scene, say, signal) {
     });
     return [name, canvas];
   }));
-  const chosen = () => scene.subject.snapshots[scene.moment].network;
+  const { snapshots } = scene.subject, chosen = () => snapshots[scene.moment].network;
   const about = (name) => say.or(`weights.${name}`, say(name.endsWith("_start") ? "weights.start" : "weights.other"));
   const draw = () => {
     const shown = chosen().weights, most = Math.max(...names.map((name) => shown[name].reduce((m, w) => Math.max(m, Math.abs(w)), 0)), 1e-9);
@@ -49,7 +49,7 @@ export function weights(scene, say, signal) {
     }
     const turned = names.filter(lies);
     axes.textContent = say.all(["weights.axes", turned.length && "weights.turned"], { names: say.list(turned) });
-    when.textContent = `${nameOf(scene.subject.snapshots[scene.moment], say)} · ${say("weights.largest", { value: most.toPrecision(2) })}`;
+    when.textContent = `${nameOf(snapshots[scene.moment], inRow(snapshots, say))} · ${say("weights.largest", { value: most.toPrecision(2) })}`;
   };
   scene.follow(["moment"], draw, signal);
   const figure = (name) => h("figure", {}, h("figcaption", {}, h("b", {}, name), ` ${activation ? about(name) : shapes[name].join(" × ")}`), canvases[name]);
