@@ -47,6 +47,18 @@ def test_both_languages_share_code_and_outputs() -> None:
     assert one == other
 
 
+@pytest.mark.parametrize("source", build.SOURCES, ids=lambda source: source.stem)
+def test_what_is_written_in_pictures_is_of_no_language(source: Path) -> None:
+    """Formulas, numbers and names of the code: the captions, which are translated, say the rest."""
+    cells = build.read(source.read_text(encoding="utf-8"))["en"].cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    said = re.findall(r"""(?:label|title)(?:=|\()[rf]*(["'])(.*?)\1""", code)
+    assert len(said) >= 4
+    for _, text in said:
+        words = re.findall(r"[^\W\d_]{2,}", re.sub(r"\$[^$]*\$|\{[^}]*\}", "", text))
+        assert all(re.search(rf"\.{word}s?\b", code) for word in words), text
+
+
 def folded(cell: nbformat.NotebookNode) -> str | None:
     """How a cell of code is folded away, by the word that the site and Jupyter know."""
     return next(iter(cell.metadata.get("tags", ())), None)

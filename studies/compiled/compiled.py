@@ -57,25 +57,29 @@ for unit in networks["compiled"].mechanism.units:
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
-for ax, (kind, subject) in zip(axes, networks.items(), strict=True):
+for ax, subject in zip(axes, networks.values(), strict=True):
     h, state = lab.visited(subject.network)
     points = lab.principal_plane(h)(h)
     for q, name in enumerate(subject.network.task.machine.states):
         ax.scatter(*points[state == q].T, s=12, label=name, alpha=0.6)
     told = lab.nearest(points, state, 4)
-    title = f"{kind}: nearest mean right {told:.0%}"
-    ax.set(title=title, xlabel="component 1", ylabel="component 2")
-axes[0].legend(title="state")
+    ax.set(title=f"{told:.0%}", xlabel="$c_1$", ylabel="$c_2$")
+axes[0].legend(title="$q$")
 plt.show()
 
 # %% [markdown] lang="en"
-# The percentage is how often the nearest mean in the plane tells the state. The trained network's picture is
-# the clearest, and the picture of the network whose mechanism is simplest is not: a plane shows what varies
-# most, which need not be what is computed with.
+# *Figure 1.* The two principal components $c_1$ and $c_2$ of the hidden states, each in the colour of the
+# machine's state $q$: on the left of the compiled network, in the middle of the obscured one, on the right of
+# the trained one. The percentage is how often the nearest mean in the plane tells the state.
+#
+# The trained network's picture is the clearest, and the picture of the network whose mechanism is simplest is
+# not: a plane shows what varies most, which need not be what is computed with.
 
 # %% [markdown] lang="zh"
-# 百分数是平面上最近的均值说对状态的比例。训练出的网络画出来最清楚，机制最简单的网络反而不是：平面显示的是
-# 变化最大的东西，而这未必是网络拿来计算的东西。
+# *图 1.* 隐藏状态的两个主成分 $c_1$ 和 $c_2$，颜色是机器的状态 $q$：左边是编译的网络，中间是遮蔽的，右边是
+# 训练的。百分数是平面上最近的均值说对状态的比例。
+#
+# 训练出的网络画出来最清楚，机制最简单的网络反而不是：平面显示的是变化最大的东西，而这未必是网络拿来计算的东西。
 
 # %% [markdown] lang="en"
 # ## A linear probe
