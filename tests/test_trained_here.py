@@ -422,6 +422,32 @@ def test_in_chinese_a_number_that_runs_is_written_in_one_way(show: Open, proved:
     expect(section.locator("p.guessed")).to_contain_text("做了 20,000 道题，还没有")
 
 
+BESIDE = """axes => {
+    const [up, picture, across] = [...axes.children].map(e => e.getBoundingClientRect());
+    return {
+        taller: up.height - picture.height,
+        above: picture.top - up.top,
+        below: across.top - picture.bottom,
+        over: up.right - picture.left,
+        wider: across.width - picture.width,
+    };
+}"""
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("task", ["add", "multiply_by:k=3"])
+def test_the_names_of_axes_are_no_longer_than_the_picture(
+    show: Open, proved: cn.Run, task: str, locale: str
+) -> None:
+    opened = show(proved, address=f"#train?task={task}", locale=locale)
+    for width in (320, 390, 500, 1280):
+        opened.set_viewport_size({"width": width, "height": 844})
+        beside = opened.locator("#train .axes").evaluate(BESIDE)
+        assert beside["below"] <= 5, width  # nor does one push the other away
+        for name in ("taller", "above", "over", "wider"):
+            assert beside[name] <= 0.5, (name, width)
+
+
 def test_it_counts_one_as_one(show: Open, proved: cn.Run) -> None:
     opened = show(proved, address="#train?recipe=tutorial&pace=slow")
     progress = opened.locator("#train .progress")

@@ -141,7 +141,10 @@ label { color: var(--soft); font-size: 15px; }
 .pixels { image-rendering: pixelated; display: block; width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; background: var(--faint); }
 .map { position: relative; max-width: 520px; } .map canvas { cursor: crosshair; touch-action: manipulation; }
 .map .cursor { position: absolute; width: 18px; height: 18px; margin: 0 0 -9px -9px; border: 2px solid #000; outline: 2px solid #fff; border-radius: 50%; pointer-events: none; display: none; left: 0; bottom: 0; } .map canvas:focus + .cursor { display: block; }
-.axes { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 4px; max-width: 545px; color: var(--soft); font-size: 14px; } .axes .up { writing-mode: vertical-rl; text-orientation: sideways; transform: rotate(180deg); } .axes .across { grid-column: 2; }
+.axes { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 4px; max-width: 545px; color: var(--soft); font-size: 14px; line-height: 1.25; container-type: inline-size; } .axes span { text-wrap: balance; }
+/* in lines that are no longer than the picture beside them is high */
+.axes .up { writing-mode: vertical-rl; text-orientation: sideways; transform: rotate(180deg); --lines: 2; max-height: calc(100cqw - var(--lines) * 1.25em - 4px); place-self: end; }
+@container (max-width: 130px) { .axes .up { --lines: 3; } } .axes .across { grid-column: 2; }
 .bars { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: 4px 8px; color: var(--soft); font-size: 14px; } .bars .ticks { display: flex; flex-direction: column; justify-content: space-between; text-align: right; line-height: 1; font-family: var(--mono); } .bars .ends { grid-column: 2; display: flex; justify-content: space-between; gap: 12px; } .bars .units { height: 120px; }
 .map .busy { position: absolute; inset: 0; display: grid; place-items: center; color: var(--soft); }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); gap: 8px; margin-top: 14px; }
@@ -170,7 +173,7 @@ div.recheck { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px
 .skip:focus { position: static; width: auto; height: auto; clip-path: none; }
 @media (max-width: 760px) {
   .cloud text { font-size: 26px; }
-  .live { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px 12px; } .live figure:last-child { grid-column: 1 / -1; } .numbers.settings { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .live { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px 12px; } .live .axes { font-size: 12px; } .live figure:last-child { grid-column: 1 / -1; } .numbers.settings { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .stage { grid-template-columns: minmax(0, 1fr); gap: 10px; padding: 12px; } .stage .told { text-align: left; font-size: 15px; min-height: 3.2em; margin-top: 4px; } :lang(zh) .stage .told { min-height: 1.6em; } .tagline { font-size: 17px; margin-top: 12px; }
   .stage .sum tr.operand th, .stage .sum tr.answer th { font-size: 13px; } .stage .sum tr.places td { font-size: 12px; height: 22px; }
   .inside { border-left: 0; padding-left: 0; grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: start; } .inside .title { margin-bottom: 3px; font-size: 14px; } .lamps { max-width: calc(var(--across) * 20px); } .chips li { padding: 1px 10px; }
