@@ -394,6 +394,23 @@ def test_where_motion_is_not_wanted_the_problem_stands_there_worked(
     expect(opened.locator("#verdict .count")).to_have_text(f"{read} / {whole} read")
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_moves_when_it_goes_wrong(
+    show: Open, refuted: cn.Run, width: int, locale: str
+) -> None:
+    size = {"width": width, "height": 844}
+    opened = show(refuted, reduced_motion="reduce", locale=locale, viewport=size)
+    stage, name = opened.locator("#verdict .stage"), opened.locator("header .name")
+    expect(stage.locator("td.now.wrong")).to_have_count(1)
+    height = "e => e.getBoundingClientRect().height"
+    wrong = stage.evaluate(height)
+    stage.locator(".player button").first.click()
+    expect(stage.locator("td.now.wrong")).to_have_count(0)
+    assert stage.evaluate(height) == wrong
+    assert name.evaluate(height) < 30  # in one line
+
+
 @pytest.mark.parametrize(
     "task", ["add", "add:base=3,operands=3", "subtract", "compare", "multiply_by:k=3", "tomita:4"]
 )

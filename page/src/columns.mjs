@@ -60,7 +60,7 @@ export function drawColumns(element, scene, say, widest = 0) {
     ...names.map((text, j) => row(text, (t) => ({ text: task.numeric ? DIGITS[task.digitsOf(steps[t].symbol)[j]] : task.symbols[steps[t].symbol] }), "operand")),
     row(total || say("column.says"), (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
   ].filter(Boolean);
-  if (shown.some((t) => t <= position && !steps[t].right))
+  if (steps.some(({ right }) => !right)) // from the start, so that what is below does not move when it goes wrong
     rows.push(row(h("span", { class: "hidden" }, say("table.marks")), (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));
   element.replaceChildren(h("table", { "aria-label": say("table.label"), style: `--column:${width}px` }, h("tbody", {}, rows)));
 }

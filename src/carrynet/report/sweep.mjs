@@ -55,7 +55,7 @@ var Tt=class extends EventTarget{constructor(n){super(),this.model=n,this.keys=n
 header { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px; padding: 18px 0 10px; border-bottom: 1px solid var(--line); }
 header .mark { font-weight: 700; letter-spacing: -.01em; }
 header .name { color: var(--soft); font: 14px var(--mono); min-width: 0; overflow-wrap: anywhere; flex: 1; }
-.tagline { margin: 18px 0 -14px; font-weight: 600; font-size: 19px; } section.verdict { margin-top: 18px; }
+.tagline { margin: 18px 0 -14px; font-weight: 600; font-size: 19px; text-wrap: balance; } section.verdict { margin-top: 18px; }
 section { margin-top: 64px; }
 h1, h2, h3 { line-height: 1.2; margin: 0; text-wrap: balance; }
 h1 { font-size: clamp(27px, 3.4vw, 44px); letter-spacing: -.02em; font-weight: 700; } :lang(zh) h1 { word-break: keep-all; overflow-wrap: anywhere; }
@@ -122,7 +122,7 @@ label { color: var(--soft); font-size: 15px; }
 .stage { margin-top: 16px; display: grid; grid-template-columns: minmax(0, 2.3fr) minmax(0, 1fr); gap: 12px 32px; padding: 16px 22px; }
 .stage .player { grid-column: 1 / -1; margin: 0; } .stage .player .primary { min-width: 9.5em; } .stage .player .icon { vertical-align: -4px; }
 .stage .sum tr.operand th, .stage .sum tr.answer th { font-size: 22px; font-weight: 600; } .stage .sum tr.places td { font-size: 14px; height: 26px; } .stage .sum tr.places sup { font-size: 11px; }
-.stage .told { margin: 8px 0 0; max-width: none; min-height: 1.6em; text-align: right; }
+.stage .told { margin: 8px 0 0; max-width: none; min-height: 1.6em; text-align: right; text-wrap: balance; }
 .inside { display: grid; gap: 14px; align-content: center; border-left: 1px solid var(--line); padding-left: 32px; } .inside .title { color: var(--soft); font-size: 15px; margin: 0 0 6px; }
 .lamps { width: 100%; max-width: calc(var(--across) * 34px); } .lamps rect { fill: var(--accent); stroke: var(--line); stroke-width: .7; } .inside .legend { margin-top: 6px; font-size: 14px; } .inside .high { background: var(--accent); }
 .chips { display: flex; flex-wrap: wrap; gap: 8px; margin: 0; padding: 0; list-style: none; } .chips li { border: 2px solid var(--line); border-radius: 999px; padding: 2px 14px; } .chips li.lit { background: var(--lit); color: var(--on-lit); border-color: var(--ink); font-weight: 700; }
@@ -172,11 +172,11 @@ div.recheck { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px
 @media (max-width: 760px) {
   .cloud text { font-size: 26px; }
   .live { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px 12px; } .live .axes { font-size: 12px; } .live figure:last-child { grid-column: 1 / -1; } .numbers.settings { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .stage { grid-template-columns: minmax(0, 1fr); gap: 10px; padding: 12px; } .stage .told { text-align: left; font-size: 15px; min-height: 3.2em; margin-top: 4px; } :lang(zh) .stage .told { min-height: 1.6em; } .tagline { font-size: 17px; margin-top: 12px; }
+  .stage { grid-template-columns: minmax(0, 1fr); gap: 10px; padding: 12px; } .stage .told { text-align: left; font-size: 15px; min-height: 3.2em; margin-top: 4px; } :lang(zh) .stage .told { font-size: 14px; min-height: 1.6em; } .tagline { font-size: 17px; margin-top: 12px; }
   .stage .sum tr.operand th, .stage .sum tr.answer th { font-size: 13px; } .stage .sum tr.places td { font-size: 12px; height: 22px; }
   .inside { border-left: 0; padding-left: 0; grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: start; } .inside .title { margin-bottom: 3px; font-size: 14px; } .lamps { max-width: calc(var(--across) * 20px); } .chips li { padding: 1px 10px; }
   .stage .player .primary { min-width: 8em; } .stage .player .scrub { display: none; } .stage .player .count { display: none; } .why, .recheck p { font-size: 16px; line-height: 1.45; }
-  .page { font-size: 17px; } .inner { padding: 0 14px 48px; } section { margin-top: 48px; } .card { padding: 14px; border-radius: 12px; }
+  .page { font-size: 17px; } header { column-gap: 10px; } .inner { padding: 0 14px 48px; } section { margin-top: 48px; } .card { padding: 14px; border-radius: 12px; }
   
   .two, .column { grid-template-columns: minmax(0, 1fr); } .made { grid-template-columns: minmax(0, 1fr); } .made dd { margin-bottom: 8px; }
   .sum table { font-size: max(20px, calc(var(--column) * .66)); } .sum td { height: max(36px, calc(var(--column) * 1.16)); } .sum tr.small td, .sum tr.memory.small td { font-size: 10px; } .sum th { padding-right: 8px; max-width: 9em; font-size: 12px; }
