@@ -24,6 +24,9 @@ from carrynet.spec.recipe import Recipe
 
 collect_ignore = ["data"]  # its script needs PyTorch
 
+# JAX takes its time for programs that are run once: they are compiled as they are written.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 settings.register_profile("carrynet", deadline=None)  # machines may be busy
 settings.load_profile("carrynet")
 
