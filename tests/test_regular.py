@@ -131,3 +131,23 @@ def test_the_text_quotes_the_table(name: str) -> None:
     sums = [sum(int(row[key]) for row in full) for key in ("networks", "refuted", "proved")]
     sums += [len(solved) + 1, len(solved), sum(int(row["proved"]) for row in mips)]
     assert {str(number) for number in sums} <= set(re.findall(r"\d+", text))
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_text_says_what_was_learned_and_what_became_of_it(name: str, tables: Any) -> None:
+    text, learned = (STUDY / name).read_text(encoding="utf-8"), kept("regular/learned.csv")
+    hardened = {
+        (row["task"], row["cell"]): row
+        for row in kept("regular/table.csv")
+        if row["recipe"] == "certified"
+    }
+    assert tuple(learned[0]) == tables.COLUMNS
+    read = plan.read(STUDY / "learned.toml")
+    assert {read.recipe(trial).stages[1].steps for trial in range(read.trials)} == {1}
+    assert sum(int(row["networks"]) for row in learned) == read.trials
+    for row in learned:
+        told = [f"`{row['task']}`", row["cell"].upper()]
+        for each in (row, hardened[row["task"], row["cell"]]):
+            accuracy = f"{100 * float(each['accuracy']):.1f}"
+            told += [accuracy, each["right"], each["right_walked"]]
+        assert f"| {' | '.join(told)} |" in text
