@@ -409,7 +409,7 @@ def test_more_words_than_are_made_at_once(at_once: int, monkeypatch: pytest.Monk
     parts = check(model(network), claim, lambda *turn: told.append(turn))
     regions, words = len(claim.trees), sum(map(nodes, claim.trees))
     assert told == sorted(told)
-    assert len(told) > 2
+    assert len(told) > 2 or at_once > 1  # threads that end together are told of once
     assert (told[-1], {known for _, known in told}) == ((words, words), {words})
     assert parts.regions == whole.regions == regions
     assert parts.margin == pytest.approx(whole.margin)
