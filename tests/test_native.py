@@ -447,7 +447,7 @@ def along_words(settings: Mapping[str, object]) -> Recipe:
     return RECIPES["plain-adam"].with_settings({**usual, **settings}).with_settings(worst)
 
 
-@pytest.mark.parametrize("lanes", [4, 16])
+@pytest.mark.parametrize("lanes", [4, 8, 16])
 @pytest.mark.parametrize(
     "settings",
     [
