@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from carrynet.sweep import plan
 from tests.test_studies import STUDIES, kept, script
 
 STUDY = STUDIES / "regular"
+LINES, NUMBER = re.MULTILINE | re.DOTALL, re.compile(r"\d+")
 OF_MIPS = "parity|add_mod:k=[3-8]"  # those that MIPS has, too
 
 
@@ -141,6 +143,7 @@ def test_the_text_says_what_was_learned_and_what_became_of_it(name: str, tables:
         for row in kept("regular/table.csv")
         if row["recipe"] == "certified"
     }
+    among = {(row["task"], row["cell"]) for row in learned}
     assert tuple(learned[0]) == tables.COLUMNS
     read = plan.read(STUDY / "learned.toml")
     assert {read.recipe(trial).stages[1].steps for trial in range(read.trials)} == {1}
@@ -151,3 +154,15 @@ def test_the_text_says_what_was_learned_and_what_became_of_it(name: str, tables:
             accuracy = f"{100 * float(each['accuracy']):.1f}"
             told += [accuracy, each["right"], each["right_walked"]]
         assert f"| {' | '.join(told)} |" in text
+
+    def count(rows: Iterable[Mapping[str, str]], task: str, key: str = "right") -> int:
+        return sum(int(row[key]) for row in rows if row["task"].startswith(task))
+
+    (paragraph,) = re.findall(r"^(?:Arithmetic without precedence|不分优先级).*?\n\n", text, LINES)
+    after = [hardened[key] for key in sorted(among)]
+    quoted = set(map(int, NUMBER.findall(paragraph)))
+    assert count(learned, "add_mod") == 0
+    for rows in (learned, after):
+        assert count(rows, "modular:5,") in quoted
+        assert {count(rows, "dyck"), count(rows, "dyck", "right_walked")} <= quoted
+    assert {count(after, "add_mod"), count(learned, "add_mod", "networks")} <= quoted
