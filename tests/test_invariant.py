@@ -18,8 +18,12 @@ from carrynet.nets import cells, invariant, step
 from carrynet.nets.formula import Formula
 from carrynet.nets.invariant import Strength
 from carrynet.nets.network import Network
+from carrynet.nets.readings import interpret
+from carrynet.nets.readings.numbers import NUMBERS
+from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import search
+from carrynet.spec import recipe as recipes
 from carrynet.spec.recipe import RECIPES, Recipe, get
 from carrynet.spec.stage import CLOSE, Stage
 from carrynet.spec.task import Task
@@ -155,24 +159,62 @@ def test_the_loss_by_hand() -> None:
     assert loss == pytest.approx(total)
 
 
-def test_a_unit_that_stands_out_saturated_is_pulled_back() -> None:
-    """Of one far on the wrong side the pre-activation counts; where it is on the right one, not."""
+@pytest.mark.parametrize(
+    ("cell", "biases", "of", "centre", "pull"),
+    [
+        ("tanh", {"bh": 6.0}, "bh", -0.9, 0.1),
+        ("tanh", {"bh": 6.0}, "bh", 0.99, 0.0),  # where it is right to be
+        ("tanh", {"bh": -6.0}, "bh", 0.9, -0.1),
+        ("gru", {"bn": 6.0}, "bn", -0.9, 0.1),
+        ("gru", {"bn": -6.0}, "bn", 0.9, -0.1),
+        ("lstm", {"bg": 6.0}, "bg", -0.9, 0.1),
+        # an output gate: shut, where the unit should be farther from 0, on either side; and open
+        ("lstm", {"bo": -6.0, "bg": -6.0}, "bo", -0.9, -0.1),
+        ("lstm", {"bo": -6.0, "bg": 6.0}, "bo", 0.9, -0.1),
+        ("lstm", {"bo": 6.0, "bg": 6.0}, "bo", 0.1, 0.1),
+        ("lstm", {"bo": 6.0, "bg": -6.0}, "bo", -0.1, 0.1),
+    ],
+)
+def test_a_unit_that_stands_out_saturated_is_pulled_back(
+    cell: str, biases: dict[str, float], of: str, centre: float, pull: float
+) -> None:
+    """Its pre-activation counts, whose own slope is some 0.001; where it is right to be, not."""
     task = tasks.parse("parity")
-    some, pulls = every_edge(task), []
-    for bias, centre in ((6.0, -0.9), (6.0, 0.99)):
-        weights = Weights(
-            Wxh=np.zeros((task.inputs, 1)), Whh=np.zeros((1, 1)), bh=np.array([bias]),
-            Why=np.zeros((1, 1)), by=np.zeros(1),
-        )  # fmt: skip
-        network = Network(task, "tanh", weights)
-        boxes = invariant.begin(network)
-        boxes = Weights({**boxes, "centre": np.full_like(boxes.centre, centre)})
-        silent = {"Wstate": 0 * boxes.Wstate, "bstate": 0 * boxes.bstate}
-        strength = Strength(0.0, 0.02, 1.0, 0.0)
-        found = invariant.gradient(network, Weights({**boxes, **silent}), some, strength)
-        pulls.append(float(found.weights.bh[0]))
-    assert pulls[0] == pytest.approx(0.1, abs=1e-3)  # tanh's own slope at 6 is 2e-5
-    assert abs(pulls[1]) < 1e-3
+    weights = initialise(task, 1, cells.named(cell), dtype="float64").map(np.zeros_like)
+    set_ = {name: np.array([value]) for name, value in biases.items()}
+    network = Network(task, cells.named(cell), weights.replace(**set_))
+    boxes = invariant.begin(network)
+    boxes = boxes.replace(
+        centre=np.full_like(boxes.centre, centre), Wstate=0 * boxes.Wstate, bstate=0 * boxes.bstate
+    )
+    found = invariant.gradient(network, boxes, every_edge(task), Strength(0.0, 0.02, 1.0, 0.0))
+    assert float(found.weights[of][0]) == pytest.approx(pull, abs=2e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_of_the_state_rises_with_what_is_said_to_move_it(name: str) -> None:
+    """By carrying the step out again with that raised; the size, with what is said of that."""
+    network, _ = example(name, tasks.add(), learned=False)
+    cell, rng, bumped = network.cell, np.random.default_rng(1), 0
+    first = len(cell.inputs)
+    for _ in range(20):
+        slots = blank(cell, network.weights)
+        slots[0] = tables(network.task).vectors[rng.integers(0, 4, 1)]
+        for i in range(len(cell.state)):
+            slots[first + i] = rng.uniform(-1, 1, (1, 3))
+        interpret(cell.instructions, NUMBERS, slots)
+        for result, moved in zip(cell.results, step.rises(cell), strict=True):
+            for slot, what in ((moved.part, lambda v: v), (moved.size, np.abs)):
+                if slot is None:
+                    continue
+                raised = list(slots)
+                raised[slot] = slots[slot] + 0.5
+                done = [each.out for each in cell.instructions].index(slot)
+                interpret(cell.instructions[done + 1 :], NUMBERS, raised)
+                rise = what(raised[result]) - what(slots[result])
+                assert (rise >= 0).all()
+                bumped += int((rise > 0).all())
+    assert bumped or name in {"own", "unread"}
 
 
 def test_of_many_edges_the_start_is_met_by_its_share() -> None:
@@ -322,7 +364,7 @@ def test_what_was_trained_as_usual_is_proved_once_it_is_hardened(cell: str) -> N
 def test_boxes_are_an_invariant_where_nothing_stands_out() -> None:
     """The parameters themselves, once they have closed: disturbed words stay inside them."""
     plain = plainly_trained("gru", "parity", 0)
-    recipe = training.hardening(cn.lab.importing(plain), plain).with_settings({"steps": 800})
+    recipe = training.hardening(cn.lab.importing(plain), plain)
     states = []
 
     def keep(progress: Progress) -> None:
@@ -389,6 +431,25 @@ def test_certified_is_another_recipe_for_larger_machines() -> None:
     assert [stage.steps for stage in kept.stages] == [20_000, 5]
     said = certified.with_settings({"task": "tomita:6", "activation": "sigmoid", "close.steps": 5})
     assert (said.activation, said.stages[1].steps) == ("sigmoid", 5)
+
+
+def test_gates_are_shown_more_of_machines_with_more_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def shown(task: str) -> tuple[int, int, str]:
+        recipe = get("certified").with_settings({"cell": "gru", "task": task})
+        learn, close = recipe.stages
+        return learn.steps, close.steps, learn.words
+
+    assert shown("tomita:5") == (1_200, 1_500, "usual")  # 4 states
+    assert shown("add_mod:k=5") == (12_000, 6_000, "usual")
+    assert shown("modular:5,precedence=0") == (24_000, 12_000, "balanced")  # 19
+    assert shown("dyck") == (12_000, 6_000, "usual")  # 16
+    monkeypatch.setattr(recipes, "RARE_STATES", 16)
+    assert shown("dyck") == (24_000, 12_000, "balanced")
+    assert shown("multiply_by:k=16") == (12_000, 6_000, "usual")  # numbers are uniform
+    monkeypatch.setattr(recipes, "MOST_DRAWN", 1_000)  # it grows with states, outputs, symbols
+    assert shown("modular:5,precedence=0") == (12_000, 6_000, "usual")
 
 
 def test_problems_grow() -> None:

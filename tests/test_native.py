@@ -24,6 +24,7 @@ from carrynet.engines import jit, kernels, native, packed, reference
 from carrynet.engines.kernels import KERNELS, Closing, Formulas, Layout, Shape
 from carrynet.judge import evaluation
 from carrynet.learn import edges, training
+from carrynet.nets import invariant
 from carrynet.nets.network import Network
 from carrynet.spec.recipe import RECIPES, Recipe
 from tests.conftest import started
@@ -582,6 +583,26 @@ def test_over_edges_with_vectors_of_other_widths(
     ours, theirs = edges.advance(*given, engines.ENGINES["native"].edges), edges.advance(*given)
     for name in theirs[0]:
         np.testing.assert_allclose(ours[0][name], theirs[0][name], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "mgu", "lstm", "lstm,gru"])
+def test_over_edges_what_is_saturated_is_pulled_alike(
+    monkeypatch: pytest.MonkeyPatch, cell: str
+) -> None:
+    recipe, state = over_edges({"cell": cell, "hidden": 6, "task": "cycle:5"})
+    assert state.boxes is not None
+    network = state.network.moved(state.network.weights.map(lambda w: 6 * w))
+    given = network, state.moments, state.boxes, recipe, 1, 300, 1
+    ours, theirs = edges.advance(*given, engines.ENGINES["native"].edges), edges.advance(*given)
+    monkeypatch.setattr(invariant, "PULL", 0.0)
+    unpulled = edges.advance(*given)
+    pulled = 0.0
+    for name in theirs[0]:
+        # the first moment is a tenth of the gradient: what Adam moves by says only its sign
+        one, other, without = (each[1][0][name] for each in (ours, theirs, unpulled))
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-6)
+        pulled = max(pulled, np.abs(other - without).max())
+    assert pulled > 1e-4
 
 
 def test_over_edges_numpy_serves_where_there_is_no_kernel() -> None:

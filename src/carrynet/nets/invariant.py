@@ -20,8 +20,10 @@ each state of the machine: they are few, and without them no word is right.  And
 out are averaged over the edges that are in doubt: soon most are not, and those that are would
 hardly be seen among thousands.
 
-A unit that is saturated on the wrong side has no gradient, and would stay there: of one that is
-the state itself, as Elman's are, the pre-activation is pulled back too.
+A unit of which an image stands out because it is saturated on that side has no gradient there, and
+would stay so for ever, one among thousands: the end of its pre-activation is pulled back, too.  Of
+Elman's cell that is the unit itself, of GRU the candidate, of LSTM g, and tanh(c) and the output
+gate, which closes when it should not (`step.rises`).
 
 The last term is about gates by which the state is multiplied on its way to itself: update gates,
 forget gates.  What they keep, with every error in it, adds up without bound when they are open,
@@ -47,11 +49,11 @@ from carrynet.nets.certified import worst_logits, worst_logits_vjp
 from carrynet.nets.losses import LOSSES
 from carrynet.nets.network import Network
 from carrynet.nets.readings.enclosure import Box
-from carrynet.nets.step import Step, activated, answer, forget, of_those
+from carrynet.nets.step import Step, answer, forget, of_those, rises
 from carrynet.nets.weights import Weights
 
 SATURATED = 2.0
-"""The pre-activation beyond which a unit that stands out by more than `FAR` is pulled back."""
+"""The pre-activation to which a unit is pulled back whose image stands out by more than `FAR`."""
 FAR = 0.2
 
 
@@ -158,18 +160,22 @@ def gradient(
     out = kind(strength.closing) * weight / of_those(stands, weight)
     of_into = []
     held: list[tuple[int, Any]] = []  # slots, with their gradients
-    for (below, above), g, slot in zip(beyond, pulled, activated(cell), strict=True):
+    for image, (below, above), g, with_ in zip(images, beyond, pulled, rises(cell), strict=True):
         loss += float((out * (np.maximum(below, 0) + np.maximum(above, 0))).sum())
         low, high = out * (below > 0), out * (above > 0)  # the slopes
         g[0] += high - low
         g[1] += high + low
         of_into.append((low - high, -low - high))
-        if slot is not None:
-            z = step.value(slot)
-            low = kind(PULL) * out * ((below > FAR) & (z.c + z.r < -SATURATED))
-            high = kind(PULL) * out * ((above > FAR) & (z.c - z.r > SATURATED))
-            loss += float((high * (z.c + z.r - SATURATED) - low * (z.c - z.r + SATURATED)).sum())
-            held.append((slot, (high - low, high + low)))
+        negative = image.c < 0
+        small, large = np.where(negative, (above, below), (below, above))
+        for slot, low_, high_ in ((with_.part, below, above), (with_.size, small, large)):
+            if slot is not None:
+                z = step.value(slot)
+                low = kind(PULL) * out * ((low_ > FAR) & (z.c - z.r < -SATURATED))
+                high = kind(PULL) * out * ((high_ > FAR) & (z.c + z.r > SATURATED))
+                loss += float((high * (z.c + z.r - SATURATED)).sum())
+                loss -= float((low * (z.c - z.r + SATURATED)).sum())
+                held.append((slot, (high - low, high + low)))
 
     lost, gates = forget(step, kind(strength.forgetting) * weight)
     loss += lost

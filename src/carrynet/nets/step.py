@@ -101,15 +101,50 @@ class Step:
         return [adjoint.get(i, reading.zeros(slots[i])) for i in asked]
 
 
+class Rises(NamedTuple):
+    """The slots of pre-activations with which a part of the state rises, and grows in size."""
+
+    part: int | None
+    size: int | None
+
+
 @cache
-def activated(formula: Formula) -> tuple[int | None, ...]:
-    """Of each part of the state the slot of its pre-activation, where it is a sigmoid or tanh."""
-    made_by = {each.out: each for each in formula.instructions}
-    makes = (made_by.get(slot) for slot in formula.results)
-    return tuple(
-        each.operands[0] if each and each.operation in ("sigmoid", "tanh") else None
-        for each in makes
-    )
+def rises(formula: Formula) -> tuple[Rises, ...]:
+    """Of each part of the state the pre-activations that move it, or None where none is known.
+
+    Of the part: that of the sigmoid or tanh that it is, or that a gate multiplies, as in
+    o * tanh(c), that is mixed into the state or added to it.  Gates are not below 0, so that the
+    part does not fall where this rises.  Of its size: that of a gate which multiplies all of it.
+    Only what depends on the state counts.
+    """
+    made_by = {each.out: each for each in formula.of_state}
+
+    def before(slot: int, *kinds: str) -> int | None:
+        """The pre-activation of a slot, where it is an activation of some kinds."""
+        if slot in made_by and made_by[slot].operation in kinds:
+            (operand,) = made_by[slot].operands
+            return operand if operand in made_by else None
+        return None
+
+    def gated(slot: int) -> tuple[int | None, tuple[int, ...]]:
+        """The pre-activation of the gate that makes a product, and what else is in it."""
+        if slot in made_by and made_by[slot].operation == "multiply":
+            a, b = made_by[slot].operands
+            for gate, other in ((a, b), (b, a)):
+                if (found := before(gate, "sigmoid")) is not None:
+                    return found, (other,)
+        return None, ()
+
+    def moves(slot: int) -> int | None:
+        if slot not in made_by:
+            return None
+        if (found := before(slot, "sigmoid", "tanh")) is not None:
+            return found
+        operation, operands, _ = made_by[slot]
+        through = {"mix": operands[1:], "add": operands, "multiply": gated(slot)[1]}
+        return next(filter(None, map(moves, through.get(operation, ()))), None)
+
+    return tuple(Rises(moves(slot), gated(slot)[0]) for slot in formula.results)
 
 
 @cache

@@ -368,13 +368,23 @@ def _kind(recipe: Recipe) -> str:
     if recipe.cell != "elman":
         if "," in recipe.cell and "=" not in recipe.cell:
             return "stacked"
-        return "gated" if states < MANY_STATES else "gated, many states"
+        if states < MANY_STATES:
+            return "gated"
+        rare = states >= RARE_STATES and not task.numeric
+        drawn, _ = of_balanced(task, _OF_RARE_STATES.digits)
+        return "gated, rare states" if rare and drawn <= MOST_DRAWN else "gated, many states"
     few = (states <= 2 and symbols <= 25) or (task.numeric and states <= 3 and symbols <= 4)
     return "simple" if few else "larger"
 
 
 MANY_STATES = 5
 """From so many states on, gates need more updates to learn a machine at all."""
+
+RARE_STATES = 18
+"""From so many states on, most words are led to a few of them, and the others are hardly seen."""
+
+MOST_DRAWN = 2**24
+"""The most numbers by which words that come there are drawn (`of_balanced`): 64 MB in float32."""
 
 MAX_NUMBERS = 2**28
 """The most numbers that one update may hold: 1 GB in float32."""
@@ -452,6 +462,15 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
 _GATED = Recipe(
     name="certified", digits=16, biases=True, init_scaling="sqrt-hidden", stages=(GROWING, CLOSE)
 )
+# Of words of arithmetic most are no expression at all: they are drawn by their outcome.
+_OF_RARE_STATES = replace(
+    _GATED,
+    init_width=2.0,
+    stages=(
+        replace(GROWING, steps=24_000, step=0.005, words="balanced"),
+        replace(CLOSE, steps=12_000),
+    ),
+)
 # They take fewer updates than Elman's cell, and have no activation to choose.
 _SPECIFIED_GATED = replace(
     RECIPES["specified"], activation="sigmoid", stages=(replace(CLOSE, steps=2_000),)
@@ -485,9 +504,10 @@ VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyTyp
                     init_width=2.0,
                     stages=(
                         replace(GROWING, steps=12_000, step=0.005),
-                        replace(CLOSE, steps=3_000),
+                        replace(CLOSE, steps=6_000),
                     ),
                 ),
+                "gated, rare states": _OF_RARE_STATES,
                 # Layers learn from one another, which takes longer.
                 "stacked": replace(
                     _GATED, stages=(replace(GROWING, steps=4_000), replace(CLOSE, steps=3_000))
@@ -500,6 +520,7 @@ VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyTyp
                 "larger": RECIPES["plain"],
                 "gated": _PLAIN_GATED,
                 "gated, many states": _PLAIN_GATED,
+                "gated, rare states": _PLAIN_GATED,
                 "stacked": _PLAIN_GATED,
             }
         ),
@@ -509,6 +530,7 @@ VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyTyp
                 "larger": RECIPES["specified"],
                 "gated": _SPECIFIED_GATED,
                 "gated, many states": _SPECIFIED_GATED,
+                "gated, rare states": _SPECIFIED_GATED,
                 "stacked": _SPECIFIED_GATED,
             }
         ),

@@ -15,7 +15,7 @@ from carrynet.engines.kernels.softmax import only, softmax
 from carrynet.engines.kernels.worst import Worst, single, stored, storing
 from carrynet.engines.vector import Code, Integer, Value
 from carrynet.nets.invariant import FAR, PULL, SATURATED
-from carrynet.nets.step import DOUBT, KEPT, LEAST, activated, keeping
+from carrynet.nets.step import DOUBT, KEPT, LEAST, keeping, rises
 
 SURE = exp(-DOUBT)
 """The share of an answer from which an edge is no longer in doubt: its loss is `DOUBT`."""
@@ -224,7 +224,7 @@ def closing(shape: Closing) -> ir.Module:
                     )
                     of_c, of_r = [*map(k.fadd, of_c, more_c)], [*map(k.fadd, of_r, more_r)]
             out = k.splat(k.fdiv(k.fmul(strength[2], weight), outside))
-            for part, ((gc, gr), slot) in enumerate(zip(after, activated(cell), strict=True)):
+            for part, ((gc, gr), with_) in enumerate(zip(after, rises(cell), strict=True)):
                 start, below, above = beyond(part, u, e, slack)
                 low, high = ([where(each, 0.0, out) for each in side] for side in (below, above))
                 for place, change in (
@@ -244,8 +244,14 @@ def closing(shape: Closing) -> ir.Module:
                     more_c, more_r = [*map(k.fadd, of_c, more_c)], [*map(k.fadd, of_r, more_r)]
                 add_to(f"given {gc}", e, more_c)
                 add_to(f"given {gr}", e, more_r)
-                if slot is not None:
-                    pull(part, slot, e, k.fmul(out, k.constant(PULL)), below, above)
+                pulling = k.fmul(out, k.constant(PULL))
+                if with_.part is not None:
+                    pull(part, with_.part, e, pulling, below, above)
+                if with_.size is not None:
+                    centre, _ = image(part, e, slack)
+                    sides = [*map(by_size, centre, below, above)]
+                    small, large = ([*each] for each in zip(*sides, strict=True))
+                    pull(part, with_.size, e, pulling, small, large)
             for slot, sign in keeping(cell):
                 forget(slot, sign, e, k.splat(k.fmul(strength[3], weight)))
 
@@ -310,15 +316,20 @@ def closing(shape: Closing) -> ir.Module:
         size = net.parts[part]
         zc, zr = row_of(f"step {c}", e, size), row_of(f"step {r}", e, size)
         low = [
-            where(k.fsub(k.constant(0.0), k.fadd(p, q)), SATURATED, where(x, FAR, out))
+            where(k.fsub(q, p), SATURATED, where(x, FAR, out))
             for p, q, x in zip(zc, zr, below, strict=True)
         ]
         high = [
-            where(k.fsub(p, q), SATURATED, where(x, FAR, out))
+            where(k.fadd(p, q), SATURATED, where(x, FAR, out))
             for p, q, x in zip(zc, zr, above, strict=True)
         ]
         add_to(f"given {c}", e, [*map(k.fsub, high, low)])
         add_to(f"given {r}", e, [*map(k.fadd, high, low)])
+
+    def by_size(centre: Value, below: Value, above: Value) -> tuple[Value, Value]:
+        """How far an image is too small, and too large, where it stands out below and above."""
+        negative = b.fcmp_ordered("<", centre, k.constant(0.0))
+        return b.select(negative, above, below), b.select(negative, below, above)
 
     def forget(slot: int, sign: int, e: Value, weight: Value) -> None:
         c, r = held[slot]

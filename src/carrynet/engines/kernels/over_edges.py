@@ -8,7 +8,7 @@ from carrynet.engines.kernels.enclosed import Enclosed, enclosed
 from carrynet.engines.kernels.formulas import Formulas, depends
 from carrynet.engines.kernels.rooms import Room, floats
 from carrynet.nets.formula import Formula
-from carrynet.nets.step import activated, keeping
+from carrynet.nets.step import keeping, rises
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Closing:
 
 
 def _held(cell: Formula) -> list[int]:
-    held = {slot for slot in activated(cell) if slot is not None}
+    held = {slot for each in rises(cell) for slot in each if slot is not None}
     return sorted(held | {slot for slot, _ in keeping(cell)})
 
 
