@@ -21,9 +21,9 @@ out are averaged over the edges that are in doubt: soon most are not, and those 
 hardly be seen among thousands.
 
 A unit of which an image stands out because it is saturated on that side has no gradient there, and
-would stay so for ever, one among thousands: the end of its pre-activation is pulled back, too.  Of
-Elman's cell that is the unit itself, of GRU the candidate, of LSTM g, and tanh(c) and the output
-gate, which closes when it should not (`step.rises`).
+would stay so for ever, one among thousands: the end of its pre-activation beyond `SATURATED` is
+pulled back, too, by `PULL` of the weight of what stands out.  Of Elman's cell that is the unit
+itself, of GRU the candidate, of LSTM g and tanh(c), and the output gate, shut or open (`rises`).
 
 The last term is about gates by which the state is multiplied on its way to itself: update gates,
 forget gates.  What they keep, with every error in it, adds up without bound when they are open,
@@ -55,6 +55,9 @@ from carrynet.nets.weights import Weights
 SATURATED = 2.0
 """The pre-activation to which a unit is pulled back whose image stands out by more than `FAR`."""
 FAR = 0.2
+"""By how much an image stands out that is far."""
+PULL = 0.1
+"""The weight of a pre-activation that is pulled back, as a part of that of what stands out."""
 
 
 def shapes(network: Network) -> dict[str, tuple[int, ...]]:
@@ -160,19 +163,18 @@ def gradient(
     out = kind(strength.closing) * weight / of_those(stands, weight)
     of_into = []
     held: list[tuple[int, Any]] = []  # slots, with their gradients
-    for image, (below, above), g, with_ in zip(images, beyond, pulled, rises(cell), strict=True):
+    for image, (below, above), g, moved in zip(images, beyond, pulled, rises(cell), strict=True):
         loss += float((out * (np.maximum(below, 0) + np.maximum(above, 0))).sum())
         low, high = out * (below > 0), out * (above > 0)  # the slopes
         g[0] += high - low
         g[1] += high + low
         of_into.append((low - high, -low - high))
-        negative = image.c < 0
-        small, large = np.where(negative, (above, below), (below, above))
-        for slot, low_, high_ in ((with_.part, below, above), (with_.size, small, large)):
+        small, large = np.where(image.c < 0, (above, below), (below, above))
+        for slot, under, over in ((moved.value, below, above), (moved.magnitude, small, large)):
             if slot is not None:
                 z = step.value(slot)
-                low = kind(PULL) * out * ((low_ > FAR) & (z.c - z.r < -SATURATED))
-                high = kind(PULL) * out * ((high_ > FAR) & (z.c + z.r > SATURATED))
+                low = kind(PULL) * out * ((under > FAR) & (z.c - z.r < -SATURATED))
+                high = kind(PULL) * out * ((over > FAR) & (z.c + z.r > SATURATED))
                 loss += float((high * (z.c + z.r - SATURATED)).sum())
                 loss -= float((low * (z.c - z.r + SATURATED)).sum())
                 held.append((slot, (high - low, high + low)))
@@ -196,7 +198,6 @@ def gradient(
 
 
 _SOFTMAX = LOSSES["cross-entropy", "argmax"]
-PULL = 0.1  # of what a unit stands out by, for its pre-activation
 
 
 def least_radius(boxes: Weights, slack: float) -> Weights:

@@ -102,49 +102,43 @@ class Step:
 
 
 class Rises(NamedTuple):
-    """The slots of pre-activations with which a part of the state rises, and grows in size."""
+    """Slots of pre-activations: that with which a part of the state rises, and its magnitude."""
 
-    part: int | None
-    size: int | None
+    value: int | None
+    magnitude: int | None
 
 
 @cache
 def rises(formula: Formula) -> tuple[Rises, ...]:
-    """Of each part of the state the pre-activations that move it, or None where none is known.
+    """Of each part of the state a pre-activation that moves it, or None where none is known.
 
-    Of the part: that of the sigmoid or tanh that it is, or that a gate multiplies, as in
-    o * tanh(c), that is mixed into the state or added to it.  Gates are not below 0, so that the
-    part does not fall where this rises.  Of its size: that of a gate which multiplies all of it.
-    Only what depends on the state counts.
+    That of the sigmoid or tanh that the part is, or that a gate multiplies, as in o * tanh(c), that
+    is mixed into the state or added to it; of two such the first.  Gates are not below 0: all else
+    equal, the part does not fall where this rises.  Of its magnitude: that of a gate which
+    multiplies all of it.  Only what depends on the state counts.
     """
-    made_by = {each.out: each for each in formula.of_state}
-
-    def before(slot: int, *kinds: str) -> int | None:
-        """The pre-activation of a slot, where it is an activation of some kinds."""
-        if slot in made_by and made_by[slot].operation in kinds:
-            (operand,) = made_by[slot].operands
-            return operand if operand in made_by else None
-        return None
-
-    def gated(slot: int) -> tuple[int | None, tuple[int, ...]]:
-        """The pre-activation of the gate that makes a product, and what else is in it."""
-        if slot in made_by and made_by[slot].operation == "multiply":
-            a, b = made_by[slot].operands
-            for gate, other in ((a, b), (b, a)):
-                if (found := before(gate, "sigmoid")) is not None:
-                    return found, (other,)
-        return None, ()
-
-    def moves(slot: int) -> int | None:
-        if slot not in made_by:
-            return None
-        if (found := before(slot, "sigmoid", "tanh")) is not None:
-            return found
-        operation, operands, _ = made_by[slot]
-        through = {"mix": operands[1:], "add": operands, "multiply": gated(slot)[1]}
-        return next(filter(None, map(moves, through.get(operation, ()))), None)
-
-    return tuple(Rises(moves(slot), gated(slot)[0]) for slot in formula.results)
+    found: dict[int, Rises] = {}
+    gates: dict[int, int] = {}  # sigmoids, with their pre-activations
+    of_state = {each.out for each in formula.of_state}
+    for operation, operands, out in formula.of_state:
+        value = magnitude = None
+        if operation in ("sigmoid", "tanh"):
+            value = operands[0] if operands[0] in of_state else None
+            if operation == "sigmoid" and value is not None:
+                gates[out] = value
+        among: Sequence[int] = ()
+        if operation == "multiply":
+            a, b = operands
+            gate, other = (a, b) if a in gates else (b, a)
+            if gate in gates:
+                among, magnitude = (other,), gates[gate]
+        elif operation in ("mix", "add"):
+            among = operands[-2:]  # of a mixture without what it is mixed by
+        for each in among:
+            if value is None and each in found:
+                value = found[each].value
+        found[out] = Rises(value, magnitude)
+    return tuple(found.get(slot, Rises(None, None)) for slot in formula.results)
 
 
 @cache

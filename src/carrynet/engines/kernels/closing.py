@@ -224,7 +224,7 @@ def closing(shape: Closing) -> ir.Module:
                     )
                     of_c, of_r = [*map(k.fadd, of_c, more_c)], [*map(k.fadd, of_r, more_r)]
             out = k.splat(k.fdiv(k.fmul(strength[2], weight), outside))
-            for part, ((gc, gr), with_) in enumerate(zip(after, rises(cell), strict=True)):
+            for part, ((gc, gr), moved) in enumerate(zip(after, rises(cell), strict=True)):
                 start, below, above = beyond(part, u, e, slack)
                 low, high = ([where(each, 0.0, out) for each in side] for side in (below, above))
                 for place, change in (
@@ -245,13 +245,13 @@ def closing(shape: Closing) -> ir.Module:
                 add_to(f"given {gc}", e, more_c)
                 add_to(f"given {gr}", e, more_r)
                 pulling = k.fmul(out, k.constant(PULL))
-                if with_.part is not None:
-                    pull(part, with_.part, e, pulling, below, above)
-                if with_.size is not None:
+                if moved.value is not None:
+                    pull(part, moved.value, e, pulling, below, above)
+                if moved.magnitude is not None:
                     centre, _ = image(part, e, slack)
-                    sides = [*map(by_size, centre, below, above)]
+                    sides = [*map(by_magnitude, centre, below, above)]
                     small, large = ([*each] for each in zip(*sides, strict=True))
-                    pull(part, with_.size, e, pulling, small, large)
+                    pull(part, moved.magnitude, e, pulling, small, large)
             for slot, sign in keeping(cell):
                 forget(slot, sign, e, k.splat(k.fmul(strength[3], weight)))
 
@@ -326,7 +326,7 @@ def closing(shape: Closing) -> ir.Module:
         add_to(f"given {c}", e, [*map(k.fsub, high, low)])
         add_to(f"given {r}", e, [*map(k.fadd, high, low)])
 
-    def by_size(centre: Value, below: Value, above: Value) -> tuple[Value, Value]:
+    def by_magnitude(centre: Value, below: Value, above: Value) -> tuple[Value, Value]:
         """How far an image is too small, and too large, where it stands out below and above."""
         negative = b.fcmp_ordered("<", centre, k.constant(0.0))
         return b.select(negative, above, below), b.select(negative, below, above)
