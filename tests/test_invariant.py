@@ -216,7 +216,7 @@ def test_a_unit_that_stands_out_saturated_is_pulled_back(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_part_of_the_state_rises_with_what_is_said_to_move_it(name: str) -> None:
-    """By carrying the step out again with that raised; the size, with what is said of that."""
+    """By carrying the step out again with that raised; its magnitude with the other."""
     network, _ = example(name, tasks.add(), learned=False)
     cell, rng, bumped = network.cell, np.random.default_rng(1), set()
     known = {slot for each in step.rises(cell) for slot in each if slot is not None}
@@ -477,7 +477,7 @@ def test_gates_are_shown_more_of_machines_with_more_states(
     monkeypatch.setattr(recipes, "RARE_STATES", 16)
     assert shown("dyck") == (24_000, 12_000, "balanced")
     assert shown("multiply_by:k=16") == (12_000, 6_000, "usual")  # numbers are uniform
-    monkeypatch.setattr(recipes, "MOST_DRAWN", 1_000)
+    monkeypatch.setattr(recipes, "MOST_BALANCED", 1_000)
     assert shown("modular:5,precedence=0") == (12_000, 6_000, "usual")
 
 

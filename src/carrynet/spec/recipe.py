@@ -372,7 +372,7 @@ def _kind(recipe: Recipe) -> str:
             return "gated"
         rare = states >= RARE_STATES and not task.numeric
         drawn, _ = of_balanced(task, max(recipe.digits, _OF_RARE_STATES.digits))
-        return "gated, rare states" if rare and drawn <= MOST_DRAWN else "gated, many states"
+        return "gated, rare states" if rare and drawn <= MOST_BALANCED else "gated, many states"
     few = (states <= 2 and symbols <= 25) or (task.numeric and states <= 3 and symbols <= 4)
     return "simple" if few else "larger"
 
@@ -386,7 +386,7 @@ RARE_STATES = 18
 Measured on arithmetic of 19 and 51 states, of whose words most are led to the sink at once.
 """
 
-MOST_DRAWN = 2**24
+MOST_BALANCED = 2**24
 """The most numbers by which words that come there are drawn (`of_balanced`): 128 MB."""
 
 MAX_NUMBERS = 2**28
