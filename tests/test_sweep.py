@@ -29,7 +29,7 @@ from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.learn.training import Diverged
 from carrynet.nets.network import Network
-from carrynet.spec import recipe as recipes
+from carrynet.spec import recipe as recipes, tables, tasks
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import Store, block, rows, table
 from carrynet.sweep.cost import Cost
@@ -167,7 +167,10 @@ def test_several_recipes_and_one_from_a_file(tmp_path: Path) -> None:
         ("recipe = 3", "a recipe is a name or a file"),
         ("[learn]\nstps = 3", "unknown key 'learn.stps': did you mean"),
         ('recipe = "certified"\nsteps = 3', "unknown key 'steps'"),
-        ('recipe = ["tutorial", "certified"]\n[harden]\nsteps = 3', "unknown key 'harden.steps'"),
+        (
+            'recipe = ["tutorial", "certified"]\n[harden]\nsteps = 3',
+            "key harden.steps is not of all trials: .* recipe tutorial has the stages learn",
+        ),
         ('name = "x"', "unknown key 'name'"),
         ("[sweep]\nkep = 'all'", "unknown key of .sweep. 'kep': did you mean 'keep'"),
         ("[sweep]\nkeep = 'some'", "unknown keep 'some'"),
@@ -942,8 +945,29 @@ def test_of_other_cells_a_recipe_has_its_own_stages() -> None:
     assert [only.recipe(c).stages[-1].steps for c in range(only.trials)] == [30, 40, 30, 40]
     with pytest.raises(InputError, match="unknown key 'harden"):
         Plan.parse(text.format('"gru"') + "harden.steps = 30\n", Path())
-    with pytest.raises(InputError, match="unknown key 'close"):
+    with pytest.raises(
+        InputError, match=r"^key close\.steps is not of all trials: with cell 'elman'"
+    ):
         Plan.parse(text.format('"elman", "gru"') + "close.steps = 30\n", Path())
+
+
+def test_for_other_tasks_a_recipe_has_its_own_stages(tmp_path: Path) -> None:
+    """Elman's cell closes where a machine has three states and more, one's own among them."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text(tables.to_toml(tasks.parse("tomita:5")))
+    text = 'recipe = "certified"\ntask = {}\nhidden = 4\nlearn.steps = 20\nclose.steps = [30, 40]\n'
+    larger = Plan.parse(text.format('["tomita:4", "mine.toml"]'), tmp_path)
+    assert [larger.recipe(c).stages[-1].steps for c in range(larger.trials)] == [30, 40, 30, 40]
+    names = {column.name for column in columns(larger)}
+    assert "close_steps" in names
+    assert not {name for name in names if name.startswith("harden")}
+    for tasks_ in ('["tomita:4", "parity"]', '["parity", "tomita:4"]'):
+        with pytest.raises(InputError) as refused:
+            Plan.parse(text.format(tasks_), tmp_path)
+        assert str(refused.value) == (
+            "key close.steps is not of all trials: with cell 'elman' and task parity recipe "
+            "certified has the stages learn and harden"
+        )
 
 
 def test_of_other_cells_than_elmans_a_trial_costs_more() -> None:

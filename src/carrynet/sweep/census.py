@@ -250,8 +250,7 @@ def key_of(plan: Plan, key: str) -> str:
     for axis in plan.axes:
         names = {axis.key, axis.key.rpartition(".")[2]}
         if axis.key != "recipe":
-            places = (base.places()[axis.key] for base in plan.bases.values())
-            names |= {"_".join(filter(None, place)) for place in places}
+            names |= {"_".join(filter(None, place)) for place in plan.places(axis.key)}
         for name in names:
             spellings.setdefault(name.replace(".", "_"), set()).add(axis.key)
     if len(meant := spellings.get(wanted, set())) == 1:

@@ -23,6 +23,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
+from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -94,20 +95,6 @@ class Plan:
                 texts = tuple(task.text for task in given)
                 axes = (*axes[:i], Axis("task", _values("task", list(texts))), *axes[i + 1 :])
                 machines = {task.text: task for task in given if task.own}
-        for axis in axes:
-            if axis.key == "cell" and "elman" not in axis.values:
-                # of no cell of the plan the recipe is Elman's, whose stages may be others
-                of_first = {"cell": axis.values[0]}
-                bases = {name: base.with_settings(of_first) for name, base in bases.items()}
-        for axis in axes:
-            for base in bases.values():
-                _check_key(axis.key, base)
-        for base in bases.values():
-            places = [base.places()[axis.key] for axis in axes]
-            for i, place in enumerate(places):
-                if place in places[:i]:
-                    first = axes[places.index(place)].key
-                    raise InputError(f"{first} and {axes[i].key} are one key: give it once")
         inner = [axis for axis in axes if _is_inner(axis.key)]
         # the seed last: neighbours are then repetitions of one and the same
         inner.sort(key=lambda axis: axis.key == "seed")
@@ -116,10 +103,47 @@ class Plan:
         plan.check()
         return plan
 
-    def variants(self, base: Recipe) -> list[Recipe]:
-        """What a recipe of the plan is for each cell: its stages may be others."""
-        cells = [value for axis in self.outer if axis.key == "cell" for value in axis.values]
-        return [base.with_settings({"cell": value}) for value in cells] or [base]
+    @cached_property
+    def variants(self) -> tuple[Recipe, ...]:
+        """What the recipes are for each cell and task: one for each sequence of stages."""
+        axes = [axis for axis in self.outer if axis.key in ("cell", "task")]
+        found: dict[tuple[str, tuple[Stage, ...]], Recipe] = {}
+        for key, base in self.bases.items():
+            for values in product(*(axis.values for axis in axes)):
+                settings = {axis.key: value for axis, value in zip(axes, values, strict=True)}
+                try:
+                    recipe = base.with_settings(self._machine(settings))
+                except InputError:
+                    continue  # `check` says which trial it is
+                found.setdefault((key, recipe.stages), recipe)
+        return tuple(found.values())
+
+    def places(self, key: str) -> set[tuple[str, str]]:
+        """Where a key has its values, in the recipes that have it: see `Recipe.places`."""
+        places = (recipe.places() for recipe in self.variants)
+        return {known[key] for known in places if key in known}
+
+    def _check_keys(self) -> None:
+        """Raise `InputError` unless the keys are each other than the others, and of all trials."""
+        fixed = ("name", "origin")  # what a recipe is called, and a network in a file
+        keys = [axis.key for axis in self.axes[1:]]
+        for recipe in self.variants:
+            known, names = recipe.places(), recipe.keys()
+            for key in keys:
+                if key in fixed or key.endswith(".name") or not self.places(key):
+                    names = tuple(name for name in names if name not in fixed)
+                    raise unknown("key", key, ("recipe", *names, "sweep"))
+                if key not in known:
+                    raise InputError(
+                        f"key {key} is not of all trials: with cell {shorten(recipe.cell)} and "
+                        f"task {recipe.task} recipe {recipe.name} has the stages "
+                        f"{' and '.join(stage.name for stage in recipe.stages)}"
+                    )
+            places = [known[key] for key in keys]
+            for i, place in enumerate(places):
+                if place in places[:i]:
+                    first = keys[places.index(place)]
+                    raise InputError(f"{first} and {keys[i]} are one key: give it once")
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -158,9 +182,13 @@ class Plan:
         """What a trial trains by."""
         values = self.values(trial)
         base = self.bases[values.pop("recipe")]
+        return base.with_settings(self._machine(values))
+
+    def _machine(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values with a task of one's own as its machine, which its text does not tell."""
         if values.get("task") in self.machines:
             values["task"] = self.machines[values["task"]]
-        return base.with_settings(values)
+        return values
 
     def check(self) -> None:
         """Raise `InputError` for a plan that is too large, or the first trial that is no recipe."""
@@ -169,13 +197,14 @@ class Plan:
                 f"the plan has {self.kinds:,} kinds of trials, which differ in more than step, "
                 f"initial weights and seed: at most {MOST_KINDS:,} are accepted"
             )
+        self._check_keys()
         before = 1
         for axis in reversed(self.inner):
             # What these say is judged by itself, without the rest of a recipe: there may be many.
             # The values between the two ends of a range are fine.
             values: Sequence[Any] = axis.values
             ends = (0, len(values) - 1)
-            checked = {_field(axis.key, base) for base in self.bases.values()}
+            checked = {_field(*place) for place in self.places(axis.key)}
             for place in ends if isinstance(values, range) else range(len(values)):
                 try:
                     for one in checked:
@@ -363,16 +392,8 @@ def _read_cells(axis: Axis, folder: Path) -> Axis:
     return Axis(axis.key, _values(axis.key, read))
 
 
-def _check_key(key: str, base: Recipe) -> None:
-    fixed = ("name", "origin")  # what a recipe is called, and a network in a file
-    known = [name for name in base.keys() if name not in fixed]  # noqa: SIM118
-    if key in fixed or key.endswith(".name") or key not in base.places():
-        raise unknown("key", key, ("recipe", *known, "sweep"))
-
-
-def _field(key: str, base: Recipe) -> Any:
-    """The field that a key of a plan is."""
-    stage, name = base.places()[key]
+def _field(stage: str, name: str) -> Any:
+    """The field that a key of a plan is; `stage` is '' for one of the recipe itself."""
     return next(f for f in fields(Stage if stage else Recipe) if f.name == name)
 
 

@@ -101,7 +101,7 @@ _PROOF = (
 def columns(plan: Plan) -> list[Column]:
     """The columns of a sweep's rows."""
     staged = {}
-    for recipe in (each for base in plan.bases.values() for each in plan.variants(base)):
+    for recipe in plan.variants:
         varied = {recipe.places()[axis.key] for axis in (*plan.outer, *plan.inner)}
         for stage in recipe.stages:
             for key in _STAGE:

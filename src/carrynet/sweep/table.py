@@ -195,8 +195,7 @@ def _columns(plan: Plan, key: str, names: Sequence[str]) -> Iterable[str]:
     name = key.strip().replace(".", "_")
     if name in names:
         return [name]
-    places = (base.places().get(key.strip()) for base in plan.bases.values())
-    if found := {"_".join(place) for place in places if place} & set(names):
+    if found := {"_".join(place) for place in plan.places(key.strip())} & set(names):
         return [name for name in names if name in found]
     if len(ends := [column for column in names if column.endswith(f"_{name}")]) == 1:
         return ends
