@@ -440,7 +440,7 @@ def test_certified_is_another_recipe_for_larger_machines() -> None:
     certified = get("certified")
     for task, stages, activation in (
         ("add:base=5", ["learn", "harden"], "sigmoid"),
-        ("compare", ["learn", "harden"], "sigmoid"),
+        ("compare", ["learn", "close"], "tanh"),  # of three states
         ("add:base=6", ["learn", "close"], "tanh"),
         ("tomita:6", ["learn", "close"], "tanh"),
         ("add:operands=3", ["learn", "close"], "tanh"),
@@ -460,18 +460,32 @@ def test_certified_is_another_recipe_for_larger_machines() -> None:
     assert (said.activation, said.stages[1].steps) == ("sigmoid", 5)
 
 
-def test_gates_are_shown_more_of_machines_with_more_states(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def shown(task: str) -> tuple[int, int, str]:
-        recipe = get("certified").with_settings({"cell": "gru", "task": task})
-        learn, close = recipe.stages
+def test_machines_with_more_states_are_shown_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown(task: str, cell: str = "gru") -> tuple[int, int, str]:
+        """By how many updates it is learned and closed, and from which words."""
+        learn, close = get("certified").with_settings({"cell": cell, "task": task}).stages
         return learn.steps, close.steps, learn.words
 
     assert shown("tomita:5") == (1_200, 1_500, "usual")  # 4 states
-    assert shown("add_mod:k=5") == (12_000, 6_000, "usual")
+    assert shown("add_mod:k=5") == shown("add_mod:k=6") == (3_000, 2_000, "usual")
+    assert shown("add_mod:k=7") == shown("dyck") == (12_000, 6_000, "usual")  # dyck: 16
     assert shown("modular:5,precedence=0") == (24_000, 12_000, "balanced")  # 19
-    assert shown("dyck") == (12_000, 6_000, "usual")  # 16
+    assert shown("multiply_by:base=13,k=6") == (3_000, 2_000, "usual")  # 247 edges
+    assert shown("multiply_by:base=16,k=6") == (12_000, 6_000, "usual")  # 336
+    assert shown("tomita:5", "elman") == (6_000, 3_000, "usual")
+    assert shown("multiply_by:base=16,k=3", "elman") == (24_000, 5_000, "usual")  # 304 edges
+    assert shown("add_mod:k=6", "elman") == (24_000, 5_000, "usual")
+    assert shown("add_mod:k=7", "elman") == (24_000, 24_000, "usual")
+    slacks = {
+        (task, cell): get("certified").with_settings({"cell": cell, "task": task}).stages[1].slack
+        for task in ("tomita:5", "compare:base=10", "cycle:5", "dyck", "modular:5")
+        for cell in ("elman", "gru")
+    }
+    of_elman, of_gru = (
+        [v for (_, c), v in slacks.items() if c == cell] for cell in ("elman", "gru")
+    )
+    assert of_elman == [0.02, 0.02, 0.004, 0.004, 0.004]
+    assert of_gru == [0.02, 0.02, 0.02, 0.008, 0.004]
     long = get("certified").with_settings({"cell": "gru", "task": "modular:5", "digits": 4_096})
     assert long.stages[0].words == "usual"  # what it takes to draw words grows with their length
     monkeypatch.setattr(recipes, "RARE_STATES", 16)

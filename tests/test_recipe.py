@@ -311,7 +311,7 @@ def test_origins_that_are_no_networks_are_one_line(tmp_path: Path, name: str) ->
 def test_gates_learn_larger_machines_by_more_updates() -> None:
     base = RECIPES["certified"].with_settings({"cell": "gru"})
     assert len(base.with_settings({"task": "tomita:4"}).specification.machine.states) == 4
-    for task, steps in (("tomita:4", 1_200), ("divide_by:k=5", 12_000), ("add_mod:k=8", 12_000)):
+    for task, steps in (("tomita:4", 1_200), ("divide_by:k=5", 3_000), ("add_mod:k=8", 12_000)):
         learn, close = base.with_settings({"task": task}).stages
         assert (learn.steps, close.name) == (steps, "close")
     changed = base.with_settings({"task": "add_mod:k=8", "learn.steps": 7})
