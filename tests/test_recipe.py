@@ -317,3 +317,18 @@ def test_gates_learn_larger_machines_by_more_updates() -> None:
     changed = base.with_settings({"task": "add_mod:k=8", "learn.steps": 7})
     assert changed.stages[0].steps == 7
     assert changed.with_settings({"hidden": 3}).stages == changed.stages
+
+
+def test_what_somebody_has_set_is_kept_when_another_key_is_set() -> None:
+    """Also where it makes a recipe of another machine's stages."""
+    certified = RECIPES["certified"]
+    for settings in (
+        {"task": "cycle:5", "close.slack": 0.02},
+        {"task": "add_mod:k=7", "close.steps": 5_000, "close.step": 0.01},
+        {"task": "tomita:6", "learn.steps": 24_000, "close.steps": 5_000},
+    ):
+        changed = certified.with_settings(settings)
+        again = changed.with_settings({"seed": 1}).with_settings({"hidden": 9})
+        assert (again.stages, again.digits) == (changed.stages, changed.digits)
+        saved = Recipe.from_toml(changed.to_toml())
+        assert saved.with_settings({"seed": 1}).stages == changed.stages

@@ -943,8 +943,8 @@ def test_of_other_cells_a_recipe_has_its_own_stages() -> None:
     assert {"learn_steps", "harden_steps", "close_steps"} <= names
     only = Plan.parse(text.format('"gru", "lstm"') + "close.steps = [30, 40]\n", Path())
     assert [only.recipe(c).stages[-1].steps for c in range(only.trials)] == [30, 40, 30, 40]
-    with pytest.raises(InputError, match="unknown key 'harden"):
-        Plan.parse(text.format('"gru"') + "harden.steps = 30\n", Path())
+    kept = Plan.parse(text.format('"gru"') + "harden.steps = 30\n", Path())
+    assert [stage.name for stage in kept.recipe(0).stages] == ["learn", "harden"]
     with pytest.raises(
         InputError, match=r"^key close\.steps is not of all trials: with cell 'elman'"
     ):
@@ -968,6 +968,25 @@ def test_for_other_tasks_a_recipe_has_its_own_stages(tmp_path: Path) -> None:
             "key close.steps is not of all trials: with cell 'elman' and task parity recipe "
             "certified has the stages learn and harden"
         )
+
+
+def test_settings_of_another_variants_stages_keep_those_stages() -> None:
+    """As they do for a single recipe; also where the plan is read again."""
+    for task in ('"tomita:6"', '["parity", "tomita:6"]'):
+        text = f'recipe = "certified"\ntask = {task}\nhidden = 4\nharden.steps = [30, 40]\n'
+        for plan in (first := Plan.parse(text, Path()), Plan.from_toml(first.to_toml())):
+            steps = [plan.recipe(c).stages[-1].steps for c in range(plan.trials)]
+            assert steps == [30, 40] * (plan.trials // 2)
+            assert "harden_steps" in {column.name for column in columns(plan)}
+
+
+def test_columns_are_those_of_the_trials_where_the_recipe_alone_is_none(tmp_path: Path) -> None:
+    (tmp_path / "short.toml").write_text("digits = 4\n")
+    text = 'recipe = "short.toml"\ntask = "multiply_by:k=100"\ndigits = 16\nsteps = [3, 4]\n'
+    plan = Plan.parse(text, tmp_path)
+    assert "learn_steps" in {column.name for column in columns(plan)}
+    with pytest.raises(InputError, match=r"steps and learn\.steps are one key"):
+        Plan.parse(f"{text}learn.steps = 5\n", tmp_path)
 
 
 def test_of_other_cells_than_elmans_a_trial_costs_more() -> None:

@@ -326,12 +326,9 @@ class Recipe:
     ) -> "Recipe":
         """The variant of this recipe that is for what it has been changed to."""
         variants = VARIANTS.get(self.name)
-        if variants is None:
-            return changed
-        here = variants[_kind(self)], *variants.values()
-        mine = next((each for each in here if each.stages == self.stages), None)
-        if mine is None or self.origin:
-            return changed
+        if variants is None or self.origin or self.stages != variants[_kind(self)].stages:
+            return changed  # it is somebody's own
+        mine = variants[_kind(self)]
         wanted = variants[_kind(changed)]
         if wanted is mine or not settings.keys() <= wanted.places().keys():
             return changed
@@ -383,10 +380,10 @@ def _kind(recipe: Recipe) -> str:
 
 
 SOME_STATES = 5
-"""From so many states on, every cell needs more updates to learn a machine at all."""
+"""From so many states on, a machine takes more updates to be learned at all."""
 
 MANY_STATES = 7
-"""From so many states on, they need more still, and less slack."""
+"""From so many states on it takes more still."""
 
 FEW_EDGES = 256
 """Machines of more edges than these are shown more, however few their states are."""

@@ -105,17 +105,24 @@ class Plan:
 
     @cached_property
     def variants(self) -> tuple[Recipe, ...]:
-        """What the recipes are for each cell and task: one for each sequence of stages."""
-        axes = [axis for axis in self.outer if axis.key in ("cell", "task")]
-        found: dict[tuple[str, tuple[Stage, ...]], Recipe] = {}
+        """What the recipes are for each cell and task: one for each list of names of stages.
+
+        Of each the first trial; where that is no recipe, as `check` says, what it is without the
+        plan's other keys.
+        """
+        varied = [axis for axis in self.outer if axis.key in ("cell", "task")]
+        first = {axis.key: axis.values[0] for axis in self.axes[1:]}
+        found: dict[tuple[str, ...], Recipe] = {}
         for key, base in self.bases.items():
-            for values in product(*(axis.values for axis in axes)):
-                settings = {axis.key: value for axis, value in zip(axes, values, strict=True)}
-                try:
-                    recipe = base.with_settings(self._machine(settings))
-                except InputError:
-                    continue  # `check` says which trial it is
-                found.setdefault((key, recipe.stages), recipe)
+            for values in product(*(axis.values for axis in varied)):
+                of_these = {axis.key: value for axis, value in zip(varied, values, strict=True)}
+                for settings in ({**first, **of_these}, of_these):
+                    try:
+                        recipe = base.with_settings(self._machine(settings))
+                    except InputError:
+                        continue
+                    found.setdefault((key, *(stage.name for stage in recipe.stages)), recipe)
+                    break
         return tuple(found.values())
 
     def places(self, key: str) -> set[tuple[str, str]]:
@@ -125,13 +132,13 @@ class Plan:
 
     def _check_keys(self) -> None:
         """Raise `InputError` unless the keys are each other than the others, and of all trials."""
-        fixed = ("name", "origin")  # what a recipe is called, and a network in a file
         keys = [axis.key for axis in self.axes[1:]]
+        every = {key for recipe in self.variants for key in recipe.places()}
         for recipe in self.variants:
-            known, names = recipe.places(), recipe.keys()
+            known = recipe.places()
             for key in keys:
-                if key in fixed or key.endswith(".name") or not self.places(key):
-                    names = tuple(name for name in names if name not in fixed)
+                if key not in every or not _may_vary(key):
+                    names = filter(_may_vary, recipe.keys())
                     raise unknown("key", key, ("recipe", *names, "sweep"))
                 if key not in known:
                     raise InputError(
@@ -395,6 +402,11 @@ def _read_cells(axis: Axis, folder: Path) -> Axis:
 def _field(stage: str, name: str) -> Any:
     """The field that a key of a plan is; `stage` is '' for one of the recipe itself."""
     return next(f for f in fields(Stage if stage else Recipe) if f.name == name)
+
+
+def _may_vary(key: str) -> bool:
+    """Whether a plan may set a key: not what something is called, nor a network in a file."""
+    return key.rpartition(".")[2] not in ("name", "origin")
 
 
 def _is_inner(key: str) -> bool:
