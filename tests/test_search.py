@@ -77,7 +77,7 @@ def test_certified_networks_are_proved(hidden: int, seed: int) -> None:
         ("add:operands=3", {"digits": 12, "harden.steps": 2000}),
         ("add", {"activation": "tanh", "init_width": 0.5}),
         ("add", {"dtype": "float64", "harden.steps": 400}),
-        ("multiply_by:k=3", {"activation": "relu", "init_width": 0.3, "learn.step": 0.02}),
+        ("multiply_by:k=2", {"activation": "relu", "init_width": 0.3, "learn.step": 0.02}),
     ],
     ids=str,
 )
