@@ -165,7 +165,7 @@ def test_threads_may_train_at_once(cache: Path) -> None:
 
 def assembly(kernel: str, shape: Shape | Formulas | Closing) -> str:
     target = jit._target_machine()
-    return str(target.emit_assembly(jit.optimised(kernel, shape, target)))
+    return str(target.emit_assembly(jit.module(kernel, shape)))
 
 
 @pytest.mark.parametrize("kernel", sorted(KERNELS.keys() - {"formula_train", "closing"}))

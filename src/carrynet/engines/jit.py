@@ -105,20 +105,18 @@ def _target_machine() -> "llvm.TargetMachine":
 def build(kernel: str, shape: "Made") -> bytes:
     """Compile a kernel to an object file."""
     target = _target_machine()
-    return bytes(target.emit_object(optimised(kernel, shape, target)))
+    return bytes(target.emit_object(module(kernel, shape)))
 
 
-def optimised(kernel: str, shape: "Made", target: "llvm.TargetMachine") -> "llvm.ModuleRef":
-    """A kernel as LLVM's passes leave it."""
-    module = llvm.parse_assembly(str(kernels.KERNELS[kernel].write(shape)))
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    # The kernels are vectorised and unrolled as they should be; LLVM would undo it.
-    options.loop_vectorization = options.slp_vectorization = False
-    options.loop_unrolling = options.loop_interleaving = False
-    passes = llvm.create_pass_builder(target, options)
-    passes.getModulePassManager().run(module, passes)
-    return module
+def module(kernel: str, shape: "Made") -> "llvm.ModuleRef":
+    """A kernel for LLVM's code generator.
+
+    None of LLVM's passes is run before: kernels are written as they should be carried out, in
+    registers, vectorised and unrolled, and what the passes still found took longer than it saved.
+    """
+    made = llvm.parse_assembly(str(kernels.KERNELS[kernel].write(shape)))
+    made.verify()
+    return made
 
 
 # The cache of object files -----------------------------------------------------------
