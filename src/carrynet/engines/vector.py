@@ -7,6 +7,7 @@ stays in registers, which auto-vectorised loops do not achieve here.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from math import copysign
 from typing import Any, TypeAlias
 
 import llvmlite.ir as ir
@@ -38,6 +39,9 @@ class Code:
         self.vector = ir.VectorType(FLOAT, lanes)
         self.integers = ir.VectorType(ir.IntType(32), lanes)
         self.parameters = dict(zip([*pointers, *integers], self.function.args, strict=True))
+        self._constants: dict[
+            tuple[Any, float, float], Value
+        ] = {}  # it takes long to write one out
         for parameter, argument in self.parameters.items():
             argument.name = parameter
 
@@ -51,7 +55,7 @@ class Code:
 
     def i64(self, value: Integer) -> Value:
         """A 64-bit integer."""
-        return ir.Constant(INT, value) if isinstance(value, int) else value
+        return self._constant(INT, value) if isinstance(value, int) else value
 
     def add(self, a: Integer, b: Integer) -> Integer:
         """a + b."""
@@ -218,7 +222,7 @@ class Code:
 
     def constant(self, value: float) -> Value:
         """The same number in every lane."""
-        return ir.Constant(self.vector, [float(value)] * self.lanes)
+        return self._constant(self.vector, float(value))
 
     def splat(self, value: Value) -> Value:
         """A single float in every lane."""
@@ -293,6 +297,14 @@ class Code:
         c, b = self.constant, self.builder
         negative = b.select(b.fcmp_ordered("<", value, c(0.0)), c(-1.0), c(0.0))
         return b.select(b.fcmp_ordered(">", value, c(0.0)), c(1.0), negative)
+
+    def _constant(self, kind: Any, value: float) -> Value:
+        """A constant, in every lane of a vector."""
+        key = kind, value, copysign(1.0, value)  # 0.0 is equal to -0.0
+        if key not in self._constants:
+            vector = isinstance(kind, ir.VectorType)
+            self._constants[key] = ir.Constant(kind, [value] * self.lanes if vector else value)
+        return self._constants[key]
 
     def _intrinsic(self, name: str, kind: Any, *arguments: Value, **options: Any) -> Value:
         declared = self.module.globals.get(name)
@@ -369,4 +381,4 @@ class Code:
         return self.fma(twice, self.constant(2.0), self.constant(-1.0))
 
     def _bits(self, value: int) -> Value:
-        return ir.Constant(self.integers, [value] * self.lanes)
+        return self._constant(self.integers, value)
