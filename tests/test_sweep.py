@@ -598,6 +598,32 @@ def test_another_plan_or_another_folder_is_refused(tmp_path: Path, swept: Path) 
     assert run(parse(QUICK), tmp_path / "empty").complete
 
 
+def test_a_sweep_does_not_go_on_by_recipes_that_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = 'recipe = "certified"\ncell = ["elman", "gru"]\nseed = "0..3"\n'
+    store = Store(tmp_path)
+    begun = store.begin(parse(text))
+    assert store.begin(parse(text)).same(begun)
+    # the recipe itself is what it was, and so is its record
+    known = recipes.VARIANTS["certified"]
+    longer = known["gated"].with_settings({"learn.steps": 1_201})
+    changed = {**recipes.VARIANTS, "certified": {**known, "gated": longer}}
+    monkeypatch.setattr(recipes, "VARIANTS", changed)
+    with pytest.raises(InputError, match="begun by recipes of another version"):
+        store.begin(parse(text))
+    assert store.plan().same(begun)  # it can be read
+    only_elman = parse(text.replace(', "gru"', ""))
+    assert Store(tmp_path / "new").begin(only_elman).trials == 4
+    # one that does not say
+    record = tmp_path / "plan.toml"
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(line for line in lines if not line.startswith("stages = ")))
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="begun by recipes of another version"):
+        store.begin(parse(text))
+
+
 def test_blocks_keep_their_borders_when_the_model_of_their_cost_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ Where one block ends and the next begins follows from the plan alone, so that a 
 killed goes on where it was: from what its trials cost by a model, not by a clock.
 """
 
+import hashlib
 import re
 from array import array
 from bisect import bisect_right
@@ -73,6 +74,7 @@ class Plan:
     settings: Settings
     cost: Cost = field(default_factory=Cost)
     machines: Mapping[str, Task] = field(default_factory=dict)  #: tasks of one's own, by their text
+    recorded: str | None = None  #: `stages` as they were when the sweep began, where it has
 
     @classmethod
     def parse(cls, text: str, folder: Path, **settings: Any) -> "Plan":
@@ -103,16 +105,14 @@ class Plan:
         plan.check()
         return plan
 
-    @cached_property
-    def variants(self) -> tuple[Recipe, ...]:
-        """What the recipes are for each cell and task: one for each list of names of stages.
+    def _with_each(self) -> Iterator[tuple[str, Recipe]]:
+        """What the recipes are for each cell and task, and what the plan calls them.
 
         Of each the first trial; where that is no recipe, as `check` says, what it is without the
         plan's other keys.
         """
         varied = [axis for axis in self.outer if axis.key in ("cell", "task")]
         first = {axis.key: axis.values[0] for axis in self.axes[1:]}
-        found: dict[tuple[str, ...], Recipe] = {}
         for key, base in self.bases.items():
             for values in product(*(axis.values for axis in varied)):
                 of_these = {axis.key: value for axis, value in zip(varied, values, strict=True)}
@@ -121,9 +121,28 @@ class Plan:
                         recipe = base.with_settings(self._machine(settings))
                     except InputError:
                         continue
-                    found.setdefault((key, *(stage.name for stage in recipe.stages)), recipe)
+                    yield key, recipe
                     break
+
+    @cached_property
+    def variants(self) -> tuple[Recipe, ...]:
+        """Of what the recipes are for each cell and task one for each list of names of stages."""
+        found: dict[tuple[str, ...], Recipe] = {}
+        for key, recipe in self._with_each():
+            found.setdefault((key, *(stage.name for stage in recipe.stages)), recipe)
         return tuple(found.values())
+
+    @cached_property
+    def stages(self) -> str:
+        """A digest of what the recipes are for each cell and task.
+
+        Variants of a recipe may be others in another version of carrynet, where the recipe itself
+        is not.
+        """
+        every = [recipe.to_table() for _, recipe in self._with_each()]
+        for table in every:
+            table.pop("machine", None)  # whose digest is in the task
+        return hashlib.sha256(repr(every).encode()).hexdigest()
 
     def places(self, key: str) -> set[tuple[str, str]]:
         """Where a key has its values, in the recipes that have it: see `Recipe.places`."""
@@ -302,6 +321,7 @@ class Plan:
                 "format": FORMAT,
                 "version": FORMAT_VERSION,
                 "carrynet": __version__,
+                "stages": self.stages,
                 "cells": self.trials,
                 "blocks": self.blocks,
                 "sweep": self.settings.to_table(),
@@ -331,7 +351,8 @@ class Plan:
         given = [tables.from_table(each) for each in table["machines"]]
         machines = {task.text: task for task in given}
         cost = Cost(**table["cost"])
-        return cls(bases, axes("outer"), axes("inner"), settings, cost, machines)
+        outer, inner, recorded = axes("outer"), axes("inner"), table.get("stages")
+        return cls(bases, outer, inner, settings, cost, machines, recorded)
 
     def same(self, other: "Plan") -> bool:
         """Whether two plans have the same rows; what blocks are said to cost may differ."""

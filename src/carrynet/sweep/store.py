@@ -59,7 +59,8 @@ class Store:
     def begin(self, plan: Plan) -> Plan:
         """Make the folder, or go on with what is there: the plan, as it was recorded.
 
-        Raises `InputError` where the folder holds another plan or something else.
+        Raises `InputError` where the folder holds another plan, or something else, or was begun
+        when a recipe of the plan was another for some cell or task.
         """
         names = self.place.names("")
         if PLAN in names:
@@ -68,6 +69,11 @@ class Store:
                 raise InputError(
                     f"{self.root} holds a sweep by another plan, which its {PLAN} shows: choose "
                     "another folder"
+                )
+            if theirs.recorded != theirs.stages:
+                raise InputError(
+                    f"{self.root} holds a sweep that was begun by recipes of another version of "
+                    "carrynet: choose another folder"
                 )
             plan = theirs
         elif any(not name.startswith(".") for name in names if name not in _FOLDERS):
