@@ -23,12 +23,12 @@ BOUNDS = {
 class Bounds:
     """The passes over boxes, as the passes over points are in `train`.
 
-    Rows are those of all hidden states, time before batch; `tile` of them, and `tiles` of
-    columns, are worked at once.
+    Rows are those of all hidden states, time before batch; `tile` of them, and `group` columns,
+    are worked at once.
     """
 
-    def __init__(self, k: Cell, B: Integer, tile: int, tiles: Sequence[range]) -> None:
-        self.k, self.B, self.tile, self.tiles = k, B, max(1, tile // 2), tiles
+    def __init__(self, k: Cell, B: Integer, tile: int, group: int) -> None:
+        self.k, self.B, self.tile, self.group = k, B, max(1, tile // 2), group
         self.rows = k.mul(k.T, B)
         # the zeros before the first box and after the last let all steps be the same code
         ahead = k.mul(B, k.layout.width)
@@ -42,7 +42,8 @@ class Bounds:
             def some_rows(r: Integer, count: int) -> None:
                 row = k.add(k.mul(t, self.B), r)
                 before = k.mul(row, P)  # of centre and radius, which begin with zeros
-                for columns in self.tiles:
+
+                def some(columns: Sequence[Integer]) -> None:
                     z = [
                         k.drive(k.integer(k.symbols, k.add(row, i), 32), columns)
                         for i in range(count)
@@ -53,13 +54,15 @@ class Bounds:
                     rho = k.gemm(count, columns, k.radius, before, W, rho, magnitudes=True)
                     for i in range(count):
                         for c, v in enumerate(columns):
-                            place = k.add(k.mul(k.add(row, i), P), v * L)
+                            place = k.add(k.mul(k.add(row, i), P), k.mul(v, L))
                             lower = k.activate(k.fsub(z[i][c], rho[i][c]), v, bound=True)
                             upper = k.activate(k.fadd(z[i][c], rho[i][c]), v, bound=True)
                             k.store(lower, k.lower, place)
                             k.store(upper, k.upper, place)
                             k.store(k.fmul(half, k.fadd(lower, upper)), self.centre, place)
                             k.store(k.fmul(half, k.fsub(upper, lower)), self.radius, place)
+
+                k.each_tile(self.group, some)
 
             k.each_row(self.B, self.tile, some_rows)
 
@@ -95,7 +98,8 @@ class Bounds:
             def some_rows(r: Integer, count: int) -> None:
                 row = k.add(k.mul(t, self.B), r)
                 after = k.mul(k.add(row, self.B), P)
-                for columns in self.tiles:
+
+                def some(columns: Sequence[Integer]) -> None:
                     gc: Rows = []
                     gr: Rows = []
                     for i in range(count):
@@ -116,13 +120,15 @@ class Bounds:
                     gr = k.gemm(count, columns, k.dradius, after, W, gr, magnitudes=True)
                     for i in range(count):
                         for c, v in enumerate(columns):
-                            place = k.add(k.mul(k.add(row, i), P), v * L)
+                            place = k.add(k.mul(k.add(row, i), P), k.mul(v, L))
                             low = k.fmul(half, k.fsub(gc[i][c], gr[i][c]))
                             high = k.fmul(half, k.fadd(gc[i][c], gr[i][c]))
                             low = k.fmul(low, k.slope(k.load(k.lower, place)))
                             high = k.fmul(high, k.slope(k.load(k.upper, place)))
                             k.store(k.fadd(high, low), k.dcentre, place)
                             k.store(k.fsub(high, low), k.dradius, place)
+
+                k.each_tile(self.group, some)
 
             k.each_row(self.B, self.tile, some_rows)
 
@@ -164,16 +170,17 @@ class Bounds:
         zero = k.builder.icmp_signed("==", answer, k.i64(0))
         return k.builder.select(zero, k.constant(1.0), k.constant(-1.0))
 
-    def _Why(self, y: int, v: int) -> Value:
+    def _Why(self, y: int, v: Integer) -> Value:
         k = self.k
-        return k.load(k.p, k.layout.Why + y * k.layout.width + v * k.lanes)
+        return k.load(k.p, k.add(k.mul(v, k.lanes), k.layout.Why + y * k.layout.width))
 
-    def _pair(self, answer: Value, y: int, v: int) -> Value:
+    def _pair(self, answer: Value, y: int, v: Integer) -> Value:
         """A vector of Why_y - Why_answer; of Why itself, where there is a single neuron."""
         k = self.k
         if k.shape.outputs == 1:
             return self._Why(y, v)
-        own = k.add(k.mul(answer, k.layout.width), k.layout.Why + v * k.lanes)
+        shift = k.add(k.mul(v, k.lanes), k.layout.Why)
+        own = k.add(k.mul(answer, k.layout.width), shift)
         return k.fsub(self._Why(y, v), k.load(k.p, own))
 
     def _logit_of(self, r: Value, answer: Value) -> Value:

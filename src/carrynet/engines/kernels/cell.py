@@ -1,6 +1,6 @@
 """Code with the cell of one shape, and the two products that all kernels are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import llvmlite.ir as ir
 
@@ -30,13 +30,15 @@ class Cell(Code):
             return self.at_least(0.0, z)
         return {"sigmoid": self.sigmoid, "tanh": self.tanh}[self.shape.activation](z)
 
-    def activate(self, z: Value, column: int, *, bound: bool = False) -> Value:
-        """f(z) for a column of units, zero in the padding.
+    def activate(self, z: Value, column: Integer, *, bound: bool = False) -> Value:
+        """f(z) for a column of units, zero in the padding, which is in the last of `each_tile`.
 
         There sigmoid(0) is not zero, and of a bound no f(z +- slack) is.
         """
         L, H, y = self.lanes, self.shape.hidden, self.f(z)
-        if (column + 1) * L <= H or not (bound or self.shape.activation == "sigmoid"):
+        if not isinstance(column, int) or (column + 1) * L <= H:
+            return y
+        if not (bound or self.shape.activation == "sigmoid"):
             return y
         mask = [1.0 if column * L + lane < H else 0.0 for lane in range(L)]
         return self.fmul(y, ir.Constant(self.vector, mask))
@@ -52,7 +54,7 @@ class Cell(Code):
     def gemm(
         self,
         rows: int,
-        columns: Sequence[int],
+        columns: Sequence[Integer],
         a: Value,
         a_row: Integer,
         w: Value,
@@ -79,7 +81,9 @@ class Cell(Code):
             sums = list(carried)
             for j in range(unrolled):
                 here = self.add(k, j)
-                weights = [self.load(w, self.add(self.mul(here, P), v * L)) for v in columns]
+                weights = [
+                    self.load(w, self.add(self.mul(here, P), self.mul(v, L))) for v in columns
+                ]
                 if magnitudes:
                     weights = [self.abs(weight) for weight in weights]
                 for r in range(rows):
@@ -104,6 +108,21 @@ class Cell(Code):
         C = self.layout.columns
         return [range(i, min(i + most, C)) for i in range(0, C, most)]
 
+    def each_tile(self, most: int, body: Callable[[Sequence[Integer]], None]) -> None:
+        """`body(columns)` for all columns, in groups of at most `most`.
+
+        Where groups are many they are not written out, but for the last, which may be smaller or
+        end in padding: code as long as the network is wide would take long to build.
+        """
+        *others, last = self.column_tiles(most)
+        if len(others) < 2:
+            for columns in others:
+                body(columns)
+        else:
+            stop = len(others) * most
+            self.loop(stop, lambda v: body([self.add(v, c) for c in range(most)]), step=most)
+        body(last)
+
     def rank(
         self,
         target: Value,
@@ -116,14 +135,15 @@ class Cell(Code):
     ) -> None:
         """target[i] += sum_k a[k, i] b[k] over `count` rows of P, for all P rows i."""
         P, L = self.layout.width, self.lanes
-        for columns in self.column_tiles(4):
+
+        def some(columns: Sequence[Integer]) -> None:
             sums_at_once = 16 if self.registers == 32 else 8
             # a power of two up to 8, so that it divides P
             height = 1 << min(3, (sums_at_once // len(columns)).bit_length() - 1)
 
-            def tile(i: Value, columns: range = columns, height: int = height) -> None:
+            def tile(i: Value) -> None:
                 places = [
-                    self.add(offset + v * L, self.mul(self.add(i, r), P))
+                    self.add(self.add(self.mul(v, L), offset), self.mul(self.add(i, r), P))
                     for r in range(height)
                     for v in columns
                 ]
@@ -131,7 +151,10 @@ class Cell(Code):
 
                 def turn(k: Value, *sums: Value) -> list[Value]:
                     shift = self.mul(k, P)
-                    right = [self.load(b, self.add(self.add(b_row, shift), v * L)) for v in columns]
+                    right = [
+                        self.load(b, self.add(self.add(b_row, shift), self.mul(v, L)))
+                        for v in columns
+                    ]
                     from_a = self.add(self.add(a_row, shift), i)
                     left = [self.broadcast(a, self.add(from_a, r)) for r in range(height)]
                     return [
@@ -145,14 +168,17 @@ class Cell(Code):
 
             self.loop(P, tile, step=height)
 
-    def drive(self, symbol: Value, columns: Sequence[int]) -> list[Value]:
+        self.each_tile(4, some)
+
+    def drive(self, symbol: Value, columns: Sequence[Integer]) -> list[Value]:
         """x Wxh + bh of a symbol, by the rows that it switches on."""
         sums: list[Value] | None = None
+        shifts = [self.mul(v, self.lanes) for v in columns]
         if self.shape.biases:
-            sums = [self.load(self.p, self.layout.bh + v * self.lanes) for v in columns]
+            sums = [self.load(self.p, self.add(shift, self.layout.bh)) for shift in shifts]
         for j in range(self.shape.active):
             row = self.integer(self.active, self.add(self.mul(symbol, self.shape.active), j), 32)
-            rows = [self.load(self.p, self.add(row, v * self.lanes)) for v in columns]
+            rows = [self.load(self.p, self.add(row, shift)) for shift in shifts]
             sums = (
                 rows
                 if sums is None

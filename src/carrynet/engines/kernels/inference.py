@@ -34,35 +34,43 @@ class Inference(Cell):
     def children(self, h: Value, first: Integer, count: int, after: Value) -> None:
         """The states after every symbol, of `count` states: row i * S + a of `after`."""
         P, L = self.width, self.lanes
-        for columns in self.column_tiles(self.registers // 8):
-            weights = self.at(self.p, self.layout.Whh)
+        weights = self.at(self.p, self.layout.Whh)
+
+        def some(columns: Sequence[Integer]) -> None:
             z = self.gemm(count, columns, h, self.mul(first, P), weights, None)
 
-            def child(a: Value, z: Rows = z, columns: range = columns) -> None:
-                for v_index, v in enumerate(columns):
-                    drive = self.load(self.drives, self.add(self.mul(a, P), v * L))
+            def child(a: Value) -> None:
+                for i, v in enumerate(columns):
+                    shift = self.mul(v, L)
+                    drive = self.load(self.drives, self.add(self.mul(a, P), shift))
                     for r in range(count):
                         row = self.add(self.mul(self.add(first, r), self.S), a)
-                        value = self.activate(self.fadd(z[r][v_index], drive), v)
-                        self.store(value, after, self.add(self.mul(row, P), v * L))
+                        value = self.activate(self.fadd(z[r][i], drive), v)
+                        self.store(value, after, self.add(self.mul(row, P), shift))
 
             self.loop(self.S, child)
+
+        self.each_tile(self.registers // 8, some)
 
     def follow(
         self, count: int, a: Value, a_row: Integer, drive: list[Integer], b: Value, b_row: Integer
     ) -> None:
         """b[r] = f(drives[drive[r]] + a[r] Whh) for `count` rows; b may not be a."""
         P, L = self.layout.width, self.lanes
-        for columns in self.column_tiles(self.registers // 8):
-            z = [
-                [self.load(self.drives, self.add(self.mul(s, P), v * L)) for v in columns]
+
+        def some(columns: Sequence[Integer]) -> None:
+            shifts = [self.mul(v, L) for v in columns]
+            z: Rows = [
+                [self.load(self.drives, self.add(self.mul(s, P), shift)) for shift in shifts]
                 for s in drive
             ]
             z = self.gemm(count, columns, a, a_row, self.at(self.p, self.layout.Whh), z)
             for r, row in enumerate(z):
-                for v, value in zip(columns, row, strict=True):
-                    place = self.add(b_row, r * P + v * L)
+                for v, shift, value in zip(columns, shifts, row, strict=True):
+                    place = self.add(b_row, self.add(shift, r * P))
                     self.store(self.activate(value, v), b, place)
+
+        self.each_tile(self.registers // 8, some)
 
     def grade(
         self, h: Value, h_row: Integer, edge: Integer, right: Value, seen: Sequence[Value]

@@ -1,5 +1,7 @@
 """Updates of one network: `nets.bptt` and an optimiser, in machine code."""
 
+from collections.abc import Sequence
+
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.bounds import BOUNDS, Bounds
@@ -41,9 +43,8 @@ def train(shape: Shape) -> ir.Module:
     B: Integer = 1 if shape.alone else k.B
     tile = 1 if shape.alone else k.registers // 4  # rows at once
     group = 4 if shape.alone else 2  # columns at once
-    tiles = k.column_tiles(group)
     rows = k.mul(k.T, B)  # of all hidden states, time before batch
-    bounds = Bounds(k, B, tile, tiles)
+    bounds = Bounds(k, B, tile, group)
     # descent alone can add gradients to the weights at once; the worst case needs both
     apart = shape.worst or shape.optimiser == "adam"
 
@@ -109,7 +110,8 @@ def train(shape: Shape) -> ir.Module:
             def some_rows(r: Integer, count: int) -> None:
                 row = k.add(k.mul(t, B), r)
                 before = k.mul(k.sub(row, B), P)
-                for columns in tiles:
+
+                def some(columns: Sequence[Integer]) -> None:
                     z = [
                         k.drive(k.integer(k.symbols, k.add(row, i), 32), columns)
                         for i in range(count)
@@ -119,8 +121,10 @@ def train(shape: Shape) -> ir.Module:
                         z = k.gemm(count, columns, k.h, before, weights, z)
                     for i, row_of_z in enumerate(z):
                         for v, value in zip(columns, row_of_z, strict=True):
-                            place = k.add(k.mul(k.add(row, i), P), v * L)
+                            place = k.add(k.mul(k.add(row, i), P), k.mul(v, L))
                             k.store(k.activate(value, v), k.h, place)
+
+                k.each_tile(group, some)
 
             k.each_row(B, tile, some_rows)
 
@@ -181,23 +185,27 @@ def train(shape: Shape) -> ir.Module:
             def some_rows(r: Integer, count: int) -> None:
                 row = k.add(k.mul(t, B), r)
                 after = k.mul(k.add(row, B), P)
-                for columns in tiles:
+
+                def some(columns: Sequence[Integer]) -> None:
                     g: Rows = []
                     for i in range(count):
                         sums: list[Value | None] = [None] * len(columns)
                         for y in range(Y):
                             d = k.broadcast(k.dl, k.add(k.mul(k.add(row, i), Y), y))
                             for c, v in enumerate(columns):
-                                weight = k.load(k.p, k.layout.Why + y * P + v * L)
+                                start = k.add(k.mul(v, L), k.layout.Why + y * P)
+                                weight = k.load(k.p, start)
                                 sums[c] = k.fma(d, weight, sums[c])
                         g.append(sums)
                     if not last:
                         g = k.gemm(count, columns, k.dz, after, k.transposed, g)
                     for i, row_of_g in enumerate(g):
                         for v, value in zip(columns, row_of_g, strict=True):
-                            place = k.add(k.mul(k.add(row, i), P), v * L)
+                            place = k.add(k.mul(k.add(row, i), P), k.mul(v, L))
                             slope = k.slope(k.load(k.h, place))
                             k.store(k.fmul(value, slope), k.dz, place)
+
+                k.each_tile(group, some)
 
             k.each_row(B, tile, some_rows)
 
