@@ -77,15 +77,38 @@ def test_results_are_ratios_to_ours() -> None:
     assert "Not installed, so not measured: y." in comparison.to_markdown()
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")  # nobody is measured with a handicap
-    done = carrynet("bench", "--only", "populations", "--rounds", 1, "--json", cwd=tmp_path)
+def test_many_gates_at_once_are_trained_by_jax_as_by_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"cell": "gru", "hidden": 4, "steps": 100}
+    monkeypatch.setattr(bench, "RECIPES", {"tutorial": RECIPES["tutorial"].with_settings(settings)})
+    comparison = bench._gates_at_once(1)
+    assert comparison.absent or [row.name.partition(",")[0] for row in comparison.rows] == [
+        "native engine",
+        "JAX",
+    ]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    done = carrynet("bench", "--only", "building", "--rounds", 1, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["machine"]["lanes"] in (4, 8, 16)
-    assert [c["title"] for c in document["comparisons"]] == [
-        *(f"Populations: 64 tutorial jobs, H = {hidden}" for hidden in (8, 16, 32)),
-        "Populations: 16 tutorial jobs by GRUs, H = 16",
+    (comparison,) = document["comparisons"]
+    assert comparison["title"] == "Building the kernels that a training needs"
+    assert [row["name"] for row in comparison["rows"]] == [
+        *("gru, H = 32", "lstm, H = 32"),
+        *(f"elman, H = {hidden}" for hidden in (32, 64, 128, 256)),
     ]
     with pytest.raises(InputError, match="did you mean 'exhaustive'"):
         bench.comparisons(("exhaust",))
+
+
+def test_whole_commands_are_run_and_the_cache_is_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CARRYNET_CACHE", str(tmp_path))
+    bench._cold(lambda: training.fit(RECIPES["tutorial"].with_settings({"steps": 2, "hidden": 3})))
+    assert (jit.cache_folder(), list(tmp_path.iterdir())) == (tmp_path, [])
+    comparison = bench._command(1, "--recipe", "tutorial")
+    assert comparison.title == "The whole command: carrynet train --recipe tutorial"
+    assert [len(row.seconds) for row in comparison.rows] == [1, 1, 1]
+    assert (jit.cache_folder(), list(tmp_path.iterdir())) == (tmp_path, [])

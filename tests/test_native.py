@@ -60,7 +60,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def train_a_little() -> str:
     assert native.refuses(Recipe(hidden=5)) is None  # and its probe, if any, is not counted
-    jit._loaded.clear()
+    jit.forget()
     recipe = RECIPES["tutorial"].with_settings({"hidden": 5, "steps": 50})
     return training.fit(recipe, engine="native").digest()
 
@@ -155,7 +155,7 @@ def test_many_processes_may_fill_the_cache_at_once(tmp_path: Path) -> None:
 def test_threads_may_train_at_once(cache: Path) -> None:
     recipe = RECIPES["tutorial"].with_settings({"hidden": 5, "steps": 300})
     alone = [training.fit(recipe.with_settings({"seed": seed})).digest() for seed in range(8)]
-    jit._loaded.clear()
+    jit.forget()
     with ThreadPoolExecutor(4) as pool:
         together = pool.map(
             lambda seed: training.fit(recipe.with_settings({"seed": seed})).digest(), range(8)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -294,33 +294,71 @@ def _every_pair(network: Network, digits: int, rounds: int, with_numpy: bool) ->
     return Comparison(f"Every pair of {digits}-digit numbers: {pairs:,}", rows, absent)
 
 
-def process(rounds: int) -> list[Comparison]:
-    """`carrynet train --recipe tutorial` from start to exit, imports and evaluation included."""
+def building(rounds: int) -> list[Comparison]:
+    """The machine code that training by `certified` needs, with nothing in the cache.
+
+    Each network is trained by two updates of each stage, which take next to no time.
+    """
+    jobs: dict[str, Callable[[], object]] = {}
+    for cell, hidden in (("gru", 32), ("lstm", 32), *(("elman", H) for H in (32, 64, 128, 256))):
+        recipe = RECIPES["certified"].with_settings({"cell": cell, "hidden": hidden})
+        short = replace(recipe, stages=tuple(replace(each, steps=2) for each in recipe.stages))
+        jobs[f"{cell}, H = {hidden}"] = partial(
+            _cold, partial(training.fit, short, engine="native")
+        )
+    rows = tuple(Row(name, values) for name, values in measure(jobs, rounds).items())
+    return [Comparison("Building the kernels that a training needs", rows)]
+
+
+def _cold(job: Callable[[], object]) -> None:
+    """Carry a job out with an empty cache of machine code."""
+    before = os.environ.get("CARRYNET_CACHE")
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "CARRYNET_CACHE": str(Path(folder) / "cache")}
+        os.environ["CARRYNET_CACHE"] = folder
+        jit.forget()
+        try:
+            job()
+        finally:
+            del os.environ["CARRYNET_CACHE"]
+            if before is not None:
+                os.environ["CARRYNET_CACHE"] = before
+
+
+def process(rounds: int) -> list[Comparison]:
+    """Whole commands from start to exit, with imports and evaluation, beside importing NumPy."""
+    return [_command(rounds, *words) for words in (("--recipe", "tutorial"), ("--cell", "gru"))]
+
+
+def _command(rounds: int, *words: str) -> Comparison:
+    """`carrynet train` with some options."""
+    with tempfile.TemporaryDirectory() as folder:
         count = iter(range(10**9))
 
-        def train(cold: bool) -> None:
-            number = next(count)
-            cache = Path(folder) / f"cold-{number}" if cold else Path(folder) / "cache"
-            command = [sys.executable, "-m", "carrynet", "train", "--recipe", "tutorial"]
+        def run(*command: str, cache: str = "cache") -> None:
             subprocess.run(
-                [*command, "--out", str(Path(folder) / f"run-{number}")],
-                env={**environment, "CARRYNET_CACHE": str(cache)},
+                [sys.executable, *command],
+                env={**os.environ, "CARRYNET_CACHE": str(Path(folder) / cache)},
                 check=True,
                 capture_output=True,
             )
+
+        def train(cold: bool) -> None:
+            name = f"{next(count)}"
+            out = str(Path(folder) / f"run-{name}")
+            cache = f"cold-{name}" if cold else "cache"
+            run("-m", "carrynet", "train", *words, "--out", out, cache=cache)
 
         train(cold=False)
         seconds = measure(
             {
                 "warm: machine code cached": lambda: train(cold=False),
                 "cold: cache empty": lambda: train(cold=True),
+                "no more than importing NumPy": lambda: run("-c", "import numpy"),
             },
             rounds,
         )
     rows = tuple(Row(name, values) for name, values in seconds.items())
-    return [Comparison("The whole command: carrynet train --recipe tutorial", rows)]
+    return Comparison(f"The whole command: carrynet train {' '.join(words)}", rows)
 
 
 COMPARISONS: dict[str, Callable[[int], list[Comparison]]] = {
@@ -328,6 +366,7 @@ COMPARISONS: dict[str, Callable[[int], list[Comparison]]] = {
     "batches": mini_batches,
     "populations": populations,
     "exhaustive": exhaustive,
+    "building": building,
     "process": process,
 }
 

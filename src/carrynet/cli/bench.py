@@ -7,7 +7,9 @@ from carrynet.cli.output import tell
 
 
 @click.command()
-@click.option("--only", multiple=True, help="tutorial, batches, populations, exhaustive, process.")
+@click.option(
+    "--only", multiple=True, help="tutorial, batches, populations, exhaustive, building, process."
+)
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True)
 @options.as_json
 def bench(only: tuple[str, ...], rounds: int, as_json: bool) -> None:

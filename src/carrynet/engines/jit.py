@@ -68,6 +68,12 @@ def function(kernel: str, shape: "Made") -> Callable[..., None]:
         return _loaded[kernel, shape]
 
 
+def forget() -> None:
+    """Let go of all kernels: what is called next comes from the cache again, or is built."""
+    with _lock:
+        _loaded.clear()
+
+
 def _load(kernel: str, code: bytes) -> Callable[..., None]:
     target = _target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
