@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from carrynet import sweep
+from carrynet import __version__, sweep
 from carrynet.errors import InputError
 from carrynet.sweep import Store, cluster
 from carrynet.sweep.cluster import Cluster
@@ -261,6 +261,11 @@ def test_another_version_on_a_worker_is_one_line() -> None:
     finished, reason = cluster._work(parse(QUICK).to_toml(), None, 0, "0.0.0")
     assert finished is None
     assert "the sweep was started with 0.0.0" in reason
+    plan = parse(QUICK)
+    text = plan.to_toml().replace(plan.stages, "0" * 64)
+    finished, reason = cluster._work(text, None, 0, __version__)
+    assert finished is None
+    assert "with other recipes than the sweep was started with" in reason
 
 
 @needs_ray

@@ -225,7 +225,24 @@ def test_vectors_of_other_widths(
     # fewer over edges: where a box closes its gradient jumps, and roundings part
     stages = RECIPES[name].stages
     steps = {f"{stage.name}.steps": 60 if stage.over == "problems" else 15 for stage in stages}
-    recipe = RECIPES[name].with_settings({"hidden": 13, "task": task, **steps})
+    as_by_numpy(
+        RECIPES[name].with_settings({"hidden": 13, "task": task, **steps}), lanes, monkeypatch
+    )
+
+
+@pytest.mark.parametrize("hidden", [133, 137])  # whose columns are an even number, and an odd one
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("name", ["tutorial", "certified"])
+def test_columns_of_wide_networks(
+    monkeypatch: pytest.MonkeyPatch, lanes: int, hidden: int, name: str
+) -> None:
+    few = {f"{stage.name}.steps": 12 for stage in RECIPES[name].stages}
+    recipe = RECIPES[name].with_settings({"hidden": hidden, "task": "add:base=3", **few})
+    as_by_numpy(recipe, lanes, monkeypatch)
+
+
+def as_by_numpy(recipe: Recipe, lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train and judge with vectors of some width as the NumPy engine does."""
     expected = training.fit(recipe, engine="numpy")
     with_lanes(monkeypatch, lanes)
     network = training.fit(recipe, engine="native")

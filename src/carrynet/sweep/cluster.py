@@ -169,13 +169,14 @@ def _reason(error: Exception) -> str:
 
 def _work(plan: str, address: str | None, number: int, version: str) -> Answer:
     """Work a block; write it where the sweep has an address, else give it back."""
+    here = f"{os.uname().nodename} has carrynet {__version__}"
     if version != __version__:
-        return None, (
-            f"{os.uname().nodename} has carrynet {__version__}, and the sweep was started with "
-            f"{version}"
-        )
+        return None, f"{here}, and the sweep was started with {version}"
     try:
-        finished = work(_plan(plan), number)
+        trials = _plan(plan)
+        if trials.changed:
+            return None, f"{here} with other recipes than the sweep was started with"
+        finished = work(trials, number)
         if address is not None:
             Store(address).finish(number, finished.rows, finished.weights)
             finished = Finished(finished.counts, b"", None)

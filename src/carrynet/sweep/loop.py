@@ -92,7 +92,8 @@ def execute(
     The folder may be the URL of an object store; see `places`.  `hire` makes the executor,
     given the store and `jobs`.  `callback` is called after every block.
 
-    Raises `InputError` where the folder holds another plan, or an engine cannot take a cell;
+    Raises `InputError` where the folder holds another plan or was begun by other recipes, or an
+    engine cannot take a cell;
     `RunError` when the folder cannot be written, or nothing comes through.
     """
     places.library()  # before anything is written

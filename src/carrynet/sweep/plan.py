@@ -106,12 +106,12 @@ class Plan:
         return plan
 
     def _with_each(self) -> Iterator[tuple[str, Recipe]]:
-        """What the recipes are for each cell and task, and what the plan calls them.
+        """What the recipes are for each cell, task and length, and what the plan calls them.
 
         Of each the first trial; where that is no recipe, as `check` says, what it is without the
         plan's other keys.
         """
-        varied = [axis for axis in self.outer if axis.key in ("cell", "task")]
+        varied = [axis for axis in self.outer if axis.key in ("cell", "task", "digits")]
         first = {axis.key: axis.values[0] for axis in self.axes[1:]}
         for key, base in self.bases.items():
             for values in product(*(axis.values for axis in varied)):
@@ -126,7 +126,7 @@ class Plan:
 
     @cached_property
     def variants(self) -> tuple[Recipe, ...]:
-        """Of what the recipes are for each cell and task one for each list of names of stages."""
+        """Of what the recipes are one for each list of names of stages."""
         found: dict[tuple[str, ...], Recipe] = {}
         for key, recipe in self._with_each():
             found.setdefault((key, *(stage.name for stage in recipe.stages)), recipe)
@@ -134,10 +134,9 @@ class Plan:
 
     @cached_property
     def stages(self) -> str:
-        """A digest of what the recipes are for each cell and task.
+        """A digest of what the recipes are for each cell, task and length.
 
-        Variants of a recipe may be others in another version of carrynet, where the recipe itself
-        is not.
+        The variants of a recipe may change where the recipe itself does not.
         """
         every = [recipe.to_table() for _, recipe in self._with_each()]
         for table in every:
@@ -353,6 +352,11 @@ class Plan:
         cost = Cost(**table["cost"])
         outer, inner, recorded = axes("outer"), axes("inner"), table.get("stages")
         return cls(bases, outer, inner, settings, cost, machines, recorded)
+
+    @property
+    def changed(self) -> bool:
+        """Whether a plan that was read from a record has other recipes now than were meant."""
+        return self.recorded != self.stages
 
     def same(self, other: "Plan") -> bool:
         """Whether two plans have the same rows; what blocks are said to cost may differ."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from carrynet import files
+from carrynet import __version__, files
 from carrynet.errors import InputError, RunError
 from carrynet.nets.arrays import Array
 from carrynet.sweep import places
@@ -60,7 +60,7 @@ class Store:
         """Make the folder, or go on with what is there: the plan, as it was recorded.
 
         Raises `InputError` where the folder holds another plan, or something else, or was begun
-        when a recipe of the plan was another for some cell or task.
+        when the plan's recipes were others for some cell or task.
         """
         names = self.place.names("")
         if PLAN in names:
@@ -70,10 +70,10 @@ class Store:
                     f"{self.root} holds a sweep by another plan, which its {PLAN} shows: choose "
                     "another folder"
                 )
-            if theirs.recorded != theirs.stages:
+            if theirs.changed:
                 raise InputError(
-                    f"{self.root} holds a sweep that was begun by recipes of another version of "
-                    "carrynet: choose another folder"
+                    f"{self.root} holds a sweep by other recipes than carrynet {__version__} has "
+                    "for these cells and tasks: choose another folder"
                 )
             plan = theirs
         elif any(not name.startswith(".") for name in names if name not in _FOLDERS):

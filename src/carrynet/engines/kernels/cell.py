@@ -109,7 +109,7 @@ class Cell(Code):
         return [range(i, min(i + most, C)) for i in range(0, C, most)]
 
     def each_tile(self, most: int, body: Callable[[Sequence[Integer]], None]) -> None:
-        """`body(columns)` for all columns, in groups of at most `most`.
+        """`body(columns)` for all columns, in groups of at most `most`, an even number.
 
         Where groups are many they are not written out, but for the last, which may be smaller or
         end in padding: code as long as the network is wide would take long to build.
