@@ -601,11 +601,11 @@ def test_another_plan_or_another_folder_is_refused(tmp_path: Path, swept: Path) 
 def test_a_recipe_may_change_for_some_lengths_only(monkeypatch: pytest.MonkeyPatch) -> None:
     # of longer words than these are too many states to draw words by their outcome
     text = 'cell = "gru"\ntask = "modular:5"\ndigits = [24, 4_000]\n'
-    before, known = parse(text).stages, recipes.VARIANTS["certified"]
+    before, known = parse(text).recipes_digest, recipes.VARIANTS["certified"]
     longer = known["gated, many states"].with_settings({"learn.steps": 777})
     changed = {**recipes.VARIANTS, "certified": {**known, "gated, many states": longer}}
     monkeypatch.setattr(recipes, "VARIANTS", changed)
-    assert parse(text).stages != before
+    assert parse(text).recipes_digest != before
 
 
 def test_a_sweep_does_not_go_on_by_recipes_that_changed(
@@ -628,7 +628,7 @@ def test_a_sweep_does_not_go_on_by_recipes_that_changed(
     # one that does not say
     record = tmp_path / "plan.toml"
     lines = record.read_text().splitlines(keepends=True)
-    record.write_text("".join(line for line in lines if not line.startswith("stages = ")))
+    record.write_text("".join(line for line in lines if not line.startswith("recipes_digest = ")))
     monkeypatch.undo()
     with pytest.raises(InputError, match="by other recipes than carrynet"):
         store.begin(parse(text))

@@ -110,8 +110,7 @@ def _target_machine() -> "llvm.TargetMachine":
 
 def build(kernel: str, shape: "Made") -> bytes:
     """Compile a kernel to an object file."""
-    target = _target_machine()
-    return bytes(target.emit_object(module(kernel, shape)))
+    return bytes(_target_machine().emit_object(module(kernel, shape)))
 
 
 def module(kernel: str, shape: "Made") -> "llvm.ModuleRef":

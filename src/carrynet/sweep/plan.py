@@ -74,7 +74,7 @@ class Plan:
     settings: Settings
     cost: Cost = field(default_factory=Cost)
     machines: Mapping[str, Task] = field(default_factory=dict)  #: tasks of one's own, by their text
-    recorded: str | None = None  #: `stages` as they were when the sweep began, where it has
+    recorded: str | None = None  #: `recipes_digest` as it was when the sweep began
 
     @classmethod
     def parse(cls, text: str, folder: Path, **settings: Any) -> "Plan":
@@ -126,14 +126,14 @@ class Plan:
 
     @cached_property
     def variants(self) -> tuple[Recipe, ...]:
-        """Of what the recipes are one for each list of names of stages."""
+        """Of the recipes of `_with_each` one for each list of names of stages."""
         found: dict[tuple[str, ...], Recipe] = {}
         for key, recipe in self._with_each():
             found.setdefault((key, *(stage.name for stage in recipe.stages)), recipe)
         return tuple(found.values())
 
     @cached_property
-    def stages(self) -> str:
+    def recipes_digest(self) -> str:
         """A digest of what the recipes are for each cell, task and length.
 
         The variants of a recipe may change where the recipe itself does not.
@@ -320,7 +320,7 @@ class Plan:
                 "format": FORMAT,
                 "version": FORMAT_VERSION,
                 "carrynet": __version__,
-                "stages": self.stages,
+                "recipes_digest": self.recipes_digest,
                 "cells": self.trials,
                 "blocks": self.blocks,
                 "sweep": self.settings.to_table(),
@@ -350,13 +350,13 @@ class Plan:
         given = [tables.from_table(each) for each in table["machines"]]
         machines = {task.text: task for task in given}
         cost = Cost(**table["cost"])
-        outer, inner, recorded = axes("outer"), axes("inner"), table.get("stages")
+        outer, inner, recorded = axes("outer"), axes("inner"), table.get("recipes_digest")
         return cls(bases, outer, inner, settings, cost, machines, recorded)
 
     @property
     def changed(self) -> bool:
         """Whether a plan that was read from a record has other recipes now than were meant."""
-        return self.recorded != self.stages
+        return self.recorded != self.recipes_digest
 
     def same(self, other: "Plan") -> bool:
         """Whether two plans have the same rows; what blocks are said to cost may differ."""
