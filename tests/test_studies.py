@@ -165,6 +165,8 @@ def test_the_readme_and_the_tutorial_quote_the_studies() -> None:
         return sum(int(row[column]) for row in regular if row["recipe"] == recipe)
 
     passed, wrong = total("plain", "right"), total("plain", "right_refuted")
+    page = (STUDIES.parent / "page" / "src" / "verdict.mjs").read_text(encoding="utf-8")
+    assert f"{{ passed: {passed}, wrong: {wrong} }}" in page
     certified = total("certified", "networks"), total("certified", "proved")
     few = {row["examples"]: row for row in kept("smallest/examples.csv")}["30"]
     assert few["proved"] == few["networks"] == "20"
