@@ -5,6 +5,8 @@ import pytest
 
 import carrynet as cn
 from carrynet import tasks
+from carrynet.learn.compile import build
+from carrynet.learn.mechanism import Construction
 from carrynet.nets.arrays import in_one_thread
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
@@ -136,3 +138,19 @@ def test_the_search_repeats_itself(trained: cn.Run) -> None:
     assert one is not None
     assert again is not None
     assert (one.next == again.next).all()
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_boxes_are_the_same_however_many_images_fit_in_memory(
+    cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, _ = build(tasks.add(), Construction(cell=cell))
+    plan = boxes.by_history(network.task.machine, 2)
+    at_once = boxes.close(network, plan, 0.001)
+    monkeypatch.setattr(boxes, "_AT_ONCE", 4 * 8)  # those of a region or less
+    one_by_one = boxes.close(network, plan, 0.001)
+    assert at_once is not None
+    assert one_by_one is not None
+    assert np.abs(one_by_one.lower - at_once.lower).max() < 1e-6
+    assert np.abs(one_by_one.upper - at_once.upper).max() < 1e-6
+    assert one_by_one.margin == pytest.approx(at_once.margin)

@@ -50,7 +50,7 @@ The check of what it finds is not counted: of trees it may take longer than thei
 PLANS = MappingProxyType({1: (0.5, 0.3), 2: (0.3, 0.15), 3: (0.3, 0.15, 0.08), 4: (0.15,)})
 """Lengths of the histories, and gaps of the groups, that boxes are tried with."""
 
-MOST_EDGES = 100_000  # of the plan of a history
+MOST_EDGES = 200_000  # of the plan of a history: all of addition in base 16
 FINE_EDGES = 20_000  # of a plan for which the slack is bisected finely
 
 
