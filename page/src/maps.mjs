@@ -4,7 +4,7 @@ import { digitsOfMap, operandsAt } from "./errors.mjs";
 import { h, paint, pixels } from "./dom.mjs";
 import { askMap } from "./workers.mjs";
 
-const PLAYED = 4500; // milliseconds, for all moments
+const BEAT = 400; // milliseconds that a moment is shown for where the training is played
 
 /** Colours for 0, 1, 2, ... wrong digits; dark is bad, and 0 stands apart. */
 const WRONG = [[232, 240, 236], [253, 202, 120], [245, 140, 70], [222, 80, 70], [172, 40, 96], [112, 22, 104], [60, 12, 86], [28, 6, 60]];
@@ -92,19 +92,20 @@ export function errorMaps(scene, say, signal) {
   });
 
   scene.follow(["moment"], show, signal);
-  let touched = false;
-  scene.addEventListener("moment", () => (touched = true), { signal });
-  // the last first: it is the one that is shown
-  const order = snapshots.map((_, i) => i).sort((a, b) => (b === scene.moment) - (a === scene.moment) || a - b);
+  const opening = matchMedia("(prefers-reduced-motion: reduce)").matches ? standing(scene, maps, signal) : playing(scene, maps, canvas, signal);
+  const todo = new Set(snapshots.keys());
   (async () => {
-    for (const i of order) {
+    while (todo.size && !signal.aborted) {
+      // a moment that was chosen first, then what tells most
+      const i = [opening.chosen() ? scene.moment : null, opening.wants(), ...todo].find((each) => todo.has(each));
       const map = await askMap(snapshots[i].network, digits);
       if (signal.aborted) return;
+      todo.delete(i);
       maps[i] = map;
       paintMap(thumbs[i].firstChild, map);
       if (i === scene.moment) show();
+      opening.made(i);
     }
-    if (maps.length > 1 && !touched) begin(scene, canvas, maps, signal);
   })();
 
   const keys = [task.operands === 1 ? "errors.text1" : "errors.text", task.operands > 2 && "errors.rest", snapshots.length > 1 && "errors.slider"];
@@ -119,30 +120,65 @@ export function errorMaps(scene, say, signal) {
   ];
 }
 
+// Maps take a while, and a reader may be there before them: what the map opens with is chosen among
+// those that are made, and says which to make next.  Once a moment was chosen, it chooses none.
+
+/** Moments that are chosen for the reader, until the reader, or another view, chooses one. */
+function choosing(scene, signal) {
+  let own = false, chosen = false;
+  scene.addEventListener("moment", () => (chosen ||= !own), { signal });
+  const move = (moment) => {
+    own = true;
+    scene.choose(moment);
+    own = false;
+  };
+  return { move, chosen: () => chosen };
+}
+
+const isRight = (map) => map.right === map.size ** 2;
+
 /**
- * Begin where the picture says most: the training is played once, when it is seen, up to where all is right.  Where motion
- * is not wanted, the moment at which most is undecided is shown.  Nothing is done once one was chosen.
+ * Where motion is not wanted: the moment at which most is undecided, of the maps that there are.
+ * Since networks get better as they learn, it is looked for by halves.
  */
-function begin(scene, canvas, maps, signal) {
-  let mine = scene.moment;
-  const shares = maps.map((map) => map.right / map.size ** 2), last = maps.length - 1;
-  const free = () => !signal.aborted && scene.moment === mine;
-  const move = (moment) => scene.choose((mine = moment));
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
-    move(shares.reduce((best, share, i) => (Math.abs(share - 0.5) < Math.abs(shares[best] - 0.5) ? i : best), last));
-    return;
-  }
-  const seen = new IntersectionObserver(([entry]) => {
+function standing(scene, maps, signal) {
+  const { move, chosen } = choosing(scene, signal), share = (i) => maps[i].right / maps[i].size ** 2;
+  const undecided = (i) => (maps[i] ? 0.5 - Math.abs(share(i) - 0.5) : -1);
+  let low = -1, high = maps.length; // below half are right, and at least half
+  const wants = () => (low + high) >> 1;
+  const made = (i) => {
+    if (i !== wants()) return;
+    [low, high] = share(i) < 0.5 ? [i, high] : [low, i];
+    if (!chosen() && (!maps[scene.moment] || undecided(i) > undecided(scene.moment))) move(i);
+  };
+  return { wants, chosen, made };
+}
+
+/** Else the training is played once, when it is seen, up to where all is right; where its next map is not made yet, it waits. */
+function playing(scene, maps, canvas, signal) {
+  const { move, chosen } = choosing(scene, signal), last = maps.length - 1;
+  let now = -1, timer = null, seen = false;
+  const over = () => signal.aborted || chosen() || now === last;
+  const after = () => (now >= 0 && isRight(maps[now]) ? last : now + 1);
+  const beat = () => {
+    timer = null;
+    if (over() || !seen || !maps[after()]) return;
+    move((now = after()));
+    if (!over()) timer = setTimeout(beat, BEAT);
+  };
+  const watch = new IntersectionObserver(([entry]) => {
     if (!entry.isIntersecting) return;
-    seen.disconnect();
-    const done = shares.indexOf(1), moments = maps.map((_, i) => i).filter((i) => done < 0 || i <= done || i === last);
-    const timer = setInterval(() => {
-      if (free()) move(moments.shift());
-      if (!free() || !moments.length) clearInterval(timer);
-    }, PLAYED / moments.length);
+    watch.disconnect();
+    seen = true;
+    beat();
   }, { threshold: 0.6 });
-  seen.observe(canvas);
-  signal.addEventListener("abort", () => seen.disconnect());
+  if (last > 0) watch.observe(canvas);
+  signal.addEventListener("abort", () => {
+    watch.disconnect();
+    clearTimeout(timer);
+  });
+  // the last is what is shown until then
+  return { wants: () => (maps[last] ? after() : last), chosen, made: () => timer === null && beat() };
 }
 
 /** A slider over the moments of the training, which all views follow. */
