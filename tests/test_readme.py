@@ -11,6 +11,7 @@ from carrynet.cli import COMMANDS
 from carrynet.nets.cells import ACTIVATIONS, CELLS
 from carrynet.spec.builtin import FAMILIES
 from carrynet.spec.recipe import RECIPES
+from docs import terminal
 from tests.test_cli import carrynet
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +60,23 @@ PROMISED = {
     "report --open": r"\Aruns/0001-certified-add-h32-s0/report.html\n\Z",
 }
 """What the README says that its commands do, as what they then print."""
+
+
+def test_the_picture_shows_what_the_commands_print(tmp_path: Path) -> None:
+    """Where it does not: uv run --group docs python docs/terminal.py."""
+    printed = []
+    for command in terminal.COMMANDS:
+        done = carrynet(*shlex.split(command)[1:], cwd=tmp_path)
+        assert done.returncode == 0
+        printed.append(f"$ {command}\n{done.stdout}")
+    picture = terminal.shown(terminal.TARGET.read_text(encoding="utf-8"))
+    assert terminal.words(picture) == terminal.words("\n".join(printed))
+    commands = [line for line in picture.splitlines() if line.startswith("$ ")]
+    assert commands == [f"$ {command}" for command in terminal.COMMANDS]
+    # what is the same on every machine
+    for told in (ALL_PAIRS, PROMISED["add 118 45"], PROMISED["automaton"]):
+        assert re.search(told, picture, flags=re.MULTILINE)
+    assert max(map(len, picture.splitlines())) <= terminal.WIDTH
 
 
 def test_continuous_integration_runs_the_other_commands() -> None:
