@@ -1,14 +1,16 @@
 """The tasks that are built in, against predicates written anew, and published state counts."""
 
+import json
 import re
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.spec.builtin import FAMILIES
+from carrynet.spec.builtin import FAMILIES, make
 from carrynet.spec.task import Task
 
 
@@ -238,3 +240,23 @@ def test_what_is_no_word_is_refused(text: str, word: str, message: str) -> None:
         tasks.parse(text).encode((word,))
     with pytest.raises(InputError, match="the word has 3 symbols, not 4"):
         tasks.parse("parity").encode(("011",), 4)
+
+
+STRINGS = Path(__file__).parents[1] / "page" / "src" / "strings.json"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_page_says_in_both_languages_what_a_task_asks_or_does(family: str) -> None:
+    """Where it asks a question the answers are 1 for yes and 0 for no."""
+    words = json.loads(STRINGS.read_text(encoding="utf-8"))
+    given = [p for p in FAMILIES[family].parameters if p.default is None]
+    for n in range(1, 8) if family == "tomita" else (3,):
+        task = make(family, **{p.name: n for p in given})
+        asked = words.get(f"question.{task.text}") or words.get(f"question.{family}")
+        told = asked or words[f"what.{family}"]
+        assert set(told) == {"en", "zh"}
+        if asked:
+            assert task.machine.outputs == ("0", "1")
+            assert not task.numeric
+            assert asked["en"].endswith("?")
+            assert asked["zh"].endswith("？")

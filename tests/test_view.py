@@ -321,7 +321,7 @@ SCREENS = {"1920": (1920, 1080), "1280": (1280, 800), "390": (390, 844)}
 
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
-@pytest.mark.parametrize("shown", ["proved", "refuted", "undecided", "ends_in_one"])
+@pytest.mark.parametrize("shown", ["proved", "refuted", "undecided", "ends_in_one", "never_three"])
 def test_one_screen_says_what_it_is_about(
     show: Open, request: pytest.FixtureRequest, shown: str, locale: str
 ) -> None:
@@ -342,6 +342,36 @@ def test_one_screen_says_what_it_is_about(
             assert box["y"] + over <= height, (screen, part)
         expect(opened.locator("#verdict .facts")).to_have_count(int(told))
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    ("locale", "asked", "told"),
+    [
+        (
+            "en-US",
+            (
+                "A neural network that answers after each symbol: "
+                "is the word so far without 000? 1 is yes, 0 is no."
+            ),
+            ("answers 1: yes.", "answers 0: no."),
+        ),
+        (
+            "zh-CN",
+            "一个神经网络，每读入一个符号就回答一次：目前为止是否从未出现 000？1 为是，0 为否。",
+            ("输出 1，即“是”。", "输出 0，即“否”。"),
+        ),
+    ],
+)
+def test_of_a_task_of_words_it_says_what_1_and_0_mean(
+    show: Open, never_three: cn.Run, locale: str, asked: str, told: tuple[str, str]
+) -> None:
+    opened = show(never_three, locale=locale)
+    assert opened.locator(".tagline").inner_text() == asked
+    answers = columns_of(opened, "answer", "#verdict")
+    for t, answer in enumerate(answers):
+        opened.locator("#verdict .scrub").fill(str(t + 1))
+        expect(opened.locator("#verdict .told")).to_contain_text(told[answer == "0"])
+    assert {*answers} == {"0", "1"}
 
 
 def test_a_sum_works_itself_beside_the_network(show: Open, proved: cn.Run) -> None:

@@ -4,7 +4,7 @@ import { drawColumns, player } from "./columns.mjs";
 import { h, s, watchWidth } from "./dom.mjs";
 import { levelOf, unitOrder } from "./order.mjs";
 import { Scene } from "./scene.mjs";
-import { holding, statesAlong } from "./task.mjs";
+import { holding, questionOf, statesAlong } from "./task.mjs";
 
 const WIDEST = 56, SECONDS = 9, MOST_STATES = 8, MOST_LAMPS = 256, LONG = 20;
 
@@ -45,7 +45,8 @@ function telling({ task, work, position }, say) {
   const { steps, states } = work, { symbol, output, expected, right } = steps[position];
   const reads = task.numeric ? task.digitsOf(symbol).map((digit) => digit.toString(36)) : [task.symbols[symbol]];
   const values = { reads: reads.join(say("stage.and")), held: holding(task, task.states[states[position]], say), says: task.outputs[output] };
-  return [say("stage.step", values), right ? null : h("b", { class: "bad" }, say.gap, say("stage.wrong", { right: task.outputs[expected] }))].filter(Boolean);
+  const step = questionOf(task, say) ? ["stage.no", "stage.yes"][+values.says] : "stage.step";
+  return [say(step, values), right ? null : h("b", { class: "bad" }, say.gap, say("stage.wrong", { right: task.outputs[expected] }))].filter(Boolean);
 }
 
 /** The hidden units as lamps, and the state that they stand for, lit. */

@@ -158,6 +158,9 @@ export function brief(number, most = 40) {
 /** How a task is spoken of: of words, of numbers from their most significant digit, or as usual. */
 export const variantOf = ({ numeric, first }) => (numeric ? (first === "most" ? "most" : null) : "words");
 
+/** What a task asks after each symbol, where 1 is yes and 0 no, in the language that is spoken; null where its answers are others. */
+export const questionOf = ({ text, family }, say) => say.or(`question.${text}`, say.or(`question.${family}`, null));
+
 /** What the state of a task's machine holds, in the language that is spoken. */
 export const memoryOf = (task, say) => say.or(`memory.${task.memory}`, task.memory);
 

@@ -21,7 +21,7 @@ import { Session } from "./session.mjs";
 import { space } from "./space.mjs";
 import STRINGS from "./strings.json";
 import style from "./style.css";
-import { Task, variantOf } from "./task.mjs";
+import { Task, questionOf, variantOf } from "./task.mjs";
 import { train } from "./train.mjs";
 import { Trainer } from "./trainer.mjs";
 import { verdict } from "./verdict.mjs";
@@ -58,17 +58,18 @@ export function mount(element, model, options = {}) {
     });
     const notice = scene.subject === run ? null
       : h("div", { class: "notice", role: "status" }, say("trainedHere"), h("button", { onclick: () => look(run, "#train") }, say(run ? "back" : "back.train")));
-    return [notice, h("p", { class: "tagline" }, say("tagline", { what: whatIs(scene.task, say) })), sections];
+    return [notice, h("p", { class: "tagline" }, tagline(scene.task, say)), sections];
   });
   // an address that was handed on leads to what it is about
   if (run && location.hash.startsWith("#train")) place.root.querySelector("#train").scrollIntoView();
   return scene;
 }
 
-/** What a task is about, in words: its family's, or its own where they say more than its name does. */
-function whatIs({ text, family }, say) {
-  const told = say.or(`train.task.${text}`, text);
-  return say.or(`what.${family}`, say(told === text ? "what.other" : "what.told", { task: text, told }));
+/** In a sentence, what the network is for: what it is asked, where yes or no is the answer, and else what it does. */
+function tagline(task, say) {
+  const question = questionOf(task, say);
+  if (question) return say("tagline.question", { question });
+  return say("tagline", { what: say.or(`what.${task.family}`, say("what.other", { task: task.text })) });
 }
 
 const given = globalThis.document?.getElementById("carrynet-model");
