@@ -344,6 +344,28 @@ def test_one_screen_says_what_it_is_about(
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_it_is_read_from_the_back_of_a_room(
+    show: Open, proved: cn.Run, refuted: cn.Run, locale: str
+) -> None:
+    """On a projector the problem at work grows, and what stands beside it; but not elsewhere."""
+    size = "e => parseFloat(getComputedStyle(e).fontSize)"
+    width = "e => e.getBoundingClientRect().width"
+    small = "tr.places th, tr.memory th, .told, .title, .legend li, .chips li"
+    for run in (proved, refuted):
+        opened = show(run, locale=locale, viewport={"width": 1920, "height": 1080})
+        stage = opened.locator("#verdict .stage")
+        for part in stage.locator(small).all():
+            assert part.evaluate(size) >= 20
+        assert min(cell.evaluate(size) for cell in stage.locator("tr.places td").all()) >= 18
+        clipped = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).length"
+        assert stage.locator("td, th").evaluate_all(clipped) == 0
+        assert stage.evaluate(width) > 1300
+        opened.set_viewport_size({"width": 1280, "height": 800})
+        assert stage.evaluate(width) == 1072
+        assert stage.locator("tr.memory th").evaluate(size) == 15
+
+
 @pytest.mark.parametrize(
     ("locale", "asked", "told"),
     [

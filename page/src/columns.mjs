@@ -12,19 +12,20 @@ const ICONS = {
 /** A picture for a button. */
 const icon = (name) => s("svg", { class: "icon", viewBox: "0 0 16 16", width: 18, height: 18, "aria-hidden": "true" }, s("path", { d: ICONS[name] }));
 
-const DIGITS = "0123456789abcdef";
+const DIGITS = "0123456789abcdef", LARGE = 800;
 
 /** Draw the columns of `scene.work` into an element, as many as it has room for; where there is more room, up to so wide. */
 export function drawColumns(element, scene, say, widest = 0) {
   const { task, work, position } = scene, { steps, states } = work;
-  const narrow = element.clientWidth < 560, usual = narrow ? 27 : 36, { signs } = task;
+  const narrow = element.clientWidth < 560, large = widest && element.clientWidth >= LARGE; // as on a projector
+  const usual = narrow ? 27 : large ? 54 : 36, { signs } = task;
   // the numbers as people write them stand beside their digits; the answer, once it is whole
   const name = (sign, number) => [sign, brief(number, narrow ? 9 : widest ? 13 : 17)].filter(Boolean).join(" ");
   const names = scene.operands.map((operand, j) => name(signs[j], operand)), ended = position === steps.length - 1;
   const total = name(task.numeric ? task.equals : "", ended ? task.writeAnswer(task.decode(steps.map((step) => step.output))) : "");
   const longest = Math.max(...[...names, total].map((text) => text.length));
-  const label = Math.max(narrow ? 64 : 120, longest * (narrow ? 7.5 : widest ? 13.5 : 9.5) + 16);
-  const width = Math.max(usual, Math.min(widest, Math.floor((element.clientWidth - label) / (steps.length + 1))));
+  const label = Math.max(narrow ? 64 : large ? 150 : 120, longest * (narrow ? 7.5 : large ? 17 : widest ? 13.5 : 9.5) + 16);
+  const width = Math.max(usual, Math.min(large ? 1.4 * widest : widest, Math.floor((element.clientWidth - label) / (steps.length + 1))));
   const room = Math.max(4, Math.floor((element.clientWidth - label) / width) - 1);
   const most = Math.min(room, steps.length);
   // the window of columns around the one that is read: [from, from + most)
