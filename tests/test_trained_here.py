@@ -256,6 +256,24 @@ def test_before_the_start_the_untrained_network_is_seen(plain: Page) -> None:
     expect(section.locator(".fall")).not_to_contain_text("once it learns")
 
 
+def test_the_curve_of_the_error_crosses_no_text(plain: Page) -> None:
+    """What the axes are is said beside them."""
+    fall = plain.locator("#train .fall")
+    box = "e => { const {top, bottom} = e.getBoundingClientRect(); return [top, bottom]; }"
+    upright = fall.locator(".domain").nth(1).evaluate(box)
+    for name in ("error (log scale)", "problems so far"):
+        top, bottom = fall.locator("text", has_text=name).evaluate(box)
+        assert bottom <= upright[0] + 1 or top >= upright[1] - 1
+
+
+def test_with_the_mistake_it_goes_to_255_and_is_never_right_by_luck(plain: Page) -> None:
+    script = TRAINED.replace("mistake, seed}", "...offer.usual('add', 'tutorial', true)}")
+    said = in_page(plain, script, {"updates": 400})["said"]
+    assert said[-1] == 255
+    assert said[0] != 255
+    assert 126 not in said
+
+
 def test_the_mistake_is_a_switch(show: Open, proved: cn.Run) -> None:
     opened = show(proved, address="#train?pace=fast")
     section = opened.locator("#train")

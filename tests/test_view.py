@@ -1367,6 +1367,35 @@ def test_the_first_screen_waits_for_no_map_and_no_check(show: Open, proved: cn.R
     expect(opened.locator("#verdict .recheck button")).to_be_enabled(timeout=30_000)
 
 
+LABELS = """() => {
+    const root = document.querySelector("#carrynet").shadowRoot;
+    const drawn = root.querySelector("svg.automaton");
+    const labels = [...drawn.querySelectorAll(".label")].map(each => each.getBBox());
+    const edges = [...drawn.querySelectorAll("path[marker-end]")];
+    const crossed = ({x, y, width, height}) => edges.some(edge => {
+        for (let at = 0; at < edge.getTotalLength(); at += 2) {
+            const point = edge.getPointAtLength(at);
+            const across = point.x > x && point.x < x + width;
+            if (across && point.y > y + 3 && point.y < y + height - 3) return true;
+        }
+    });
+    return [labels.length, labels.filter(crossed).length];
+}"""
+
+
+def test_no_line_runs_through_the_labels_of_a_machine(show: Open) -> None:
+    for run in (
+        cn.train("tutorial", hidden=8, seed=2, progress=False),
+        imported(embodied(tasks.parse("tomita:3"))),
+        imported(embodied(tasks.parse("tomita:6"))),
+    ):
+        opened = show(run)
+        opened.locator("svg.automaton .label").first.wait_for()
+        labels, crossed = opened.evaluate(LABELS)
+        assert labels > 5
+        assert crossed == 0
+
+
 def test_the_slider_moves_the_hidden_space(show: Open, proved: cn.Run) -> None:
     """The dots are those of the moment, whichever of the sliders is moved."""
     opened = show(proved)

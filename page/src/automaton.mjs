@@ -24,9 +24,17 @@ export function automaton(scene, say, signal) {
 }
 
 const MOST_ZOOM = 2.4, MOST_GROWN = 1.55, MOST_TURNS = 20, MARGIN = 8, GAP = 6;
+const POINTS = 120, CLEAR = 3; // of an edge, to see what it crosses, and how far from it labels stand
+const MOVES = [-4, -3, -2, -1, 0, 1, 2, 3, 4].flatMap((x, _, all) => all.map((y) => [x, y])).sort((a, b) => Math.hypot(...a) - Math.hypot(...b));
 
-/** Put labels where they should stand; those that would meet, beside each other, and beside the nodes. */
-function apart(texts, line, nodes, radius) {
+/** Points along an edge. */
+const along = (path) => Array.from({ length: POINTS + 1 }, (_, i) => path.getPointAtLength((path.getTotalLength() * i) / POINTS));
+
+/**
+ * Put labels where they should stand: those that would meet, beside each other, and beside the nodes; and those
+ * across which an edge runs, the least way off where none does, as far as there is such a place near by.
+ */
+function apart(texts, line, nodes, radius, paths) {
   const fixed = nodes.map(([x, y]) => ({ x, y, across: radius, down: radius })), places = texts.map(({ x, y }) => ({ x, y }));
   const put = () => texts.map(({ lines }, k) => {
     const { x, y } = places[k], widths = lines.map(({ element, row }) => {
@@ -51,6 +59,20 @@ function apart(texts, line, nodes, radius) {
     }));
     if (!met) break;
   }
+  const edges = paths.map(along), meet = (a, b, gap) => Math.abs(a.x - b.x) < a.across + b.across + gap && Math.abs(a.y - b.y) < a.down + b.down;
+  const everything = [...places, ...fixed], reach = (axis, half, sign) => Math.max(...everything.map((each) => sign * each[axis] + each[half]));
+  const sides = [["x", "across", 1], ["x", "across", -1], ["y", "down", 1], ["y", "down", -1]].map((side) => [...side, reach(...side)]);
+  const inside = (place) => sides.every(([axis, half, sign, most]) => sign * place[axis] + place[half] <= most); // or all would have to be smaller
+  places.forEach((one, k) => {
+    const others = [...places.slice(0, k), ...places.slice(k + 1), ...fixed];
+    const on = (place) => ({ x, y }) => Math.abs(x - place.x) < one.across + CLEAR && Math.abs(y - place.y) < one.down;
+    const within = (place) => edges.reduce((sum, points) => sum + points.filter(on(place)).length, 0);
+    if (!within(one)) return;
+    const moved = MOVES.map(([x, y]) => ({ ...one, x: one.x + (x * line) / 2, y: one.y + (y * line) / 2 }));
+    const free = moved.filter((place) => inside(place) && !others.some((other) => meet(place, other, GAP)));
+    const best = free.reduce((least, place) => (within(place) < within(least) ? place : least), free[0] ?? one);
+    Object.assign(one, best);
+  });
   put();
 }
 
@@ -101,7 +123,7 @@ function drawing(scene, say, signal, about, machine) {
     const grown = radius * Math.min(zoom, MOST_GROWN);
     for (const node of nodes) node.firstChild.setAttribute("r", grown);
     head.setAttribute("refX", 8.5 + grown - radius);
-    apart(texts, line * zoom, places, grown);
+    apart(texts, line * zoom, places, grown, [...paths.values()]);
     const { x, y, width, height } = svg.getBBox();
     svg.setAttribute("viewBox", [x - MARGIN, y - MARGIN, width + 2 * MARGIN, height + 2 * MARGIN].join(" "));
   };

@@ -91,7 +91,7 @@ function cloud(session, say, signal) {
 
 /** The error against the problems so far, both by powers of ten, and which of them were guessed. */
 function fall(session, say, signal) {
-  const left = 44, top = 8, bottom = SIZE - 26, { batch, problems } = session.offer.recipes[session.settings.recipe];
+  const left = 44, top = 26, bottom = SIZE - 46, { batch, problems } = session.offer.recipes[session.settings.recipe];
   const svg = picture("fall"), powers = (scale) => scale.ticks().filter((n) => Number.isInteger(Math.log10(n)));
   session.follow(["state", "guess", "progress"], () => {
     const { training, guess } = session, most = training ? training.until * batch : problems;
@@ -104,7 +104,7 @@ function fall(session, say, signal) {
     }
     axis(svg, axisBottom(x).tickValues(powers(x)).tickFormat(say.tick), 0, bottom);
     axis(svg, axisLeft(y).tickValues(powers(y)).tickFormat(String), left, 0);
-    svg.append(s("text", { x: SIZE - 18, y: bottom - 10, "text-anchor": "end" }, say("train.problems")), s("text", { x: left + 8, y: top + 12 }, say("curve.error")));
+    svg.append(s("text", { x: SIZE - 18, y: SIZE - 5, "text-anchor": "end" }, say("train.problems")), s("text", { x: left - 36, y: 14 }, say("curve.error")));
     if (!training?.metrics.error.length) svg.append(s("text", { x: (left + SIZE - 18) / 2, y: (top + bottom) / 2, "text-anchor": "middle" }, say("train.error.none")));
     if (!training) return svg.setAttribute("aria-label", say("train.error"));
     const { problem, error } = training.metrics;
