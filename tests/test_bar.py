@@ -1,11 +1,16 @@
 """Progress bars: one for a training, one for an evaluation, and only where they are seen."""
 
 import io
+import os
+import re
 import sys
+from typing import Any
 
 import pytest
 
 import carrynet as cn
+from carrynet.learn.bar import Bar
+from carrynet.learn.training import Progress
 from carrynet.proof import trees
 from carrynet.watch import Watch
 
@@ -32,6 +37,23 @@ def test_each_bar_is_drawn_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "65536/65536" in lines[1]
     assert "proving: short words, 00:00" in lines[2]
     assert lines[2].endswith("\r")  # a search leaves no line behind
+
+
+def test_all_of_a_bar_fits_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a bar that can be seen to grow."""
+    stream, nothing = Terminal(), None
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(stream, "fileno", lambda: 2, raising=False)
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    with Bar() as shown:
+        for problem in (12_288, 94_800):
+            told: Any = (nothing, "first", 1, 2, problem, 94_800, 0.001, 0.01, 0.999)
+            shown(Progress(*told))
+    lines = [line for line in re.split(r"[\r\n]+", stream.getvalue()) if "error" in line]
+    assert lines
+    for line in lines:
+        assert re.search(r"\|.{10,}\| \d+/94800 \d\d:\d\d<\S+, error=0.001, right=99.9%$", line)
+        assert len(line) <= 80
 
 
 def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:

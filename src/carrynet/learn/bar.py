@@ -9,6 +9,9 @@ from carrynet.learn.training import Progress
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+LINE = "{desc}:{percentage:4.0f}%|{bar}| {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}"
+"""In 80 columns there is room for a bar, how far it is, the time left, and error and rightness."""
+
 
 class Bar:
     """A bar for a training (a callback), an evaluation (`watch`), a search (`say`), a sweep.
@@ -55,7 +58,7 @@ class Bar:
 
     def sweep(self, done: int, total: int, **facts: object) -> None:
         """Progress of a sweep: networks, and what else there is to say."""
-        self._show("sweeping", done, total, unit=" networks", initial=done)
+        self._show("sweeping", done, total, initial=done)
         if self._bar is not None:
             self._bar.set_postfix(facts)
 
@@ -66,8 +69,9 @@ class Bar:
             self._close()
         if self._bar is None:
             self._title = title
-            options = {"unit": " problems", **options}
-            self._bar = _tqdm(total=total, desc=title, dynamic_ncols=True, **options)
+            self._bar = _tqdm(
+                total=total, desc=title, bar_format=LINE, dynamic_ncols=True, **options
+            )
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:
