@@ -9,6 +9,7 @@ What then is new or marked fuzzy is to be translated by hand, and the mark remov
 """
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -193,6 +194,61 @@ def reword(folder: Path, words: dict[str, str]) -> list[str]:
     return sorted(unsaid)
 
 
+FIGURE = re.compile(r'(<img )alt="[^"]*_images/[^"]*"')
+LEGEND = re.compile(r"<p><em>(?:Figure|图) \d+\.</em>(.*?)</p>", re.DOTALL)
+
+
+def text_of(marked: str) -> str:
+    """What is said in HTML, in one line; powers and indices as they are typed."""
+    for raised, sign in (("msup", "^"), ("msub", "_")):
+        marked = re.sub(rf"(<{raised}><m[in]>[^<]*</m[in]>)", rf"\1{sign}", marked)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", marked)).split())
+
+
+def describe(folder: Path) -> list[str]:
+    """Let a figure of a notebook say what the legend below it says; those with none, by page."""
+    bare = []
+    for path in sorted(folder.rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        described, at = "", 0
+        for figure in FIGURE.finditer(text):
+            legend = LEGEND.search(text, figure.end())
+            if not legend:
+                bare.append(f"{path.relative_to(folder)}: {figure[0]}")
+                continue
+            alt = html.escape(text_of(legend[1]))
+            described += text[at : figure.start()] + f'{figure[1]}alt="{alt}"'
+            at = figure.end()
+        if at:
+            path.write_text(described + text[at:], encoding="utf-8")
+    return bare
+
+
+ARTICLE = '<article role="main"'
+PERMALINK = 'title="链接到此标题。"', 'title="Link to this heading"'
+
+
+def is_english(name: str) -> bool:
+    """Whether a page of the Chinese site, by its source without an ending, is in English only."""
+    if name.removeprefix("docs/") in TRANSLATED or name.startswith("_modules/"):
+        return False
+    chinese = (ROOT / f"{name}{ending}" for ending in (".zh-CN.md", ".zh.ipynb"))
+    # what has no source is made by Sphinx, which speaks Chinese
+    return (ROOT / f"{name}.md").exists() and not any(each.exists() for each in chinese)
+
+
+def say_english(folder: Path) -> list[str]:
+    """Mark what is in English within the Chinese site, as those who listen need; these pages."""
+    marked = []
+    for path in sorted(folder.rglob("*.html")):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if is_english(name):
+            text = path.read_text(encoding="utf-8").replace(*PERMALINK)
+            path.write_text(text.replace(ARTICLE, f'{ARTICLE} lang="en"'), encoding="utf-8")
+            marked.append(name)
+    return marked
+
+
 def lost_switches(folder: Path) -> list[str]:
     """The pages from which the way to the other language leads nowhere."""
     switch = re.compile(r'<p class="languages">.*?href="([^"]+)"', re.DOTALL)
@@ -230,6 +286,9 @@ def main(arguments: list[str]) -> None:
         sphinx("html", site, "-W", "--keep-going", *options)
         (site / "index.html").write_text(REDIRECT, encoding="utf-8")
     make_front(SITE)
+    if bare := describe(SITE):
+        sys.exit("docs: these figures have no legend:\n" + "\n".join(bare))
+    say_english(SITE / "zh")
     if unsaid := reword(SITE, MENDED) + reword(SITE / "zh", THEME):
         sys.exit("docs: the pages no longer say:\n" + "\n".join(unsaid))
     if lost := lost_switches(SITE):

@@ -1,5 +1,6 @@
 """What the builder of the documentation must not let pass; citation and changelog."""
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -121,6 +122,54 @@ def test_a_list_within_a_list_is_in_one_of_its_points(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == (
         f"<ul>{a}\n<ul>{b}</li>\n{c}</li>\n</ul></li>\n{d}</li>\n</ul>"
     )
+
+
+def test_a_figure_says_what_its_legend_says(tmp_path: Path) -> None:
+    """In both languages, whatever stands between the two; and one without is noticed."""
+    page = tmp_path / "tutorial.html"
+    figure = '<img alt="../_images/{0}.png" src="../_images/{0}.png" />'
+    page.write_text(
+        '<img alt="a page" src="page.png" />'
+        f"{figure.format('a')}</div>\n<p><em>Figure 1.</em> Left: "
+        '<msup><mn>2</mn><mi>a</mi></msup> &lt; 2,\nright: "b".</p><p>More.</p>'
+        f"{figure.format('b')}<p>Between.</p><p><em>图 2.</em> 学到的自动机。</p>",
+        encoding="utf-8",
+    )
+    assert build.describe(tmp_path) == []
+    text = page.read_text(encoding="utf-8")
+    told = ["a page", "Left: 2^a &lt; 2, right: &quot;b&quot;.", "学到的自动机。"]
+    assert re.findall('alt="(.*?)"', text) == told
+    assert re.findall('src="(.*?)"', text) == ["page.png", "../_images/a.png", "../_images/b.png"]
+    page.write_text(text + figure.format("c"), encoding="utf-8")
+    assert build.describe(tmp_path) == ['tutorial.html: <img alt="../_images/c.png"']
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("name", ["tutorial/tutorial", "studies/compiled/compiled"])
+def test_every_figure_of_a_notebook_has_a_legend(name: str, language: str) -> None:
+    notebook = json.loads((ROOT / f"{name}.{language}.ipynb").read_text(encoding="utf-8"))
+    figures = sum(
+        any(kind.startswith("image/") for kind in output.get("data", ()))
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", ())
+    )
+    prose = "\n".join("".join(c["source"]) for c in notebook["cells"] if "outputs" not in c)
+    legends = re.findall(r"^\*(?:Figure|图) (\d+)\.\* ", prose, flags=re.MULTILINE)
+    assert legends == [str(n) for n in range(1, figures + 1)]
+
+
+def test_what_is_english_in_the_chinese_site_is_marked(tmp_path: Path) -> None:
+    """Whether it is told by the sources that there are."""
+    chinese = ["docs/index", "docs/guide", "docs/cli", "tutorial/tutorial", "genindex", "search"]
+    english = ["CHANGELOG", "docs/api/judge", "docs/sweeps", "studies/smallest/README"]
+    for name in chinese + english:
+        path = tmp_path / f"{name}.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('<article role="main" id="main">', encoding="utf-8")
+    assert build.say_english(tmp_path) == english
+    for name in chinese + english:
+        marked = 'lang="en"' in (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert marked == (name in english)
 
 
 def test_a_switch_of_language_that_leads_nowhere_is_noticed(tmp_path: Path) -> None:
