@@ -174,17 +174,43 @@ def stay(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 FRONT = """
-<div id="front"></div>
-<script src="{root}adder.js" defer></script>
-<script src="{static}front.js" defer></script>
+<div id="front"><div slot="ways" class="ways">
 <p class="front-file"><a href="{root}adder.html" download>{download}</a> · <a
 href="{root}adder.html">{whole}</a></p>
+<nav aria-label="{ways}"><a href="../tutorial/tutorial.html"><strong>{learn}</strong> {tutorial}</a>
+<a href="#use"><strong>{use}</strong> {commands}</a>
+<a href="#cite"><strong>{cite}</strong> {entry}</a></nav></div></div>
+<script src="{root}adder.js" defer></script>
+<script src="{static}front.js" defer></script>
 """
-"""What the site shows where `index.md` has a picture of the page, which GitHub shows."""
+"""What the site shows where `index.md` has a picture of the page, which GitHub shows.
+
+What is in `ways` then stands below the network's verdict: `front.js` has the place for it.
+"""
 WAYS = (
-    {"download": "下载它：一个文件，不用安装，直接从磁盘打开", "whole": "整个页面"}
+    {
+        "download": "下载：一个文件，不用安装，直接从磁盘打开",
+        "whole": "整个页面",
+        "ways": "三条路",
+        "learn": "学习",
+        "tutorial": "教程：亲手写出这个网络，一直走到证明",
+        "use": "使用",
+        "commands": "两条命令：训练你自己的网络，并证明它",
+        "cite": "引用",
+        "entry": "写论文时用的条目",
+    }
     if CHINESE
-    else {"download": "Download it: one file, which opens from a disk", "whole": "The whole page"}
+    else {
+        "download": "Download: one file, which opens from a disk",
+        "whole": "The whole page",
+        "ways": "Three ways on",
+        "learn": "Learn",
+        "tutorial": "The tutorial: write this network yourself, and go on to its proof",
+        "use": "Use",
+        "commands": "Two commands: train and prove a network of your own",
+        "cite": "Cite",
+        "entry": "The entry for your paper",
+    }
 )
 
 
@@ -197,7 +223,8 @@ def live(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         return
     (picture,) = doctree.findall(nodes.image)
     ways = {"root": "../../" if CHINESE else "../", "static": "../_static/", **WAYS}
-    picture.replace_self(nodes.raw("", FRONT.format(**ways), format="html"))
+    # in place of its paragraph, which holds no blocks
+    picture.parent.replace_self(nodes.raw("", FRONT.format(**ways), format="html"))
 
 
 def setup(app: Sphinx) -> None:

@@ -20,7 +20,8 @@ STRINGS = json.loads((build.ROOT / "page" / "src" / "strings.json").read_text(en
 SCRIPTS = Path(build.__file__).parent / "_static"
 INDEX = """<!doctype html><html lang="{lang}"><meta charset="utf-8"><title>carrynet</title>
 <body data-theme="dark" style="background: #131416"><article role="main">
-<div id="front"></div><script src="adder.js"></script><script src="front.js"></script></article>"""
+<div id="front"><nav slot="ways" aria-label="ways"><a href="#use">use</a></nav></div>
+<script src="adder.js"></script><script src="front.js"></script></article>"""
 WIDE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>wide</title>
 <style>pre {{ overflow: auto; }}</style>
 <main><h1>Code</h1><pre id="narrow">short</pre><pre id="wide">{0}</pre>
@@ -85,6 +86,28 @@ def test_it_adds_and_trains(lang: str, site: Path, page: Page) -> None:
     page.locator(".equation", has_text="1000 + 24 = 1024").first.wait_for()
     page.get_by_role("button", name=start, exact=True).click()
     page.get_by_role("button", name=start, exact=True).wait_for(state="hidden")
+
+
+def test_the_ways_on_stand_below_the_verdict_however_often_it_is_drawn(
+    site: Path, page: Page
+) -> None:
+    page.goto((site / "en.html").as_uri())
+    ways, verdict = page.locator("#front > nav"), page.locator("section#verdict")
+
+    def check_place() -> None:
+        page.locator("section#train").wait_for()
+        above, below = verdict.bounding_box(), page.locator("section#calculator").bounding_box()
+        between = ways.bounding_box()
+        assert above
+        assert between
+        assert below
+        assert above["y"] + above["height"] <= between["y"]
+        assert between["y"] + between["height"] <= below["y"]
+
+    check_place()
+    page.locator(".language").evaluate("button => button.click()")
+    page.get_by_role("heading", name=STRINGS["train"]["zh"]).wait_for()
+    check_place()
 
 
 def test_it_follows_the_colours_that_are_chosen(site: Path, page: Page) -> None:
