@@ -472,8 +472,11 @@ def test_machines_with_more_states_are_shown_more(monkeypatch: pytest.MonkeyPatc
     assert shown("modular:5,precedence=0") == (24_000, 12_000, "balanced")  # 19
     assert shown("multiply_by:base=13,k=6") == (3_000, 2_000, "usual")  # 247 edges
     assert shown("multiply_by:base=16,k=6") == (12_000, 6_000, "usual")  # 336
+    assert shown("add:operands=4") == (12_000, 6_000, "usual")  # 4 states, 1,040 edges
+    assert shown("add:base=16") == (1_200, 1_500, "usual")  # 2 states
     assert shown("tomita:5", "elman") == (6_000, 3_000, "usual")
-    assert shown("multiply_by:base=16,k=3", "elman") == (24_000, 5_000, "usual")  # 304 edges
+    assert shown("multiply_by:base=16,k=3", "elman") == (24_000, 40_000, "usual")  # 304 edges
+    assert shown("add:base=10", "elman") == (24_000, 30_000, "usual")  # 11,100
     assert shown("add_mod:k=6", "elman") == (24_000, 5_000, "usual")
     assert shown("add_mod:k=7", "elman") == (24_000, 24_000, "usual")
     slacks = {
@@ -485,7 +488,7 @@ def test_machines_with_more_states_are_shown_more(monkeypatch: pytest.MonkeyPatc
         [v for (_, c), v in slacks.items() if c == cell] for cell in ("elman", "gru")
     )
     assert of_elman == [0.02, 0.02, 0.004, 0.004, 0.004]
-    assert of_gru == [0.02, 0.02, 0.02, 0.008, 0.004]
+    assert of_gru == [0.02, 0.008, 0.02, 0.008, 0.004]
     long = get("certified").with_settings({"cell": "gru", "task": "modular:5", "digits": 4_096})
     assert long.stages[0].words == "usual"  # what it takes to draw words grows with their length
     monkeypatch.setattr(recipes, "RARE_STATES", 16)

@@ -602,8 +602,8 @@ def test_a_recipe_may_change_for_some_lengths_only(monkeypatch: pytest.MonkeyPat
     # of longer words than these are too many states to draw words by their outcome
     text = 'cell = "gru"\ntask = "modular:5"\ndigits = [24, 4_000]\n'
     before, known = parse(text).recipes_digest, recipes.VARIANTS["certified"]
-    longer = known["gated, many states"].with_settings({"learn.steps": 777})
-    changed = {**recipes.VARIANTS, "certified": {**known, "gated, many states": longer}}
+    longer = known["gated, larger"].with_settings({"learn.steps": 777})
+    changed = {**recipes.VARIANTS, "certified": {**known, "gated, larger": longer}}
     monkeypatch.setattr(recipes, "VARIANTS", changed)
     assert parse(text).recipes_digest != before
 
