@@ -497,7 +497,8 @@ _OF_ELMAN = {
     # Where there are few states, less slack proved fewer.  Sums of four numbers, which are hardly
     # learned before, took so many updates.
     "many edges": _shown(_TANH, 24_000, 40_000, step=0.005),
-    # Of which an update takes a small part: by larger steps addition in base 16 closes more often.
+    # Where an update takes a small part of them, addition in base 16 closed more often by larger
+    # steps.
     "most edges": _shown(_TANH, 24_000, 30_000),
     # By as few updates as of few edges it learns a circle of five places half as often.
     "larger": _shown(replace(_TANH, digits=16), 24_000, 5_000, slack=0.004),
