@@ -36,6 +36,7 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/benchmarks.md",
     "studies/regular/README.md",
+    "studies/tutorial/README.md",
 )
 INTRODUCTION = "introduction"
 

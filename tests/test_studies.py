@@ -78,10 +78,11 @@ def test_what_is_told_of_the_tutorial_is_in_its_table() -> None:
     assert sum(int(row["networks"]) for row in rows) == 10_000
     passed, wrong = (sum(int(row[key]) for row in rows) for key in ("right", "refuted_beyond"))
     share = round(100 * wrong / passed)
-    text = (STUDIES / "tutorial" / "README.md").read_text(encoding="utf-8")
-    for count in (passed, wrong, *(sum(int(r[v]) for r in rows) for v in ("proved", "undecided"))):
-        assert f"{count:,}" in text
-    assert f"{share} %" in text
+    counts = [passed, wrong, *(sum(int(r[v]) for r in rows) for v in ("proved", "undecided"))]
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (STUDIES / "tutorial" / name).read_text(encoding="utf-8")
+        assert all(f"{count:,}" in text for count in counts), name
+        assert f"{share} %" in text, name
     root = STUDIES.parent
     for name in ("README.md", "README.zh-CN.md", "tutorial/tutorial.py"):
         text = (root / name).read_text(encoding="utf-8")

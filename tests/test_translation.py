@@ -92,7 +92,7 @@ def edit(folder: Path, name: str, old: str, new: str) -> None:
 
 def test_the_chinese_readme_follows_the_english() -> None:
     guides = ("docs/guide", "docs/architecture", "docs/benchmarks")
-    names = ("README", *guides, "studies/regular/README")
+    names = ("README", *guides, "studies/regular/README", "studies/tutorial/README")
     said = "".join(f"{name}.zh-CN.md follows {name}.md\n" for name in names)
     assert translation(ROOT) == (0, said)
 
