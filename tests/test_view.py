@@ -372,14 +372,17 @@ def test_it_is_read_from_the_back_of_a_room(
         (
             "en-US",
             (
-                "A neural network that answers after each symbol: "
-                "is the word so far without 000? 1 is yes, 0 is no."
+                "A neural network reads symbols one by one, and says after each: "
+                "has 000 not appeared so far? 1 is yes, 0 is no."
             ),
             ("answers 1: yes.", "answers 0: no."),
         ),
         (
             "zh-CN",
-            "一个神经网络，每读入一个符号就回答一次：目前为止是否从未出现 000？1 为是，0 为否。",
+            (
+                "一个神经网络，逐个读入符号，每读一个回答一次："
+                "到目前为止，是否还没有出现过 000？1 表示“是”，0 表示“否”。"
+            ),
             ("输出 1，即“是”。", "输出 0，即“否”。"),
         ),
     ],
@@ -431,7 +434,7 @@ def test_a_sum_works_itself_beside_the_network(show: Open, proved: cn.Run) -> No
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("locale", "words"), [("en-US", ["high", "low"]), ("zh-CN", ["取高值", "取低值"])]
+    ("locale", "words"), [("en-US", ["high", "low"]), ("zh-CN", ["数值高", "数值低"])]
 )
 def test_a_key_says_what_the_lamps_mean(
     show: Open, proved: cn.Run, locale: str, words: list[str], scheme: str
@@ -499,12 +502,15 @@ def test_what_is_said_of_other_networks_is_what_was_counted(
     assert wrong is not None
     whole, part = (int(found[1].replace(",", "")) for found in (passed, wrong))
     said = show(proved).locator("#verdict .why").inner_text()
-    assert f"of {whole:,} others that do, {round(100 * part / whole)} % are known" in said
+    assert (
+        f"of {whole:,} other networks that do so too, {round(100 * part / whole)} % are known"
+        in said
+    )
     words = (studies / "regular" / "README.md").read_text(encoding="utf-8")
     found = re.search(r"Of these (\d+), (\d+)\s+are\s+refuted", words)
     assert found is not None
     said = show(ends_in_one).locator("#verdict .why").inner_text()
-    assert f"of {found[1]} networks" in said
+    assert f"of {found[1]} other networks" in said
     assert f"{found[2]} are known" in said
     about = show(proved).locator("#about").inner_text()
     few = {row["examples"]: row for row in kept("smallest/examples.csv")}["30"]
@@ -1092,9 +1098,9 @@ def test_of_a_task_of_words_no_number_is_spoken_of(
             said = said.replace(theirs, "")
     assert re.findall(NUMBERS[locale], said) == []
     head = {
-        "proved": ("for words of every length", "任意长度的词"),
-        "recorded": ("right for words of every length", "任意长度的词"),
-        "refuted": ("Wrong for some words", "有的词会答错"),
+        "proved": ("for inputs of every length", "任意长度的输入"),
+        "recorded": ("right for inputs of every length", "任意长度的输入"),
+        "refuted": ("Wrong for some inputs", "有的输入会答错"),
         "undecided": ("Undecided", "尚无定论"),
         "wrong": ("words of 8 symbols fail", "8 个符号"),
     }[verdict]
@@ -1990,9 +1996,9 @@ def test_a_proof_is_checked_again_by_the_page_itself(show: Open, proved: cn.Run)
     expect(line).to_have_text(done, timeout=20_000)
     assert marks.count() == opened.locator(".recheck .done").count() == regions
     opened.get_by_role("button", name="中文").click()  # it is not done again for being told anew
-    expect(line).to_contain_text(f"已在本浏览器中重新检验：{regions} 个区域，4 个符号")
+    expect(line).to_contain_text(f"已在你的浏览器里重新检验：{regions} 个区域，4 个符号")
     opened.get_by_role("button", name="再检验一次").click()
-    expect(line).to_contain_text("已在本浏览器中重新检验", timeout=20_000)
+    expect(line).to_contain_text("已在你的浏览器里重新检验", timeout=20_000)
 
 
 def test_without_workers_it_is_checked_beside_the_rest(show: Open, proved: cn.Run) -> None:

@@ -21,8 +21,9 @@ export function drawColumns(element, scene, say, widest = 0) {
   const usual = narrow ? 27 : large ? 54 : 36, { signs } = task;
   // the numbers as people write them stand beside their digits; the answer, once it is whole
   const name = (sign, number) => [sign, brief(number, narrow ? 9 : widest ? 13 : 17)].filter(Boolean).join(" ");
-  const names = scene.operands.map((operand, j) => name(signs[j], operand)), ended = position === steps.length - 1;
-  const total = name(task.numeric ? task.equals : "", ended ? task.writeAnswer(task.decode(steps.map((step) => step.output))) : "");
+  const names = task.numeric ? scene.operands.map((operand, j) => name(signs[j], operand)) : [say("column.reads")], ended = position === steps.length - 1;
+  const answer = task.numeric && ended ? task.writeAnswer(task.decode(steps.map((step) => step.output))) : "";
+  const total = (task.numeric && name(task.equals, answer)) || say("column.says");
   const longest = Math.max(...[...names, total].map((text) => text.length));
   const label = Math.max(narrow ? 64 : large ? 150 : 120, longest * (narrow ? 7.5 : large ? 17 : widest ? 13.5 : 9.5) + 16);
   const width = Math.max(usual, Math.min(large ? 1.4 * widest : widest, Math.floor((element.clientWidth - label) / (steps.length + 1))));
@@ -59,7 +60,7 @@ export function drawColumns(element, scene, say, widest = 0) {
       return { text: name, mark: [states[t] ? "on" : "", t === position + 1 ? "next" : ""].join(" ") };
     }, "memory"),
     ...names.map((text, j) => row(text, (t) => ({ text: task.numeric ? DIGITS[task.digitsOf(steps[t].symbol)[j]] : task.symbols[steps[t].symbol] }), "operand")),
-    row(total || say("column.says"), (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
+    row(total, (t) => (t > position ? {} : { text: task.outputs[steps[t].output], mark: steps[t].right ? "" : "wrong" }), "answer"),
   ].filter(Boolean);
   if (steps.some(({ right }) => !right)) // from the start, so that what is below does not move when it goes wrong
     rows.push(row(h("span", { class: "hidden" }, say("table.marks")), (t) => ({ text: t <= position && !steps[t].right ? "✗" : "" }), "marks"));

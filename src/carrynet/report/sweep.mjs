@@ -55,7 +55,7 @@ var Tt=class extends EventTarget{constructor(n){super(),this.model=n,this.keys=n
 header { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 14px; padding: 18px 0 10px; border-bottom: 1px solid var(--line); }
 header .mark { font-weight: 700; letter-spacing: -.01em; }
 header .name { color: var(--soft); font: 14px var(--mono); min-width: 0; overflow-wrap: anywhere; flex: 1; }
-.tagline { margin: 18px 0 -14px; font-weight: 600; font-size: 19px; text-wrap: balance; } section.verdict { margin-top: 18px; }
+.tagline { margin: 18px 0 -14px; font-weight: 700; font-size: 19px; text-wrap: balance; } section.verdict { margin-top: 18px; }
 section { margin-top: 64px; }
 h1, h2, h3 { line-height: 1.2; margin: 0; text-wrap: balance; }
 h1 { font-size: clamp(27px, 3.4vw, 44px); letter-spacing: -.02em; font-weight: 700; } :lang(zh) h1 { word-break: keep-all; overflow-wrap: anywhere; }
