@@ -429,7 +429,8 @@ def test_certified_is_another_recipe_for_other_cells() -> None:
         assert (recipe.hidden, recipe.cell, recipe.name) == (8, "lstm", "certified")
     stacked = get("certified").with_settings({"cell": "lstm,gru"})
     assert [stage.steps for stage in stacked.stages] == [4_000, 3_000]
-    own = get("certified").with_settings({"cell": "state = h, c; c = tanh(x @ A + c @ B); h = c"})
+    gate = "state = h, c; c = sigmoid(x @ G) * tanh(x @ A + c @ B); h = c"
+    own = get("certified").with_settings({"cell": gate})
     assert [stage.steps for stage in own.stages] == [1_200, 1_500]
     changed = certified.with_settings({"harden.steps": 5}).with_settings({"cell": "lstm"})
     assert [stage.name for stage in changed.stages] == ["learn", "harden"]  # somebody's own

@@ -685,7 +685,7 @@ def test_what_varies_with_slack_alone_is_left_to_numpy(cell: str) -> None:
 
 @pytest.mark.parametrize("cell", [INPUT_GATE, ADDED])
 def test_over_edges_a_step_is_one_of_boxes_throughout(cell: str) -> None:
-    recipe, state = over_edges({"cell": cell, "hidden": 4})
+    recipe, state = over_edges({"cell": cell, "hidden": 4, "task": "tomita:5"})
     assert native.refuses(state.network) is None
     assert not engines.edges.takes(state.network)
     assert state.boxes is not None

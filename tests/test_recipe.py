@@ -319,6 +319,21 @@ def test_gates_learn_larger_machines_by_more_updates() -> None:
     assert changed.with_settings({"hidden": 3}).stages == changed.stages
 
 
+def test_cells_of_ones_own_without_gates_are_trained_as_elmans() -> None:
+    base = RECIPES["certified"]
+    plain, gate = "h = tanh(x @ A + h @ B + b)", "h = tanh(x @ A + sigmoid(x @ G) * (h @ B) + b)"
+    for task in ("add", "tomita:5", "cycle:5", "add_mod:k=7", "add:base=10"):
+        elman = base.with_settings({"task": task})
+        own = base.with_settings({"task": task, "cell": plain})
+        assert (own.stages, own.digits, own.init_scaling) == (
+            *(elman.stages, elman.digits, elman.init_scaling),
+        )
+        assert own.activation == "sigmoid"  # which is left to the equations
+        assert own.with_settings({"cell": "elman"}) == elman
+        gru = base.with_settings({"task": task, "cell": "gru"})
+        assert base.with_settings({"task": task, "cell": gate}).stages == gru.stages
+
+
 def test_what_somebody_has_set_is_kept_when_another_key_is_set() -> None:
     """Also where it makes a recipe of another machine's stages."""
     certified = RECIPES["certified"]

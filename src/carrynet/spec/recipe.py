@@ -362,8 +362,11 @@ def _kind(recipe: Recipe) -> str:
     """Which of `VARIANTS` is for a recipe's cell and task."""
     task = recipe.specification
     states, symbols = len(task.machine.states), len(task.machine.symbols)
-    if recipe.cell != "elman":
-        if "," in recipe.cell and "=" not in recipe.cell:
+    own = "=" in recipe.cell
+    # without a product there are no gates
+    gated = "*" in recipe.cell or "mix" in recipe.cell if own else recipe.cell != "elman"
+    if gated:
+        if "," in recipe.cell and not own:
             return "stacked"
         few = recipe.every_edge <= FEW_EDGES
         if states <= 2 or (states < SOME_STATES and few):
@@ -374,12 +377,14 @@ def _kind(recipe: Recipe) -> str:
         drawn, _ = of_balanced(task, max(recipe.digits, _OF_RARE_STATES.digits))
         return "gated, rare states" if rare and drawn <= MOST_BALANCED else "gated, larger"
     if states <= 2 and symbols <= 25:
-        return "simple"
-    if states < SOME_STATES:
-        if recipe.every_edge <= FEW_EDGES:
-            return "few edges"
-        return "many edges" if recipe.every_edge <= MANY_EDGES else "most edges"
-    return "larger" if states < MANY_STATES else "larger, many states"
+        kind = "simple"
+    elif states < SOME_STATES and recipe.every_edge <= FEW_EDGES:
+        kind = "few edges"
+    elif states < SOME_STATES:
+        kind = "many edges" if recipe.every_edge <= MANY_EDGES else "most edges"
+    else:
+        kind = "larger" if states < MANY_STATES else "larger, many states"
+    return f"own, {kind}" if own else kind
 
 
 SOME_STATES = 5
@@ -508,6 +513,11 @@ _OF_ELMAN = {
     ),
 }
 
+# Cells of one's own without gates learn as his does; they say their activations themselves.
+_OF_UNGATED = {
+    f"own, {kind}": replace(each, activation="sigmoid") for kind, each in _OF_ELMAN.items()
+}
+
 # Gates learn little by that descent, one problem at a time.
 _GATED = Recipe(
     name="certified", digits=16, biases=True, init_scaling="sqrt-hidden", stages=(GROWING, CLOSE)
@@ -533,13 +543,13 @@ _PLAIN_GATED = replace(RECIPES["plain"], activation="sigmoid")
 
 def _by_cell(of_elman: Recipe, of_others: Recipe) -> MappingProxyType[str, Recipe]:
     """The same recipe for all tasks."""
-    kinds = dict.fromkeys(_OF_ELMAN, of_elman) | dict.fromkeys(_OF_OTHERS, of_others)
-    return MappingProxyType(kinds)
+    others = dict.fromkeys(_OF_UNGATED | _OF_OTHERS, of_others)
+    return MappingProxyType(dict.fromkeys(_OF_ELMAN, of_elman) | others)
 
 
 VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyType(
     {
-        "certified": MappingProxyType(_OF_ELMAN | _OF_OTHERS),
+        "certified": MappingProxyType(_OF_ELMAN | _OF_UNGATED | _OF_OTHERS),
         "plain": _by_cell(RECIPES["plain"], _PLAIN_GATED),
         "specified": _by_cell(RECIPES["specified"], _SPECIFIED_GATED),
     }
