@@ -276,8 +276,10 @@ def test_every_task_has_its_command(
             ("add", "9", "1", "--digits", "3", "--run", "runs/right"),
             "has 4 digits in base 2, not 3",
         ),
-        (("subtract", "2"), "Missing|takes 2"),
+        (("subtract", "2"), "subtract takes 2 numbers, not 1"),
+        (("subtract", "nowhere", "2", "1"), "nowhere is not a run: there is no such folder"),
         (("add",), "Missing argument"),
+        (("add", "runs/right"), "add takes two to four numbers, not 0"),
         (("evaluate", "nowhere"), "no such folder"),
         (("evaluate", "--digits", "17"), "at most 16 digits"),
         (("evaluate", "--digits", "0"), "at least 1"),
@@ -296,6 +298,7 @@ def test_every_task_has_its_command(
         (("train", "--out", "n" * 300), "n: File name too long|cannot write"),
         (("ad", "1", "2"), "No such command"),
         (("train", "--sed", "1"), "No such option"),
+        (("train", "--hidden", "3", "--set", "hidden=4"), "hidden=4 says otherwise than .*: 3"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(
@@ -797,9 +800,36 @@ def test_check(proofs: Path, tmp_path: Path) -> None:
     document = json.loads(carrynet("check", "proved", "--json", cwd=proofs).stdout)
     assert document["valid"]
     assert document["regions"] == cn.load(proofs / "proved").to_json()["proof"]["regions"]
+    assert document["run"] == "proved"
     missing = carrynet("check", "refuted", cwd=proofs)
     assert (missing.returncode, missing.stdout) == (2, "")
     assert "it has no certificate.json" in missing.stderr
+
+
+def test_check_takes_the_newest_run_that_has_a_certificate(proofs: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for age, name in enumerate(("refuted", "proved")):
+        shutil.copytree(proofs / name, runs / name)
+        os.utime(runs / name / "recipe.toml", (9 - age, 9 - age))
+    done = carrynet("check", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.endswith(f"\nrun         {Path('runs') / 'proved'}\n")
+    shutil.rmtree(runs / "proved")
+    none = carrynet("check", cwd=tmp_path)
+    assert (none.returncode, none.stdout) == (2, "")
+    assert "no run with a certificate under runs" in none.stderr
+
+
+def test_a_network_is_not_trained_on_as_another(proofs: Path, tmp_path: Path) -> None:
+    for setting, what in (
+        *(("hidden=3", "hidden"), ("dtype=float16", "dtype"), ("task=subtract", "task")),
+        *(("activation=relu", "activation"), ("start=learned", "start")),
+    ):
+        done = carrynet("harden", proofs / "refuted", "--set", setting, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), setting
+        assert what in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_check_does_not_believe_a_certificate(proofs: Path, tmp_path: Path) -> None:

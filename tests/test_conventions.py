@@ -223,7 +223,7 @@ def test_answers_that_come_late_are_recognised_and_refused(steps: int) -> None:
         with pytest.raises(InputError) as caught:
             choose(late(steps), Stated(delay=delay), None)
         assert f"right on 384 of 384 sample problems when read {steps} step" in str(caught.value)
-        assert "cannot be taken yet" in str(caught.value)
+        assert "a machine whose first answers are left open" in str(caught.value)
     with pytest.raises(InputError, match=f"with a delay of {steps} step.* instead it is right"):
         choose(late(steps), Stated(delay=0), None)
     with pytest.raises(InputError, match="delay must be from 0 to 2"):

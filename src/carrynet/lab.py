@@ -17,7 +17,13 @@ from carrynet.errors import InputError, RunError, shorten
 from carrynet.exchange.export import Exported, export as write_as
 from carrynet.exchange.formats import FORMATS
 from carrynet.exchange.leaving import Standing
-from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
+from carrynet.judge.evaluation import (
+    MOST_PROBLEMS,
+    Evaluation,
+    affordable_digits,
+    count_problems,
+    examine,
+)
 from carrynet.learn import training
 from carrynet.learn.bar import Bar
 from carrynet.learn.training import Callback
@@ -229,7 +235,7 @@ def compile(  # noqa: A001
     *,
     out: str | Path | None = None,
     force: bool = False,
-    digits: int = 8,
+    digits: int | None = None,
     progress: bool = True,
     budget: float = 0.0,
     **construction: Any,
@@ -237,8 +243,8 @@ def compile(  # noqa: A001
     """A network for a task's machine by construction, not by training, tested and proved.
 
     `construction` as of `learn.mechanism.Construction`: `compile("parity", cell="gru", copies=3)`.
-    The run's `mechanism` says what each unit means.  `digits` as in `evaluate`; `out`, `force` and
-    `budget` as in `train`.
+    The run's `mechanism` says what each unit means.  `digits` as in `evaluate`, by default 8 or as
+    many as are soon tried; `out`, `force` and `budget` as in `train`.
 
     Raises `InputError` for what cannot be compiled: another cell, more than 1,024 units, symbols
     that no linear score tells apart.
@@ -257,11 +263,17 @@ def compile(  # noqa: A001
     return replace(run, mechanism=mechanism)
 
 
-def importing(network: Network, digits: int = 8, **named: Any) -> Recipe:
+def importing(network: Network, digits: int | None = None, **named: Any) -> Recipe:
     """The recipe of a run that only holds a network: no stages, and the network its origin.
 
+    It is tested on all problems of up to `digits`, by default 8 or as many as are soon tried.
     `named` keys are what is known besides.
+
+    Raises `InputError` for more digits than can be tried.
     """
+    if digits is None:
+        digits = affordable_digits(network.task, 8)
+    count_problems(network.task, digits)
     usual: dict[str, Any] = {"name": "imported", **network.settings, "biases": True, **named}
     return Recipe(
         task=network.task.text,
@@ -426,8 +438,9 @@ def _carry_out(place: _Place, bar: Bar, callbacks: Sequence[Callback], budget: f
 
 
 def _examine(recipe: Recipe, network: Network, bar: Bar) -> Evaluation:
-    """Test a fresh network up to its recipe's digits, fewer where those are too many."""
-    return examine(network, affordable_digits(network.task, recipe.digits), watch=bar.watch)
+    """Test a fresh network up to its recipe's digits, of problems that it learned from or fewer."""
+    most = 2**20 if recipe.stages else MOST_PROBLEMS
+    return examine(network, affordable_digits(network.task, recipe.digits, most), watch=bar.watch)
 
 
 class _InMemory:

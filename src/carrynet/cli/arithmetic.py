@@ -14,18 +14,23 @@ from carrynet.spec.recipe import Recipe
 
 def _solving(command: str, family: str, count: int, about: str) -> click.Command:
     """The command that lets a network of some family of tasks work one problem."""
+    many = "NUMBER ..." if count < 0 else " ".join(["NUMBER"] * count)
 
     @click.command(command, help=about, context_settings=options.OPERANDS_FOLLOW)
-    @options.operands(count)
+    @click.argument("arguments", nargs=-1, required=True, metavar=f"[RUN] {many}")
     @options.run_option
     @options.digits
     @options.as_json
     def solve(
-        operands: tuple[int, ...], run: Path | None, digits: int | None, as_json: bool
+        arguments: tuple[str, ...], run: Path | None, digits: int | None, as_json: bool
     ) -> None:
         from carrynet.judge.work import work
         from carrynet.report.worked import columns
         from carrynet.runs.folder import newest, read_network
+
+        if run is None:
+            run, arguments = options.run_first(arguments)
+        operands = options.whole_numbers(arguments)
 
         def fits(recipe: Recipe) -> bool:
             task = recipe.specification
@@ -33,6 +38,9 @@ def _solving(command: str, family: str, count: int, about: str) -> click.Command
 
         if family == "add" and not 2 <= len(operands) <= 4:
             raise InputError(f"add takes two to four numbers, not {len(operands)}")
+        if count not in (-1, len(operands)):
+            numbers = "number" if count == 1 else "numbers"
+            raise InputError(f"{command} takes {count} {numbers}, not {len(operands)}")
         if run is None:
             task = tasks.example(family, len(operands))
             what = f"run of {command} with {len(operands)} operand{'s' * (len(operands) > 1)}"

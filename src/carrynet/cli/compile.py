@@ -32,7 +32,7 @@ CELLS, ACTIVATIONS = (", ".join(names) for names in (("elman", *cells.CELLS), ce
 @options.as_json
 def compile_(
     task: str,
-    digits: int,
+    digits: int | None,
     out: Path | None,
     force: bool,
     budget: float,

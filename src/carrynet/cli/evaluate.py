@@ -10,7 +10,7 @@ from carrynet.cli.output import leave, tell
 
 @click.command()
 @options.run
-@click.option("--digits", type=int, help=f"{options.ALL_DIGITS}  [default: the recipe's]")
+@click.option("--digits", type=int, help=f"{options.ALL_DIGITS}  [default: the recipe's, or fewer]")
 @options.as_json
 def evaluate(run: Path | None, digits: int | None, as_json: bool) -> None:
     """Test a run on every short problem, and on samples of long ones."""

@@ -35,8 +35,8 @@ ACTIVATIONS = Recipe.__dataclass_fields__["activation"].metadata["choices"]
 @click.option(
     "--coding",
     help="What symbols are fed as: 0/1 or -1/+1, the bits; numbers or one-hot, the digits; joint "
-    "or symbols, one-hot vectors of the symbols; 'from 1', rows of an embedding from the second "
-    "on.  "
+    "or symbols, one-hot vectors of the symbols; 'from 0', 'from 1' or 'from 2', their numbers, "
+    "counted from there; own, as the task's file says.  "
     "[default: what is right on samples]",
 )
 @click.option(
@@ -73,7 +73,7 @@ def import_(
     head: str | None,
     samples: Path | None,
     leave_out: tuple[str, ...],
-    digits: int,
+    digits: int | None,
     out: Path | None,
     force: bool,
     budget: float,
@@ -110,8 +110,8 @@ def import_(
         samples=None if samples is None else foreign.read_samples(samples, meant),
         leave_out=leave_out,
     )
-    for line in taken.notes:
-        click.echo(line, err=True)
     recipe = lab.importing(taken.network, digits)
     with making(out, recipe, force=force, origin=taken.network, source=taken.source) as folder:
+        for line in taken.notes:
+            click.echo(line, err=True)
         carry_out(folder, budget, as_json)

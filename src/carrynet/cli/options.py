@@ -28,14 +28,17 @@ run_option = click.option(
 digits = click.option("--digits", type=int, help="Read the operands with this many digits.")
 
 
-def _some_digits(_context: object, _parameter: object, value: int) -> int:
-    if value < 1:
+def _some_digits(_context: object, _parameter: object, value: int | None) -> int | None:
+    if value is not None and value < 1:
         raise InputError(f"digits must be at least 1, not {value}")
     return value
 
 
 tested_digits = click.option(
-    "--digits", type=int, default=8, show_default=True, callback=_some_digits, help=ALL_DIGITS
+    "--digits",
+    type=int,
+    callback=_some_digits,
+    help=f"{ALL_DIGITS}  [default: 8, fewer where they are too many]",
 )
 settings = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the recipe."
@@ -80,18 +83,6 @@ class WithKeys(click.Command):
         for title, rows in self._keys().items():
             with formatter.section(title):
                 formatter.write_dl(rows)
-
-
-def operands(count: int) -> Callable[[Decorated], Decorated]:
-    """The argument of `count` numbers, or of any number of them where that is -1."""
-    return click.argument(
-        "operands",
-        nargs=count,
-        required=True,
-        callback=lambda _context, _parameter, texts: whole_numbers(
-            (texts,) if isinstance(texts, str) else texts
-        ),
-    )
 
 
 def whole_numbers(texts: Sequence[str]) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from carrynet.cli import options
 from carrynet.cli.output import show as open_page, tell
 from carrynet.errors import InputError
 
@@ -27,6 +28,7 @@ from carrynet.errors import InputError
     "--page", "only_page", is_flag=True, help="The page alone, which needs no matplotlib."
 )
 @click.option("--open", "show", is_flag=True, help="Show the page in the browser.")
+@options.as_json
 def plot(
     sweep: str,
     x: str | None,
@@ -36,6 +38,7 @@ def plot(
     out: Path | None,
     only_page: bool,
     show: bool,
+    as_json: bool,
 ) -> None:
     """Draw what became of a sweep's networks: figures and a page.
 
@@ -51,6 +54,7 @@ def plot(
     if "://" in sweep and out is None and not only_page:
         raise InputError("figures of a sweep elsewhere need a folder here: give --out FOLDER")
     store = Store(sweep)
+    drawn: list[str] = []
     keys = census.choose(store.plan(), x, y, where)
     if not only_page:
         try:
@@ -59,10 +63,13 @@ def plot(
             raise InputError(f"{error}; --page writes the page alone, without") from None
         taken = census.take(store, keys, where)
         formats = ("png", "svg") if form == "both" else (form,)
-        for file in sweep_plots.write(taken, out or Path(sweep) / "plots", formats, where):
-            tell(str(file))
+        files = sweep_plots.write(taken, out or Path(sweep) / "plots", formats, where)
+        drawn = [str(file) for file in files]
     written = sweep_page.write(store, out and out / page.NAME, keys)
-    tell(written)
+    if as_json:
+        tell({"sweep": sweep, "page": str(written), "figures": drawn})
+    else:
+        tell("\n".join([*drawn, str(written)]))
     if show and "://" in written:
         raise InputError("--open is for a page on this machine: give --out FOLDER")
     open_page(Path(written), show)

@@ -15,7 +15,8 @@ from carrynet.cli.output import show as open_page, tell
     "--out", type=click.Path(path_type=Path), help="File to write.  [default: report.html in RUN]"
 )
 @click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
-def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
+@options.as_json
+def report(run: Path | None, show: bool, out: Path | None, plots: bool, as_json: bool) -> None:
     """Write the page of a run, one file to look inside the network."""
     from carrynet import locks
     from carrynet.cli.runs import load, write_page
@@ -24,12 +25,15 @@ def report(run: Path | None, show: bool, out: Path | None, plots: bool) -> None:
 
     loaded = load(run)
     assert loaded.path is not None
+    drawn: list[str] = []
     if plots:
         from carrynet.report import plots as figures
 
         with locks.Lock(loaded.path):
-            for file in figures.write(loaded, loaded.path / PLOTS):
-                tell(str(file))
+            drawn = [str(file) for file in figures.write(loaded, loaded.path / PLOTS)]
     written = page.write(loaded, out) if out else write_page(loaded)
-    tell(str(written))
+    if as_json:
+        tell({"run": str(loaded.path), "page": str(written), "figures": drawn})
+    else:
+        tell("\n".join([*drawn, str(written)]))
     open_page(written, show)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from carrynet.cli import options
 from carrynet.errors import InputError
 
 
@@ -17,7 +18,8 @@ from carrynet.errors import InputError
     help="[default: what FILE ends in, else text]",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File to write.")
-def table(sweep: str, by: str | None, form: str | None, out: Path | None) -> None:
+@options.as_json
+def table(sweep: str, by: str | None, form: str | None, out: Path | None, as_json: bool) -> None:
     """Count what became of a sweep's networks: rates and intervals.
 
     Intervals are of 95 %; rates are for each group.
@@ -25,6 +27,9 @@ def table(sweep: str, by: str | None, form: str | None, out: Path | None) -> Non
     from carrynet import files
     from carrynet.sweep import Store, table as tables
 
+    if as_json and form not in (None, "json"):
+        raise InputError(f"--json and --format {form} say different things: give one of them")
+    form = "json" if as_json else form
     suffix = out.suffix[1:] if out else ""
     form = form or (suffix if suffix in tables.FORMATS else "text")
     if form == "parquet" and out is None:

@@ -78,7 +78,10 @@ def train(
     given = {key: value for key, value in named.items() if value is not None}
     if resume is not None and (recipe or settings or engine or out or force or origin or given):
         raise click.UsageError("--resume goes on with the run's own recipe: give it alone")
-    said = {**options.parse_settings(settings), **given}
+    said = options.parse_settings(settings)
+    for key, value in given.items():
+        if said.setdefault(key, value) != value:
+            raise InputError(f"--set {key}={said[key]} says otherwise than its own option: {value}")
     chosen = cells.recipe(recipe or recipes.DEFAULT, said)
 
     from carrynet.cli.runs import carry_out

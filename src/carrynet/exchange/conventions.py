@@ -338,8 +338,9 @@ def _require_possible(owned: Owned, convention: Convention, so_far: str) -> None
     if convention.delay:
         steps = f"{convention.delay} step{'s' * (convention.delay > 1)}"
         raise InputError(
-            f"the network {so_far or 'is said to be right '}when read {steps} later: networks "
-            "that answer late cannot be taken yet, only those that answer each digit at once"
+            f"the network {so_far or 'is said to be right '}when read {steps} later: of this task "
+            "only networks that answer each digit at once can be taken; what one that answers late "
+            "should do says a machine whose first answers are left open, '-': --task FILE"
         )
 
 

@@ -108,7 +108,8 @@ class Diverged(CarrynetError):
 def start(recipe: Recipe, origin: Network | None = None) -> State:
     """The state before the first update: random weights, or the network that the recipe names.
 
-    Raises `InputError` unless `origin` is the network that the recipe begins with.
+    Raises `InputError` unless `origin` is the network that the recipe begins with, and one as the
+    recipe says.
     """
     if recipe.origin or origin:
         if origin is None or origin.digest() != recipe.origin:
@@ -116,6 +117,7 @@ def start(recipe: Recipe, origin: Network | None = None) -> State:
                 "the recipe begins with a network, its origin, which must be given: as origin=, "
                 "or --origin FILE"
             )
+        _check_origin(recipe, origin)
         return _next_stage(recipe, origin, 0)
     width = recipe.init_width
     if recipe.init_scaling == "sqrt-hidden":
@@ -136,6 +138,25 @@ def start(recipe: Recipe, origin: Network | None = None) -> State:
     if recipe.init == "machine":
         network = network.moved(codes.fitted(network, recipe.seed))
     return _next_stage(recipe, network, 0)
+
+
+def _check_origin(recipe: Recipe, origin: Network) -> None:
+    """Refuse a recipe that says otherwise than the network that it begins with."""
+    cell, readout = cells.of(recipe)
+    learned = f"{origin.cell.state[0]}_start" in origin.weights
+    pairs = {
+        "task": (recipe.specification, origin.task),
+        "cell or activation": (cell, origin.cell),
+        "readout": (readout, origin.readout),
+        "hidden": (recipe.hidden, origin.hidden),
+        "dtype": (recipe.dtype, origin.dtype.name),
+        "start": (recipe.start, "learned" if learned else "zero"),
+    }
+    if unlike := [name for name, (said, has) in pairs.items() if said != has]:
+        raise InputError(
+            f"the network that the recipe begins with, its origin, has another "
+            f"{', '.join(unlike)}: leave that as the network has it"
+        )
 
 
 def fit(
