@@ -247,11 +247,20 @@ def test_a_part_of_the_state_rises_with_what_is_said_to_move_it(name: str) -> No
 def test_of_many_edges_the_start_is_met_by_its_share() -> None:
     task = tasks.parse("add:base=7")
     known = regions(task)
-    some = known.some(90, np.linspace(0, 1, 90, endpoint=False))
+    some = known.some(np.linspace(0, 1, 90, endpoint=False))
     assert (some.source == 0).sum() >= 30  # the start, and two states
     assert some.weight.sum() == pytest.approx(1)
     assert some.weight[some.source == 0].sum() == pytest.approx(1 / 3)
     assert len(set(known.state[some.source[30:]])) == 2
+
+
+def test_many_rows_of_edges_are_what_each_is_alone() -> None:
+    known, draws = regions(tasks.parse("add:base=7")), np.random.default_rng(0).random((3, 90))
+    rows = known.some(draws)
+    assert len({tuple(row) for row in rows.source.tolist()}) == 3
+    for i, each in enumerate(draws):
+        for one, other in zip(rows.row(i), known.some(each), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_edges_are_those_that_words_take() -> None:

@@ -18,14 +18,18 @@ Numbers = NDArray[np.intp]
 
 
 class Edges(NamedTuple):
-    """Some edges of a task's machine."""
+    """Some edges of a task's machine, or rows of them."""
 
-    source: Numbers  #: (E,) the region it comes from
-    symbol: Numbers  #: (E,)
-    target: Numbers  #: (E,) the region that it leads to
-    output: Numbers  #: (E,) `OPEN` where nothing is asked
-    state: Numbers  #: (E,) the machine's next
-    weight: NDArray[np.floating]  #: (E,) how much each counts in an average; together 1
+    source: Numbers  #: (..., E) the region it comes from
+    symbol: Numbers  #: (..., E)
+    target: Numbers  #: (..., E) the region that it leads to
+    output: Numbers  #: (..., E) `OPEN` where nothing is asked
+    state: Numbers  #: (..., E) the machine's next
+    weight: NDArray[np.floating]  #: (..., E) how much each counts in its row's average; together 1
+
+    def row(self, number: int) -> "Edges":
+        """One row of them."""
+        return Edges(*(each[number] for each in self))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,7 @@ class Regions:
         return self.entered[tables(self.task).delta[self.state[region], symbol], symbol]
 
     def edges(self, numbers: Numbers) -> Edges:
-        """The edges of some numbers."""
+        """The edges of some numbers, (..., E)."""
         table = tables(self.task)
         source, symbol = np.divmod(numbers, self.entered.shape[1])
         before = self.state[source]
@@ -70,19 +74,24 @@ class Regions:
             weight=self._weight(source),
         )
 
-    def some(self, count: int, draws: NDArray[np.floating]) -> Edges:
-        """As many edges at random, by numbers from 0 to 1: of the start no less than its share."""
+    def some(self, draws: NDArray[np.floating]) -> Edges:
+        """As many edges at random, by numbers from 0 to 1: of the start no less than its share.
+
+        So in each row of draws (..., E).
+        """
         numbers = (draws * self.edge_count).astype(np.intp)  # there may be 2^36 of them
         symbols = self.entered.shape[1]
-        of_start = min(symbols, count // (1 + len(self.entered)))
-        numbers[:of_start] = draws[:of_start] * symbols
+        of_start = min(symbols, draws.shape[-1] // (1 + len(self.entered)))
+        numbers[..., :of_start] = draws[..., :of_start] * symbols
         return self.edges(numbers)
 
     def _weight(self, source: Numbers) -> NDArray[np.floating]:
         """Equal shares for the start and for each state; in it, for each edge."""
-        group = np.where(source == 0, 0, 1 + self.state[source])
-        weight = 1 / np.bincount(group)[group]
-        return weight / weight.sum()
+        rows = source.reshape(-1, source.shape[-1])
+        group = np.where(rows == 0, 0, 1 + self.state[rows])
+        group += np.arange(len(rows))[:, None] * (1 + len(self.entered))
+        weight = 1 / np.bincount(group.ravel())[group]
+        return (weight / weight.sum(axis=-1, keepdims=True)).reshape(source.shape)
 
 
 @cache

@@ -55,15 +55,15 @@ class Many(NamedTuple):
 class OverEdges(NamedTuple):
     """How networks are trained over edges of the machine, with boxes; see `learn.edges`.
 
-    `advance(network, moments, boxes, box_moments, recipe, stage, batches, first, count)` makes
-    updates `first .. first + count - 1`, of a batch of edges for each, or of one for all.  It
+    `advance(network, moments, boxes, box_moments, recipe, stage, drawn, first, count)` makes
+    updates `first .. first + count - 1`, of a row of edges for each, or of one for all.  It
     returns new weights, moments, boxes and moments of those, and the logits (count, E, Y) that
     spoke most against the outputs before each update.
     """
 
     takes: Callable[[Network], bool]
     advance: Callable[
-        [Network, Moments, Weights, Moments, Recipe, Stage, Sequence[Edges], int, int],
+        [Network, Moments, Weights, Moments, Recipe, Stage, Edges, int, int],
         tuple[Weights, Moments, Weights, Moments, Array],
     ]
 

@@ -1,6 +1,5 @@
 """The native engine over edges of the machine: weights and boxes packed, the kernel called."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,14 +48,15 @@ def advance(
     box_moments: Moments,
     recipe: Recipe,
     stage: Stage,
-    batches: Sequence[Edges],
+    drawn: Edges,
     first: int,
     count: int,
 ) -> tuple[Weights, Moments, Weights, Moments, Array]:
     """Make updates over edges; see `engines.OverEdges`."""
     shape = kernels.Closing(formulas(network, recipe, stage), len(network.task.machine.states))
     net, table = shape.network, tables(network.task)
-    E, (R, _), S = len(batches[0].source), boxes.centre.shape, len(table.vectors)
+    rows, E = drawn.source.shape
+    R, S = len(boxes.centre), len(table.vectors)
     p = buffer(net.turned[""])
     lay_out(network.weights, net, p)
     b = _boxes_in_one(network, shape, boxes)
@@ -70,7 +70,7 @@ def advance(
         for i in range(first, first + count)
     ]
     numbers_of = {
-        name: np.array([getattr(each, name) for each in batches], np.int32)
+        name: np.ascontiguousarray(getattr(drawn, name), np.int32)
         for name in ("source", "symbol", "target", "output", "state")
     }
     logits = buffer(count * E * net.outputs)
@@ -83,7 +83,7 @@ def advance(
         b_gradient=buffer(len(b)),
         work=buffer(kernels.edge_room(shape, E, S)),
         **numbers_of,
-        weight=np.array([each.weight for each in batches], np.float32),
+        weight=np.ascontiguousarray(drawn.weight, np.float32),
         strengths=np.array(strengths, np.float32),
         rates=rates,
         roots=roots,
@@ -93,7 +93,7 @@ def advance(
         E=E,
         R=R,
         S=S,
-        stride=int(len(batches) > 1),
+        stride=int(rows > 1),
     )
     moved = [
         (

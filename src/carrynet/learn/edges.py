@@ -53,18 +53,17 @@ def advance(
     """
     how, every = recipe.stages[stage], regions(network.task)
     if engine and engine.takes(network):
-        whole = every.edge_count <= how.batch
-        batches = [_drawn(every, recipe, stage, first + i) for i in range(1 if whole else count)]
+        drawn = _drawn(every, recipe, stage, first, count)
         weights, moments, values, buffers, seen = engine.advance(
-            *(network, moments, boxes.values, boxes.moments, recipe, how, batches, first, count)
+            *(network, moments, boxes.values, boxes.moments, recipe, how, drawn, first, count)
         )
-        asked = np.broadcast_to(np.array([each.output for each in batches]), seen.shape[:2])
+        asked = np.broadcast_to(drawn.output, seen.shape[:2])
         return weights, moments, Boxes(values, buffers), asked, seen
     update = UPDATES[how.optimiser]
     outputs, logits = [], []
     with np.errstate(over="ignore", invalid="ignore"):
         for i in range(first, first + count):
-            some = _drawn(every, recipe, stage, i)
+            some = _drawn(every, recipe, stage, i, 1).row(0)
             strength = Strength(
                 how.worst * how.ramp_at(i), how.slack, how.closing_at(i), how.forgetting
             )
@@ -79,10 +78,10 @@ def advance(
     return network.weights, moments, boxes, np.array(outputs), np.array(logits)
 
 
-def _drawn(every: Regions, recipe: Recipe, stage: int, update: int) -> Edges:
-    """The edges of an update: all where the batch holds them, else some at random."""
-    batch, count = recipe.stages[stage].batch, every.edge_count
-    if count <= batch:
-        return every.edges(np.arange(count))
-    bits = rng.raw(recipe.seed, rng.STAGES + stage, update * batch, batch)
-    return every.some(batch, rng.unit(bits))
+def _drawn(every: Regions, recipe: Recipe, stage: int, first: int, count: int) -> Edges:
+    """The edges of updates, (count, E): all in one row where a batch holds them, else at random."""
+    batch = recipe.stages[stage].batch
+    if every.edge_count <= batch:
+        return every.edges(np.arange(every.edge_count)[None])
+    bits = rng.raw(recipe.seed, rng.STAGES + stage, first * batch, count * batch)
+    return every.some(rng.unit(bits).reshape(count, batch))

@@ -152,13 +152,18 @@ def closing(shape: Closing) -> ir.Module:
             c, r = image(0, e, slack)
             answer, none = known_output(u, e)
             found = []
-            for i, (radius, doubt) in enumerate(zip((None, r), doubts, strict=True)):
-                pointer, _, _ = at[f"answers {i}"]
-                row = k.mul(e, Yp)
+            row, line = k.mul(e, Yp), k.mul(e, Qp)
+            worst.logits(
+                *(c, r, k.at(k.p, net.turned[Why]), (k.p, k.i64(net.places[by])), Y, answer),
+                *(storing(k, at[f"answers {i}"][0], row) for i in (1, 0)),
+            )
+            if Q > 1:
                 worst.logits(
-                    *(c, radius, k.at(k.p, net.turned[Why]), (k.p, k.i64(net.places[by])), Y),
-                    *(answer, storing(k, pointer, row)),
+                    *(c, r, k.at(k.b, guesses), (k.b, guess_biases), Q, edge(k.state, u, e)),
+                    *(storing(k, at[f"states {i}"][0], line) for i in (1, 0)),
                 )
+            for i, doubt in enumerate(doubts):
+                pointer, _, _ = at[f"answers {i}"]
                 if i:
                     for y in range(Y):
                         out = k.add(k.mul(k.add(k.mul(u, E), e), Y), y)
@@ -168,14 +173,6 @@ def closing(shape: Closing) -> ir.Module:
                 doubtful = b.fcmp_unordered("<", sure, single(SURE))
                 some = b.and_(doubtful, b.not_(none))
                 found.append(k.fadd(doubt, b.select(some, here, single(0.0))))
-                if Q > 1:
-                    states, _, _ = at[f"states {i}"]
-                    line = k.mul(e, Qp)
-                    worst.logits(
-                        *(c, radius, k.at(k.b, guesses), (k.b, guess_biases), Q),
-                        edge(k.state, u, e),
-                        storing(k, states, line),
-                    )
             return found
 
         doubts = k.loop(E, read, [single(0.0), single(0.0)])
@@ -205,7 +202,7 @@ def closing(shape: Closing) -> ir.Module:
                 row = k.mul(e, Yp)
                 asked = b.select(none, single(0.0), k.fdiv(share, divisors[i]))
                 worst.less_target(
-                    *(pointer, row, Y, answer, asked), several=net.decision == "argmax"
+                    *(pointer, row, Y, answer, asked), several=net.decision == "argmax", known=True
                 )
                 of_by(stored(k, pointer, row))
                 more_c, more_r = worst.back(
@@ -287,13 +284,17 @@ def closing(shape: Closing) -> ir.Module:
         return b.select(more, chosen, k.constant(0.0))
 
     def of_answer(pointer: Value, row: Value, answer: Value) -> Value:
-        """The share that an answer has, of one: e to minus its loss."""
+        """The share that an answer has, of one: e to minus its loss.
+
+        Of several answers all their shares take the place of their logits.
+        """
         if net.decision == "bits":
             logit = k.scalar(pointer, row)
             up = b.icmp_signed("==", answer, k.i64(1))
             signed = b.select(up, logit, b.fneg(logit))
             return b.extract_element(k.sigmoid(k.splat(signed)), k.i64(0))
         shares = softmax(k, k.load_all(pointer, row, Yp // L), Y)
+        k.store_all(shares, pointer, row)
         # the loss is that of the logits, and the target's is 0: its share is that of e^0
         found: Value = single(0.0)
         for y in range(Y):

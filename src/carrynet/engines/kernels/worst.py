@@ -40,12 +40,18 @@ class Worst:
         count: int,
         answer: Value,
         out: Callable[[Integer, Value], None],
+        centre: Callable[[Integer, Value], None] | None = None,
     ) -> None:
-        """The `count` logits that speak most against an answer, each handed to `out`."""
+        """The `count` logits that speak most against an answer, each handed to `out`.
+
+        And to `centre` those of a radius of zero.
+        """
         k = self.k
         if count == 1:
             W = self._weights(matrix, 0)
             logit = k.fadd(self._dot(c, W), k.scalar(*biases))
+            if centre is not None:
+                centre(0, logit)
             if r is not None:
                 wide = self._dot(r, [*map(k.abs, W)])
                 zero = self._up(answer, 0)
@@ -57,12 +63,14 @@ class Worst:
         def each(y: Value) -> None:
             apart = [*map(k.fsub, self._weights(matrix, y), own)]
             logit = self._dot(c, apart)
-            if r is not None:
-                logit = k.fadd(logit, self._dot(r, [*map(k.abs, apart)]))
             biases_apart = k.fsub(
                 k.scalar(biases[0], k.add(biases[1], y)),
                 k.scalar(biases[0], k.add(biases[1], answer)),
             )
+            if centre is not None:
+                centre(y, k.fadd(logit, biases_apart))
+            if r is not None:
+                logit = k.fadd(logit, self._dot(r, [*map(k.abs, apart)]))
             out(y, k.fadd(logit, biases_apart))
 
         k.loop(count, each)
@@ -128,12 +136,26 @@ class Worst:
         return k.fmul(k.fsub(y, target), share)
 
     def less_target(
-        self, pointer: Value, row: Value, count: int, answer: Value, share: Value, *, several: bool
+        self,
+        pointer: Value,
+        row: Value,
+        count: int,
+        answer: Value,
+        share: Value,
+        *,
+        several: bool,
+        known: bool = False,
     ) -> None:
-        """Logits become their gradients: shares of one less the target, times a share."""
+        """Logits become their gradients: shares of one less the target, times a share.
+
+        Where they are `known`, such shares stand there already.
+        """
         k = self.k
         here = k.load_all(pointer, row, padded(count, k.lanes) // k.lanes)
-        shares = softmax(k, here, count) if several else [k.sigmoid(each) for each in here]
+        if several:
+            shares = here if known else softmax(k, here, count)
+        else:
+            shares = [k.sigmoid(each) for each in here]
         if several:
             k.store_all([k.fmul(each, k.splat(share)) for each in shares], pointer, row)
             place = k.add(row, answer)
