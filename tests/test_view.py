@@ -372,16 +372,16 @@ def test_it_is_read_from_the_back_of_a_room(
         (
             "en-US",
             (
-                "A neural network reads symbols one by one, and says after each: "
-                "has 000 not appeared so far? 1 is yes, 0 is no."
+                "A neural network reads symbols one by one, and says after each:\n"
+                "Has every run of 0s so far been shorter than three? 1 is yes, 0 is no."
             ),
             ("answers 1: yes.", "answers 0: no."),
         ),
         (
             "zh-CN",
             (
-                "一个神经网络，逐个读入符号，每读一个回答一次："
-                "到目前为止，是否还没有出现过 000？1 表示“是”，0 表示“否”。"
+                "一个神经网络，每读入一个符号就回答：\n"
+                "到目前为止，连续的 0 是否从不超过两个？1 表示“是”，0 表示“否”。"
             ),
             ("输出 1，即“是”。", "输出 0，即“否”。"),
         ),

@@ -68,7 +68,7 @@ export function mount(element, model, options = {}) {
 /** In a sentence, what the network is for: what it is asked, where yes or no is the answer, and else what it does. */
 function tagline(task, say) {
   const question = questionOf(task, say);
-  if (question) return say("tagline.question", { question });
+  if (question) return [say("tagline.question"), h("span", { class: "asked" }, h("b", {}, question), say.gap, h("span", {}, say("tagline.answers")))];
   return say("tagline", { what: say.or(`what.${task.family}`, say("what.other", { task: task.text })) });
 }
 
