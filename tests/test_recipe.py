@@ -331,7 +331,11 @@ def test_cells_of_ones_own_without_gates_are_trained_as_elmans() -> None:
         assert own.activation == "sigmoid"  # which is left to the equations
         assert own.with_settings({"cell": "elman"}) == elman
         gru = base.with_settings({"task": task, "cell": "gru"})
-        assert base.with_settings({"task": task, "cell": gate}).stages == gru.stages
+        relu = "a = relu(x @ A + h @ B + b); h = tanh(a @ D + d)"
+        for other in (gate, relu, "h = mix (sigmoid(x @ Z + z), tanh(x @ A), h)"):
+            assert base.with_settings({"task": task, "cell": other}).stages == gru.stages
+        named = base.with_settings({"task": task, "cell": "h = tanh(x @ Wmix + h @ B + b)"})
+        assert named.stages == own.stages
 
 
 def test_what_somebody_has_set_is_kept_when_another_key_is_set() -> None:

@@ -14,14 +14,13 @@ from carrynet.cli.output import leave, tell, wrapped
 def check(run: Path | None, as_json: bool) -> None:
     """Check a run's certificate, from its weights and nothing else.
 
-    Exit code 0 if it is valid, 1 if not.  Without RUN it is the newest run that has one.
+    Exit code 0 if it is valid, 1 if not.
     """
     from carrynet import lab
     from carrynet.proof.certificate import Rejected
     from carrynet.runs.folder import newest, read_certificate
 
-    what = "run with a certificate"
-    folder = run if run is not None else newest(what=what, holding="certificate.json")
+    folder = run if run is not None else newest()
     certificate = read_certificate(folder)
     found = {"run": str(folder), "valid": True, "claim": certificate.claim}
     try:
@@ -31,7 +30,5 @@ def check(run: Path | None, as_json: bool) -> None:
     except Rejected as error:
         found |= {"valid": False, "reason": str(error)}
         told = wrapped("NOT VALID", str(error))
-    if run is None:  # it was not said which
-        told += f"\nrun         {folder}"
     tell(found if as_json else told)
     leave(bool(found["valid"]))

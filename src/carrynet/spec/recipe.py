@@ -363,8 +363,7 @@ def _kind(recipe: Recipe) -> str:
     task = recipe.specification
     states, symbols = len(task.machine.states), len(task.machine.symbols)
     own = "=" in recipe.cell
-    # without a product there are no gates
-    gated = "*" in recipe.cell or "mix" in recipe.cell if own else recipe.cell != "elman"
+    gated = bool(_AS_GATES.search(recipe.cell)) if own else recipe.cell != "elman"
     if gated:
         if "," in recipe.cell and not own:
             return "stacked"
@@ -386,6 +385,9 @@ def _kind(recipe: Recipe) -> str:
         kind = "larger" if states < MANY_STATES else "larger, many states"
     return f"own, {kind}" if own else kind
 
+
+_AS_GATES = re.compile(r"\*|\b(?:mix|relu)\s*\(")
+"""What equations have that are trained as gates: a product, or relu, which that descent spoils."""
 
 SOME_STATES = 5
 """From so many states on, a machine takes more updates to be learned at all."""
@@ -513,7 +515,7 @@ _OF_ELMAN = {
     ),
 }
 
-# Cells of one's own without gates learn as his does; they say their activations themselves.
+# Sigmoids and tanh of one's own without a product learn as his do; they say themselves which.
 _OF_UNGATED = {
     f"own, {kind}": replace(each, activation="sigmoid") for kind, each in _OF_ELMAN.items()
 }
