@@ -13,9 +13,10 @@ The documents are README.md and those of `DOCUMENTS`.  Sections are those of lev
 before the first is "introduction".  A section is
 stale when its English text has changed since, other than in white space.  Whether or not it has,
 both must have the same commands (code without comments), the same files in their trees, the same
-inline code and links, the same numbers in each cell of a table, and elsewhere the same numbers of
-two digits and more (a shorter one may be a word).  `--update` wants names, and stamps no section
-in which these differ: only what reads well is left to whoever stamps it.
+inline code and links (or ones to the Chinese document of a pair), the same numbers in each cell of
+a table, and elsewhere the same numbers of two digits and more (a shorter one may be a word).
+`--update` wants names, and stamps no section in which these differ: only what reads well is left to
+whoever stamps it.
 """
 
 import argparse
@@ -78,7 +79,7 @@ class Section:
             ],
             "numbers in tables": [" | ".join(_numbers(line)) for line in tables],
             "inline code": sorted(re.findall(r"`([^`]+)`", prose)),
-            "links": sorted(re.findall(r"\]\(([^)]*)\)", prose)),
+            "links": sorted(re.findall(r"\]\(([^)]*)\)", prose.replace(".zh-CN.md", ".md"))),
             "numbers": sorted(n for n in NUMBER.findall(plain) if len(n) > 1),
         }
 
