@@ -491,7 +491,7 @@ def test_an_output_that_is_never_given() -> None:
         (["add", "--spare", "-1"], "spare must be from 0 to 512"),
         (["add", "--dtype", "float16"], "unknown dtype 'float16'"),
         (["add", "--digits", "0"], "digits must be at least 1, not 0"),
-        (["add", "--digits", "17"], "too many to try them all: at most 16 digits are accepted"),
+        (["add", "--digits", "17"], "more than are tried here, at most those of 10"),
         (["add:base=16,operands=4"], "takes 262,144 units: at most 1,024 are accepted"),
         (["minimum", "--copies", "11"], "takes 1,100 units: at most 1,024 are accepted"),
     ],

@@ -9,6 +9,7 @@ import pytest
 import carrynet as cn
 from carrynet import lab
 from carrynet.errors import InputError, RunError
+from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import BoxCertificate
 from carrynet.runs import folder
@@ -125,3 +126,12 @@ def test_what_is_no_path_and_no_settings_is_refused_in_a_line(tmp_path: Path) ->
     cell = cn.Formula.parse("h = tanh(x @ A + h @ B)")
     run = cn.train("plain-adam", cell=cell, hidden=3, steps=1, progress=False)
     assert run.network.cell == cell
+
+
+def test_a_network_of_many_symbols_is_tested_as_far_as_it_can_be() -> None:
+    """Also where two digits are more problems than are soon tried: the recipe needs that many."""
+    network = training.start(Recipe(task="add:base=16,operands=4", hidden=2)).network
+    assert lab.importing(network).digits == 2
+    with pytest.raises(InputError, match="all problems of 2 digits are more than are tried here"):
+        lab.importing(network, 2)
+    assert lab.importing(training.start(Recipe(hidden=2)).network).digits == 8

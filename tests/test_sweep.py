@@ -910,6 +910,7 @@ def test_tables_in_every_format(tmp_path: Path, swept: Path) -> None:
     assert [{k: float(v) for k, v in row.items()} for row in read] == flat
     document = json.loads(carrynet("table", swept, "--format", "json", cwd=tmp_path).stdout)
     assert document == [json.loads(json.dumps(group.to_json())) for group in groups]
+    assert json.loads(carrynet("table", swept, "--json", cwd=tmp_path).stdout) == document
     assert carrynet("table", swept, "--out", "t.parquet", cwd=tmp_path).stdout == ""
     assert parquet.read_table(tmp_path / "t.parquet").to_pylist() == flat
     carrynet("table", swept, "--out", "t.csv", cwd=tmp_path)
@@ -936,6 +937,8 @@ def test_tables_say_what_is_wrong(tmp_path: Path, swept: Path) -> None:
         (("table", swept, "--by", "hiden"), "did you mean 'hidden'"),
         (("table", swept, "--by", "margin"), "unknown column 'margin'"),
         (("table", swept, "--format", "parquet"), "give --out FILE"),
+        (("table", swept, "--json", "--format", "csv"), "--json and the format csv"),
+        (("table", swept, "--json", "--out", "t.csv"), "--json and the format csv"),
         (("sweep", "nowhere.toml", "--out", "x"), "cannot read plan nowhere.toml: No such file"),
         (("sweep", ".", "--out", "x"), "cannot read plan .: Is a directory"),
     ):

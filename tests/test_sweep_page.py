@@ -141,6 +141,8 @@ def test_an_untested_sweep_and_one_that_failed_have_pages(tmp_path: Path) -> Non
     assert (made["networks"], made["blocks_done"], made["failed"]) == (4, 2, 1)
     (failure,) = made["failures"]
     assert failure == {"block": 1, "cells": [2, 3], "reason": "its worker was ended"}
+    told = json.loads(carrynet("plot", "out", "--page", "--json", cwd=tmp_path).stdout)
+    assert told == {"sweep": "out", "page": str(Path("out") / "report.html"), "figures": []}
     record = tmp_path / "out" / "failed" / "part-000001.json"
     record.write_text('{"cells": 3}')
     done = carrynet("plot", "out", "--page", cwd=tmp_path)

@@ -392,6 +392,8 @@ def test_of_a_task_of_words_it_says_what_1_and_0_mean(
 ) -> None:
     opened = show(never_three, locale=locale)
     assert opened.locator(".tagline").inner_text() == asked
+    names = opened.locator("#verdict tr.operand th, #verdict tr.answer th").all_inner_texts()
+    assert names == (["reads", "answers"] if locale == "en-US" else ["读入", "答案"])
     answers = columns_of(opened, "answer", "#verdict")
     for t, answer in enumerate(answers):
         opened.locator("#verdict .scrub").fill(str(t + 1))

@@ -17,13 +17,7 @@ from carrynet.errors import InputError, RunError, shorten
 from carrynet.exchange.export import Exported, export as write_as
 from carrynet.exchange.formats import FORMATS
 from carrynet.exchange.leaving import Standing
-from carrynet.judge.evaluation import (
-    MOST_PROBLEMS,
-    Evaluation,
-    affordable_digits,
-    count_problems,
-    examine,
-)
+from carrynet.judge.evaluation import Evaluation, affordable_digits, examine
 from carrynet.learn import training
 from carrynet.learn.bar import Bar
 from carrynet.learn.training import Callback
@@ -269,11 +263,16 @@ def importing(network: Network, digits: int | None = None, **named: Any) -> Reci
     It is tested on all problems of up to `digits`, by default 8 or as many as are soon tried.
     `named` keys are what is known besides.
 
-    Raises `InputError` for more digits than can be tried.
+    Raises `InputError` for more digits than are soon tried, some million problems.
     """
+    most = affordable_digits(network.task, 8 if digits is None else digits)
     if digits is None:
-        digits = affordable_digits(network.task, 8)
-    count_problems(network.task, digits)
+        digits = max(most, network.task.headroom + 1)
+    elif digits > most:
+        raise InputError(
+            f"all problems of {digits} digits are more than are tried here, at most those of "
+            f"{most}: '{folders.program()} evaluate --digits {digits}' tries more, where it can"
+        )
     usual: dict[str, Any] = {"name": "imported", **network.settings, "biases": True, **named}
     return Recipe(
         task=network.task.text,
@@ -438,9 +437,8 @@ def _carry_out(place: _Place, bar: Bar, callbacks: Sequence[Callback], budget: f
 
 
 def _examine(recipe: Recipe, network: Network, bar: Bar) -> Evaluation:
-    """Test a fresh network up to its recipe's digits, of problems that it learned from or fewer."""
-    most = 2**20 if recipe.stages else MOST_PROBLEMS
-    return examine(network, affordable_digits(network.task, recipe.digits, most), watch=bar.watch)
+    """Test a fresh network up to its recipe's digits, fewer where those are too many."""
+    return examine(network, affordable_digits(network.task, recipe.digits), watch=bar.watch)
 
 
 class _InMemory:

@@ -102,7 +102,8 @@ def run_first(arguments: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]
     though it is not there.
     """
     first, *rest = arguments
-    missing = len(rest) > 1 and all(text.lstrip("-").isdecimal() for text in rest)
+    numbers = len(rest) > 1 and all(text.lstrip("-").isdecimal() for text in rest)
+    missing = numbers and not first.startswith("-")  # which no option is that there is not
     if not first.lstrip("-").isdecimal() and (missing or _is_folder(first)):
         return Path(first), tuple(rest)
     return None, arguments

@@ -27,11 +27,11 @@ def table(sweep: str, by: str | None, form: str | None, out: Path | None, as_jso
     from carrynet import files
     from carrynet.sweep import Store, table as tables
 
-    if as_json and form not in (None, "json"):
-        raise InputError(f"--json and --format {form} say different things: give one of them")
-    form = "json" if as_json else form
     suffix = out.suffix[1:] if out else ""
-    form = form or (suffix if suffix in tables.FORMATS else "text")
+    form = form or (suffix if suffix in tables.FORMATS else None)
+    if as_json and form not in (None, "json"):
+        raise InputError(f"--json and the format {form} say different things: give one of them")
+    form = form or ("json" if as_json else "text")
     if form == "parquet" and out is None:
         raise InputError("Parquet is not for a terminal: give --out FILE")
     keys = None if by is None else [key for key in by.split(",") if key.strip()]

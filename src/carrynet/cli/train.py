@@ -81,7 +81,8 @@ def train(
     said = options.parse_settings(settings)
     for key, value in given.items():
         if said.setdefault(key, value) != value:
-            raise InputError(f"--set {key}={said[key]} says otherwise than its own option: {value}")
+            option = {"digits": "length"}.get(key, key)
+            raise InputError(f"--{option} {value} and --set {key}={said[key]}: give one of them")
     chosen = cells.recipe(recipe or recipes.DEFAULT, said)
 
     from carrynet.cli.runs import carry_out

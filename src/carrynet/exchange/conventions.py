@@ -339,8 +339,8 @@ def _require_possible(owned: Owned, convention: Convention, so_far: str) -> None
         steps = f"{convention.delay} step{'s' * (convention.delay > 1)}"
         raise InputError(
             f"the network {so_far or 'is said to be right '}when read {steps} later: of this task "
-            "only networks that answer each digit at once can be taken; what one that answers late "
-            "should do says a machine whose first answers are left open, '-': --task FILE"
+            "only networks that answer each digit at once can be taken; for one that answers late "
+            "give --task FILE, a machine whose first answers are left open, '-'"
         )
 
 

@@ -145,17 +145,17 @@ def _check_origin(recipe: Recipe, origin: Network) -> None:
     cell, readout = cells.of(recipe)
     learned = f"{origin.cell.state[0]}_start" in origin.weights
     pairs = {
-        "task": (recipe.specification, origin.task),
-        "cell or activation": (cell, origin.cell),
-        "readout": (readout, origin.readout),
-        "hidden": (recipe.hidden, origin.hidden),
-        "dtype": (recipe.dtype, origin.dtype.name),
-        "start": (recipe.start, "learned" if learned else "zero"),
+        "another task": (recipe.specification, origin.task),
+        "another cell, or activation": (cell, origin.cell),
+        "another readout": (readout, origin.readout),
+        f"hidden = {origin.hidden}": (recipe.hidden, origin.hidden),
+        f"dtype = {origin.dtype}": (recipe.dtype, origin.dtype.name),
+        "another start": (recipe.start, "learned" if learned else "zero"),
     }
-    if unlike := [name for name, (said, has) in pairs.items() if said != has]:
+    if has := [what for what, (said, is_) in pairs.items() if said != is_]:
         raise InputError(
-            f"the network that the recipe begins with, its origin, has another "
-            f"{', '.join(unlike)}: leave that as the network has it"
+            f"the network that the recipe begins with, its origin, has {', '.join(has)}: that "
+            "cannot be set"
         )
 
 

@@ -165,12 +165,10 @@ def newest(
     fits: Callable[[Recipe], bool] = lambda _: True,
     what: str = "run",
     make: str = "train",
-    holding: str = "recipe.toml",
 ) -> Path:
     """The finished run under `root` that was started last, among those whose recipe fits.
 
-    Only runs that have the file `holding` count.  A run that came out worse than the one that it
-    hardened counts only where there is no other.
+    A run that came out worse than the one that it hardened counts only where there is no other.
     Raises `RunError` when there is none; `what` says what was looked for, `make` by which
     command there will be one.
     """
@@ -179,9 +177,8 @@ def newest(
         if name := meant_for(hidden.name):
             recover(Path(root) / name)
     for recipe_file in Path(root).glob("*/recipe.toml"):
-        folder = recipe_file.parent
-        if not folder.name.startswith(".") and (folder / holding).exists():
-            starts.append((recipe_file.stat().st_mtime_ns, folder))
+        if not recipe_file.parent.name.startswith("."):
+            starts.append((recipe_file.stat().st_mtime_ns, recipe_file.parent))
     unfinished: Path | None = None
     worse: Path | None = None
     for _, folder in sorted(starts, reverse=True):
