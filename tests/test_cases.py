@@ -97,6 +97,7 @@ CASES = [
     case("C_numpy_scalar.pt", assumed=TANH),
     case("C_swa_model.pt", assumed=TANH),
     case("D_hidden_head.pt", refused="none of 576 conventions gets all right"),
+    case("D_hidden_head.pt", refused="perhaps it has a layer or an activation that the file does"),
     case(
         "D_hidden_head.pt",
         "logit=0",

@@ -378,13 +378,19 @@ def _none_right(
     for f in fields(Convention):
         values: dict[Any, None] = dict.fromkeys(getattr(c, f.name) for c in allowed)
         if len(values) > 1:
-            counts = []
-            for value in values:
-                some = best([c for c in allowed if getattr(c, f.name) == value])
-                phrase = some.phrases(owned.outputs, task)[f.name]
-                counts.append(f"{phrase} {scores.count(some):,}")
-            parts.append(", ".join(counts))
-    instead = ""
+            each = [best([c for c in allowed if getattr(c, f.name) == value]) for value in values]
+            told = [
+                f"{some.phrases(owned.outputs, task)[f.name]} {scores.count(some):,}"
+                for some in sorted(each, key=scores.count, reverse=True)[:_TOLD]
+            ]
+            less = len(each) - len(told)
+            parts.append(", ".join(told) + (f", {less} others no more" if less else ""))
+    # of what is nearly always wrong no convention is the cause
+    instead = (
+        "; perhaps it has a layer or an activation that the file does not say"
+        if scores.count(top) < scores.short // 4
+        else ""
+    )
     if others:
         elsewhere = attempt(owned, others)
         usual = replace(custom, cut=_cuts(task, owned.outputs, Stated())[0])
@@ -402,6 +408,10 @@ def _none_right(
         "--map logit=, --delay and --head, other weights with --map, or what it answers with "
         "--samples"
     )
+
+
+_TOLD = 4
+"""Of the ways to read one thing, how many are told."""
 
 
 def _only(convention: Convention, other: Convention, key: str) -> Convention:
