@@ -209,7 +209,8 @@ def harden(
     """Train a run's network on, against its worst case, until it is easy to prove.
 
     The new run's recipe is `training.hardening`, whose keys `settings` and `named` may change as
-    in `train`; it names the old network as its origin.  Biases are trained from here on.
+    in `train`, but those of the network; it names the old network as its origin.  Biases are
+    trained from here on.
     """
     recipe = run.recipe if isinstance(run, Record) else importing(run)
     network = network_of(run)

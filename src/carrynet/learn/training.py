@@ -143,14 +143,13 @@ def start(recipe: Recipe, origin: Network | None = None) -> State:
 def _check_origin(recipe: Recipe, origin: Network) -> None:
     """Refuse a recipe that says otherwise than the network that it begins with."""
     cell, readout = cells.of(recipe)
-    learned = f"{origin.cell.state[0]}_start" in origin.weights
     pairs = {
         "another task": (recipe.specification, origin.task),
         "another cell, or activation": (cell, origin.cell),
         "another readout": (readout, origin.readout),
         f"hidden = {origin.hidden}": (recipe.hidden, origin.hidden),
         f"dtype = {origin.dtype}": (recipe.dtype, origin.dtype.name),
-        "another start": (recipe.start, "learned" if learned else "zero"),
+        "another start": (recipe.start, origin.settings.get("start", "zero")),
     }
     if has := [what for what, (said, is_) in pairs.items() if said != is_]:
         raise InputError(

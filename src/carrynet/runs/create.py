@@ -50,8 +50,8 @@ def making(
     `mechanism` what the units of one by construction mean.
 
     Raises `InputError` when `path` exists, for an unknown engine, or when the recipe's origin,
-    or the mechanism of one that is `COMPILED`, is not given; `RunError` when the folder cannot
-    be written, or is being written.
+    or the mechanism of one that is `COMPILED`, is not given, or the origin is not as the recipe
+    says; `RunError` when the folder cannot be written, or is being written.
     """
     if recipe.name == COMPILED and not recipe.stages and mechanism is None:
         raise InputError(
