@@ -387,7 +387,10 @@ def _kind(recipe: Recipe) -> str:
 
 
 _AS_GATES = re.compile(r"\*|\b(?:mix|relu)\s*\(")
-"""What equations have that are trained as gates: a product, or relu, which that descent spoils."""
+"""What equations have that are trained as gates: a product, or relu.
+
+Cells with relu did not learn by the tutorial's descent, which Elman's sigmoids begin with.
+"""
 
 SOME_STATES = 5
 """From so many states on, a machine takes more updates to be learned at all."""

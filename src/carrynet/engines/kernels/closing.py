@@ -201,8 +201,8 @@ def closing(shape: Closing) -> ir.Module:
                 pointer, _, _ = at[f"answers {i}"]
                 row = k.mul(e, Yp)
                 asked = b.select(none, single(0.0), k.fdiv(share, divisors[i]))
-                several = net.decision == "argmax"
-                worst.less_target(*(pointer, row, Y, answer, asked), several=several, known=several)
+                several = net.decision == "argmax"  # whose shares `of_answer` has left there
+                worst.less_target(*(pointer, row, Y, answer, asked), several=several, known=True)
                 of_by(stored(k, pointer, row))
                 more_c, more_r = worst.back(
                     stored(k, pointer, row),

@@ -148,21 +148,18 @@ class Worst:
     ) -> None:
         """Logits become their gradients: shares of one less the target, times a share.
 
-        Where they are `known`, such shares stand there already.
+        Where those of `several` are `known`, they stand there already.
         """
         k = self.k
         here = k.load_all(pointer, row, padded(count, k.lanes) // k.lanes)
         if several:
             shares = here if known else softmax(k, here, count)
-        else:
-            shares = [k.sigmoid(each) for each in here]
-        if several:
             k.store_all([k.fmul(each, k.splat(share)) for each in shares], pointer, row)
             place = k.add(row, answer)
             k.store(k.fsub(k.scalar(pointer, place), share), pointer, place)
             return
         target = k.builder.select(self._up(answer, 1), k.constant(1.0), k.constant(0.0))
-        left = [k.fmul(k.fsub(each, target), k.splat(share)) for each in shares]
+        left = [k.fmul(k.fsub(k.sigmoid(each), target), k.splat(share)) for each in here]
         k.store_all(only(k, left, count, 0.0), pointer, row)
 
     def add_turned(
