@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from carrynet.data import rng, words as problems
 from carrynet.data.words import Words, tables
-from carrynet.nets.arrays import Array
+from carrynet.nets.arrays import Array, in_one_thread
 from carrynet.nets.bptt import unroll
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import BoxCertificate, Certificate, StateCertificate
@@ -36,6 +36,7 @@ class Plane:
         return (h - self.centre) @ self.axes.T
 
 
+@in_one_thread  # with more, where cores are busy, it takes a hundred times as long
 def principal_plane(h: Array) -> Plane:
     """The first two principal components of points (N, H)."""
     centre = h.mean(axis=0)
