@@ -124,6 +124,13 @@ def test_threads_do_not_matter(engine: str) -> None:
     assert len(results) == 1
     samples = {sample(network, 50, engine=engine, threads=threads) for threads in (1, 3)}
     assert len(samples) == 1
+    some = [
+        sample(network, digits, kind, engine=engine)
+        for digits in (16, 64)
+        for kind in evaluation.KINDS
+    ]
+    for threads in (1, 3):
+        assert list(by_length(network, (16, 64), engine=engine, threads=threads)) == some
 
 
 def test_the_carry_out_of_the_top_counts(adder: Network) -> None:
