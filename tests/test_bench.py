@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,34 @@ def test_many_gates_at_once_are_trained_by_jax_as_by_us(monkeypatch: pytest.Monk
     monkeypatch.setattr(bench, "RECIPES", {"tutorial": RECIPES["tutorial"].with_settings(settings)})
     comparison = bench._gates_at_once(1)
     assert [row.name.partition(",")[0] for row in comparison.rows] == ["native engine", "JAX"]
+
+
+def test_a_training_ends_in_the_weights_of_its_updates_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = {"learn.steps": 60, "harden.steps": 5}
+    short = {
+        "tutorial": RECIPES["tutorial"].with_settings({"steps": 100}),
+        "certified": RECIPES["certified"].with_settings(few),
+    }
+    monkeypatch.setattr(bench, "RECIPES", short)
+    for name, comparison in zip(short, bench.trainings(1), strict=True):
+        assert comparison.title == f"The whole training: {name}, H = 32"
+        assert [len(row.seconds) for row in comparison.rows] == [4, 4]
+    # and where one of the two did other work, that would be noticed
+    monkeypatch.setattr(native, "advance", shifted(native.advance))
+    with pytest.raises(CarrynetError, match="the training ends in other weights than ours"):
+        bench.trainings(1)
+
+
+def shifted(advance: Callable[..., Any]) -> Callable[..., Any]:
+    """Updates, with weights that are a little larger."""
+
+    def made(*given: Any) -> Any:
+        weights, *rest = advance(*given)
+        return weights.map(lambda w: w + np.float32(1e-3)), *rest
+
+    return made
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The loop: it learns, reports, resumes, and stops when numbers overflow."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -94,6 +95,24 @@ def test_going_on_from_any_state_ends_in_the_same_weights(which: int) -> None:
     assert stands <= told[which].problem
     rest = [p for p in told if p.problem > stands]
     assert [(p.problem, p.error) for p in resumed] == [(p.problem, p.error) for p in rest]
+
+
+@pytest.mark.parametrize("engine", ["numpy", "native"])
+def test_whoever_is_told_can_end_a_training(engine: str) -> None:
+    told: list[Progress] = []
+
+    def enough(progress: Progress) -> None:
+        told.append(progress)
+        if progress.problem > 1_000:
+            raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(TWO_STAGES, engine=engine, callbacks=[enough])
+    assert threading.active_count() == threads  # nothing goes on behind anybody's back
+    whole = training.fit(TWO_STAGES, engine=engine)
+    assert same(training.fit(TWO_STAGES, engine=engine, state=told[-1].state), whole)
+    assert told[-1].state.step < 3_000
 
 
 @pytest.mark.parametrize("engine", ["numpy", "native"])

@@ -200,6 +200,40 @@ def _mini_batches(cell: str, rounds: int) -> Comparison:
     return Comparison(title, rows, absent)
 
 
+def trainings(rounds: int) -> list[Comparison]:
+    """What a training takes beside its updates: problems drawn, progress told, snapshots kept."""
+    return [_training(name, rounds) for name in ("tutorial", "certified")]
+
+
+def _training(name: str, rounds: int) -> Comparison:
+    recipe = RECIPES[name]
+    begun = training.start(recipe)
+    words = [drawn.draw(recipe, i, 0, stage.steps) for i, stage in enumerate(recipe.stages)]
+
+    def updates() -> tuple[Array, ...]:
+        network = begun.network
+        for stage, shown in zip(recipe.stages, words, strict=True):
+            moments = initial_moments(stage.optimiser, network.weights)
+            made, *_ = native.advance(network, moments, recipe, stage, shown, 0)
+            network = network.moved(made)
+        return tuple(network.weights.values())
+
+    def whole() -> tuple[Array, ...]:
+        told: list[training.Progress] = []
+        network = training.fit(
+            recipe, engine="native", callbacks=[told.append, training.Album(begun)]
+        )
+        return tuple(network.weights.values())
+
+    jobs: dict[str, Callable[[], rivals.Job]] = {
+        "updates alone, of a stage in one call": lambda: updates,
+        "the training": lambda: whole,
+    }
+    ready, _ = _ready(jobs, agree=1e-12)
+    rows = tuple(Row(name, values) for name, values in measure(ready, 4 * rounds).items())
+    return Comparison(f"The whole training: {name}, H = {recipe.hidden}", rows)
+
+
 def populations(rounds: int) -> list[Comparison]:
     """Independent networks, each by the tutorial job, data included."""
     results = []
@@ -364,6 +398,7 @@ def _command(rounds: int, *words: str) -> Comparison:
 COMPARISONS: dict[str, Callable[[int], list[Comparison]]] = {
     "tutorial": tutorial_job,
     "batches": mini_batches,
+    "training": trainings,
     "populations": populations,
     "exhaustive": exhaustive,
     "building": building,

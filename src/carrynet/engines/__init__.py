@@ -103,6 +103,7 @@ class Engine:
     wander: Callable[[Network, Array, NDArray[np.int32], Words], Wandered]
     refuses: Callable[[Subject], str | None]
     threads: bool  #: whether calls from several threads run side by side
+    pace: int = 1  #: how many times as fast as NumPy updates surely are
 
 
 def _walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
@@ -127,6 +128,7 @@ ENGINES = {
         wander=native.wander,
         refuses=native.refuses,
         threads=True,
+        pace=4,
     ),
     "numpy": Engine(
         *("numpy", reference.advance, None, None),

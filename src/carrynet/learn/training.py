@@ -5,14 +5,17 @@
         let the engine make the updates             (engines)
         report progress to the callbacks
 
+Machine code makes updates in a thread, while problems are drawn and progress is reported.
+
 A callback may save what it is given: training that starts again from any
 `Progress.state` ends in the same weights, bit for bit.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 
 import numpy as np
@@ -175,14 +178,48 @@ def fit(
     """
     chosen = engines.get(engine, recipe)
     state = state or start(recipe)
-    while state.stage < len(recipe.stages):
-        made = _updates(recipe, state, _until(recipe, state, reports) - state.step, chosen)
-        _check_finite(recipe, state, made.logits, made.weights)
-        before, state = state, _after(recipe, state, made)
-        for progress in _reports(recipe, before, state, made, reports) if callbacks else ():
-            for callback in callbacks:
-                callback(progress)
+    parts = _parts(recipe, state, chosen, reports)
+    with ThreadPoolExecutor(1) as thread:
+
+        def begin(state: State, part: _Part | None) -> Callable[[], _Made] | None:
+            """Updates under way in a thread, where that gains time; else to be made when called."""
+            if part is None:
+                return None
+            updates = partial(_updates, recipe, state, part, chosen)
+            return thread.submit(updates).result if callbacks and chosen.threads else updates
+
+        coming = begin(state, next(parts, None))
+        while coming:
+            part = next(parts, None)  # drawn while updates are made, as they are told of below
+            made = coming()
+            _check_finite(recipe, state, made.logits, made.weights)
+            before, state = state, _after(recipe, state, made)
+            coming = begin(state, part)
+            for progress in _reports(recipe, before, state, made, reports) if callbacks else ():
+                for callback in callbacks:
+                    callback(progress)
     return state.network
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Some successive updates of a stage."""
+
+    count: int
+    words: problems.Words | None  #: (count, B, T), the problems; None over edges
+
+
+def _parts(recipe: Recipe, state: State, engine: engines.Engine, reports: int) -> Iterator[_Part]:
+    """All that a training makes from `state` on, each part drawn when it is asked for."""
+    first = state.step
+    for number in range(state.stage, len(recipe.stages)):
+        stage = recipe.stages[number]
+        while first < stage.steps:
+            count = _until(recipe, number, first, engine, reports) - first
+            shown = stage.over == "problems"
+            yield _Part(count, drawn.draw(recipe, number, first, count) if shown else None)
+            first += count
+        first = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,23 +229,28 @@ class _Made:
     weights: Weights
     moments: Moments
     boxes: Boxes | None
-    outputs: NDArray[np.integer]  #: (updates, T, B) that were asked for; of edges T is 1
+    outputs: Callable[[], NDArray[np.integer]]  #: (updates, T, B), the right ones; of edges T is 1
     logits: Array  #: (updates, T, B, Y) before each update; of edges the worst
 
 
-def _updates(recipe: Recipe, state: State, count: int, engine: engines.Engine) -> _Made:
+def _updates(recipe: Recipe, state: State, part: _Part, engine: engines.Engine) -> _Made:
     """Make the next updates of a stage."""
     stage, network, moments = recipe.stages[state.stage], state.network, state.moments
     if state.boxes is not None:
         weights, moments, boxes, asked, logits = edges.advance(
-            *(network, moments, state.boxes, recipe, state.stage, state.step, count, engine.edges)
+            *(network, moments, state.boxes, recipe),
+            *(state.stage, state.step, part.count, engine.edges),
         )
-        return _Made(weights, moments, boxes, asked[:, None], logits[:, None])
-    words = drawn.draw(recipe, state.stage, state.step, count)
+        return _Made(weights, moments, boxes, lambda: asked[:, None], logits[:, None])
+    words = part.words
+    assert words is not None
     network = _asked(network, stage)
     weights, moments, logits = engine.advance(network, moments, recipe, stage, words, state.step)
-    outputs = problems.answers(network.task, words).swapaxes(-1, -2)
-    return _Made(weights, moments, None, outputs, logits)
+    return _Made(
+        *(weights, moments, None),
+        lambda: problems.answers(network.task, words).swapaxes(-1, -2),
+        logits,
+    )
 
 
 def _asked(network: Network, stage: Stage) -> Network:
@@ -331,19 +373,21 @@ def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
     return State(network, initial_moments(how.optimiser, network.weights), stage, 0, boxes)
 
 
-def _until(recipe: Recipe, state: State, reports: int) -> int:
-    """The update of its stage up to which a training goes next, well under a second of work.
+def _until(recipe: Recipe, number: int, first: int, engine: engines.Engine, reports: int) -> int:
+    """The update up to which a stage goes from its update `first`, well under a second of work.
 
     Never across the moment of a snapshot, where there are reports, nor of a change of length.
     """
-    stage = recipe.stages[state.stage]
-    _, until = recipe.length(stage, state.step)
+    stage = recipe.stages[number]
+    _, until = recipe.length(stage, first)
     if reports == 1:
         each = MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden)
-        return min(until, state.step + max(1, each))
+        return min(until, first + max(1, each))
     moments = (ceil(share * stage.steps) for share in SHARES)
-    shown = min(moment for moment in moments if moment > state.step)
-    return min(until, shown, state.step + max(1, int(0.25 / _seconds(recipe, stage))))
+    whole = min(until, *(moment for moment in moments if moment > first)) - first
+    pace = engine.pace if stage.over == "problems" else 1  # over edges it may have no kernel
+    most = max(1, int(0.25 * pace / _seconds(recipe, stage)))
+    return first + ceil(whole / ceil(whole / most))  # no small rest, that nothing is done beside
 
 
 def _seconds(recipe: Recipe, stage: Stage) -> float:
@@ -384,7 +428,7 @@ def _reports(
     recipe: Recipe, before: State, after: State, made: _Made, reports: int
 ) -> list[Progress]:
     """What there is to tell of updates that have been made, about `reports` times a stage."""
-    task, outputs, logits = before.network.task, made.outputs, made.logits
+    task, outputs, logits = before.network.task, made.outputs(), made.logits
     stage = recipe.stages[before.stage]
     targets = problems.tables(task).targets[outputs]  # of what is open any: it does not count
     asked = outputs != problems.OPEN
