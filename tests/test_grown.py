@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -222,6 +222,41 @@ def test_trained_networks_are_proved(hidden: int) -> None:
     assert check(model(network), found).margin > 0
     with pytest.raises(Rejected):
         check(model(network), replace(found, radii=[0.0, *(0.9 * r for r in found.radii[1:])]))
+
+
+def test_nodes_go_where_trees_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though there are 15 larger radii, of which the first trees go on and on."""
+    attempts, needed = [], 200_000
+
+    class Attempt:
+        """One of the smallest radius ends a tree every 400 nodes, the others end three in all."""
+
+        expected = Grown.expected
+
+        def __init__(self, _: object, radius: float) -> None:
+            self.radius, self.made = radius, (0, 500)
+            attempts.append(self)
+
+        def grow(self, nodes: int, _: object) -> None:
+            self.made = nodes, 500
+
+        @property
+        def begun(self) -> tuple[int, int]:
+            ends = self.radius == min(tree._GRID)
+            return min(500, self.made[0] // 400) if ends else 3, 500
+
+        @property
+        def closed(self) -> bool:
+            return self.begun[0] == 500
+
+        @property
+        def goes_on(self) -> bool:
+            return not self.closed
+
+    monkeypatch.setattr(tree, "Grown", Attempt)
+    found: Any = tree._side_by_side(cast("Any", None), time.monotonic() + 60, None)
+    assert found.closed
+    assert sum(attempt.made[0] for attempt in attempts) < 5 * needed
 
 
 def test_where_nothing_is_asked_every_answer_is_right() -> None:

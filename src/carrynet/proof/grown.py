@@ -114,6 +114,12 @@ class Grown:
         return int(self._arrays["tally"][2]), self.made[1]
 
     @property
+    def expected(self) -> float:
+        """How many nodes there would be, were the trees to come like those that are done."""
+        begun, balls = self.begun
+        return self.made[0] * balls / max(1, begun - 1)
+
+    @property
     def closed(self) -> bool:
         """Whether all trees end."""
         return self.end == kernels.CLOSED

@@ -78,17 +78,17 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Watch | None) -> Gro
     """Trees of one radius that all end, found with few nodes.
 
     Every radius is grown to some nodes, in as many threads as there are cores, then those that are
-    neither closed nor hopeless to twice as many, and so on.  Of those that are left the two largest
-    get all of a round's nodes and each further one half of what the one before gets: it needs more
-    balls.  The largest that closes in a round is taken, so that what is found depends on the clock
-    only where time runs out.
+    neither closed nor hopeless to twice as many, and so on.  Of those that are left the one that
+    is expected to need the fewest gets all of a round's nodes, and each further one half of what
+    the one before gets.  The first of them that closes in a round is taken, so that what is found
+    depends on the clock only where time runs out.
     """
     live = [Grown(model, radius) for radius in _GRID]
     nodes, closed, over = _FIRST_NODES, len(live), False
 
     def grow(place: int) -> None:
         nonlocal closed
-        share = max(_FIRST_NODES, nodes >> max(0, place - 1))
+        share = max(_FIRST_NODES, nodes >> place)
         live[place].grow(share, lambda: over or place > closed or time.monotonic() > deadline)
         if live[place].closed:
             closed = min(closed, place)
@@ -106,6 +106,7 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Watch | None) -> Gro
                 if closed < len(live):
                     return live[closed]
                 live = [attempt for attempt in live if attempt.goes_on]
+                live.sort(key=lambda attempt: attempt.expected)
                 nodes *= 2
         finally:
             over = True  # also when the user interrupts
@@ -405,7 +406,7 @@ def leaves(tree: list[Any]) -> Iterator[int]:
 
 _RADII = (4.0, 2.0, 1.2, 0.8, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2, 0.17, 0.14, 0.11)
 _SHARE = 0.6  # of the time that is left, for one radius, where they are tried one by one
-_GRID = tuple(4 * 0.5 ** (i / 2) for i in range(13))  # the radii that are tried side by side
+_GRID = tuple(4 * 0.5 ** (i / 2) for i in range(16))  # the radii that are tried side by side
 _FIRST_NODES = 2**11  # of each of them, in the first round
 _OPEN_AT = 0.4  # of the radius: the size up to which a word that no ball holds gets its own
 _MOST_DEPTH = 120
