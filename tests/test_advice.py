@@ -40,6 +40,15 @@ def test_a_network_of_elmans_cell(adder: Network) -> None:
     assert "all 4,194,304 problems of up to 11 digits, in about 4.2 s" in digits.text
 
 
+def test_a_budget_comes_with_an_estimate(adder: Network) -> None:
+    for expected, budget, said in ((24.3, "50", "24"), (3.0, "20", "3"), (137.0, "300", "140")):
+        effort = Effort(10, 3110, 4033, expected=expected)
+        search, *_ = ways(undecided(adder, effort))
+        assert search.command == f"carrynet prove runs/0001 --budget {budget}"
+        assert f"for up to {budget} s; about {said} s would do" in search.text
+        assert "the 3,110 of 4,033 regions that were done in 10 s" in search.text
+
+
 def test_what_does_not_help_is_not_advised(adder: Network) -> None:
     def kinds(effort: Effort, known: int = 0) -> list[str]:
         return [way.kind for way in ways(undecided(adder, effort), known)]

@@ -312,23 +312,24 @@ def test_which_boxes_were_tried_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_search_for_trees_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     network = trained_by("tutorial", 16, 4)
-    for closes, over in ((0.9, False), (0.0, True)):
+    for closes, over, expected in ((0.9, False, 0.0), (0.9, False, 31.4), (0.0, True, 0.0)):
 
         def search_trees(*_: object, deadline: float, watch: Any, **__: object) -> None:
             now[0] += closes * 8  # noqa: B023
-            watch(3, 40)
+            watch(3, 40, expected)  # noqa: B023
 
         now, said = [0.0], list[str]()
         monkeypatch.setattr(search, "monotonic", lambda: now[0])  # noqa: B023
         monkeypatch.setattr("carrynet.watch.monotonic", lambda: now[0])  # noqa: B023
         monkeypatch.setattr(trees, "search", search_trees)
         found = prove(network, budget=8, tell=said.append)
+        about = ", about 31 s in all" if expected else ""
         assert said[-2:] == [
             "trees of words, 0 of 8 s",
-            f"trees of words, 3 of 40 regions so far, {closes * 8:.0f} of 8 s",
+            f"trees of words, 3 of 40 regions so far{about}, {closes * 8:.0f} of 8 s",
         ]
         assert isinstance(found, Undecided)
-        assert found.effort == Effort(8, 3, 40, over)
+        assert found.effort == Effort(8, 3, 40, over, expected=expected)
         assert (
             found.tried[-1] == f"trees: none closed {'whatever the budget' if over else 'in 8 s'}"
         )

@@ -15,7 +15,7 @@ VERDICTS: list[verdict.Verdict] = [
     Refuted((3, 2**80), 81, 80, 7, 9, True, 0.2),
     Refuted((3, 1), 2, 1, 7, 9, False, 0.2, "carry 1", "1,0", (Share(16, 64, 3), Share(64, 8, 8))),
     Undecided(("boxes: no", "trees: too many"), 10.0),
-    Undecided(("boxes: no",), 10.0, Effort(10.0, 5, 7, over=False, rate=1e6)),
+    Undecided(("boxes: no",), 10.0, Effort(10.0, 5, 7, over=False, rate=1e6, expected=25.5)),
 ]
 
 
@@ -70,6 +70,9 @@ def test_verdicts_that_were_written_before_these_keys_are_read() -> None:
         {"done": 0.5},
         {"found": -1},
         {"over": 1},
+        {"expected": -0.5},
+        {"expected": "soon"},
+        {"expected": float("nan")},
         {"more": 1},
     ],
 )

@@ -790,6 +790,12 @@ def test_undecided_is_not_dressed_up(show: Open) -> None:
     ]
     assert "when 8 s were over, 3 of 40 regions were done" in ways[0]
     assert "Of 300 networks" in ways[1]
+    measured = replace(measured, effort=Effort(8.0, 3000, 4000, expected=10.9))
+    opened = show(replace(undecided, path=Path("runs/0001"), proof=measured))
+    grounds(opened)
+    way = opened.locator("#verdict .ways li").first.inner_text()
+    assert way.startswith("carrynet prove runs/0001 --budget 20\n")
+    assert "About 11 s would do, were those to come like the 3,000 of 4,000 regions" in way
     assert "all 4,194,304 problems of up to 11 digits, in about 4.2 s" in ways[2]
 
 

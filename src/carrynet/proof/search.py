@@ -132,10 +132,11 @@ def prove(
     effort, deadline, tell_used = Effort(budget), monotonic() + budget, within(tell, budget)
     tell_used("trees of words")
 
-    def watch(done: int, so_far: int) -> None:
+    def watch(done: int, so_far: int, expected: float) -> None:
         nonlocal effort
-        effort = replace(effort, done=done, found=so_far)
-        tell_used(f"trees of words, {done} of {so_far} regions so far")
+        effort = replace(effort, done=done, found=so_far, expected=expected)
+        about = f", about {expected:.0f} s in all" if expected else ""
+        tell_used(f"trees of words, {done} of {so_far} regions so far{about}")
 
     trees = tree.search(network, slack=_smallest_slack(network), deadline=deadline, watch=watch)
     if trees is None:

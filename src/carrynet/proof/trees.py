@@ -25,7 +25,7 @@ Shapes: N words, S symbols, Q machine states, G balls, H hidden, Y output, R con
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,12 +40,15 @@ from carrynet.proof.certificate import TreeCertificate
 from carrynet.proof.grown import Grown
 from carrynet.proof.metric import norms
 from carrynet.proof.tree_model import TreeModel, tree_model
-from carrynet.watch import Watch
+
+Told = Callable[[int, int, float], None]
+"""Told how many regions are done, and how many there are so far; and how many seconds the search
+would take in all, were the trees to come like those that are done: 0 where that is not known."""
 
 
 @in_one_thread
 def search(
-    network: Network, *, slack: float, deadline: float, watch: Watch | None = None
+    network: Network, *, slack: float, deadline: float, watch: Told | None = None
 ) -> TreeCertificate | None:
     """Search for balls whose trees all end; None if there was no success until the deadline.
 
@@ -62,7 +65,7 @@ def search(
     return None if found is None else _harvest(model, found)
 
 
-def _one_by_one(model: TreeModel, deadline: float, watch: Watch | None) -> "_Attempt | None":
+def _one_by_one(model: TreeModel, deadline: float, watch: Told | None) -> "_Attempt | None":
     """The largest radius of which all trees end, each within a part of the time that is left."""
     for radius in _RADII:
         left = deadline - time.monotonic()
@@ -74,7 +77,7 @@ def _one_by_one(model: TreeModel, deadline: float, watch: Watch | None) -> "_Att
     return None
 
 
-def _side_by_side(model: TreeModel, deadline: float, watch: Watch | None) -> Grown | None:
+def _side_by_side(model: TreeModel, deadline: float, watch: Told | None) -> Grown | None:
     """Trees of one radius that all end, found with few nodes.
 
     Every radius is grown to some nodes, in as many threads as there are cores, then those that are
@@ -84,7 +87,7 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Watch | None) -> Gro
     depends on the clock only where time runs out.
     """
     live = [Grown(model, radius) for radius in _GRID]
-    nodes, closed, over = _FIRST_NODES, len(live), False
+    nodes, closed, over, began = _FIRST_NODES, len(live), False, time.monotonic()
 
     def grow(place: int) -> None:
         nonlocal closed
@@ -100,7 +103,7 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Watch | None) -> Gro
                 started = [pool.submit(grow, place) for place in range(len(live))]
                 while wait(started, timeout=0.2).not_done:
                     if watch is not None:
-                        watch(*max(attempt.begun for attempt in live))
+                        watch(*_progress(live, time.monotonic() - began))
                 for each in started:
                     each.result()
                 if closed < len(live):
@@ -111,6 +114,15 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Watch | None) -> Gro
         finally:
             over = True  # also when the user interrupts
     return None
+
+
+def _progress(live: Sequence[Grown], seconds: float) -> tuple[int, int, float]:
+    """What is told after so many seconds: how far that attempt is that is expected to close."""
+    some = [each for each in live if each.goes_on and each.begun[0] > _MANY_TREES]
+    best = min(some, key=lambda each: each.expected, default=None)
+    if best is None or best.expected > grown.MOST_NODES:
+        return (*max(each.begun for each in live), 0.0)
+    return (*best.begun, seconds * best.expected / best.made[0])
 
 
 # One step for many ellipsoids, in NumPy ---------------------------------------------------
@@ -192,7 +204,7 @@ class _Attempt:
         self.owner: list[int] = []  # of each node: the slot it fills; ~ball for a root
         self.roots: list[int] = [0]
 
-    def closes(self, deadline: float, watch: Watch | None) -> bool:
+    def closes(self, deadline: float, watch: Told | None) -> bool:
         """Follow words until all trees end (True), an output is in doubt, or time is up."""
         start = np.zeros((1, len(self.T)), np.float32)
         nothing = np.zeros((1, *self.T.shape), np.float32)
@@ -204,7 +216,7 @@ class _Attempt:
                 return False
             if not stack:
                 if watch is not None:
-                    watch(grown, len(self.centres))
+                    watch(grown, len(self.centres), 0.0)
                 grown = len(self.centres)
                 stack, waiting = [_joined(waiting)], []
             # the latest words first, and of those that wait longer as many as fill a batch
@@ -408,6 +420,7 @@ _RADII = (4.0, 2.0, 1.2, 0.8, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2, 0.17, 0.14,
 _SHARE = 0.6  # of the time that is left, for one radius, where they are tried one by one
 _GRID = tuple(4 * 0.5 ** (i / 2) for i in range(16))  # the radii that are tried side by side
 _FIRST_NODES = 2**11  # of each of them, in the first round
+_MANY_TREES = 64  # that are done: of so many one may tell how the others will be
 _OPEN_AT = 0.4  # of the radius: the size up to which a word that no ball holds gets its own
 _MOST_DEPTH = 120
 _LEAST_MARGIN = 1e-3

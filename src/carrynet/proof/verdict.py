@@ -61,6 +61,9 @@ class Effort:
     #: refused by the checker
     over: bool = False
     rate: float = 0.0  #: problems a second that are tried exhaustively; 0 where not measured
+    #: seconds that a search for trees would take in all, were those to come like those that are
+    #: done; 0 where too few are done to tell
+    expected: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -161,11 +164,12 @@ def _share(document: Mapping[str, Any]) -> Share:
 
 def _effort(document: Mapping[str, Any]) -> Effort:
     effort = Effort(**(document.get("effort") or {}))
-    if {type(effort.budget), type(effort.rate)} - {int, float} or type(effort.over) is not bool:
+    numbers = effort.budget, effort.rate, effort.expected
+    if {*map(type, numbers)} - {int, float} or type(effort.over) is not bool:
         raise TypeError("effort is not made of numbers")
     if {type(effort.done), type(effort.found)} != {int}:
         raise TypeError("effort is not made of whole numbers")
-    if not (0 <= effort.budget < inf and 0 <= effort.rate < inf):
+    if not all(0 <= number < inf for number in numbers):
         raise ValueError("an effort that cannot be")
     if not (effort.done >= 0 and effort.found >= 0):
         raise ValueError("an effort of fewer regions than none")

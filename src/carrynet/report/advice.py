@@ -44,6 +44,9 @@ SENTENCES = MappingProxyType(
         "budget": "searches for trees of words {times} times as long; how long it takes is not "
         "known:\nwhen {seconds:g} s were over, {done:,} of {found:,} regions were done, and each "
         "may lead to more",
+        "budget.expected": "searches for trees of words for up to {budget:g} s; about "
+        "{expected:g} s would do, were those\nto come like the {done:,} of {found:,} regions that "
+        "were done in {seconds:g} s; the check takes longer",
         "budget.unknown": "searches for trees of words {times} times as long; how long it takes is "
         "not known",
         "walkers": "searches for a wrong word on from the states nearest to an error, for up to\n"
@@ -89,8 +92,16 @@ def _search(run: Record, effort: Effort) -> list[Way]:
     if not effort.budget:
         return [Way("trees", prove, {"seconds": BUDGET})]
     values = {"times": MORE, "seconds": effort.budget, "done": effort.done, "found": effort.found}
-    kind = "budget" if effort.found else "budget.unknown"
-    return [Way(kind, f"{prove} --budget {MORE * effort.budget:g}", values)]
+    budget, kind = MORE * effort.budget, "budget" if effort.found else "budget.unknown"
+    if effort.expected:
+        # twice as long, since regions may lead to more than are known
+        budget, kind = _round(2 * max(effort.expected, effort.budget), 1), "budget.expected"
+        values |= {"budget": budget, "expected": _round(effort.expected, 2)}
+    return [Way(kind, f"{prove} --budget {budget:g}", values)]
+
+
+def _round(number: float, digits: int) -> float:
+    return float(f"{number:.{digits}g}")
 
 
 def _harden(run: Record) -> list[Way]:
