@@ -721,9 +721,10 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.01)
 
 
-def test_control_c_exits_with_130_and_leaves_a_resumable_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", LONG)
+def test_control_c_exits_with_130_and_leaves_a_resumable_run(tmp_path: Path, engine: str) -> None:
     path = tmp_path / "run"
-    with started(*command("train", *long("numpy"), "--out", path), stderr=-1) as process:
+    with started(*command("train", *long(engine), "--out", path), stderr=-1) as process:
         wait_for(lambda: (path / "metrics.jsonl").exists())
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)

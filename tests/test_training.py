@@ -1,11 +1,16 @@
 """The loop: it learns, reports, resumes, and stops when numbers overflow."""
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
+from carrynet import engines
 from carrynet.data import drawn
 from carrynet.data.words import Words
 from carrynet.judge.evaluation import evaluate
@@ -113,6 +118,73 @@ def test_whoever_is_told_can_end_a_training(engine: str) -> None:
     whole = training.fit(TWO_STAGES, engine=engine)
     assert same(training.fit(TWO_STAGES, engine=engine, state=told[-1].state), whole)
     assert told[-1].state.step < 3_000
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, advance: Callable[..., Any]) -> None:
+    """Let updates by machine code be made by `advance`, which is given what makes them."""
+    engine = engines.ENGINES["native"]
+    changed = replace(engine, advance=partial(advance, engine.advance))
+    monkeypatch.setitem(engines.ENGINES, "native", changed)
+
+
+def test_progress_is_told_while_machine_code_makes_the_next_updates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[int] = []
+    told: list[training.State] = []
+
+    def advance(made: Callable[..., Any], *given: Any) -> Any:
+        begun.append(given[-1])
+        return made(*given)
+
+    def next_is_under_way(progress: Progress) -> None:
+        if progress.step == progress.state.step:  # the last report of some updates
+            told.append(progress.state)
+            deadline = time.monotonic() + 20
+            while len(begun) <= len(told):
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+
+    watched(monkeypatch, advance)
+    training.fit(TWO_STAGES, engine="native", callbacks=[next_is_under_way])
+    assert len(told) > 10
+
+
+def test_an_error_in_the_middle_of_updates_is_told_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+
+    def advance(made: Callable[..., Any], *given: Any) -> Any:
+        calls.append(given[-1])
+        if len(calls) == 3:
+            raise MemoryError("no room")
+        return made(*given)
+
+    watched(monkeypatch, advance)
+    told: list[Progress] = []
+    with pytest.raises(MemoryError, match="no room"):
+        training.fit(TWO_STAGES, engine="native", callbacks=[told.append])
+    assert told[-1].step == calls[2]  # whatever was made before has been told
+
+
+@pytest.mark.parametrize("settings", [{"batch": 2048}, {"task": "add:base=16", "batch": 256}])
+def test_what_is_made_at_once_fits_in_memory(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
+) -> None:
+    sizes: list[int] = []
+
+    def advance(_: Callable[..., Any], network: Network, moments: Any, *given: Any) -> Any:
+        words = given[2]
+        sizes.append(words.size * network.task.neurons)
+        updates, B, T = words.shape
+        return network.weights, moments, np.zeros((updates, T, B, network.task.neurons), "f4")
+
+    watched(monkeypatch, advance)
+    recipe = RECIPES["plain-adam"].with_settings({"hidden": 4, "steps": 4_000, **settings})
+    training.fit(recipe, engine="native", callbacks=[lambda progress: None], reports=4)
+    assert len(sizes) > 10
+    assert max(sizes) <= 2**22
 
 
 @pytest.mark.parametrize("engine", ["numpy", "native"])

@@ -8,7 +8,9 @@ from carrynet.cli.output import tell
 
 @click.command()
 @click.option(
-    "--only", multiple=True, help="tutorial, batches, populations, exhaustive, building, process."
+    "--only",
+    multiple=True,
+    help="tutorial, batches, training, populations, exhaustive, building, process.",
 )
 @click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True)
 @options.as_json

@@ -68,6 +68,10 @@ class OverEdges(NamedTuple):
     ]
 
 
+PACE = 4
+"""How many times as fast as NumPy machine code makes updates, whatever the network: at least."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """A way to run updates and to judge words.
@@ -103,7 +107,8 @@ class Engine:
     wander: Callable[[Network, Array, NDArray[np.int32], Words], Wandered]
     refuses: Callable[[Subject], str | None]
     threads: bool  #: whether calls from several threads run side by side
-    pace: int = 1  #: how many times as fast as NumPy updates surely are
+    #: whether updates are made by machine code: outside of Python's lock, and `PACE` times as fast
+    compiled: bool = False
 
 
 def _walk(network: Network, prefixes: Prefixes, depth: int) -> Tally:
@@ -128,7 +133,7 @@ ENGINES = {
         wander=native.wander,
         refuses=native.refuses,
         threads=True,
-        pace=4,
+        compiled=True,
     ),
     "numpy": Engine(
         *("numpy", reference.advance, None, None),

@@ -302,17 +302,12 @@ def by_length(
     engine: str = "auto",
     threads: int | None = None,
 ) -> tuple[Sampled, ...]:
-    """`sample` of both kinds at each length, the longest first where they run side by side."""
-    network = network_of(network)
-    options: dict[str, Any] = {"pairs": pairs, "seed": seed, "engine": engine, "threads": 1}
-    samples = [(digits, kind) for digits in lengths for kind in KINDS]
-    made = _side_by_side(
-        lambda each: sample(network, *each, **options),
-        samples[::-1],
-        _engine(engine, network),
-        threads,
+    """`sample` of both kinds at each length."""
+    return tuple(
+        sample(network, digits, kind, pairs=pairs, seed=seed, engine=engine, threads=threads)
+        for digits in lengths
+        for kind in KINDS
     )
-    return tuple(made)[::-1]
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -5,7 +5,8 @@
         let the engine make the updates             (engines)
         report progress to the callbacks
 
-Machine code makes updates in a thread, while problems are drawn and progress is reported.
+Machine code makes updates in a thread, while problems are drawn and progress is reported; NumPy
+and JAX make them by turns with that.
 
 A callback may save what it is given: training that starts again from any
 `Progress.state` ends in the same weights, bit for bit.
@@ -172,21 +173,23 @@ def fit(
     """Train as the recipe says, from `state` or from the beginning.
 
     Callbacks are called about `reports` times a stage, of several reports in a row where updates
-    are fast.
+    are fast.  Machine code makes the next updates meanwhile; where a callback raises, these are
+    dropped.
 
     Raises `Diverged` when weights or outputs are no longer finite, naming the problem.
     """
     chosen = engines.get(engine, recipe)
     state = state or start(recipe)
     parts = _parts(recipe, state, chosen, reports)
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as pool:
 
         def begin(state: State, part: _Part | None) -> Callable[[], _Made] | None:
             """Updates under way in a thread, where that gains time; else to be made when called."""
             if part is None:
                 return None
             updates = partial(_updates, recipe, state, part, chosen)
-            return thread.submit(updates).result if callbacks and chosen.threads else updates
+            beside = callbacks and _by_machine_code(chosen, state)
+            return pool.submit(updates).result if beside else updates
 
         coming = begin(state, next(parts, None))
         while coming:
@@ -199,6 +202,13 @@ def fit(
                 for callback in callbacks:
                     callback(progress)
     return state.network
+
+
+def _by_machine_code(engine: engines.Engine, state: State) -> bool:
+    """Whether the next updates are: over edges, not those of every cell."""
+    if state.boxes is None or not engine.compiled:
+        return engine.compiled
+    return engine.edges is not None and engine.edges.takes(state.network)
 
 
 @dataclass(frozen=True, eq=False)
@@ -380,22 +390,27 @@ def _until(recipe: Recipe, number: int, first: int, engine: engines.Engine, repo
     """
     stage = recipe.stages[number]
     _, until = recipe.length(stage, first)
+    rows = recipe.batch(stage) * (recipe.digits if stage.over == "problems" else 1)
+    room = MAX_NUMBERS // 64 // (rows * max(recipe.hidden, recipe.specification.neurons))
     if reports == 1:
-        each = MAX_NUMBERS // 64 // (stage.batch * recipe.digits * recipe.hidden)
-        return min(until, first + max(1, each))
+        return min(until, first + max(1, room))
     moments = (ceil(share * stage.steps) for share in SHARES)
     whole = min(until, *(moment for moment in moments if moment > first)) - first
-    pace = engine.pace if stage.over == "problems" else 1  # over edges it may have no kernel
-    most = max(1, int(0.25 * pace / _seconds(recipe, stage)))
-    return first + ceil(whole / ceil(whole / most))  # no small rest, that nothing is done beside
+    # over edges machine code may have to leave it to NumPy
+    pace = engines.PACE if engine.compiled and stage.over == "problems" else 1
+    most = max(1, min(room, int(0.25 * pace / _seconds(recipe, stage))))
+    # of equal length: beside a short rest there would be no time to tell of what was before
+    return first + ceil(whole / ceil(whole / most))
 
 
 def _seconds(recipe: Recipe, stage: Stage) -> float:
     """How long an update takes, about, on the NumPy engine."""
     if stage.over == "edges":
         return cost.over_edges(recipe.batch(stage), recipe.hidden)
-    multiplications = 3 * stage.batch * recipe.digits * recipe.hidden**2
-    seconds = recipe.digits * 20e-6 + multiplications / 2e9
+    hidden, neurons = recipe.hidden, recipe.specification.neurons
+    # what is done with each number is about as long as 16 multiplications
+    row = hidden * (hidden + neurons) + 16 * (hidden + neurons)
+    seconds = recipe.digits * 20e-6 + 3 * stage.batch * recipe.digits * row / 2e9
     if stage.bounds == "boxes":
         seconds += ROUNDS * cost.over_edges(recipe.every_edge, recipe.hidden)
     return seconds

@@ -115,7 +115,10 @@ class Grown:
 
     @property
     def expected(self) -> float:
-        """How many nodes there would be, were the trees to come like those that are done."""
+        """How many nodes there would be, were the trees to come like those that are done.
+
+        Until the second tree is done, like the first: what has few nodes so far is tried, too.
+        """
         begun, balls = self.begun
         return self.made[0] * balls / max(1, begun - 1)
 

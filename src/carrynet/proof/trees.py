@@ -54,8 +54,8 @@ def search(
 
     `slack` is an error that every hidden unit may have at every step.  `deadline` is an
     instant of `time.monotonic()`.  A ball that is too large gets outputs wrong, one that is too
-    small needs too many others: radii are tried from large to small.  By machine code, where there
-    is some, several are tried at once; else by NumPy, one after another.
+    small needs too many others.  By machine code, where there is some, all radii are tried at once;
+    else by NumPy, one after another, from large to small.
     """
     model = tree_model(network, slack)
     if model is None:
@@ -80,11 +80,11 @@ def _one_by_one(model: TreeModel, deadline: float, watch: Told | None) -> "_Atte
 def _side_by_side(model: TreeModel, deadline: float, watch: Told | None) -> Grown | None:
     """Trees of one radius that all end, found with few nodes.
 
-    Every radius is grown to some nodes, in as many threads as there are cores, then those that are
-    neither closed nor hopeless to twice as many, and so on.  Of those that are left the one that
-    is expected to need the fewest gets all of a round's nodes, and each further one half of what
-    the one before gets.  The first of them that closes in a round is taken, so that what is found
-    depends on the clock only where time runs out.
+    Every radius is grown to some nodes, in as many threads as there are cores; then those that are
+    neither closed nor hopeless in rounds, each of twice as many nodes as the one before.  All of
+    them are for the radius that is expected to need the fewest when the round begins, one half of
+    that for the next, and so on.  Of those that close in a round the first in this order is taken,
+    so that what is found depends on the clock only where time runs out.
     """
     live = [Grown(model, radius) for radius in _GRID]
     nodes, closed, over, began = _FIRST_NODES, len(live), False, time.monotonic()
