@@ -2,6 +2,7 @@
 
 import re
 from copy import deepcopy
+from hashlib import sha256
 from pathlib import Path
 
 import nbformat
@@ -196,21 +197,22 @@ def test_stale_notebooks_are_found() -> None:
     assert "cell 1 failed" in (build.stale_cells(failed, source) or "")
 
 
-def test_outputs_are_compared_without_their_numbers() -> None:
+def test_outputs_are_compared_without_their_numbers_and_digests() -> None:
+    digests = [sha256(data).hexdigest() for data in (b"one processor", b"another")]
     before = build.read(SMALL)["en"]
     before.cells[1].outputs = [
-        nbformat.v4.new_output("stream", name="stdout", text="2 items, 1e-16\n"),
+        nbformat.v4.new_output("stream", name="stdout", text=f"2 items, 1e-16 {digests[0]}\n"),
         nbformat.v4.new_output("display_data", data={"image/png": "AA=="}),
     ]
     after = deepcopy(before)
-    after.cells[1].outputs[0].text = "3 items, 2.5e-17\n"
+    after.cells[1].outputs[0].text = f"3 items, 2.5e-17 {digests[1]}\n"
     after.cells[1].outputs[1].data = {"image/png": "BB=="}
     assert build.stale_outputs(before, after) is None
     bar = nbformat.v4.new_output("stream", name="stderr", text="100%")
     after.cells[1].outputs.append(bar)
     assert build.stale_outputs(before, after) is None
 
-    after.cells[1].outputs[0].text = "2 things, 1e-16\n"
+    after.cells[1].outputs[0].text = f"2 things, 1e-16 {digests[0]}\n"
     assert "cell 1 now prints something else" in (build.stale_outputs(before, after) or "")
     after.cells[1].outputs = before.cells[1].outputs[:1]
     assert build.stale_outputs(before, after) is not None

@@ -223,12 +223,15 @@ def _content(cell: NotebookNode) -> tuple[str, str, NotebookNode]:
 
 
 def _shown(cell: NotebookNode) -> list[object]:
-    """What a cell prints, less its numbers, and the kinds of what it shows; no progress bars."""
+    """What a cell prints, and the kinds of what it shows; no progress bars.
+
+    Less its numbers and digests: another processor rounds otherwise, and ends in other weights.
+    """
     shown: list[object] = []
     for output in cell.outputs:
         if output.output_type == "stream":
             if output.name == "stdout":
-                shown.append(re.sub(r"[-\d.,e+]*\d|\s+", " ", output.text).split())
+                shown.append(re.sub(r"\b[\da-f]{64}\b|[-\d.,e+]*\d|\s+", " ", output.text).split())
         else:
             shown.append(sorted(output.data))
     return shown
