@@ -12,7 +12,7 @@ import carrynet as cn
 from carrynet.learn.bar import Bar
 from carrynet.learn.training import Progress
 from carrynet.proof import trees
-from carrynet.proof.trees import Told
+from carrynet.watch import Forecast
 
 
 class Terminal(io.StringIO):
@@ -62,7 +62,7 @@ def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_search_says_how_much_of_its_budget_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    def search_trees(*_: object, watch: Told, **__: object) -> None:
+    def search_trees(*_: object, watch: Forecast, **__: object) -> None:
         clock.append(3.2)
         watch(3, 40, 0.0)
 

@@ -6,6 +6,10 @@ from time import monotonic
 Watch = Callable[[int, int], None]
 """Told how much is done, out of how much there is, as far as that is known."""
 
+Forecast = Callable[[int, int, float], None]
+"""Told the same of a search that finds more to do as it goes, and how many seconds it would take in
+all, were the rest like what is done: 0 where that is not known."""
+
 Tell = Callable[[str], None]
 """Told in words what is being done, where nobody knows how long it takes."""
 

@@ -205,7 +205,7 @@ def fit(
 
 
 def _by_machine_code(engine: engines.Engine, state: State) -> bool:
-    """Whether the next updates are: over edges, not those of every cell."""
+    """Whether machine code makes the next updates; over edges, of some cells only."""
     if state.boxes is None or not engine.compiled:
         return engine.compiled
     return engine.edges is not None and engine.edges.takes(state.network)

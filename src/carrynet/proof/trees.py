@@ -25,7 +25,7 @@ Shapes: N words, S symbols, Q machine states, G balls, H hidden, Y output, R con
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,15 +40,12 @@ from carrynet.proof.certificate import TreeCertificate
 from carrynet.proof.grown import Grown
 from carrynet.proof.metric import norms
 from carrynet.proof.tree_model import TreeModel, tree_model
-
-Told = Callable[[int, int, float], None]
-"""Told how many regions are done, and how many there are so far; and how many seconds the search
-would take in all, were the trees to come like those that are done: 0 where that is not known."""
+from carrynet.watch import Forecast
 
 
 @in_one_thread
 def search(
-    network: Network, *, slack: float, deadline: float, watch: Told | None = None
+    network: Network, *, slack: float, deadline: float, watch: Forecast | None = None
 ) -> TreeCertificate | None:
     """Search for balls whose trees all end; None if there was no success until the deadline.
 
@@ -65,7 +62,7 @@ def search(
     return None if found is None else _harvest(model, found)
 
 
-def _one_by_one(model: TreeModel, deadline: float, watch: Told | None) -> "_Attempt | None":
+def _one_by_one(model: TreeModel, deadline: float, watch: Forecast | None) -> "_Attempt | None":
     """The largest radius of which all trees end, each within a part of the time that is left."""
     for radius in _RADII:
         left = deadline - time.monotonic()
@@ -77,7 +74,7 @@ def _one_by_one(model: TreeModel, deadline: float, watch: Told | None) -> "_Atte
     return None
 
 
-def _side_by_side(model: TreeModel, deadline: float, watch: Told | None) -> Grown | None:
+def _side_by_side(model: TreeModel, deadline: float, watch: Forecast | None) -> Grown | None:
     """Trees of one radius that all end, found with few nodes.
 
     Every radius is grown to some nodes, in as many threads as there are cores; then those that are
@@ -204,7 +201,7 @@ class _Attempt:
         self.owner: list[int] = []  # of each node: the slot it fills; ~ball for a root
         self.roots: list[int] = [0]
 
-    def closes(self, deadline: float, watch: Told | None) -> bool:
+    def closes(self, deadline: float, watch: Forecast | None) -> bool:
         """Follow words until all trees end (True), an output is in doubt, or time is up."""
         start = np.zeros((1, len(self.T)), np.float32)
         nothing = np.zeros((1, *self.T.shape), np.float32)
