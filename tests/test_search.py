@@ -19,7 +19,7 @@ from carrynet.learn.compile import build
 from carrynet.learn.mechanism import Construction
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
-from carrynet.proof import check, search, trees
+from carrynet.proof import boxes, check, search, trees
 from carrynet.proof.certificate import TreeCertificate
 from carrynet.proof.search import model, prove, rounding
 from carrynet.proof.verdict import Effort, Proved, Refuted, Undecided, Verdict
@@ -294,6 +294,30 @@ def test_what_is_asked_next_is_measured_once(
         monkeypatch.setattr(search, "shares", None)
         monkeypatch.setattr(search, "rate", None)
         assert search.measured(forgetful, verdict) == verdict
+
+
+def test_boxes_to_which_nothing_leads_do_not_spoil_a_proof(
+    adder: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such groups may be split off: one in 781 of a network for `compare:base=6`."""
+    found = quick(adder)
+    assert isinstance(found, Proved)
+    by_history = boxes.by_history
+
+    def with_one_more(machine: Machine, length: int) -> boxes.Plan:
+        plan = by_history(machine, length)
+        return boxes.Plan(
+            names=(*plan.names, "nowhere"),
+            state=np.append(plan.state, 1),
+            next=np.vstack([plan.next, plan.next[-1]]),
+            output=np.append(plan.output, 1),
+            symbol=np.append(plan.symbol, 0),
+        )
+
+    monkeypatch.setattr(boxes, "by_history", with_one_more)
+    again = quick(adder)
+    assert isinstance(again, Proved)
+    assert again.certificate.to_json() == found.certificate.to_json()
 
 
 def test_which_boxes_were_tried_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

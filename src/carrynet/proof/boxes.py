@@ -223,10 +223,22 @@ class Boxes:
     """A fixed point: one box for each region of a plan."""
 
     plan: Plan
-    lower: Array  #: (N, H), multiples of 2^-BITS
+    lower: Array  #: (N, H), multiples of 2^-BITS; infinite where nothing leads to a region
     upper: Array  #: (N, H)
     slack: float
     margin: float  #: the smallest, by floats
+
+    @property
+    def reached(self) -> NDArray[np.bool_]:
+        """Which regions have a box at all (N,): to a group that was split off, nothing may lead."""
+        reached: NDArray[np.bool_] = np.all(self.lower <= self.upper, axis=1)
+        return reached
+
+    @property
+    def extent(self) -> Array:
+        """What |h| can reach in any of them (H,)."""
+        ends: Array = np.maximum(np.abs(self.lower), np.abs(self.upper))[self.reached].max(axis=0)
+        return ends
 
 
 @quiet
@@ -384,9 +396,9 @@ def smallest_margin(double: Network, lower: Array, upper: Array, outputs: Number
 
 
 def certificate(network: Network, boxes: Boxes) -> BoxCertificate:
-    """Boxes as exact numbers.  Regions that turned out to be empty are left out."""
+    """Boxes as exact numbers.  Regions that nothing leads to are left out."""
     plan, grid = boxes.plan, 2**BITS
-    kept = np.flatnonzero((boxes.lower <= boxes.upper).all(axis=1))
+    kept = np.flatnonzero(boxes.reached)
     number = np.cumsum(np.isin(np.arange(len(plan.names)), kept)) - 1
     lower, upper = ((side[kept] * grid).astype(int).tolist() for side in (boxes.lower, boxes.upper))
     next_ = number[plan.next[kept]].tolist()

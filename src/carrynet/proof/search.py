@@ -256,7 +256,7 @@ def _close(network: Network, plan: Plan, slack: float, tries: str, tell: Tell) -
     )
     if found is None or not network.elman:
         return found  # of other cells than Elman's half of the slack is left for rounding
-    step, readout = rounding(network, np.maximum(np.abs(found.lower), np.abs(found.upper)).max(0))
+    step, readout = rounding(network, found.extent)
     return found if slack >= step and found.margin >= readout else None
 
 
