@@ -1,28 +1,31 @@
 """Training on the certificate: boxes and weights together, over the edges of the machine."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import carrynet as cn
-from carrynet import tasks
+from carrynet import engines, tasks
 from carrynet.data import drawn
 from carrynet.data.regions import Edges, regions
 from carrynet.data.words import OPEN, tables
 from carrynet.errors import InputError
-from carrynet.learn import training
+from carrynet.learn import edges, training
 from carrynet.learn.training import Progress
 from carrynet.nets import cells, invariant, step
 from carrynet.nets.formula import Formula
 from carrynet.nets.invariant import Strength
+from carrynet.nets.losses import predict
 from carrynet.nets.network import Network
 from carrynet.nets.readings import interpret
 from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import search
+from carrynet.report import text
 from carrynet.spec import recipe as recipes
 from carrynet.spec.recipe import RECIPES, Recipe, get
 from carrynet.spec.stage import CLOSE, Stage
@@ -322,7 +325,7 @@ def closing(**changed: object) -> Recipe:
         name="short", task="parity", digits=8, hidden=6, cell="gru", biases=True,
         init_scaling="sqrt-hidden", stages=(learn, CLOSE),
     )  # fmt: skip
-    return recipe.with_settings({"close.steps": 40, **changed})
+    return recipe.with_settings({"close.steps": 40, "close.again": False, **changed})
 
 
 @pytest.mark.parametrize("batch", [512, 5])
@@ -422,6 +425,155 @@ def test_boxes_are_an_invariant_where_nothing_stands_out() -> None:
         states_ = network.step(states_, symbols) + rng.uniform(-1, 1, states_.shape) * CLOSE.slack
         region = known.after(region, symbols)
         assert (np.abs(states_ - centre[region]) <= radius[region] + 0.01).all()
+
+
+# Made again ----------------------------------------------------------------------------
+
+
+def follows(network: Network, boxes: Weights, slack: float, words: int = 64) -> bool:
+    """Whether random words, from all over each box, lead into boxes less the slack, answered."""
+    task, rng = network.task, np.random.default_rng(0)
+    known, table = regions(task), tables(task)
+    for region in range(known.count):
+        centre, radius = boxes.centre[region], boxes.radius[region] * (region > 0)
+        corners = rng.choice([-1, 1], (words, len(centre)))
+        states = centre + radius * corners if region else network.start[None]
+        for a in range(len(task.machine.symbols)):
+            after = network.step(states, np.full(len(states), a))
+            into = int(known.after(np.array([region]), np.array([a]))[0])
+            if (np.abs(after - boxes.centre[into]) > boxes.radius[into] - slack + 1e-12).any():
+                return False
+            output = table.output[known.state[region], a]
+            if output != OPEN and (predict(network.read(after)) != output).any():
+                return False
+    return True
+
+
+def at_the_end(recipe: Recipe) -> tuple[Network, Weights]:
+    """The network and boxes that the last stage, over edges, ends in."""
+    states = []
+
+    def keep(progress: Progress) -> None:
+        if progress.state.boxes is not None:
+            states.append(progress.state)
+
+    network, last = training.fit(recipe, callbacks=[keep]), states[-1]
+    assert last.boxes is not None
+    left = recipe.stages[-1].steps - last.step
+    given = last.network, last.moments, last.boxes, recipe, last.stage, last.step, left
+    weights, _, boxes, *_ = edges.advance(*given, engines.get("auto", recipe).edges)
+    assert network.moved(weights).digest() == network.digest()
+    return network.astype("float64"), boxes.values.map(lambda a: a.astype(np.float64))
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_boxes_are_closed_where_all_edges_lead_into_them(cell: str) -> None:
+    settings = {"cell": cell, "task": "tomita:3", "hidden": 8, "close.again": False}
+    recipe = get("certified").with_settings(settings)
+    (network, boxes), slack = at_the_end(recipe), recipe.stages[-1].slack / 2
+    assert invariant.closed(network, boxes, slack)
+    assert follows(network, boxes, slack)
+    # a single unit of one box that leaves no room, and one box that is elsewhere
+    for name, unit, value in (("radius", 3, 0.0), ("centre", 5, 2.0)):
+        array = boxes[name].copy()
+        array[2, unit] = value
+        spoilt = boxes.replace(**{name: array})
+        assert not invariant.closed(network, spoilt, slack)
+        assert not follows(network, spoilt, slack)
+    # answers the other way round, which lead into the same boxes
+    wrong = network.moved(network.weights.map(np.copy).replace(by=network.weights.by - 60))
+    assert not invariant.closed(wrong, boxes, slack)
+    assert not follows(wrong, boxes, slack)
+
+
+def test_a_stage_that_leaves_boxes_open_is_made_again(tmp_path: Path) -> None:
+    open_ = closing(**{"close.steps": 3, "close.again": True})
+    told = list[Progress]()
+    network = training.fit(open_, callbacks=[told.append])
+    (learn, close), (*_, again) = open_.stages, open_.schedule
+    assert again == replace(close, name="close_again", again=False)
+    assert [each.name for each in open_.schedule] == ["learn", "close", "close_again"]
+    assert {each.stage for each in told} == {"learn", "close", "close_again"}
+    extra = 3 * regions(open_.specification).edge_count
+    shown = 60 * 16 + extra
+    assert {each.problems for each in told if each.stage != "close_again"} == {shown}
+    assert (told[-1].problem, told[-1].problems) == (shown + extra, shown + extra)
+    # as a recipe that has both of them, as far as each is told of
+    both = replace(open_, stages=(learn, replace(close, again=False), again))
+    assert network.digest() == training.fit(both).digest()
+    assert (open_.edges, both.edges) == (2 * extra, 2 * extra)
+
+    run = cn.train(open_, out=tmp_path / "run", progress=False)
+    assert run.made == open_
+    assert run.to_json()["training"]["again"] == ["close"]
+    assert run.to_json()["training"]["edges"] == 2 * extra
+    said = "3 times 10 edges of the machine, twice, since boxes stayed open"
+    assert said in text.summary(run)
+    assert said in (tmp_path / "run" / "README.md").read_text()
+    (trained,) = training.train_many([open_])
+    assert isinstance(trained, training.Trained)
+    assert (trained.made, trained.network.digest()) == (open_, network.digest())
+
+
+def test_a_stage_that_closes_its_boxes_is_not_made_again(tmp_path: Path) -> None:
+    settings = {"cell": "gru", "task": "parity", "hidden": 8}
+    recipe = get("certified").with_settings({**settings, "seed": 1})
+    once = recipe.with_settings({"close.again": False})
+    run = cn.train(recipe, out=tmp_path / "run", progress=False)
+    assert run.network.digest() == training.fit(once).digest()
+    assert {line["stage"] for line in run.metrics} == {"learn", "close"}
+    assert (run.made, cn.load(tmp_path / "run").made) == (once, once)
+    assert (run.made.edges, run.recipe.edges) == (once.edges, 2 * once.edges)
+    assert run.to_json()["training"]["again"] == []
+    assert "twice" not in (tmp_path / "run" / "README.md").read_text()
+    (trained,) = training.train_many([recipe])
+    assert isinstance(trained, training.Trained)
+    assert trained.made == once
+
+
+def test_what_was_left_open_is_proved_when_it_is_made_again() -> None:
+    few = {"cell": "gru", "hidden": 8, "learn.steps": 600, "close.steps": 150}
+
+    def proved(again: bool) -> set[int]:
+        """Of which seeds."""
+        settings = [{**few, "close.again": again, "seed": seed} for seed in range(4)]
+        recipes = [get("certified").with_settings(each) for each in settings]
+        networks = [training.fit(recipe) for recipe in recipes]
+        return {
+            seed
+            for seed, network in enumerate(networks)
+            if search.prove(network, budget=0).verdict == "proved"
+        }
+
+    assert proved(again=False) < proved(again=True)
+
+
+def test_what_is_made_again_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    recipe = closing(**{"close.steps": 20, "close.again": True})
+    whole = cn.train(recipe, progress=False)
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "close_again" and progress.step >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cn.train(recipe, out=tmp_path / "run", callbacks=[stop], progress=False)
+    run = cn.resume(tmp_path / "run", progress=False)
+    assert run.network.digest() == whole.network.digest()
+    assert [line["problem"] for line in run.metrics] == [line["problem"] for line in whole.metrics]
+    assert run.made == whole.made == recipe
+
+
+def test_of_many_edges_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, boxes = example("gru", tasks.parse("add:base=16,operands=4"))
+    monkeypatch.setattr(invariant, "MOST_EDGES", 5_000)
+    assert not invariant.closed(network, boxes, 0.02)
+
+
+def test_names_of_what_is_made_again_are_taken() -> None:
+    stages = (replace(CLOSE, again=True), replace(CLOSE, name="close_again"))
+    with pytest.raises(InputError, match="stages with different names"):
+        Recipe(stages=stages)
 
 
 # Recipes -------------------------------------------------------------------------------
@@ -567,7 +719,8 @@ def test_what_only_meets_edges_has_no_last_problem(tmp_path: Path) -> None:
     assert run.last_problem is not None
     last = drawn.draw(run.recipe, 0, 2, 1)[0, -1]
     assert training.last_problem(run.recipe) == run.recipe.specification.problem(last.tolist())
-    hardened = cn.harden(run, settings={"steps": 3}, out=tmp_path / "run", progress=False)
+    once = {"steps": 3, "again": False}
+    hardened = cn.harden(run, settings=once, out=tmp_path / "run", progress=False)
     assert hardened.last_problem is None
     card = (tmp_path / "run" / "README.md").read_text()
     assert "trained on 3 times 10 edges of the machine of the task `parity`" in card

@@ -1165,7 +1165,7 @@ def test_the_limit_of_snapshots_is_that_of_the_network(tmp_path: Path, cell: str
         made, shapes = training.start(recipe).network, {"Whu": (8, 9_000), "Why": (9_000, 1)}
         wide = {name: np.zeros(shape) for name, shape in shapes.items()} | {"bu": np.zeros(9_000)}
         network = Network(made.task, made.cell, made.weights.replace(**wide), made.readout)
-    moments = 1 + len(recipe.stages) * len(training.SHARES)
+    moments = 1 + len(recipe.schedule) * len(training.SHARES)
     album = [training.Snapshot(10**9 + i, network) for i in range(moments)]
     folder = create(tmp_path / "run", recipe)
     checkpoint.write_snapshots(folder, album)

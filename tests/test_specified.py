@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,8 @@ def test_what_is_not_fitted_is_as_it_was() -> None:
     network = training.start(recipe).network
     assert codes.fitted(network, 0) is network.weights
     assert not codes.known(network.cell)
-    run = cn.train("specified", task="parity", cell=own, hidden=3, steps=1, progress=False)
+    once: dict[str, Any] = {"task": "parity", "hidden": 3, "steps": 1, "again": False}
+    run = cn.train("specified", cell=own, progress=False, **once)
     assert "edges of the machine, from random weights, in " in text.summary(run)
     assert page.model(run)["about"]["init"] == "random"
 

@@ -24,7 +24,7 @@ def draw(recipe: Recipe, stage: int, first: int, count: int) -> Words:
     words of the task `partly`.  Where the recipe has so many examples, problem i is number i modulo
     that, of those that the first stage would have: they are the same in every stage.
     """
-    how = recipe.stages[stage]
+    how = recipe.schedule[stage]
     digits, _ = recipe.length(how, first)
     start, many = first * how.batch, count * how.batch
     if recipe.examples:

@@ -69,7 +69,7 @@ def advance_many(
     count: int,
 ) -> tuple[Weights, Moments]:
     """Updates of networks side by side; see `engines.Many`."""
-    here, many = recipes[0].stages[stage], len(recipes)
+    here, many = recipes[0].schedule[stage], len(recipes)
     # A program is made for a number of networks: with up to an eighth to spare, there are few
     # programs.  For a single one it would be another, whose roundings differ.
     spare = max(2, many + -many % (1 << max(0, many.bit_length() - 4))) - many
@@ -79,7 +79,7 @@ def advance_many(
         return np.concatenate([array, np.repeat(array[:1], spare, axis=0)]) if spare else array
 
     state = dict(weights.map(filled)), _plain(tuple(each.map(filled) for each in moments))
-    steps = np.array([recipe.stages[stage].step for recipe in recipes], network.dtype)
+    steps = np.array([recipe.schedule[stage].step for recipe in recipes], network.dtype)
     how, (digits, _) = How.of(network, recipes[0], here), recipes[0].length(here, first)
     small = library().default_backend() == "gpu" and takes(how, weights, here.batch, digits)
     most = max(1, MOST_SYMBOLS // (len(recipes) * here.batch * digits))
@@ -98,7 +98,7 @@ MOST_SYMBOLS = 2**29
 
 def _words(recipes: Sequence[Recipe], stage: int, first: int, count: int) -> Any:
     """The problems of so many updates of each recipe, (N, U, B, T); of numbers, on the device."""
-    recipe, here = recipes[0], recipes[0].stages[stage]
+    recipe, here = recipes[0], recipes[0].schedule[stage]
     task, (digits, _) = recipe.specification, recipe.length(here, first)
     if not task.numeric or here.words == "balanced" or here.partly or recipe.examples:
         return np.stack([draw(each, stage, first, count) for each in recipes])

@@ -276,20 +276,20 @@ def advance_many(
     recipe, table, H = recipes[0], tables(network.task), network.hidden
     shape = Shape(
         **common(network),
-        loss=recipe.stages[stage].loss,
+        loss=recipe.schedule[stage].loss,
         optimiser="sgd",
         biases=recipe.biases,
         alone=True,
     )
     X, Y, L, N = shape.inputs, shape.outputs, shape.lanes, len(recipes)
-    T, _ = recipe.length(recipe.stages[stage], first)
+    T, _ = recipe.length(recipe.schedule[stage], first)
     # lanes to spare train the first network again
     source = [lane if lane < N else 0 for lane in range(L)]
     p = buffer(kernels.across_offsets(shape)["size"] * L)
     lanes = p.reshape(-1, L)
     lanes[:] = np.concatenate([w.reshape(N, -1) for w in weights.values()], axis=1)[source].T
     steps = buffer(L)
-    steps[:] = [recipes[lane].stages[stage].step for lane in source]
+    steps[:] = [recipes[lane].schedule[stage].step for lane in source]
     room = {"x": buffer(T * X * L), "dl": buffer(T * Y * L)}
     room |= {name: buffer(T * H * L) for name in ("h", "dz")}
     most = max(1, _ACROSS_WORDS // (L * T))

@@ -72,6 +72,7 @@ class Bar:
             self._bar = _tqdm(
                 total=total, desc=title, bar_format=LINE, dynamic_ncols=True, **options
             )
+        self._bar.total = total  # of a training it may grow
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:

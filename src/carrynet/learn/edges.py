@@ -51,7 +51,7 @@ def advance(
     update the outputs that its edges ask for, (count, E), and the logits that speak most against
     them, (count, E, Y).
     """
-    how, every = recipe.stages[stage], regions(network.task)
+    how, every = recipe.schedule[stage], regions(network.task)
     if engine and engine.takes(network):
         drawn = _drawn(every, recipe, stage, first, count)
         weights, moments, values, buffers, seen = engine.advance(
@@ -80,7 +80,7 @@ def advance(
 
 def _drawn(every: Regions, recipe: Recipe, stage: int, first: int, count: int) -> Edges:
     """The edges of updates, (count, E): all in one row where a batch holds them, else at random."""
-    batch = recipe.stages[stage].batch
+    batch = recipe.schedule[stage].batch
     if every.edge_count <= batch:
         return every.edges(np.arange(every.edge_count)[None])
     bits = rng.raw(recipe.seed, rng.STAGES + stage, first * batch, count * batch)

@@ -1,6 +1,6 @@
 """Training: the one loop, whatever the recipe and the engine.
 
-    for each stage, until its steps are done:
+    for each stage of the recipe's schedule, until its steps are done, unless it is not needed:
         draw the next problems, by position         (problems, rng)
         let the engine make the updates             (engines)
         report progress to the callbacks
@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from carrynet.data import drawn, words as problems
 from carrynet.errors import CarrynetError, InputError
 from carrynet.learn import codes, cost, edges
 from carrynet.learn.edges import Boxes
-from carrynet.nets import cells
+from carrynet.nets import cells, invariant
 from carrynet.nets.arrays import Array, quiet, sigmoid
 from carrynet.nets.losses import LOSSES, predict
 from carrynet.nets.network import Network
@@ -44,7 +45,7 @@ class State:
 
     network: Network
     moments: Moments  #: of the optimiser, in the stage that is running
-    stage: int  #: index of the stage; len(stages) when training is done
+    stage: int  #: index in the recipe's schedule; len(schedule) when training is done
     step: int  #: updates made in that stage
     boxes: Boxes | None = None  #: those that are trained with it, in a stage over edges
 
@@ -64,7 +65,7 @@ class Progress:
     step: int  #: updates made in this stage
     steps: int  #: updates that this stage has
     problem: int  #: problems shown since the training began, and edges
-    problems: int  #: problems, and edges, that the whole training shows
+    problems: int  #: problems, and edges, that the whole training shows, as far as is known
     error: float  #: mean of sum_t |target - output|, the tutorial's error
     loss: float  #: mean loss of a problem
     right: float  #: part of the problems with every digit right
@@ -178,8 +179,20 @@ def fit(
 
     Raises `Diverged` when weights or outputs are no longer finite, naming the problem.
     """
-    chosen = engines.get(engine, recipe)
-    state = state or start(recipe)
+    return _fit(recipe, engine, state or start(recipe), callbacks, reports).network
+
+
+class Trained(NamedTuple):
+    """What came of a training."""
+
+    network: Network
+    made: Recipe  #: with what was made of it: see `Recipe.as_made`
+
+
+def _fit(
+    recipe: Recipe, engine: str, state: State, callbacks: Sequence[Callback], reports: int
+) -> Trained:
+    chosen, names = engines.get(engine, recipe), set[str]()
     parts = _parts(recipe, state, chosen, reports)
     with ThreadPoolExecutor(1) as pool:
 
@@ -195,13 +208,16 @@ def fit(
         while coming:
             part = next(parts, None)  # drawn while updates are made, as they are told of below
             made = coming()
+            names.add(recipe.schedule[state.stage].name)
             _check_finite(recipe, state, made.logits, made.weights)
             before, state = state, _after(recipe, state, made)
+            while part and part.stage < state.stage:  # of a stage that is not needed
+                part = next(parts, None)
             coming = begin(state, part)
             for progress in _reports(recipe, before, state, made, reports) if callbacks else ():
                 for callback in callbacks:
                     callback(progress)
-    return state.network
+    return Trained(state.network, recipe.as_made(names))
 
 
 def _by_machine_code(engine: engines.Engine, state: State) -> bool:
@@ -215,6 +231,7 @@ def _by_machine_code(engine: engines.Engine, state: State) -> bool:
 class _Part:
     """Some successive updates of a stage."""
 
+    stage: int
     count: int
     words: problems.Words | None  #: (count, B, T), the problems; None over edges
 
@@ -222,12 +239,13 @@ class _Part:
 def _parts(recipe: Recipe, state: State, engine: engines.Engine, reports: int) -> Iterator[_Part]:
     """All that a training makes from `state` on, each part drawn when it is asked for."""
     first = state.step
-    for number in range(state.stage, len(recipe.stages)):
-        stage = recipe.stages[number]
+    for number in range(state.stage, len(recipe.schedule)):
+        stage = recipe.schedule[number]
         while first < stage.steps:
             count = _until(recipe, number, first, engine, reports) - first
             shown = stage.over == "problems"
-            yield _Part(count, drawn.draw(recipe, number, first, count) if shown else None)
+            words = drawn.draw(recipe, number, first, count) if shown else None
+            yield _Part(number, count, words)
             first += count
         first = 0
 
@@ -245,7 +263,7 @@ class _Made:
 
 def _updates(recipe: Recipe, state: State, part: _Part, engine: engines.Engine) -> _Made:
     """Make the next updates of a stage."""
-    stage, network, moments = recipe.stages[state.stage], state.network, state.moments
+    stage, network, moments = recipe.schedule[state.stage], state.network, state.moments
     if state.boxes is not None:
         weights, moments, boxes, asked, logits = edges.advance(
             *(network, moments, state.boxes, recipe),
@@ -302,10 +320,18 @@ def fit_many(
     neighbours and the threads; but on a GPU, where `engines.fused` does not take them, they depend
     on how many are trained together, by rounding.
     """
+    trained = train_many(recipes, engine=engine, threads=threads)
+    return [each if isinstance(each, Diverged) else each.network for each in trained]
+
+
+def train_many(
+    recipes: Sequence[Recipe], *, engine: str = "auto", threads: int | None = None
+) -> list[Trained | Diverged]:
+    """The same, each with what was made of its recipe."""
     jobs = _groups(recipes, engine)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         trained = pool.map(lambda job: _fit_group(job, engine), jobs)
-        return [network for group in trained for network in group]
+        return [each for group in trained for each in group]
 
 
 def _groups(recipes: Sequence[Recipe], engine: str) -> list[list[Recipe]]:
@@ -332,15 +358,16 @@ def _alike(recipe: Recipe) -> Recipe:
     return replace(recipe, name="", seed=0, init_width=1.0, init_scaling="none", stages=stages)
 
 
-def _fit_group(recipes: list[Recipe], engine: str) -> list[Network | Diverged]:
+def _fit_group(recipes: list[Recipe], engine: str) -> list[Trained | Diverged]:
     # also where it is alone in the group: its weights must not depend on its neighbours
     many = engines.get(engine, recipes[0]).many
     together = many is not None and many.at_once(recipes[0]) > 1
     trained = _fit_together(recipes, many) if many and together else [None] * len(recipes)
-    results: list[Network | Diverged] = []
+    results: list[Trained | Diverged] = []
     for recipe, network in zip(recipes, trained, strict=True):
         try:
-            results.append(network or fit(recipe, engine=engine, reports=1))
+            done = Trained(network, recipe) if network else None
+            results.append(done or _fit(recipe, engine, start(recipe), (), 1))
         except Diverged as error:
             results.append(error)
     return results
@@ -351,7 +378,7 @@ def _fit_together(recipes: list[Recipe], many: engines.Many) -> list[Network | N
     networks = [start(recipe).network for recipe in recipes]
     recipe, names = recipes[0], networks[0].weights
     weights = Weights({k: np.stack([each.weights[k] for each in networks]) for k in names})
-    for i, stage in enumerate(recipe.stages):
+    for i, stage in enumerate(recipe.schedule):
         moments, first = initial_moments(stage.optimiser, weights), 0
         network = _asked(networks[0], stage)
         while first < stage.steps:
@@ -369,16 +396,16 @@ def _fit_together(recipes: list[Recipe], many: engines.Many) -> list[Network | N
 
 def last_problem(recipe: Recipe) -> tuple[Operand, ...]:
     """The operands of the last problem that the recipe, which shows some, shows."""
-    last = max(i for i, stage in enumerate(recipe.stages) if stage.over == "problems")
-    word = drawn.draw(recipe, last, recipe.stages[last].steps - 1, 1)[0, -1]
+    last = max(i for i, stage in enumerate(recipe.schedule) if stage.over == "problems")
+    word = drawn.draw(recipe, last, recipe.schedule[last].steps - 1, 1)[0, -1]
     task = recipe.specification
     return task.problem((word % len(task.machine.symbols)).tolist())
 
 
 def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
-    if stage == len(recipe.stages):
+    if stage == len(recipe.schedule):
         return State(network, (), stage, 0)
-    how = recipe.stages[stage]
+    how = recipe.schedule[stage]
     boxes = edges.begin(network, how) if how.over == "edges" else None
     return State(network, initial_moments(how.optimiser, network.weights), stage, 0, boxes)
 
@@ -388,7 +415,7 @@ def _until(recipe: Recipe, number: int, first: int, engine: engines.Engine, repo
 
     Never across the moment of a snapshot, where there are reports, nor of a change of length.
     """
-    stage = recipe.stages[number]
+    stage = recipe.schedule[number]
     _, until = recipe.length(stage, first)
     rows = recipe.batch(stage) * (recipe.digits if stage.over == "problems" else 1)
     room = MAX_NUMBERS // 64 // (rows * max(recipe.hidden, recipe.specification.neurons))
@@ -419,9 +446,13 @@ def _seconds(recipe: Recipe, stage: Stage) -> float:
 def _after(recipe: Recipe, state: State, made: _Made) -> State:
     """Where updates from a state have led."""
     network, done = state.network.moved(made.weights), state.step + len(made.logits)
-    if done < recipe.stages[state.stage].steps:
+    stage, following = recipe.schedule[state.stage], state.stage + 1
+    if done < stage.steps:
         return State(network, made.moments, state.stage, done, made.boxes)
-    return _next_stage(recipe, network, state.stage + 1)
+    if recipe.repeats(following) and made.boxes is not None:
+        # half the slack: boxes that fit are not opened by the last bit of a float
+        following += invariant.closed(network, made.boxes.values, stage.slack / 2)
+    return _next_stage(recipe, network, following)
 
 
 def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights) -> None:
@@ -431,11 +462,23 @@ def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights)
         return
     first = int(bad[0]) if len(bad) else len(logits) - 1
     problem = recipe.shown(state.stage, state.step + first) + 1
-    all_, stage = recipe.shown(len(recipe.stages)), recipe.stages[state.stage]
+    all_, stage = _in_all(recipe, state), recipe.schedule[state.stage]
     raise Diverged(
         f"training diverged at problem {problem:,} of {all_:,}: the weights "
         f"or outputs are no longer finite; try a smaller step (now {stage.step:g}) or init_width"
     )
+
+
+def _in_all(recipe: Recipe, state: State) -> int:
+    """How many problems, and edges, the whole training shows, as far as is known at a state.
+
+    Without stages that may yet be left out.
+    """
+    known = recipe.shown(len(recipe.schedule))
+    for number in range(state.stage + 1, len(recipe.schedule)):
+        if recipe.repeats(number):
+            known -= recipe.shown(number + 1) - recipe.shown(number)
+    return known
 
 
 @quiet
@@ -444,7 +487,7 @@ def _reports(
 ) -> list[Progress]:
     """What there is to tell of updates that have been made, about `reports` times a stage."""
     task, outputs, logits = before.network.task, made.outputs(), made.logits
-    stage = recipe.stages[before.stage]
+    stage = recipe.schedule[before.stage]
     targets = problems.tables(task).targets[outputs]  # of what is open any: it does not count
     asked = outputs != problems.OPEN
     loss = LOSSES[stage.loss, task.readout].where(asked).value(logits, targets)
@@ -470,7 +513,7 @@ def _reports(
             step=end,
             steps=stage.steps,
             problem=recipe.shown(before.stage, end),
-            problems=recipe.shown(len(recipe.stages)),
+            problems=_in_all(recipe, before),
             error=error,
             loss=cost,
             right=right,

@@ -39,14 +39,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from carrynet.data import rng
 from carrynet.data.regions import Edges, regions
-from carrynet.data.words import tables
+from carrynet.data.words import OPEN, tables
 from carrynet.nets.arrays import Array, quiet
 from carrynet.nets.bptt import gradients_of
 from carrynet.nets.certified import worst_logits, worst_logits_vjp
-from carrynet.nets.losses import LOSSES
+from carrynet.nets.losses import LOSSES, predict
 from carrynet.nets.network import Network
 from carrynet.nets.readings.enclosure import Box
 from carrynet.nets.step import Step, answer, forget, of_those, rises
@@ -127,15 +128,11 @@ def gradient(
 
     Radii are taken as they are; see `least_radius`.
     """
-    cell, task, kind, k = network.cell, network.task, network.dtype.type, strength.worst
+    cell, kind, k = network.cell, network.dtype.type, strength.worst
     weight, loss = some.weight.astype(network.dtype)[:, None], 0.0
-    centre, radius = boxes.centre.copy(), boxes.radius.copy()
-    centre[0], radius[0] = network.start, 0  # the start is one state
+    centre, radius = _ends(network, boxes)
 
-    step = Step(cell, network.weights, tables(task).vectors.astype(network.dtype)[some.symbol])
-    ends = zip(network.parts(centre[some.source]), network.parts(radius[some.source]), strict=True)
-    step.forward([Box(c, r) for c, r in ends])
-    images = [Box(each.c, each.r + kind(strength.slack)) for each in step.results]
+    step, images, beyond = _led(network, centre, radius, some, strength.slack)
     h, *_ = images
 
     # what is answered, and which state the machine is in: at the centre, and at its worst
@@ -157,10 +154,7 @@ def gradient(
             pulled[0][1] += answered.of_h[1] + gr
 
     # how far images stand out of the boxes that they lead to, and units that are saturated there
-    into = [network.parts(each[some.target]) for each in (centre, radius)]
-    beyond = [(c - r - i.l, i.u - c - r) for i, c, r in zip(images, *into, strict=True)]
-    stands = np.any([((a > 0) | (b > 0)).any(axis=-1) for a, b in beyond], axis=0)
-    out = kind(strength.closing) * weight / of_those(stands, weight)
+    out = kind(strength.closing) * weight / of_those(_stands_out(beyond), weight)
     of_into = []
     held: list[tuple[int, Any]] = []  # slots, with their gradients
     for image, (below, above), g, moved in zip(images, beyond, pulled, rises(cell), strict=True):
@@ -198,6 +192,61 @@ def gradient(
 
 
 _SOFTMAX = LOSSES["cross-entropy", "argmax"]
+
+
+@quiet
+def closed(network: Network, boxes: Weights, slack: float) -> bool:
+    """Whether every image, grown by the slack, lies in its box, and is answered rightly all over.
+
+    Of machines of more than `MOST_EDGES` edges so many are looked at, at random.
+    """
+    every = regions(network.task)
+    numbers = np.arange(min(every.edge_count, MOST_EDGES))
+    if every.edge_count > MOST_EDGES:
+        drawn = rng.unit(rng.raw(0, rng.PROOF, 0, MOST_EDGES))
+        numbers = (drawn * every.edge_count).astype(np.intp)
+    centre, radius = _ends(network, boxes)
+    for part in np.array_split(numbers, -(-len(numbers) // _AT_ONCE)):
+        some = every.edges(part)
+        _, (h, *_), beyond = _led(network, centre, radius, some, slack)
+        wrong = predict(answer(network, h, some, 1, {}).logits) != some.output
+        if (_stands_out(beyond) | (wrong & (some.output != OPEN))).any():
+            return False
+    return True
+
+
+MOST_EDGES = 2**18
+"""Of so many edges it takes a second to see whether boxes are closed."""
+_AT_ONCE = 2**11  # edges, of which an enclosure keeps some 16 numbers for each unit
+
+
+def _ends(network: Network, boxes: Weights) -> tuple[Array, Array]:
+    """The boxes' centres and radii, (R, D) each, the start's being one state."""
+    centre, radius = boxes.centre.copy(), boxes.radius.copy()
+    centre[0], radius[0] = network.start, 0
+    return centre, radius
+
+
+def _led(
+    network: Network, centre: Array, radius: Array, some: Edges, slack: float
+) -> tuple[Step, list[Box], list[tuple[Array, Array]]]:
+    """Where edges lead: the step, its images, and how far each stands out of its box on each side.
+
+    Images and what stands out are part by part.
+    """
+    fed = tables(network.task).vectors.astype(network.dtype)[some.symbol]
+    step = Step(network.cell, network.weights, fed)
+    ends = zip(network.parts(centre[some.source]), network.parts(radius[some.source]), strict=True)
+    step.forward([Box(c, r) for c, r in ends])
+    images = [Box(each.c, each.r + network.dtype.type(slack)) for each in step.results]
+    into = [network.parts(each[some.target]) for each in (centre, radius)]
+    beyond = [(c - r - i.l, i.u - c - r) for i, c, r in zip(images, *into, strict=True)]
+    return step, images, beyond
+
+
+def _stands_out(beyond: Sequence[tuple[Array, Array]]) -> NDArray[np.bool_]:
+    """Which edges' images stand out of their boxes."""
+    return np.any([((a > 0) | (b > 0)).any(axis=-1) for a, b in beyond], axis=0)
 
 
 def least_radius(boxes: Weights, slack: float) -> Weights:

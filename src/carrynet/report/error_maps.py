@@ -155,7 +155,7 @@ def _moments(run: Record) -> list[tuple[str, Numbers]]:
         earlier.pop()
     count = min(len(earlier), _MOST_MAPS - 1)
     chosen = np.linspace(0, max(0, len(earlier) - 1), count).round().astype(int)
-    maps = [*(earlier[i] for i in chosen), (run.recipe.shown(len(run.recipe.stages)), last)]
+    maps = [*(earlier[i] for i in chosen), (run.made.shown(len(run.made.schedule)), last)]
     return [(f"{problem:,} shown", wrong) for problem, wrong in maps]
 
 

@@ -129,12 +129,12 @@ def model(run: Record) -> dict[str, Any]:
             "dtype": network.dtype.name,
             "stages": [
                 [stage.name, stage.steps * run.recipe.batch(stage), stage.over]
-                for stage in run.recipe.stages
+                for stage in run.made.schedule
             ],
             "hardens": any(
                 s.worst and s.over == "problems" and s.bounds == "words" for s in run.recipe.stages
             ),
-            "edges": run.recipe.edges,
+            "edges": run.made.edges,
             "joined": run.recipe.joined,
             "specified": run.recipe.specified,
             "init": run.init,

@@ -20,7 +20,10 @@ def model_card(
     proof: Verdict,
     mechanism: Mechanism | None = None,
 ) -> str:
-    """The run's README.md, with its results in the form that model hubs read."""
+    """The run's README.md, with its results in the form that model hubs read.
+
+    `recipe` is what was made of it (`Recipe.as_made`).
+    """
     tested, name = evaluation.exhaustive, f"{recipe.name}-{recipe.task}-h{recipe.hidden}"
     rows = "\n".join(
         f"| {part.digits:,} | {part.kind} | {part.right:,} of {part.pairs:,} | {part.margin:.2f} |"

@@ -195,14 +195,15 @@ def read(folder: Path, recipe: Recipe) -> tuple[State | None, float]:
         moments = tuple(
             weights_from(groups[f"moments.{i}"], recipe) for i in range(len(groups) - len(kept))
         )
-        ended = stage == len(recipe.stages)
-        files.require(ended or 0 <= stage < len(recipe.stages), f"there is no stage {stage}")
-        steps = 1 if ended else recipe.stages[stage].steps
+        schedule = recipe.schedule
+        ended = stage == len(schedule)
+        files.require(ended or 0 <= stage < len(schedule), f"there is no stage {stage}")
+        steps = 1 if ended else schedule[stage].steps
         files.require(0 <= step < steps, f"stage {stage} has no step {step}")
-        buffers = 0 if ended else BUFFERS[recipe.stages[stage].optimiser]
+        buffers = 0 if ended else BUFFERS[schedule[stage].optimiser]
         files.require(len(moments) == buffers, f"it has {len(moments)} moments, not {buffers}")
         network = network_for(recipe, weights)
-        over = "problems" if ended else recipe.stages[stage].over
+        over = "problems" if ended else schedule[stage].over
         boxes = _boxes(network, kept, buffers) if over == "edges" else None
         files.require(bool(kept) == (over == "edges"), "it has boxes, or none, against its stage")
         return State(network, moments, stage, step, boxes), seconds
@@ -245,7 +246,7 @@ def read_snapshots(folder: Path, recipe: Recipe, network: Network) -> list[Snaps
 def most_snapshots(recipe: Recipe, network: Network) -> int:
     """The most bytes that the snapshots of a network's training take: weights, and a header."""
     each = sum(array.nbytes for array in network.weights.values()) + 1000
-    return (1 + len(recipe.stages) * len(training.SHARES)) * each + files.MOST_TEXT
+    return (1 + len(recipe.schedule) * len(training.SHARES)) * each + files.MOST_TEXT
 
 
 def _write(folder: Path, name: str, tensors: dict[str, Array], **facts: Any) -> None:

@@ -220,9 +220,9 @@ def finish(folder: Path, network: Network, evaluation: Evaluation, proof: Verdic
     hashes = {f"{name}_sha256": files.sha256(contents[f"{name}.json"]) for name in documents}
     config |= {"status": "complete", **hashes}
     mechanism = read_mechanism(folder, config)
-    contents["README.md"] = model_card(
-        read_recipe(folder, config), config, evaluation, proof, mechanism
-    ).encode()
+    told = {line["stage"] for line in read_metrics(folder)}
+    made = read_recipe(folder, config).as_made(told)
+    contents["README.md"] = model_card(made, config, evaluation, proof, mechanism).encode()
     contents["config.json"] = files.json_text(config).encode()  # the last to be moved
     locks.replace_all(folder, contents)
     for file in folder.iterdir():

@@ -55,6 +55,14 @@ class Record:
         return self.evaluation.right and not isinstance(self.proof, Refuted)
 
     @property
+    def made(self) -> Recipe:
+        """The recipe with what was made of it: stages that were not needed again are not `again`.
+
+        What its metrics do not tell of was not made.
+        """
+        return self.recipe.as_made({line["stage"] for line in self.metrics})
+
+    @property
     def init(self) -> str:
         """What the initial weights were: `random`, or fitted to the `machine`.
 
@@ -82,7 +90,8 @@ class Record:
                 "engine": self.engine,
                 "seconds": self.seconds,
                 "problems": self.recipe.problems,
-                "edges": self.recipe.edges,
+                "edges": self.made.edges,
+                "again": [stage.name for stage in self.made.stages if stage.again],
                 "specified": self.recipe.specified,
                 "final_error": last and last.error,
             },

@@ -6,8 +6,9 @@ Plain Python, so that the command line can show its help without loading NumPy.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -73,8 +74,8 @@ class Recipe:
         if self.init == "machine" and not self.biases:
             raise InputError("init machine sets biases: it needs biases = true")
         # without stages, a recipe says where a network that was not trained here came from
-        names = {stage.name for stage in self.stages}
-        if not (self.stages or self.origin) or len(names) < len(self.stages):
+        names = {stage.name for stage in self.schedule}
+        if not (self.stages or self.origin) or len(names) < len(self.schedule):
             raise InputError("a recipe needs one or more stages with different names")
         if self.examples and not self.problems and self.stages:
             raise InputError("examples are of problems, and this recipe shows none")
@@ -149,6 +150,28 @@ class Recipe:
         """Whether the network is Elman's: his cell, linear, begun at zero."""
         return (self.cell, self.readout, self.start) == ("elman", "", "zero")
 
+    @cached_property
+    def schedule(self) -> tuple[Stage, ...]:
+        """The stages one after another, each that may be made `again` twice.
+
+        The second time it has a name of its own.  See `repeats`.
+        """
+        made: list[Stage] = []
+        for stage in self.stages:
+            made.append(stage)
+            if stage.again:
+                made.append(replace(stage, name=_twice(stage), again=False))
+        return tuple(made)
+
+    def repeats(self, number: int) -> bool:
+        """Whether a stage of the schedule is made only where the one before left boxes open."""
+        return number > 0 and self.schedule[number - 1].again
+
+    def as_made(self, names: Container[str]) -> "Recipe":
+        """The recipe as if it had asked for what was made: stages of the schedule, by name."""
+        made = (replace(each, again=each.again and _twice(each) in names) for each in self.stages)
+        return replace(self, stages=tuple(made))
+
     @property
     def partly(self) -> bool:
         """Whether there are problems that ask nothing at some of their positions."""
@@ -167,8 +190,8 @@ class Recipe:
 
     @property
     def edges(self) -> int:
-        """How many edges of the machine the whole training shows, over and over."""
-        return self.shown(len(self.stages)) - self.problems
+        """How many edges of the machine the whole training shows at most, over and over."""
+        return self.shown(len(self.schedule)) - self.problems
 
     def length(self, stage: Stage, update: int) -> tuple[int, int]:
         """How many digits the problems of an update have, and the update after the last such one.
@@ -199,9 +222,12 @@ class Recipe:
         return (1 + machine.entrances) * len(machine.symbols)
 
     def shown(self, stage: int, step: int = 0) -> int:
-        """How many problems, and edges, training has taken after so many stages and steps."""
-        before = sum(each.steps * self.batch(each) for each in self.stages[:stage])
-        return before + (step * self.batch(self.stages[stage]) if step else 0)
+        """How many problems, and edges, training has taken after so many stages and steps.
+
+        Of its schedule, in which none is left out.
+        """
+        before = sum(each.steps * self.batch(each) for each in self.schedule[:stage])
+        return before + (step * self.batch(self.schedule[stage]) if step else 0)
 
     @property
     def specified(self) -> bool:
@@ -215,6 +241,7 @@ class Recipe:
             parts[0] += f" ({self.examples:,} different ones)"
         parts += [
             f"{stage.steps:,} times {self.batch(stage):,} edges of the machine"
+            + ", twice, since boxes stayed open" * stage.again
             for stage in self.stages
             if stage.over == "edges"
         ]
@@ -335,6 +362,11 @@ class Recipe:
         was = {key: getattr(self, key) for key in _keys(Recipe)}
         kept = {key: value for key, value in was.items() if value != getattr(mine, key)}
         return replace(wanted, **{**kept, **own, "machine": changed.machine})
+
+
+def _twice(stage: Stage) -> str:
+    """What a stage is called when it is made for the second time."""
+    return f"{stage.name}_again"
 
 
 def of_balanced(task: Task, length: int) -> tuple[int, str]:

@@ -151,6 +151,9 @@ class Stage:
     forgetting: float = setting(
         0.0, "of boxes: the weight of gates that keep the state", within=(0, 1e6)
     )
+    again: bool = setting(
+        False, "over edges: whether it is made once more, with new boxes, if any is left open"
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -179,6 +182,10 @@ class Stage:
             raise InputError("lengths drawn and asked end do not grow: growing must be 0")
         if self.bounds == "boxes" and not self.worst:
             raise InputError("bounds are of the worst case: they need a worst above 0")
+        if self.again and self.over != "edges":
+            raise InputError(
+                "again asks for boxes that are left open: it needs a stage over edges, or is false"
+            )
         for key in ("closing", "forgetting"):
             if getattr(self, key) and self.over != "edges" and self.bounds != "boxes":
                 raise InputError(f"{key} is of boxes: it needs bounds boxes, or a stage over edges")
@@ -246,6 +253,7 @@ CLOSE = Stage(
     ramp_to=0.4,
     closing=10.0,
     forgetting=1.0,
+    again=True,
 )
 """The same on the machine's edges, for cells with gates, along words of which bounds stay too wide,
 and for machines that words alone do not teach."""

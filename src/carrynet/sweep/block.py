@@ -15,7 +15,7 @@ from carrynet.judge import evaluation, measures
 from carrynet.judge.evaluation import Evaluation
 from carrynet.judge.measures import Accuracy
 from carrynet.learn import training
-from carrynet.learn.training import Diverged
+from carrynet.learn.training import Diverged, Trained
 from carrynet.nets.network import Network, network_for
 from carrynet.nets.weights import Weights
 from carrynet.proof import search
@@ -66,14 +66,14 @@ def work(plan: Plan, number: int) -> Finished:
         population = list(alike)
         recipes = [plan.recipe(trial) for trial in population]
         started = time.perf_counter()
-        trained = training.fit_many(recipes, engine=plan.settings.engine, threads=1)
+        trained = training.train_many(recipes, engine=plan.settings.engine, threads=1)
         seconds = (time.perf_counter() - started) / len(population)
         for trial, recipe, result in zip(population, recipes, trained, strict=True):
             row = {"number": trial, "block": number, "recipe": plan.values(trial)["recipe"]}
             row |= _row(recipe, result, seconds, plan.settings, described)
             if row["kept"]:
-                assert isinstance(result, Network)
-                kept.update({f"{trial}.{k}": w for k, w in result.weights.items()})
+                assert isinstance(result, Trained)
+                kept.update({f"{trial}.{k}": w for k, w in result.network.weights.items()})
             found.append(row)
             counts += Counts.of(row)
     weights = None
@@ -105,7 +105,7 @@ def network(store: Store, trial: int) -> Network:
 
 def _row(
     recipe: Recipe,
-    result: Network | Diverged,
+    result: Trained | Diverged,
     seconds: float,
     settings: Settings,
     described: list[rows.Column],
@@ -115,12 +115,12 @@ def _row(
     row = rows.described(recipe, described) | rows.trained(result, seconds, engine)
     if isinstance(result, Diverged):
         return {**row, "kept": False}
-    started = time.perf_counter()
-    tested, accuracy = _examine(result, settings), _accuracy(result, settings)
+    network, started = result.network, time.perf_counter()
+    tested, accuracy = _examine(network, settings), _accuracy(network, settings)
     row |= rows.examined(tested, accuracy, time.perf_counter() - started)
     verdict = None
     if settings.proof is not None:
-        verdict = search.decide(result, tested, settings.proof)
+        verdict = search.decide(network, tested, settings.proof)
     row |= rows.judged(verdict)
     row["kept"] = settings.keep == "all" or settings.keep == row["verdict"]
     return row

@@ -12,8 +12,7 @@ from typing import Any
 from carrynet import __version__
 from carrynet.judge.evaluation import KINDS, Evaluation, Exhaustive
 from carrynet.judge.measures import Accuracy
-from carrynet.learn.training import Diverged
-from carrynet.nets.network import Network
+from carrynet.learn.training import Diverged, Trained
 from carrynet.proof.verdict import Proved, Refuted, Verdict
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import Stage
@@ -59,6 +58,7 @@ _TRAINED = (
     Column("carrynet", "string", "the version of carrynet"),
     Column("outcome", "string", "`trained`, or `diverged`: what follows is then null"),
     Column("error", "string", "where training diverged"),
+    Column("again", "bool", "whether a stage was made again, since boxes had stayed open"),
     Column("weights_sha256", "string", "SHA-256 of the network, as a run has it"),
     Column("training_seconds", "double", "its share of the seconds that its population took"),
 )
@@ -133,12 +133,14 @@ def described(recipe: Recipe, described: Sequence[Column]) -> dict[str, Any]:
     return {**row, "problems": recipe.problems, "carrynet": __version__}
 
 
-def trained(result: Network | Diverged, seconds: float, engine: str) -> dict[str, Any]:
+def trained(result: Trained | Diverged, seconds: float, engine: str) -> dict[str, Any]:
     """The part of a row that says what came of a training."""
     row = {"engine": engine, "training_seconds": seconds}
     if isinstance(result, Diverged):
         return {**row, "outcome": "diverged", "error": str(result)}
-    return {**row, "outcome": "trained", "weights_sha256": result.digest()}
+    again = any(stage.again for stage in result.made.stages)
+    sha256 = result.network.digest()
+    return {**row, "outcome": "trained", "again": again, "weights_sha256": sha256}
 
 
 def examined(evaluation: Evaluation, accuracy: Accuracy | None, seconds: float) -> dict[str, Any]:
