@@ -413,8 +413,11 @@ def _kind(recipe: Recipe) -> str:
         kind = "few edges"
     elif states < SOME_STATES:
         kind = "many edges" if recipe.every_edge <= MANY_EDGES else "most edges"
+    elif states < MANY_STATES:
+        kind = "larger"
     else:
-        kind = "larger" if states < MANY_STATES else "larger, many states"
+        few = recipe.every_edge <= FEW_EDGES
+        kind = "larger, many states" if few else "larger, many states and edges"
     return f"own, {kind}" if own else kind
 
 
@@ -544,9 +547,13 @@ _OF_ELMAN = {
     "most edges": _shown(_TANH, 24_000, 30_000),
     # By as few updates as of few edges it learns a circle of five places half as often.
     "larger": _shown(replace(_TANH, digits=16), 24_000, 5_000, slack=0.004),
-    # For sums modulo 7 and 8 states lie so near to one another that a larger slack leaves no room.
+    # States lie so near to one another that a larger slack leaves no room.
     "larger, many states": _shown(
         replace(_TANH, digits=16), 24_000, 24_000, slack=0.004, step=0.005
+    ),
+    # Sums modulo 7 and 8 close more often by more updates of fewer edges, by large steps at first.
+    "larger, many states and edges": _shown(
+        replace(_TANH, digits=16), 24_000, 96_000, batch=128, slack=0.004, step=0.02, decay=0.7
     ),
 }
 
