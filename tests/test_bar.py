@@ -56,6 +56,20 @@ def test_all_of_a_bar_fits_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> Non
         assert len(line) <= 80
 
 
+def test_a_stage_that_is_made_again_has_a_bar_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, nothing = Terminal(), None
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Bar() as shown:
+        for problem, problems in ((500, 1_000), (1_000, 1_000), (1_250, 2_000), (2_000, 2_000)):
+            told: Any = (nothing, "close", 1, 2, problem, problems, 0.001, 0.01, 0.999)
+            shown(Progress(*told))
+    first, second = stream.getvalue().rstrip("\n").split("\n")
+    assert "100%" in first
+    assert "1000/1000" in first
+    assert "2000/2000" in second
+    assert "1000/2000" in second  # from where the first one ended
+
+
 def test_nothing_is_shown_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown_by_training(monkeypatch, io.StringIO(), True) == ""
     assert shown_by_training(monkeypatch, Terminal(), False) == ""

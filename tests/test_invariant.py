@@ -471,18 +471,19 @@ def test_boxes_are_closed_where_all_edges_lead_into_them(cell: str) -> None:
     settings = {"cell": cell, "task": "tomita:3", "hidden": 8, "close.again": False}
     recipe = get("certified").with_settings(settings)
     (network, boxes), slack = at_the_end(recipe), recipe.stages[-1].slack / 2
-    assert invariant.closed(network, boxes, slack)
+    assert invariant.closed(network, boxes, slack, 100)
+    assert invariant.closed(network, boxes, slack, 5)
     assert follows(network, boxes, slack)
     # a single unit of one box that leaves no room, and one box that is elsewhere
     for name, unit, value in (("radius", 3, 0.0), ("centre", 5, 2.0)):
         array = boxes[name].copy()
         array[2, unit] = value
         spoilt = boxes.replace(**{name: array})
-        assert not invariant.closed(network, spoilt, slack)
+        assert not invariant.closed(network, spoilt, slack, 100)
         assert not follows(network, spoilt, slack)
     # answers the other way round, which lead into the same boxes
     wrong = network.moved(network.weights.map(np.copy).replace(by=network.weights.by - 60))
-    assert not invariant.closed(wrong, boxes, slack)
+    assert not invariant.closed(wrong, boxes, slack, 100)
     assert not follows(wrong, boxes, slack)
 
 
@@ -505,7 +506,7 @@ def test_a_stage_that_leaves_boxes_open_is_made_again(tmp_path: Path) -> None:
 
     run = cn.train(open_, out=tmp_path / "run", progress=False)
     assert run.made == open_
-    assert run.to_json()["training"]["again"] == ["close"]
+    assert run.to_json()["training"]["again"] is True
     assert run.to_json()["training"]["edges"] == 2 * extra
     said = "3 times 10 edges of the machine, twice, since boxes stayed open"
     assert said in text.summary(run)
@@ -524,7 +525,7 @@ def test_a_stage_that_closes_its_boxes_is_not_made_again(tmp_path: Path) -> None
     assert {line["stage"] for line in run.metrics} == {"learn", "close"}
     assert (run.made, cn.load(tmp_path / "run").made) == (once, once)
     assert (run.made.edges, run.recipe.edges) == (once.edges, 2 * once.edges)
-    assert run.to_json()["training"]["again"] == []
+    assert run.to_json()["training"]["again"] is False
     assert "twice" not in (tmp_path / "run" / "README.md").read_text()
     (trained,) = training.train_many([recipe])
     assert isinstance(trained, training.Trained)
@@ -564,16 +565,36 @@ def test_what_is_made_again_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert run.made == whole.made == recipe
 
 
-def test_of_many_edges_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_a_number_is_not_closed() -> None:
+    settings = {"cell": "lstm", "task": "tomita:3", "hidden": 8, "close.again": False}
+    network, boxes = at_the_end(get("certified").with_settings(settings))
+    assert invariant.closed(network, boxes, 0.0, 100)
+    for name in ("centre", "radius"):
+        array = boxes[name].copy()
+        array[2, 1] = np.nan
+        assert not invariant.closed(network, boxes.replace(**{name: array}), 0.0, 100)
+    for weights in (
+        network.weights.replace(by=np.full_like(network.weights.by, np.nan)),
+        network.weights.replace(Why=np.full_like(network.weights.Why, np.inf)),
+    ):
+        assert not invariant.closed(network.moved(weights), boxes, 0.0, 100)
+
+
+def test_of_many_edges_some_are_looked_at() -> None:
     network, boxes = example("gru", tasks.parse("add:base=16,operands=4"))
-    monkeypatch.setattr(invariant, "MOST_EDGES", 5_000)
-    assert not invariant.closed(network, boxes, 0.02)
+    assert not invariant.closed(network, boxes, 0.02, 5_000)  # of 5,100,339,200
 
 
 def test_names_of_what_is_made_again_are_taken() -> None:
-    stages = (replace(CLOSE, again=True), replace(CLOSE, name="close_again"))
     with pytest.raises(InputError, match="stages with different names"):
-        Recipe(stages=stages)
+        Recipe(stages=(Stage(name="close_again"), CLOSE))
+
+
+def test_only_the_last_stage_may_be_made_again() -> None:
+    last = replace(CLOSE, name="last", again=False)
+    with pytest.raises(InputError, match="stage close may be made again, but last follows it"):
+        Recipe(stages=(CLOSE, last))
+    assert Recipe(stages=(replace(CLOSE, again=False), last)).schedule[-1] == last
 
 
 # Recipes -------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -405,6 +406,29 @@ def test_a_row_says_what_train_says(tmp_path: Path) -> None:
         assert verdicts <= {"proved"} if name == "two" else verdicts <= {"refuted", "undecided"}
 
 
+def test_a_row_says_whether_a_stage_was_made_again(tmp_path: Path) -> None:
+    text = (
+        'recipe = "certified"\ncell = "gru"\ntask = "parity"\nhidden = 8\nseed = 1\n'
+        "close.steps = [3, 1500]\n[sweep]\nexhaustive = 0\nlengths = []\nproof = 'none'"
+    )
+    assert run(parse(text), tmp_path / "swept").complete
+    again = {row["close_steps"]: row["again"] for row in rows_of(tmp_path / "swept")}
+    assert again == {3: True, 1500: False}
+
+
+def test_rows_of_another_version_are_refused_in_a_line(swept: Path, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    shutil.copytree(swept, tmp_path / "copy")
+    part = tmp_path / "copy" / "parts" / "part-000001.parquet"
+    parquet.write_table(parquet.read_table(part).drop_columns(["again"]), part)
+    done = carrynet("table", "copy", "--by", "again", cwd=tmp_path)
+    said = "has no column again: another version of carrynet wrote it"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"carrynet: copy/parts/part-000001.parquet {said}\n"
+    assert carrynet("table", "copy", "--by", "seed", cwd=tmp_path).returncode == 0
+
+
 def test_a_population_and_a_network_alone_have_the_same_weights(tmp_path: Path) -> None:
     text = (
         'recipe = "tutorial"\nhidden = 4\nsteps = 300\nseed = "0..8"\nstep = [0.1, 0.3]\n'
@@ -455,6 +479,7 @@ def test_a_network_that_diverges_is_a_row_too(tmp_path: Path) -> None:
     summary = run(plan, tmp_path / "out")
     rows = rows_of(tmp_path / "out")
     assert [row["outcome"] for row in rows] == ["trained", "trained", "diverged", "diverged"]
+    assert [row["again"] for row in rows] == [False, False, None, None]
     for row in rows:
         (alone,) = training.fit_many([plan.recipe(row["number"])])
         if isinstance(alone, Diverged):
@@ -930,8 +955,6 @@ def test_what_was_not_asked_has_no_rate(tmp_path: Path) -> None:
 
 
 def test_tables_say_what_is_wrong(tmp_path: Path, swept: Path) -> None:
-    import shutil
-
     for arguments, message in (
         (("table", "nowhere"), "nowhere is not a sweep: it has no plan.toml"),
         (("table", swept, "--by", "hiden"), "did you mean 'hidden'"),

@@ -61,7 +61,7 @@ export function curve(scene, say, signal) {
     svg.append(marker);
     return svg;
   };
-  const text = say.all([page?.about.specified && "curve.specified", "curve.text", page?.about.hardens && "curve.harden", page?.about.edges && "curve.edges"]);
+  const text = say.all([page?.about.specified && "curve.specified", "curve.text", page?.about.hardens && "curve.harden", page?.about.edges && "curve.edges", page?.about.again && "curve.again"]);
   return [h("p", { class: "prose" }, text), h("div", { class: "card" }, drawn(draw, signal))];
 }
 

@@ -67,12 +67,14 @@ class Bar:
             return
         if self._title != title:
             self._close()
+        elif self._bar is not None and self._bar.total != total:
+            options["initial"] = self._bar.n  # a stage is made again: with a bar of its own,
+            self._close()  # since a widget's length is set when it is made
         if self._bar is None:
             self._title = title
             self._bar = _tqdm(
                 total=total, desc=title, bar_format=LINE, dynamic_ncols=True, **options
             )
-        self._bar.total = total  # of a training it may grow
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:

@@ -211,8 +211,8 @@ def _fit(
             names.add(recipe.schedule[state.stage].name)
             _check_finite(recipe, state, made.logits, made.weights)
             before, state = state, _after(recipe, state, made)
-            while part and part.stage < state.stage:  # of a stage that is not needed
-                part = next(parts, None)
+            if state.stage == len(recipe.schedule):
+                part = None  # it may be of a stage that is not needed
             coming = begin(state, part)
             for progress in _reports(recipe, before, state, made, reports) if callbacks else ():
                 for callback in callbacks:
@@ -231,7 +231,6 @@ def _by_machine_code(engine: engines.Engine, state: State) -> bool:
 class _Part:
     """Some successive updates of a stage."""
 
-    stage: int
     count: int
     words: problems.Words | None  #: (count, B, T), the problems; None over edges
 
@@ -245,7 +244,7 @@ def _parts(recipe: Recipe, state: State, engine: engines.Engine, reports: int) -
             count = _until(recipe, number, first, engine, reports) - first
             shown = stage.over == "problems"
             words = drawn.draw(recipe, number, first, count) if shown else None
-            yield _Part(number, count, words)
+            yield _Part(count, words)
             first += count
         first = 0
 
@@ -450,9 +449,23 @@ def _after(recipe: Recipe, state: State, made: _Made) -> State:
     if done < stage.steps:
         return State(network, made.moments, state.stage, done, made.boxes)
     if recipe.repeats(following) and made.boxes is not None:
-        # half the slack: boxes that fit are not opened by the last bit of a float
-        following += invariant.closed(network, made.boxes.values, stage.slack / 2)
+        following += _closed(recipe, stage, network, made.boxes)
     return _next_stage(recipe, network, following)
+
+
+def _closed(recipe: Recipe, stage: Stage, network: Network, boxes: Boxes) -> bool:
+    """Whether a stage over edges has closed its boxes.
+
+    With half its slack: so boxes that fit are not opened by the last bit of a float.
+    """
+    shown = stage.steps * recipe.batch(stage)
+    most = min(MOST_EDGES, max(LEAST_EDGES, shown // 10))  # in a small part of the stage's time
+    return invariant.closed(network, boxes.values, stage.slack / 2, most)
+
+
+LEAST_EDGES, MOST_EDGES = 2**12, 2**18
+"""How many edges at most are looked at to see whether boxes are closed: a tenth of those shown, but
+no fewer and no more than these."""
 
 
 def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights) -> None:
@@ -472,13 +485,11 @@ def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights)
 def _in_all(recipe: Recipe, state: State) -> int:
     """How many problems, and edges, the whole training shows, as far as is known at a state.
 
-    Without stages that may yet be left out.
+    Without a last stage that may yet be left out.
     """
-    known = recipe.shown(len(recipe.schedule))
-    for number in range(state.stage + 1, len(recipe.schedule)):
-        if recipe.repeats(number):
-            known -= recipe.shown(number + 1) - recipe.shown(number)
-    return known
+    stages = len(recipe.schedule)
+    left_out = recipe.repeats(stages - 1) and state.stage < stages - 1
+    return recipe.shown(stages - left_out)
 
 
 @quiet

@@ -44,13 +44,13 @@ from numpy.typing import NDArray
 from carrynet.data import rng
 from carrynet.data.regions import Edges, regions
 from carrynet.data.words import OPEN, tables
-from carrynet.nets.arrays import Array, quiet
+from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.bptt import gradients_of
 from carrynet.nets.certified import worst_logits, worst_logits_vjp
 from carrynet.nets.losses import LOSSES, predict
 from carrynet.nets.network import Network
 from carrynet.nets.readings.enclosure import Box
-from carrynet.nets.step import Step, answer, forget, of_those, rises
+from carrynet.nets.step import Step, answer, forget, of_those, rises, worst
 from carrynet.nets.weights import Weights
 
 SATURATED = 2.0
@@ -194,30 +194,36 @@ def gradient(
 _SOFTMAX = LOSSES["cross-entropy", "argmax"]
 
 
+@in_one_thread
 @quiet
-def closed(network: Network, boxes: Weights, slack: float) -> bool:
+@np.errstate(invalid="ignore")
+def closed(network: Network, boxes: Weights, slack: float, most: int) -> bool:
     """Whether every image, grown by the slack, lies in its box, and is answered rightly all over.
 
-    Of machines of more than `MOST_EDGES` edges so many are looked at, at random.
+    Of machines of more than `most` edges so many are looked at, at random.
     """
-    every = regions(network.task)
-    numbers = np.arange(min(every.edge_count, MOST_EDGES))
-    if every.edge_count > MOST_EDGES:
-        drawn = rng.unit(rng.raw(0, rng.PROOF, 0, MOST_EDGES))
-        numbers = (drawn * every.edge_count).astype(np.intp)
-    centre, radius = _ends(network, boxes)
-    for part in np.array_split(numbers, -(-len(numbers) // _AT_ONCE)):
+    every, table = regions(network.task), tables(network.task)
+    numbers = np.arange(min(every.edge_count, most))
+    if every.edge_count > most:
+        numbers = (rng.unit(rng.raw(0, rng.PROOF, 0, most)) * every.edge_count).astype(np.intp)
+    targets = table.targets.astype(network.dtype)
+    each = max(1, _AT_ONCE // (16 * len(network.start) + targets.shape[1] ** 2))
+    (centre, radius), parts = _ends(network, boxes), np.arange(each, len(numbers), each)
+    for part in np.split(numbers, parts):
         some = every.edges(part)
         _, (h, *_), beyond = _led(network, centre, radius, some, slack)
-        wrong = predict(answer(network, h, some, 1, {}).logits) != some.output
-        if (_stands_out(beyond) | (wrong & (some.output != OPEN))).any():
+        asked = some.output != OPEN
+        outputs = np.where(asked, some.output, 0)
+        _, logits = worst(network, h, targets[outputs])
+        right = (predict(logits) == outputs) & np.isfinite(logits).all(axis=-1) | ~asked
+        # what is not a number is not inside
+        inside = [((a <= 0) & (b <= 0)).all(axis=-1) for a, b in beyond]
+        if not np.all([right, *inside]):
             return False
     return True
 
 
-MOST_EDGES = 2**18
-"""Of so many edges it takes a second to see whether boxes are closed."""
-_AT_ONCE = 2**11  # edges, of which an enclosure keeps some 16 numbers for each unit
+_AT_ONCE = 2**22  # numbers, of edges of which an enclosure keeps some 16 for each unit
 
 
 def _ends(network: Network, boxes: Weights) -> tuple[Array, Array]:

@@ -203,11 +203,9 @@ def answer(
     weight = edges.weight.astype(network.dtype)[:, None]
     outputs = tables(network.task).targets.astype(network.dtype)[np.where(asked, edges.output, 0)]
     loss = LOSSES["cross-entropy", network.task.readout].where(asked)
-    readout = Step(network.readout, network.weights, h, last=2)
-    readout.forward()
+    readout, logits = worst(network, h, outputs)
     (v,), product, bias = readout.results, *network.readout.instructions[-2:]
-    Why, by = (readout.slots[each.operands[1]] for each in (product, bias))
-    logits = worst_logits(Why, by, v.c, v.r, outputs)
+    Why = readout.slots[product.operands[1]]
     value = loss.value(logits, outputs)
     share = part * weight / of_those(value > DOUBT, weight)
     d = share * loss.gradient(logits, outputs)
@@ -216,6 +214,18 @@ def answer(
     add(found, names[product.operands[1]], dWhy)
     add(found, names[bias.operands[1]], d.sum(axis=0))
     return Answered(float(share[:, 0] @ value), readout.backward([tuple(of_v)], found)[0], logits)
+
+
+def worst(network: Network, h: Box, targets: Array) -> tuple[Step, Array]:
+    """The logits (E, Y) that speak most against targets (E, Y), all over boxes (E, H).
+
+    And the readout as far as the last layer, which is theirs.
+    """
+    readout = Step(network.readout, network.weights, h, last=2)
+    readout.forward()
+    (v,) = readout.results
+    Why, by = (readout.slots[each.operands[1]] for each in network.readout.instructions[-2:])
+    return readout, worst_logits(Why, by, v.c, v.r, targets)
 
 
 def forget(step: Step, weight: Array) -> tuple[float, list[tuple[int, Any]]]:

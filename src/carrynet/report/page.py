@@ -135,6 +135,7 @@ def model(run: Record) -> dict[str, Any]:
                 s.worst and s.over == "problems" and s.bounds == "words" for s in run.recipe.stages
             ),
             "edges": run.made.edges,
+            "again": run.made.again,
             "joined": run.recipe.joined,
             "specified": run.recipe.specified,
             "init": run.init,

@@ -54,12 +54,9 @@ class Record:
         """Whether nothing that was tried is answered wrongly."""
         return self.evaluation.right and not isinstance(self.proof, Refuted)
 
-    @property
+    @cached_property
     def made(self) -> Recipe:
-        """The recipe with what was made of it: stages that were not needed again are not `again`.
-
-        What its metrics do not tell of was not made.
-        """
+        """What was made of the recipe, as its metrics tell: see `Recipe.as_made`."""
         return self.recipe.as_made({line["stage"] for line in self.metrics})
 
     @property
@@ -91,7 +88,7 @@ class Record:
                 "seconds": self.seconds,
                 "problems": self.recipe.problems,
                 "edges": self.made.edges,
-                "again": [stage.name for stage in self.made.stages if stage.again],
+                "again": self.made.again,
                 "specified": self.recipe.specified,
                 "final_error": last and last.error,
             },

@@ -77,6 +77,12 @@ class Recipe:
         names = {stage.name for stage in self.schedule}
         if not (self.stages or self.origin) or len(names) < len(self.schedule):
             raise InputError("a recipe needs one or more stages with different names")
+        for stage in self.stages[:-1]:
+            if stage.again:
+                raise InputError(
+                    f"stage {stage.name} may be made again, but {self.stages[-1].name} follows it: "
+                    "only the last stage may"
+                )
         if self.examples and not self.problems and self.stages:
             raise InputError("examples are of problems, and this recipe shows none")
         for stage in self.stages:
@@ -152,25 +158,35 @@ class Recipe:
 
     @cached_property
     def schedule(self) -> tuple[Stage, ...]:
-        """The stages one after another, each that may be made `again` twice.
+        """The stages one after another; one that may be made `again`, the last, twice.
 
         The second time it has a name of its own.  See `repeats`.
         """
-        made: list[Stage] = []
-        for stage in self.stages:
-            made.append(stage)
-            if stage.again:
-                made.append(replace(stage, name=_twice(stage), again=False))
-        return tuple(made)
+        again = (
+            replace(stage, name=f"{stage.name}_again", again=False)
+            for stage in self.stages
+            if stage.again
+        )
+        return (*self.stages, *again)
+
+    @property
+    def again(self) -> bool:
+        """Whether the last stage may be made again; of `as_made`, whether it was."""
+        return len(self.schedule) > len(self.stages)
 
     def repeats(self, number: int) -> bool:
         """Whether a stage of the schedule is made only where the one before left boxes open."""
-        return number > 0 and self.schedule[number - 1].again
+        return self.again and number == len(self.stages)
 
     def as_made(self, names: Container[str]) -> "Recipe":
-        """The recipe as if it had asked for what was made: stages of the schedule, by name."""
-        made = (replace(each, again=each.again and _twice(each) in names) for each in self.stages)
-        return replace(self, stages=tuple(made))
+        """The recipe as if it had asked for what was made of it.
+
+        `names` are those of the stages that were made.
+        """
+        if not self.again or self.schedule[-1].name in names:
+            return self
+        *others, last = self.stages
+        return replace(self, stages=(*others, replace(last, again=False)))
 
     @property
     def partly(self) -> bool:
@@ -362,11 +378,6 @@ class Recipe:
         was = {key: getattr(self, key) for key in _keys(Recipe)}
         kept = {key: value for key, value in was.items() if value != getattr(mine, key)}
         return replace(wanted, **{**kept, **own, "machine": changed.machine})
-
-
-def _twice(stage: Stage) -> str:
-    """What a stage is called when it is made for the second time."""
-    return f"{stage.name}_again"
 
 
 def of_balanced(task: Task, length: int) -> tuple[int, str]:

@@ -152,7 +152,7 @@ class Stage:
         0.0, "of boxes: the weight of gates that keep the state", within=(0, 1e6)
     )
     again: bool = setting(
-        False, "over edges: whether it is made once more, with new boxes, if any is left open"
+        False, "of a last stage over edges: whether it is made once more, if it leaves boxes open"
     )
 
     def __post_init__(self) -> None:

@@ -138,9 +138,8 @@ def trained(result: Trained | Diverged, seconds: float, engine: str) -> dict[str
     row = {"engine": engine, "training_seconds": seconds}
     if isinstance(result, Diverged):
         return {**row, "outcome": "diverged", "error": str(result)}
-    again = any(stage.again for stage in result.made.stages)
-    sha256 = result.network.digest()
-    return {**row, "outcome": "trained", "again": again, "weights_sha256": sha256}
+    row |= {"outcome": "trained", "again": result.made.again}
+    return {**row, "weights_sha256": result.network.digest()}
 
 
 def examined(evaluation: Evaluation, accuracy: Accuracy | None, seconds: float) -> dict[str, Any]:

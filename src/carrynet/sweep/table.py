@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from carrynet import files
-from carrynet.errors import unknown
+from carrynet.errors import RunError, unknown
 from carrynet.judge.evaluation import wilson
 from carrynet.sweep import outcomes
 from carrynet.sweep.outcomes import OUTCOMES
@@ -156,7 +156,7 @@ def _bytes(table: Any) -> bytes:
 def batches(store: Store, wanted: Sequence[str]) -> Iterator[Any]:
     """Some columns of all parts, as pyarrow tables of some ten thousand rows.
 
-    Raises `RunError` for a part that is damaged.
+    Raises `RunError` for a part that is damaged, or has not all of them.
     """
     arrow = library()
     from pyarrow import parquet
@@ -169,6 +169,11 @@ def batches(store: Store, wanted: Sequence[str]) -> Iterator[Any]:
             # part by part, so that the one that is damaged can be named
             with store.open_part(block) as file:
                 part = parquet.ParquetFile(file)
+                for name in set(wanted).difference(part.schema_arrow.names):
+                    raise RunError(
+                        f"{store.path(part_name(block))} has no column {name}: another version of "
+                        "carrynet wrote it"
+                    )
                 for batch in part.iter_batches(columns=list(wanted)):
                     yield arrow.Table.from_batches([batch])
         except (arrow.ArrowException, OSError) as error:
