@@ -663,6 +663,7 @@ def test_machines_with_more_states_are_shown_more(monkeypatch: pytest.MonkeyPatc
     assert shown("add_mod:k=6", "elman") == (24_000, 5_000, "usual")
     assert shown("dyck", "elman") == (24_000, 24_000, "usual")  # 132 edges
     assert shown("add_mod:k=7", "elman") == (24_000, 96_000, "usual")  # 350
+    assert shown("modular:5", "elman") == (24_000, 24_000, "usual")  # 51 states
     slacks = {
         (task, cell): get("certified").with_settings({"cell": cell, "task": task}).stages[1].slack
         for task in ("tomita:5", "compare:base=10", "cycle:5", "dyck", "modular:5")
