@@ -11,6 +11,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -924,6 +925,28 @@ def test_a_network_that_was_trained_on(show: Open, adder: Network) -> None:
     expect(opened.locator("#errors .two .prose").first).to_have_text("before this training")
     assert "take origin.safetensors from the run" in opened.locator("#about").inner_text()
     assert "A stage that hardens" in opened.locator("#curve").inner_text()
+
+
+@pytest.mark.parametrize(("width", "locale"), [(1280, "en-GB"), (390, "en-GB"), (390, "zh-CN")])
+def test_a_stage_that_was_made_again_is_told(show: Open, width: int, locale: str) -> None:
+    """On the curve, where there is room for its name and that of the stage before; and in words."""
+    settings: dict[str, Any] = {"cell": "gru", "task": "parity", "hidden": 4, "progress": False}
+    short: dict[str, Any] = {"close.steps": 3, "learn.steps": 12}
+    run = cn.train("certified", **settings, **short)
+    assert run.made.again
+    opened = show(run, viewport={"width": width, "height": 800}, locale=locale)
+    said = {"en-GB": "so it was made once more", "zh-CN": "于是又做了一遍"}[locale]
+    expect(opened.locator("#curve")).to_contain_text(said)
+    labels = opened.locator("#curve svg text.strong")
+    boxes = [label.bounding_box() for label in labels.all()]
+    assert 2 <= len(boxes) <= 3
+    for left, right in pairwise(boxes):
+        assert left
+        assert right
+        assert left["x"] + left["width"] <= right["x"]
+    once: dict[str, Any] = {"close.again": False}
+    plain = show(cn.train("certified", **settings, **short, **once))
+    assert "made once more" not in plain.locator("#curve").inner_text()
 
 
 SOURCE = {

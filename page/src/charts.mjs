@@ -20,6 +20,9 @@ const power = (usual) => (value, ...rest) => {
   return text && value < 0.001 ? `10${raised(Math.round(Math.log10(value)))}` : text;
 };
 
+/** How broad a label is, about. */
+const broad = (label) => [...label].reduce((sum, sign) => sum + (sign > "\u2e80" ? 15 : 8.5), 0);
+
 export function curve(scene, say, signal) {
   const { metrics, page, snapshots } = scene.subject;
   if (!metrics.problem.length) return [h("p", { class: "prose" }, say(page.mechanism ? "curve.compiled" : "curve.none"))];
@@ -33,12 +36,13 @@ export function curve(scene, say, signal) {
     const y = scaleLog([Math.max(low, 1e-9), high], [plot.top + plot.upper, plot.top]).nice().clamp(true);
     const below = plot.top + plot.upper + plot.gap, share = scaleLinear([0, 1], [below + plot.lower, below]);
     const svg = s("svg", { width, height, role: "img", "aria-label": say("curve.label", { first: ends[0], last: ends[1] }) });
-    stage.forEach((name, i) => {
-      if (i && name === stage[i - 1]) return;
-      const at = x(i ? problem[i - 1] : 0);
+    const stages = stage.flatMap((name, i) => (i && name === stage[i - 1] ? [] : [{ label: say.or(`curve.stage.${name}`, name), at: x(i ? problem[i - 1] : 0) }]));
+    stages.forEach(({ label, at }, i) => {
       if (i) svg.append(s("line", { class: "rule", x1: at, x2: at, y1: 8, y2: below + plot.lower }));
-      const late = at > width - 80;
-      svg.append(s("text", { x: late ? at - 6 : at + 6, y: 16, class: "strong", "text-anchor": late ? "end" : "start" }, say.or(`curve.stage.${name}`, name)));
+      const long = 6 + broad(label), { at: until = Infinity } = stages[i + 1] ?? {};
+      if (at + long > until) return; // there is no room before the next one
+      const late = at + long > width - 14;
+      svg.append(s("text", { x: late ? at - 6 : at + 6, y: 16, class: "strong", "text-anchor": late ? "end" : "start" }, label));
     });
     const ticks = Math.max(3, Math.floor(width / 120));
     axis(svg, axisLeft(y).ticks(4).tickFormat(power(y.tickFormat(4, "~g"))), left, 0);
