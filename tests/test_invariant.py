@@ -328,22 +328,27 @@ def closing(**changed: object) -> Recipe:
     return recipe.with_settings({"close.steps": 40, "close.again": False, **changed})
 
 
-@pytest.mark.parametrize("batch", [512, 5])
-def test_a_stage_over_edges_goes_on_bit_for_bit(tmp_path: Path, batch: int) -> None:
-    recipe = closing(**{"close.batch": batch, "start": "learned"})
+@pytest.mark.parametrize(
+    ("batch", "stage", "passes"), [(512, "close", 1), (5, "close", 1), (512, "close_again", 2)]
+)
+def test_a_stage_over_edges_goes_on_bit_for_bit(
+    tmp_path: Path, batch: int, stage: str, passes: int
+) -> None:
+    recipe = closing(**{"close.batch": batch, "start": "learned", "close.again": passes == 2})
     whole = cn.train(recipe, progress=False)
 
     def stop(progress: Progress) -> None:
-        if progress.stage == "close" and progress.step >= 20:
+        if progress.stage == stage and progress.step >= 20:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         cn.train(recipe, out=tmp_path / "run", callbacks=[stop], progress=False)
     run = cn.resume(tmp_path / "run", progress=False)
     assert run.network.digest() == whole.network.digest()
+    assert run.made == whole.made == recipe
     assert [line["problem"] for line in run.metrics] == [line["problem"] for line in whole.metrics]
     per_update = min(batch, regions(recipe.specification).edge_count)
-    assert run.metrics[-1]["problem"] == 60 * 16 + 40 * per_update
+    assert run.metrics[-1]["problem"] == 60 * 16 + passes * 40 * per_update
     assert recipe.problems == 60 * 16
 
 
@@ -547,22 +552,6 @@ def test_what_was_left_open_is_proved_when_it_is_made_again() -> None:
         }
 
     assert proved(again=False) < proved(again=True)
-
-
-def test_what_is_made_again_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    recipe = closing(**{"close.steps": 20, "close.again": True})
-    whole = cn.train(recipe, progress=False)
-
-    def stop(progress: Progress) -> None:
-        if progress.stage == "close_again" and progress.step >= 10:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        cn.train(recipe, out=tmp_path / "run", callbacks=[stop], progress=False)
-    run = cn.resume(tmp_path / "run", progress=False)
-    assert run.network.digest() == whole.network.digest()
-    assert [line["problem"] for line in run.metrics] == [line["problem"] for line in whole.metrics]
-    assert run.made == whole.made == recipe
 
 
 def test_what_is_not_a_number_is_not_closed() -> None:
