@@ -326,7 +326,7 @@ def fit_many(
 def train_many(
     recipes: Sequence[Recipe], *, engine: str = "auto", threads: int | None = None
 ) -> list[Trained | Diverged]:
-    """The same, each with what was made of its recipe."""
+    """`fit_many`, each network with what was made of its recipe."""
     jobs = _groups(recipes, engine)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         trained = pool.map(lambda job: _fit_group(job, engine), jobs)

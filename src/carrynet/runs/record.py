@@ -5,7 +5,7 @@ written.  It does nothing: `folder` reads it, `report` shows it, and `lab.Run` i
 with the verbs that people use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,8 +56,8 @@ class Record:
 
     @cached_property
     def made(self) -> Recipe:
-        """What was made of the recipe, as its metrics tell: see `Recipe.as_made`."""
-        return self.recipe.as_made({line["stage"] for line in self.metrics})
+        """What was made of the recipe."""
+        return made_of(self.recipe, self.metrics)
 
     @property
     def init(self) -> str:
@@ -99,6 +99,11 @@ class Record:
             "worse_than": self.worse_than and str(self.worse_than),
             "compiled": self.mechanism and asdict(self.mechanism.construction),
         }
+
+
+def made_of(recipe: Recipe, metrics: Iterable[Mapping[str, Any]]) -> Recipe:
+    """What was made of a recipe, as the lines of metrics.jsonl tell: see `Recipe.as_made`."""
+    return recipe.as_made({line["stage"] for line in metrics})
 
 
 def has_lost(new: Record, old: Record) -> bool:
