@@ -153,8 +153,8 @@ def test_an_interrupt_leaves_the_cluster_idle(address: str, tmp_path: Path) -> N
 def test_a_node_that_goes_and_one_that_comes(simulation: Any, tmp_path: Path) -> None:
     # blocks of some seconds, so that the node goes in the middle of one
     plan = parse(
-        'recipe = "tutorial"\nhidden = 16\nsteps = 500_000\nseed = "0..127"\n'
-        '[sweep]\nblock = 16\nexhaustive = 0\nlengths = []\nproof = "none"\n'
+        'recipe = "tutorial"\nhidden = 16\nsteps = 500_000\nseed = "0..63"\n'
+        '[sweep]\nblock = 8\nexhaustive = 0\nlengths = []\nproof = "none"\n'
     )
     outcomes: list[Outcome] = []
     (node,) = simulation.worker_nodes

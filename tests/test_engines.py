@@ -76,7 +76,8 @@ def test_nothing_depends_on_how_many_updates_are_made_at_once(engine: str, name:
     whole = run(state.network, state.moments, recipe, stage, words, 0)
 
     network, moments, logits, first = state.network, state.moments, [], 0
-    for size in (1, 4, 7):
+    sizes = (5, 7) if engine == "jax" else (1, 4, 7)  # JAX compiles each of them
+    for size in sizes:
         part = run(network, moments, recipe, stage, words[first : first + size], first)
         network = type(network)(network.task, network.activation, part[0])
         moments, first = part[1], first + size
@@ -85,7 +86,7 @@ def test_nothing_depends_on_how_many_updates_are_made_at_once(engine: str, name:
         (a == b).all() for a, b in zip(whole[0].values(), network.weights.values(), strict=True)
     )
     assert (whole[2] == np.concatenate(logits)).all()
-    assert logits[0].shape == (1, recipe.digits, stage.batch, 1)
+    assert logits[0].shape == (sizes[0], recipe.digits, stage.batch, 1)
 
 
 @of_every_engine

@@ -688,8 +688,9 @@ def test_a_page_without_a_run(browser: Browser, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="no axe-core: npm install in page/")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("locale", "width"), [("en-US", 390), ("zh-CN", 1280)])
+@pytest.mark.parametrize(
+    ("scheme", "locale", "width"), [("light", "en-US", 390), ("dark", "zh-CN", 1280)]
+)
 def test_axe_finds_nothing_while_it_trains(
     show: Open, proved: cn.Run, scheme: str, locale: str, width: int
 ) -> None:
