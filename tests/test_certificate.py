@@ -340,6 +340,7 @@ def test_models_and_certificates_say_in_full_what_they_are_about(cell: str, lear
 
 
 NEEDED = {"multiply_by": "k=3,base=3", "divide_by": "k=3", "tomita": "4", "cycle": "5"}
+NEEDED |= {"cycle_answer": "5", "modular_answer": "5"}
 NEEDED |= {"modular": "5", "add_mod": "k=3", "add": "base=16,operands=2", "compare": "base=10"}
 
 

@@ -6,7 +6,7 @@ symbols, and have the states that their rule comes to.  Most are standards of th
 
     tomita               Tomita 1982; each prefix is accepted or not
     parity, even_pairs, cycle, modular      Deletang et al. 2023, the regular tasks
-    first, repeat_01, dyck                  Butoi et al. 2025
+    first, repeat_01, dyck, cycle_answer, modular_answer     Butoi et al. 2025
     those of MIPS        Michaud et al. 2024, as far as they are small finite-state machines
 """
 
@@ -124,10 +124,22 @@ FAMILIES: MappingProxyType[str, Family] = MappingProxyType(
             (_K,),
             short=True,
         ),
+        "cycle_answer": Family(
+            "whether moves > and < and = on a circle of k places are followed by the place",
+            rules.cycle_answer,
+            (Parameter("k", 2, 10),),
+            short=True,
+        ),
         "modular": Family(
             "the value of an expression of digits and + - *, modulo k; else anything",
             rules.modular,
             (Parameter("k", 2, 10), Parameter("precedence", 0, 1, 1)),
+            short=True,
+        ),
+        "modular_answer": Family(
+            "whether an expression, read from left to right, is followed by = and its value",
+            rules.modular_answer,
+            (Parameter("k", 2, 10),),
             short=True,
         ),
         "dyck": Family(

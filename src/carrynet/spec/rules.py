@@ -191,35 +191,75 @@ def tomita(n: int) -> Parts:
 
 
 def modular(k: int, precedence: int) -> Parts:
-    """Digits and + - *: the value of what was read; open where that is no expression.
+    """Digits and + - *: the value of what was read; open where that is no expression."""
+    return words((0, 1, "digit"), (*numerals(k), *_SIGNS), _expression(k, precedence), numerals(k))
+
+
+def modular_answer(k: int) -> Parts:
+    """An expression, from left to right, then = and its value; whatever follows is wrong."""
+    read, equals = _expression(k, precedence=0), k + len(_SIGNS)
+
+    def step(state: tuple[Any, ...], a: int) -> tuple[Hashable, int]:
+        if state[0] == "equals" and a == state[1]:
+            return _MALFORMED, 1
+        if state[-1] == "sign" and a == equals:
+            return ("equals", state[0]), 0
+        if state[-1] in ("sign", "digit") and a < equals:
+            return read(state, a)[0], 0
+        return _MALFORMED, 0
+
+    return words((0, 1, "digit"), (*numerals(k), *_SIGNS, "="), step)
+
+
+def _expression(
+    k: int, precedence: int
+) -> Callable[[tuple[Any, ...], int], tuple[tuple[Any, ...], int | None]]:
+    """How an expression is read, modulo k.
 
     A state is s and p, and whether a digit must follow: then the value will be s + p * digit,
-    else it is s + p.  Without precedence, what was read is one number as soon as it ends.
+    else it is s + p.  Without precedence, what was read is one number, s, as soon as it ends.
     """
-    symbols = (*numerals(k), "+", "-", "*")
 
-    def step(state: tuple[Any, ...], a: int) -> tuple[Hashable, int | None]:
-        if state == ("malformed",) or (state[2] == "digit") != (a < k):
-            return ("malformed",), None
+    def step(state: tuple[Any, ...], a: int) -> tuple[tuple[Any, ...], int | None]:
+        if state == _MALFORMED or (state[2] == "digit") != (a < k):
+            return _MALFORMED, None
         s, p, _ = state
         if a < k:
             p = p * a % k
             return (s, p, "sign") if precedence else ((s + p) % k, 0, "sign"), (s + p) % k
-        if symbols[a] == "*":
+        if _SIGNS[a - k] == "*":
             return (s, p, "digit") if precedence else (0, s, "digit"), None
-        return ((s + p) % k, 1 if symbols[a] == "+" else k - 1, "digit"), None
+        return ((s + p) % k, 1 if _SIGNS[a - k] == "+" else k - 1, "digit"), None
 
-    return words((0, 1, "digit"), symbols, step, numerals(k))
+    return step
+
+
+_SIGNS = "+-*"
+_MALFORMED = ("malformed",)
+
+
+def cycle_answer(k: int) -> Parts:
+    """Moves on a circle, then the place where they end; whatever follows is wrong."""
+
+    def step(place: Hashable, a: int) -> tuple[Hashable, int]:
+        if isinstance(place, int) and a < len(_MOVES):
+            return (place + tuple(_MOVES.values())[a]) % k, 0
+        return "over", int(a - len(_MOVES) == place)
+
+    return words(0, (*_MOVES, *numerals(k)), step)
+
+
+_MOVES = {"=": 0, ">": 1, "<": -1}
 
 
 def dyck(kinds: int, depth: int) -> Parts:
     """Whether all brackets are closed; the state is those that are open."""
 
     def step(stack: tuple[Any, ...], a: int) -> tuple[Hashable, int]:
-        if stack == ("malformed",) or (a % 2 and (not stack or stack[-1] != _OPENING[a // 2])):
-            return ("malformed",), 0
+        if stack == _MALFORMED or (a % 2 and (not stack or stack[-1] != _OPENING[a // 2])):
+            return _MALFORMED, 0
         now = stack[:-1] if a % 2 else (*stack, _OPENING[a // 2])
-        return (now, int(not now)) if len(now) <= depth else (("malformed",), 0)
+        return (now, int(not now)) if len(now) <= depth else (_MALFORMED, 0)
 
     return words((), "()[]{}<>"[: 2 * kinds], step)
 
