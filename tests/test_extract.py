@@ -83,6 +83,21 @@ def test_a_wrong_network_is_shown_where_it_differs(forgetful: Network) -> None:
     assert compared.names == ("",)
 
 
+def test_what_random_words_hardly_ever_come_to_is_asked() -> None:
+    """Five symbols that must fit: of an expression, =, and its value."""
+    run = cn.compile("modular_answer:5", cell="gru", progress=False)
+    found = extract.extract(run)
+    assert found.complete
+    assert len(found.machine.states) == len(run.network.task.machine.states)
+    assert extract.compare(run, found.machine).word is None
+    # and where the network is not as the task says, it stays what the network does
+    other = Network(tasks.parse("cycle_answer:6"), run.network.cell, run.network.weights)
+    found = extract.extract(other, most=30)
+    compared = extract.compare(other, found.machine)
+    assert compared.word is not None
+    assert compared.confirmed
+
+
 def test_it_does_not_look_at_the_specification(adder: Network) -> None:
     """The same weights for another task with the same symbols: the same machine."""
     other = Network(tasks.subtract(), "sigmoid", adder.weights)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, shorten
+from carrynet.spec.machine import Machine
 
 
 @runtime_checkable
@@ -103,6 +104,9 @@ class BlackBox:
                     if prefix not in self._said:
                         self._keep(prefix, self._ask(letters[:i]))
         return [self._said[prefix] for prefix in prefixes]
+
+    def doubtful(self, machine: Machine) -> None:
+        """No word: of what a black box should do nothing is known."""
 
     def _keep(self, word: tuple[int, ...], answer: Any) -> None:
         try:

@@ -1,13 +1,14 @@
 """Extraction: the machine that a network has learned, found by asking it.
 
-Nothing here knows what the network should do.  The algorithm is L* (Angluin 1987), for Mealy
-machines, with the counterexamples of Rivest and Schapire (1993).  States of the machine
-are regions of hidden space by behaviour: two hidden states belong together if the network
-answers alike from both, whatever *experiment* follows.
+No answer here comes from the task, which has a say in one question only.  The algorithm is L*
+(Angluin 1987), for Mealy machines, with the counterexamples of Rivest and Schapire (1993).  States
+of the machine are regions of hidden space by behaviour: two hidden states belong together if the
+network answers alike from both, whatever *experiment* follows.
 
     close     every state, after every symbol, must behave like some state; else a new one
     test      the machine must answer test words as the network does: all short ones, and
-              random ones, most of them slow to change
+              random ones, most of them slow to change; then the shortest word, if any, that
+              the task's own machine answers otherwise
     refine    a word that it answers otherwise holds a suffix that tells two states apart
               which were held to be one; it becomes an experiment
 
@@ -99,6 +100,9 @@ class Teacher(Protocol):
     def transduce(self, word: Sequence[int]) -> list[int]:
         """The outputs along a word, asked by itself."""
 
+    def doubtful(self, machine: Machine) -> Word | None:
+        """A word that is worth a question when a machine has passed all tests, if there is one."""
+
 
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
@@ -150,8 +154,16 @@ def extract(
         agreed = sum(int((~d.any(axis=1)).sum()) for d in differ)
         tested = sum(map(len, tests))
         found = next((i for i, d in enumerate(differ) if d.any()), None)
-        if found is None or len(access) >= most:
+        if len(access) >= most:
             break
+        if found is None:
+            word = teacher.doubtful(machine)
+            told = word and teacher.transduce(word)
+            if not word or told == machine.transduce(word):
+                break
+            tests.append(np.array([word]))
+            answers.append(np.array([told]))
+            continue
         row, position = np.argwhere(differ[found])[0]
         word = tuple(tests[found][row, : position + 1].tolist())
         suffix = _suffix(teacher, machine, access, word)
@@ -223,6 +235,10 @@ class _OfNetwork:
 
     def transduce(self, word: Sequence[int]) -> list[int]:
         return self._network.transduce(list(word))
+
+    def doubtful(self, machine: Machine) -> Word | None:
+        word = shortest_difference(machine, self._network.task.machine)
+        return None if word is None else tuple(word)
 
 
 def _held(machine: Machine, specified: Machine) -> list[set[int]]:

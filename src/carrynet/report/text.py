@@ -119,7 +119,10 @@ def _advice(run: Record) -> str:
         return f"{program()} prove {argument(run.worse_than)}"
     if run.right and not isinstance(run.proof, Undecided):
         where = "" if _is_newest(run) else f" --run {folder}"
-        return f"{program()} {_command(task)} {_example(task)}{where}"
+        example = _example(task)
+        if example.startswith(("-", "'-")):  # a word that is no option
+            return f"{program()} {_command(task)}{where} -- {example}"
+        return f"{program()} {_command(task)} {example}{where}"
     tested = run.evaluation.exhaustive
     if tested.right < tested.pairs and run.source is not None and run.source.assumed:
         return f"{program()} import --help   (is it read as its owner reads it?)"
@@ -309,8 +312,8 @@ def automaton(extraction: Extraction, comparison: Comparison, task: Task) -> str
     how = (
         f"that answer all of {extraction.tested:,} test words as the network does"
         if extraction.complete
-        else f"the most that are tried, which answer {extraction.agreed:,} of "
-        f"{extraction.tested:,} test words as the network does"
+        else f"which answer {extraction.agreed:,} of {extraction.tested:,} test words as the "
+        "network does: it has more, or is within rounding of zero"
     )
     lines = [f"learned     {count} state{'s' * (count > 1)}, {how}", ""]
     shown = min(count, _STATES), min(len(machine.symbols), _SYMBOLS)
