@@ -1,5 +1,6 @@
 """Whatever can be trained works all the way: tasks of one's own, and runs in place of networks."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from carrynet.learn import training
 from carrynet.report import page, plots, text
 from carrynet.report.worked import _sign, columns, explanation
 from carrynet.runs.folder import newest
+from carrynet.spec import tables
 from carrynet.spec.machine import Machine
+from tests.test_cli import carrynet
 
 pytestmark = pytest.mark.usefixtures("short_words")
 
@@ -136,6 +139,27 @@ def test_columns_of_states_with_long_names_line_up() -> None:
         for row in rows[:2]
     ]
     assert ends[0][-len(worked.word) :] == ends[1][-len(worked.word) :]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = carrynet("ask", "nosuch", ">1", cwd=tmp_path)
+    told = "no folder 'nosuch', nor a run of a task with such a problem under runs: make one with"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"carrynet: {told}")
+
+
+def test_a_word_that_looks_like_an_option_is_asked_as_a_word(tmp_path: Path) -> None:
+    """By the command that is printed, as it is typed."""
+    machine = table(("up", "down"), ("-h", "5"), "01", "11 00;11 00")
+    (tmp_path / "down.toml").write_text(tables.to_toml(tasks.own("down", machine)))
+    made = carrynet("compile", "down.toml", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    _, _, following = made.stdout.splitlines()[-1].partition("carrynet ")
+    words = shlex.split(following)
+    assert words[words.index("--") + 1].startswith("-h")
+    done = carrynet(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Usage" not in done.stdout
 
 
 def test_the_newest_that_fits_is_not_looked_for_in_vain(tmp_path: Path) -> None:

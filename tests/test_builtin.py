@@ -224,7 +224,7 @@ def test_every_state_can_be_reached_and_every_output_occurs() -> None:
     ("text", "message"),
     [
         ("tomita", "needs n: write for example tomita:3$"),
-        ("tomita:8", "n must be a whole number from 1 to 7, not 8"),
+        ("tomita:8", "^task tomita: n must be a whole number from 1 to 7, not 8"),
         ("tomita:0", "from 1 to 7, not 0"),
         ("tomita:4,5", "unknown parameter of task tomita '5': accepted: n"),
         ("tomita:4,n=5", "n is given twice"),

@@ -894,6 +894,23 @@ def test_automaton(proofs: Path) -> None:
 
 
 @pytest.mark.usefixtures("few_states")
+def test_no_file_that_a_run_needs_is_written_over(proofs: Path) -> None:
+    kept = {file: file.read_bytes() for file in (proofs / "proved").iterdir() if file.is_file()}
+    for command in (("automaton",), ("report",), ("export", "--to", "c", "--force")):
+        for file in ("model.safetensors", "config.json"):
+            done = carrynet(*command, "proved", "--out", f"proved/{file}", cwd=proofs)
+            assert (done.returncode, done.stdout) == (2, "")
+            told = f"'proved/{file}' is a file of a run: choose another --out"
+            assert done.stderr == f"carrynet: {told}\n"
+    assert all(file.read_bytes() == data for file, data in kept.items())
+    done = carrynet("report", "proved", "--out", "proved/report.html", cwd=proofs)
+    assert done.returncode == 0  # which it is the one to write
+    done = carrynet("automaton", "proved", "--json", "--format", "dot", cwd=proofs)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--json and the format dot say different things" in done.stderr
+
+
+@pytest.mark.usefixtures("few_states")
 def test_the_machine_that_was_learned_is_written_for_others(proofs: Path, tmp_path: Path) -> None:
     """As OpenFst's text with its symbol tables, and as DOT: read back, it is the task's."""
     for form in ("openfst", "dot"):

@@ -92,7 +92,7 @@ def compiled(
 ) -> tuple[Array, NDArray[np.intp]]:
     """What `followed` gives, by the header of C."""
     facts = about(network, standing, to_c.ARITHMETIC)
-    (folder / "net.h").write_bytes(to_c.written(network, "net.h", facts).data)
+    (folder / "net.h").write_bytes(to_c.written(network, Path("net.h"), facts).data)
     Y = network.task.neurons
     (folder / "main.c").write_text(MAIN.format(name="net", symbols=network.symbols, neurons=Y))
     build = [*compiler, *STRICT, "main.c", "-o", "main", "-lm"]
@@ -272,7 +272,10 @@ def test_carrynets_own_file_has_the_runs_weights_and_its_claim(runs: Path) -> No
     certificate = (runs / "proved" / "certificate.json").read_bytes()
     assert exported["certificate_sha256"] == files.sha256(certificate)
     assert exported["verdict"] == "proved"
-    again = carrynet(*("import", "proved.safetensors", "--out", "again", "--digits", 3), cwd=runs)
+    (runs / "a b").mkdir()
+    elsewhere = carrynet(*("export", "proved", "--to", "safetensors"), "--out", "a b/c", cwd=runs)
+    assert elsewhere.stdout.splitlines()[-1].endswith("carrynet import 'a b/c'")
+    again = carrynet(*("import", "a b/c", "--out", "again", "--digits", 3), cwd=runs)
     assert again.returncode == 0, again.stderr
     digests = {cn.load(runs / name).network.digest() for name in ("proved", "again")}
     assert len(digests) == 1

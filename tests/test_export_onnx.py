@@ -27,7 +27,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 def model_of(network: Network, standing: Standing = Standing()) -> bytes:  # noqa: B008
     facts = about(network, standing, to_onnx.ARITHMETIC)
-    return to_onnx.written(network, "net.onnx", facts).data
+    return to_onnx.written(network, Path("net.onnx"), facts).data
 
 
 def answered(model: bytes, words: NDArray[np.int64]) -> tuple[Array, NDArray[np.int64]]:

@@ -8,7 +8,7 @@ import click
 
 from carrynet.cli import options
 from carrynet.cli.output import leave, tell
-from carrynet.errors import InputError
+from carrynet.errors import InputError, shorten
 from carrynet.spec.recipe import Recipe
 
 
@@ -38,7 +38,10 @@ def ask(arguments: tuple[str, ...], run: Path | None, digits: int | None, as_jso
         return False
 
     if run is None:
-        run = newest(fits=fits, what="run of a task with such a problem", make="train --task ...")
+        what = "run of a task with such a problem"
+        if len(arguments) > 1:  # of which the first was perhaps meant to be one
+            what = f"folder {shorten(arguments[0])}, nor a {what}"
+        run = newest(fits=fits, what=what, make="train --task ...")
     network = read_network(run)
     worked = work(network, options.problem(network.task, arguments), digits)
     if as_json:

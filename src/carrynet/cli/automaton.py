@@ -17,16 +17,11 @@ from carrynet.spec.machine import Machine
     "--format",
     "form",
     type=click.Choice(["text", "mermaid", "svg", "toml", "dot", "openfst"]),
-    default="text",
-    show_default=True,
+    help="[default: text]",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="File to write; with openfst its symbol tables too, which end in .isyms and .osyms.",
-)
+@options.new_file("File to write; with openfst its symbol tables too, .isyms and .osyms.")
 @options.as_json
-def automaton(run: Path | None, form: str, out: Path | None, as_json: bool) -> None:
+def automaton(run: Path | None, form: str | None, out: Path | None, as_json: bool) -> None:
     """Show the machine that a network has learned.
 
     It is found by asking the network.
@@ -39,7 +34,10 @@ def automaton(run: Path | None, form: str, out: Path | None, as_json: bool) -> N
     from carrynet.judge import extraction as extract
     from carrynet.report import drawing, text
 
-    if form == "openfst" and (out is None or as_json):
+    if as_json and form is not None:
+        raise InputError(f"--json and the format {form} say different things: give one of them")
+    form = form or "text"
+    if form == "openfst" and (out is None or out.suffix in _SYMBOLS):
         raise InputError("OpenFst's text needs its symbol tables beside it: give --out FILE.fst")
     loaded = load(run)
     extraction = extract.extract(loaded.network)
@@ -54,8 +52,8 @@ def automaton(run: Path | None, form: str, out: Path | None, as_json: bool) -> N
         assert out is not None
         shown, *symbols = automata.to_openfst(extraction.machine)
         stem = out.name.partition(".")[0]  # as who reads them looks for them
-        for side, table in zip("io", symbols, strict=True):
-            files.write(out.with_name(f"{stem}.{side}syms"), table)
+        for suffix, table in zip(_SYMBOLS, symbols, strict=True):
+            files.write(out.with_name(stem + suffix), table)
     else:
         draw = {"svg": drawing.svg, "mermaid": Machine.to_mermaid, "dot": Machine.to_dot}[form]
         shown = draw(extraction.machine)
@@ -64,3 +62,6 @@ def automaton(run: Path | None, form: str, out: Path | None, as_json: bool) -> N
     else:
         files.write(out, shown)
     leave(comparison.word is None and extraction.complete)
+
+
+_SYMBOLS = (".isyms", ".osyms")  # how the names of OpenFst's symbol tables end

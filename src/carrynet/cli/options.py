@@ -46,6 +46,27 @@ settings = click.option(
 new_run = click.option(
     "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: runs/...]"
 )
+
+
+def new_file(said: str) -> Callable[[Decorated], Decorated]:
+    """The option that names a file to write, which is none that a run or a sweep needs."""
+    path = click.Path(path_type=Path)
+    return click.option("--out", type=path, callback=_free, help=said)
+
+
+def _free(_context: object, _parameter: object, value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    from carrynet.runs.format import FILES
+
+    folder, needed = value.parent, FILES - {"report.html"}
+    for name, kept in (("recipe.toml", needed), ("plan.toml", {"plan.toml"})):
+        if value.name in kept and (folder / name).exists():
+            what = "run" if name == "recipe.toml" else "sweep"
+            raise InputError(f"{shorten(str(value))} is a file of a {what}: choose another --out")
+    return value
+
+
 force = click.option("--force", is_flag=True, help="Replace the run that --out names.")
 
 

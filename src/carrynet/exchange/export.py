@@ -25,7 +25,7 @@ from carrynet.exchange.formats import FORMATS
 from carrynet.exchange.leaving import Standing, Written, about
 from carrynet.nets.network import Network
 
-Writer = Callable[[Network, str, Mapping[str, str]], Written]
+Writer = Callable[[Network, Path, Mapping[str, str]], Written]
 """From the network, the name of the file, and what is to be said of it."""
 
 
@@ -59,7 +59,7 @@ class Exported:
         known = self.about["claim"]
         if self.about["certificate_sha256"]:
             known = "for words of every length, by the claim that is inside"
-        rows.append(f"{self.about['verdict']:<12}{known}")
+        rows.append(f"{self.about['verdict']:<11} {known}")
         if self.about["certificate_sha256"]:
             rows.append(f"{'':12}certificate sha256 {self.about['certificate_sha256']}")
         if self.sizes:
@@ -69,11 +69,11 @@ class Exported:
         return "\n".join(rows)
 
 
-def _own(network: Network, file: str, facts: Mapping[str, str]) -> Written:
+def _own(network: Network, file: Path, facts: Mapping[str, str]) -> Written:
     """Carrynet's own file, with what is to be said as one more of its facts."""
     said = {**files.MODEL, **network.about, files.EXPORTED: dict(facts)}
     return Written(
-        files.tensor_bytes(network.weights, said), (f"carrynet import {shlex.quote(file)}",)
+        files.tensor_bytes(network.weights, said), (f"carrynet import {shlex.quote(str(file))}",)
     )
 
 
@@ -105,6 +105,6 @@ def export(
         )
     writer, arithmetic = _WRITERS[to]
     facts = about(network, standing, arithmetic)
-    made = writer(network, out.name, facts)
+    made = writer(network, out, facts)
     files.write(out, made.data)
     return Exported(out, to, files.sha256(made.data), len(made.data), made.use, made.sizes, facts)

@@ -12,6 +12,7 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -44,14 +45,14 @@ Value = Callable[[str], str]
 """The C of a value: what its element of some index is."""
 
 
-def written(network: Network, file: str, facts: Mapping[str, str]) -> Written:
+def written(network: Network, file: Path, facts: Mapping[str, str]) -> Written:
     """The header of a network, whose names begin with that of the file, made an identifier."""
-    name = identifier(file.removesuffix(".h"))
+    name = identifier(file.name.removesuffix(".h"))
     code = _Code(network, name)
     text = code.header(facts)
     item = network.dtype.itemsize
     use = (
-        f'#include "{file}"',
+        f'#include "{file.name}"',
         f"{name}_state s;",
         f"{name}_start(&s); /* before each word */",
         f"int output = {name}_step(&s, symbol); /* for each symbol; logits: {name}_logits(&s) */",

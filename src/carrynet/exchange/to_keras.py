@@ -37,7 +37,7 @@ _LAYERS = {
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def written(network: Network, file: str, facts: Mapping[str, str]) -> Written:
+def written(network: Network, file: Path, facts: Mapping[str, str]) -> Written:
     """The archive that Keras reads.
 
     Raises `InputError` for cells that Keras has no layer for, where Keras or what it computes
@@ -74,7 +74,7 @@ def written(network: Network, file: str, facts: Mapping[str, str]) -> Written:
             data = path.read_bytes()
     decide = "logits[..., 0] > 0" if model.outputs == 1 else "logits.argmax(-1)"
     use = (
-        f'model = keras.models.load_model("{file}")',
+        f'model = keras.models.load_model("{file.name}")',
         "words = numpy.array([[0, 1, 1]])  # numbers of symbols, (batch, time)",
         f"logits = model.predict(words)  # outputs: {decide}",
     )

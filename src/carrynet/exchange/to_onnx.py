@@ -8,6 +8,7 @@ Shapes: B batch, T time, X inputs, H units, G gates, Y logits.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,7 @@ _OPERATORS = {
 _ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
 
 
-def written(network: Network, file: str, facts: Mapping[str, str]) -> Written:
+def written(network: Network, file: Path, facts: Mapping[str, str]) -> Written:
     """The model, with what is to be said of it in its metadata."""
     try:
         import onnx
@@ -55,12 +56,12 @@ def written(network: Network, file: str, facts: Mapping[str, str]) -> Written:
             "the library onnx is not installed: pip install 'carrynet[onnx]'; in a clone, "
             "uv sync --extra onnx"
         ) from None
-    model = _Graph(network).model(file.removesuffix(".onnx"))
+    model = _Graph(network).model(file.name.removesuffix(".onnx"))
     said = {f"carrynet.{key}": value for key, value in facts.items() if value}
     onnx.helper.set_model_props(model, said)
     model.producer_name, model.producer_version = "carrynet", facts["carrynet"]
     use = (
-        f'session = onnxruntime.InferenceSession("{file}")',
+        f'session = onnxruntime.InferenceSession("{file.name}")',
         "words = numpy.array([[0, 1, 1]])  # numbers of symbols, (batch, time)",
         'logits, outputs = session.run(None, {"symbols": words})',
     )

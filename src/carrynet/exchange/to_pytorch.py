@@ -17,6 +17,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +37,7 @@ _MODULES = {"elman": ("RNN", "h"), "gru": ("GRU", "rzn"), "lstm": ("LSTM", "ifgo
 _HEADS = {"relu": "ReLU", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
-def written(network: Network, file: str, facts: Mapping[str, str]) -> Written:
+def written(network: Network, file: Path, facts: Mapping[str, str]) -> Written:
     """The state dict, with what is to be said of it in its metadata.
 
     Raises `InputError` for cells that PyTorch has no module for.
@@ -53,7 +54,7 @@ def written(network: Network, file: str, facts: Mapping[str, str]) -> Written:
     if any(map(_is_sigmoid, model.recurrent)):
         model = _of_tanh(model)
         said["transformed"] = TRANSFORMED
-    tensors, use = _module(model, file)
+    tensors, use = _module(model, file.name)
     said["load"] = "\n".join(use)
     arrays = {name: np.ascontiguousarray(array, network.dtype) for name, array in tensors.items()}
     # one key: safetensors writes several in random order

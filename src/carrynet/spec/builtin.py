@@ -266,7 +266,7 @@ def make(family: str, **arguments: int) -> Task:
         if value is None:
             example = f"{family}:{'' if row.short else f'{p.name}='}{max(p.low, 3)}"
             raise InputError(f"task {family} needs {p.name}: write for example {example}")
-        within(p.name, value, p.low, p.high)
+        within(f"task {family}: {p.name}", value, p.low, p.high)
         values.append(value)
     machine, codec = row.make(*values)
     return Task(_text(family, values), machine, codec, usual(codec))
