@@ -162,6 +162,18 @@ def test_a_word_that_looks_like_an_option_is_asked_as_a_word(tmp_path: Path) -> 
     assert "Usage" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("task", "proposed"), [("parity", "0110"), ("window", "111"), ("modular_answer:3", "0=0")]
+)
+def test_the_problem_that_is_proposed_has_more_than_one_answer(
+    task: str, proposed: str, tmp_path: Path
+) -> None:
+    """Or ends in the one that is rare: 1, of whether something is the case."""
+    made = carrynet("compile", task, "--out", "run", cwd=tmp_path)
+    assert made.stdout.splitlines()[-1] == f"next        carrynet ask {proposed} --run run"
+    assert "1" in str(tasks.parse(task).answer(proposed))
+
+
 def test_the_newest_that_fits_is_not_looked_for_in_vain(tmp_path: Path) -> None:
     with pytest.raises(cn.RunError, match="make one with 'carrynet train --task compare'"):
         newest(tmp_path, make="train --task compare")

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from carrynet.runs.folder import argument, load, newest, program
 from carrynet.runs.record import Record
 from carrynet.spec import tasks
 from carrynet.spec.codec import listing
-from carrynet.spec.machine import Machine
+from carrynet.spec.machine import Machine, shortest_difference
 from carrynet.spec.recipe import SPECIFIED, Recipe
 from carrynet.spec.task import Task
 
@@ -149,9 +149,15 @@ def _example(task: Task) -> str:
     """A problem of a task, as arguments of a command."""
     if task.numeric:
         return " ".join(("118", "8", "3", "2")[: task.operands])
-    symbols = len(task.machine.symbols)
-    (word,) = task.problem([a % symbols for a in (0, 1, 1, 0)])
-    return shlex.quote(str(word))
+    machine, symbols = task.machine, len(task.machine.symbols)
+    word = [a % symbols for a in (0, 1, 1, 0)]
+    answers = {y for y in machine.transduce(word) if y is not None}
+    if len(answers) < 2:  # the shortest word that ends in another answer, if there is one
+        told = ((min(answers, default=0),) * symbols,)
+        always = replace(machine, states=("always",), delta=((0,) * symbols,), output=told)
+        word = shortest_difference(machine, always) or word
+    (text,) = task.problem(word)
+    return shlex.quote(str(text))
 
 
 def _is_newest(run: Record) -> bool:
