@@ -77,11 +77,19 @@ def test_networks_are_counted_as_the_table_says(tables: Any) -> None:
     assert out.getvalue().splitlines()[2].split(",")[10] == ""  # nothing was refuted
 
 
-def test_the_table_that_is_kept_adds_up(tables: Any) -> None:
-    rows, done = kept("regular/table.csv"), 0
+@pytest.mark.parametrize(
+    ("table", "plans"),
+    [
+        ("table.csv", ("plan.toml", "mips.toml")),
+        ("narrow.csv", ("narrow.toml",)),
+        ("answered.csv", ("answered.toml",)),
+    ],
+)
+def test_the_tables_that_are_kept_add_up(table: str, plans: tuple[str, ...], tables: Any) -> None:
+    rows, done = kept(f"regular/{table}"), 0
     assert tuple(rows[0]) == tables.COLUMNS
     counts = {key: [int(each[key]) for each in rows] for key in tables.COUNTS}
-    for name in ("plan.toml", "mips.toml"):
+    for name in plans:
         read = plan.read(STUDY / name)
         seeds = next(len(axis.values) for axis in read.axes if axis.key == "seed")
         groups = read.trials // seeds
@@ -100,6 +108,44 @@ def test_the_table_that_is_kept_adds_up(tables: Any) -> None:
             assert float(each["accuracy_best"]) == 1
 
 
+SHOWN = ("networks", "right", "right_refuted", "proved", "refuted", "undecided")
+CELLS = {"elman": "Elman", "gru": "GRU", "lstm": "LSTM"}
+
+
+def by_recipe(rows: list[dict[str, str]]) -> list[str]:
+    """How a text shows what became of networks of each recipe and cell."""
+    lines = []
+    for recipe in ("plain", "certified"):
+        for cell, called in CELLS.items():
+            mine = [row for row in rows if (row["recipe"], row["cell"]) == (recipe, cell)]
+            counts = [str(sum(int(row[key]) for row in mine)) for key in SHOWN]
+            lines.append(f"| {recipe} | {called} | {' | '.join(counts)} |")
+    return lines
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_text_quotes_the_networks_of_half_the_width(name: str) -> None:
+    text, rows = (STUDY / name).read_text(encoding="utf-8"), kept("regular/narrow.csv")
+    wide, narrow = (plan.read(STUDY / f"{each}.toml") for each in ("plan", "narrow"))
+    assert [axis for axis in narrow.axes if axis.key != "hidden"] == [
+        axis for axis in wide.axes if axis.key != "hidden"
+    ]
+    assert 2 * narrow.recipe(0).hidden == wide.recipe(0).hidden
+    for line in by_recipe(rows):
+        assert line in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_text_quotes_words_that_end_in_their_answer(name: str) -> None:
+    text, rows = (STUDY / name).read_text(encoding="utf-8"), kept("regular/answered.csv")
+    for plain, certified in zip(rows[::2], rows[1::2], strict=True):
+        assert (plain["recipe"], certified["recipe"]) == ("plain", "certified")
+        assert plain["task"] == certified["task"]
+        told = [f"`{plain['task']}`", CELLS[plain["cell"]]]
+        told += [row[key] for row in (plain, certified) for key in ("right", "proved", "refuted")]
+        assert f"| {' | '.join(told)} |" in text
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_text_quotes_the_table(name: str) -> None:
     """Its first table, and the proved ones of each task; the Chinese has the same numbers."""
@@ -110,19 +156,16 @@ def test_the_text_quotes_the_table(name: str) -> None:
         mine = [row for row in rows if row["task"] in tasks]
         return [row for row in mine if wanted.items() <= row.items()]
 
-    shown = ("networks", "right", "right_refuted", "proved", "refuted", "undecided")
-    for recipe in ("plain", "certified"):
-        for cell, called in (("elman", "Elman"), ("gru", "GRU"), ("lstm", "LSTM")):
-            mine = of(recipe=recipe, cell=cell)
-            counts = [str(sum(int(row[key]) for row in mine)) for key in shown]
-            assert f"| {recipe} | {called} | {' | '.join(counts)} |" in text
+    for line in by_recipe(of()):
+        assert line in text
     for task in tasks:
         proved = [
             of(recipe="certified", cell=c, task=task)[0]["proved"] for c in ("elman", "gru", "lstm")
         ]
         assert f"| `{task}` | {' | '.join(proved)} |" in text
     ours = plan.read(STUDY / "mips.toml").axes[1].values
-    mips = [row for row in rows if row["task"] in ours]
+    plainly = [row for row in rows if row["task"] in ours and row["recipe"] == "plain"]
+    mips = [row for row in rows if row["task"] in ours and row["recipe"] == "certified"]
     reached = [
         *mips,
         *(row for row in of(recipe="certified") if re.fullmatch(OF_MIPS, row["task"])),
@@ -132,7 +175,10 @@ def test_the_text_quotes_the_table(name: str) -> None:
     full = [row for row in of(recipe="plain") if float(row["accuracy"]) == 1]
     sums = [sum(int(row[key]) for row in full) for key in ("networks", "refuted", "proved")]
     sums += [len(solved) + 1, len(solved), sum(int(row["proved"]) for row in mips)]
-    assert {str(number) for number in sums} <= set(re.findall(r"\d+", text))
+    assert {str(number) for number in sums} <= set(NUMBER.findall(text))
+    (paragraph,) = re.findall(r"^(?:Of the 34 tasks of MIPS|MIPS（).*?\n\n", text, LINES)
+    told = {sum(int(row[key]) for row in plainly) for key in ("right", "right_refuted", "proved")}
+    assert told <= set(map(int, NUMBER.findall(paragraph)))
 
 
 @pytest.mark.parametrize(

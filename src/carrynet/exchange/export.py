@@ -26,7 +26,7 @@ from carrynet.exchange.leaving import Standing, Written, about
 from carrynet.nets.network import Network
 
 Writer = Callable[[Network, Path, Mapping[str, str]], Written]
-"""From the network, the name of the file, and what is to be said of it."""
+"""From the network, the file that is to be written, and what is to be said of it."""
 
 
 @dataclass(frozen=True)
