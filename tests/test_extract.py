@@ -98,7 +98,7 @@ def test_what_random_words_hardly_ever_come_to_is_asked() -> None:
     assert compared.confirmed
 
 
-def test_it_does_not_look_at_the_specification(adder: Network) -> None:
+def test_no_answer_comes_from_the_specification(adder: Network) -> None:
     """The same weights for another task with the same symbols: the same machine."""
     other = Network(tasks.subtract(), "sigmoid", adder.weights)
     one, two = extract.extract(adder), extract.extract(other)

@@ -157,11 +157,10 @@ def extract(
         if len(access) >= most:
             break
         if found is None:
-            word = teacher.doubtful(machine)
-            told = word and teacher.transduce(word)
-            if not word or told == machine.transduce(word):
+            doubt = teacher.doubtful(machine)
+            if doubt is None or (told := teacher.transduce(doubt)) == machine.transduce(doubt):
                 break
-            tests.append(np.array([word]))
+            tests.append(np.array([doubt]))
             answers.append(np.array([told]))
             continue
         row, position = np.argwhere(differ[found])[0]

@@ -319,7 +319,7 @@ def automaton(extraction: Extraction, comparison: Comparison, task: Task) -> str
         f"that answer all of {extraction.tested:,} test words as the network does"
         if extraction.complete
         else f"which answer {extraction.agreed:,} of {extraction.tested:,} test words as the "
-        "network does: it has more, or is within rounding of zero"
+        "network does: it has more states, or is within rounding of zero"
     )
     lines = [f"learned     {count} state{'s' * (count > 1)}, {how}", ""]
     shown = min(count, _STATES), min(len(machine.symbols), _SYMBOLS)
