@@ -954,6 +954,14 @@ def test_what_was_not_asked_has_no_rate(tmp_path: Path) -> None:
     assert ",,," in str(table.render([group], "csv"))
 
 
+def test_a_table_is_not_written_over_its_plan(swept: Path) -> None:
+    plan = (swept / "plan.toml").read_bytes()
+    done = carrynet("table", swept, "--out", "plan.toml", cwd=swept)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "carrynet: 'plan.toml' is a file of a sweep: choose another --out\n"
+    assert (swept / "plan.toml").read_bytes() == plan
+
+
 def test_tables_say_what_is_wrong(tmp_path: Path, swept: Path) -> None:
     for arguments, message in (
         (("table", "nowhere"), "nowhere is not a sweep: it has no plan.toml"),

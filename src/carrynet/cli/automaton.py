@@ -34,8 +34,7 @@ def automaton(run: Path | None, form: str | None, out: Path | None, as_json: boo
     from carrynet.judge import extraction as extract
     from carrynet.report import drawing, text
 
-    if as_json and form is not None:
-        raise InputError(f"--json and the format {form} say different things: give one of them")
+    options.check_format(form, as_json)
     form = form or "text"
     if form == "openfst" and (out is None or out.suffix in _SYMBOLS):
         raise InputError("OpenFst's text needs its symbol tables beside it: give --out FILE.fst")

@@ -48,6 +48,12 @@ new_run = click.option(
 )
 
 
+def check_format(form: str | None, as_json: bool) -> None:
+    """Refuse another format beside --json."""
+    if as_json and form not in (None, "json"):
+        raise InputError(f"--json and the format {form} say different things: give one of them")
+
+
 def new_file(said: str) -> Callable[[Decorated], Decorated]:
     """The option that names a file to write, which is none that a run or a sweep needs."""
     path = click.Path(path_type=Path)

@@ -29,8 +29,7 @@ def table(sweep: str, by: str | None, form: str | None, out: Path | None, as_jso
 
     suffix = out.suffix[1:] if out else ""
     form = form or (suffix if suffix in tables.FORMATS else None)
-    if as_json and form not in (None, "json"):
-        raise InputError(f"--json and the format {form} say different things: give one of them")
+    options.check_format(form, as_json)
     form = form or ("json" if as_json else "text")
     if form == "parquet" and out is None:
         raise InputError("Parquet is not for a terminal: give --out FILE")
