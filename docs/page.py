@@ -51,10 +51,17 @@ def words_in(picture: Path) -> str:
         return str(image.info["words"])
 
 
+CHROMIUM = (
+    os.environ.get("CARRYNET_BROWSER")
+    or shutil.which("chromium-headless-shell")  # which has no window to draw
+    or shutil.which("chromium")
+)
+"""The browser for the page's picture and tests; None where there is none."""
+
+
 def main() -> None:
-    chromium = os.environ.get("CARRYNET_BROWSER") or shutil.which("chromium")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         shown = open_page(browser, Path(folder))
         facts = PngInfo()
         facts.add_itxt("words", words(shown))

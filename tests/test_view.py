@@ -5,9 +5,7 @@ Needs Chromium; where there is none, these tests are skipped, unless CARRYNET_BR
 
 import base64
 import json
-import os
 import re
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -39,11 +37,7 @@ from docs import page as picture
 from tests.conftest import briefly, elman
 from tests.test_studies import kept, preferred
 
-CHROMIUM = (
-    os.environ.get("CARRYNET_BROWSER")
-    or shutil.which("chromium-headless-shell")  # which has no window to draw
-    or shutil.which("chromium")
-)
+CHROMIUM = picture.CHROMIUM
 OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
