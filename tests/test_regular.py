@@ -11,6 +11,7 @@ from carrynet.sweep import plan
 from tests.test_studies import STUDIES, kept, script
 
 STUDY = STUDIES / "regular"
+NUMBER_WITH_PART = re.compile(r"\d+(?:\.\d+)?")
 LINES, NUMBER = re.MULTILINE | re.DOTALL, re.compile(r"\d+")
 OF_MIPS = "parity|add_mod:k=[3-8]"  # those that MIPS has, too
 
@@ -144,6 +145,12 @@ def test_the_text_quotes_words_that_end_in_their_answer(name: str) -> None:
         told = [f"`{plain['task']}`", CELLS[plain["cell"]]]
         told += [row[key] for row in (plain, certified) for key in ("right", "proved", "refuted")]
         assert f"| {' | '.join(told)} |" in text
+    plainly = [row for row in rows if row["recipe"] == "plain"]
+    assert all(row["refuted"] == row["networks"] for row in plainly)
+    assert {row["shortest"] for row in plainly} == {"2", "3"}
+    accuracies = [100 * float(row["accuracy"]) for row in plainly]
+    for number in (f"{min(accuracies):.1f}", f"{max(accuracies):.0f}", "60"):
+        assert number in NUMBER_WITH_PART.findall(text)
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
