@@ -236,11 +236,14 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
     with making(hardened, recipe, origin=network, hardened=proved.path) as folder:
         assert lab.resume(folder).worse_than == proved.path
 
+    short: dict[str, Any] = {"learn.steps": 3, "close.steps": 3, "close.again": 0}
+    few: dict[str, Any] = {"task": "parity", "cell": "gru", "hidden": 4, "progress": False}
+    cn.train("certified", **few, **short, out=tmp_path / "closed")
     found: dict[str, set[str]] = {}
     cn.compile("parity", out=tmp_path / "compiled", progress=False)
     undecided = replace(refuted, proof=cn.Undecided(("nothing",), 0.0)).save(tmp_path / "undecided")
     assert isinstance(undecided.proof, cn.Undecided)
-    for run in ("proved", "refuted", "undecided", "imported", "hardened", "compiled"):
+    for run in ("proved", "refuted", "undecided", "imported", "hardened", "compiled", "closed"):
         for path in (tmp_path / run).iterdir():
             keys = found.setdefault(path.name, set())
             if path.suffix == ".json":

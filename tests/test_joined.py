@@ -148,7 +148,7 @@ BOXES = {
     "close.closing": 1.0,
     "close.forgetting": 0.1,
     "close.ramp_to": 0.6,
-    "close.again": False,
+    "close.again": 0,
 }
 
 

@@ -225,6 +225,7 @@ def test_vectors_of_other_widths(
     # fewer over edges: where a box closes its gradient jumps, and roundings part
     stages = RECIPES[name].stages
     steps = {f"{stage.name}.steps": 60 if stage.over == "problems" else 15 for stage in stages}
+    steps |= {f"{stage.name}.again": 1 for stage in stages if stage.again}
     as_by_numpy(
         RECIPES[name].with_settings({"hidden": 13, "task": task, **steps}), lanes, monkeypatch
     )

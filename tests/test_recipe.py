@@ -89,7 +89,7 @@ def test_the_tutorial_is_the_tutorial() -> None:
                 "ramp_to": 0.0,
                 "closing": 0.0,
                 "forgetting": 0.0,
-                "again": False,
+                "again": 0,
             },
         ),
     }

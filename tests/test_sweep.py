@@ -409,11 +409,13 @@ def test_a_row_says_what_train_says(tmp_path: Path) -> None:
 def test_a_row_says_whether_a_stage_was_made_again(tmp_path: Path) -> None:
     text = (
         'recipe = "certified"\ncell = "gru"\ntask = "parity"\nhidden = 8\nseed = 1\n'
-        "close.steps = [3, 1500]\n[sweep]\nexhaustive = 0\nlengths = []\nproof = 'none'"
+        "close.steps = [3, 1500]\nclose.again = 1\n"
+        "[sweep]\nexhaustive = 0\nlengths = []\nproof = 'none'"
     )
     assert run(parse(text), tmp_path / "swept").complete
-    again = {row["close_steps"]: row["again"] for row in rows_of(tmp_path / "swept")}
-    assert again == {3: True, 1500: False}
+    few, many = sorted(rows_of(tmp_path / "swept"), key=lambda row: row["close_steps"])
+    assert (few["again"], few["stage"], few["open_edges"]) == (1, "close_again", 10)
+    assert (many["again"], many["stage"], many["open_edges"]) == (0, "close", 0)
 
 
 def test_rows_of_another_version_are_refused_in_a_line(swept: Path, tmp_path: Path) -> None:
@@ -479,7 +481,7 @@ def test_a_network_that_diverges_is_a_row_too(tmp_path: Path) -> None:
     summary = run(plan, tmp_path / "out")
     rows = rows_of(tmp_path / "out")
     assert [row["outcome"] for row in rows] == ["trained", "trained", "diverged", "diverged"]
-    assert [row["again"] for row in rows] == [False, False, None, None]
+    assert [row["again"] for row in rows] == [0, 0, None, None]
     for row in rows:
         (alone,) = training.fit_many([plan.recipe(row["number"])])
         if isinstance(alone, Diverged):

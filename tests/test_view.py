@@ -929,11 +929,11 @@ def test_a_network_that_was_trained_on(show: Open, adder: Network) -> None:
 def test_a_stage_that_was_made_again_is_told(show: Open, width: int, locale: str) -> None:
     """On the curve, where there is room for its name and that of the stage before; and in words."""
     settings: dict[str, Any] = {"cell": "gru", "task": "parity", "hidden": 4, "progress": False}
-    short: dict[str, Any] = {"close.steps": 3, "learn.steps": 12}
+    short: dict[str, Any] = {"close.steps": 3, "learn.steps": 12, "close.again": 1}
     run = cn.train("certified", **settings, **short)
     assert run.made.again
     opened = show(run, viewport={"width": width, "height": 800}, locale=locale)
-    said = {"en-GB": "so it was made once more", "zh-CN": "于是又做了一遍"}[locale]
+    said = {"en-GB": "so it was made again (1 time)", "zh-CN": "于是又做了 1 遍"}[locale]
     expect(opened.locator("#curve")).to_contain_text(said)
     labels = opened.locator("#curve svg text.strong")
     boxes = [label.bounding_box() for label in labels.all()]
@@ -942,9 +942,9 @@ def test_a_stage_that_was_made_again_is_told(show: Open, width: int, locale: str
         assert left
         assert right
         assert left["x"] + left["width"] <= right["x"]
-    once: dict[str, Any] = {"close.again": False}
-    plain = show(cn.train("certified", **settings, **short, **once))
-    assert "made once more" not in plain.locator("#curve").inner_text()
+    once: dict[str, Any] = {"close.again": 0}
+    plain = show(cn.train("certified", **settings, **{**short, **once}))
+    assert "made again" not in plain.locator("#curve").inner_text()
 
 
 SOURCE = {

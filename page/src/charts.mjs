@@ -36,7 +36,7 @@ export function curve(scene, say, signal) {
     const y = scaleLog([Math.max(low, 1e-9), high], [plot.top + plot.upper, plot.top]).nice().clamp(true);
     const below = plot.top + plot.upper + plot.gap, share = scaleLinear([0, 1], [below + plot.lower, below]);
     const svg = s("svg", { width, height, role: "img", "aria-label": say("curve.label", { first: ends[0], last: ends[1] }) });
-    const stages = stage.flatMap((name, i) => (i && name === stage[i - 1] ? [] : [{ label: say.or(`curve.stage.${name}`, name), at: x(i ? problem[i - 1] : 0) }]));
+    const stages = stage.flatMap((name, i) => (i && name === stage[i - 1] ? [] : [{ label: say.or(`curve.stage.${name.replace(/_again\d+$/, "_again")}`, name), at: x(i ? problem[i - 1] : 0) }]));
     stages.forEach(({ label, at }, i) => {
       if (i) svg.append(s("line", { class: "rule", x1: at, x2: at, y1: 8, y2: below + plot.lower }));
       const long = 6 + broad(label), { at: until = Infinity } = stages[i + 1] ?? {};
@@ -65,7 +65,7 @@ export function curve(scene, say, signal) {
     svg.append(marker);
     return svg;
   };
-  const text = say.all([page?.about.specified && "curve.specified", "curve.text", page?.about.hardens && "curve.harden", page?.about.edges && "curve.edges", page?.about.again && "curve.again"]);
+  const text = say.all([page?.about.specified && "curve.specified", "curve.text", page?.about.hardens && "curve.harden", page?.about.edges && "curve.edges", page?.about.again && "curve.again"], { again: page?.about.again });
   return [h("p", { class: "prose" }, text), h("div", { class: "card" }, drawn(draw, signal))];
 }
 

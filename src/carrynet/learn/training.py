@@ -39,6 +39,13 @@ from carrynet.spec.recipe import HARDEN_DIGITS, MAX_NUMBERS, Recipe
 from carrynet.spec.stage import CLOSE, HARDEN, ROUNDS, Stage
 
 
+class Ended(NamedTuple):
+    """How a stage over edges ended."""
+
+    network: Network
+    open_edges: int  #: of how many edges it left boxes open, of those that were looked at
+
+
 @dataclass(frozen=True, eq=False)
 class State:
     """Where a training stands; all that is needed to go on from there."""
@@ -48,6 +55,7 @@ class State:
     stage: int  #: index in the recipe's schedule; len(schedule) when training is done
     step: int  #: updates made in that stage
     boxes: Boxes | None = None  #: those that are trained with it, in a stage over edges
+    best: Ended | None = None  #: how this stage ended best, where it is made again
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +77,7 @@ class Progress:
     error: float  #: mean of sum_t |target - output|, the tutorial's error
     loss: float  #: mean loss of a problem
     right: float  #: part of the problems with every digit right
+    open_edges: int | None = None  #: that a stage over edges has left, in its last report
 
 
 Callback = Callable[[Progress], None]
@@ -187,12 +196,14 @@ class Trained(NamedTuple):
 
     network: Network
     made: Recipe  #: with what was made of it: see `Recipe.as_made`
+    open_edges: tuple[int, ...] = ()  #: that its last stage, over edges, left, each time
 
 
 def _fit(
     recipe: Recipe, engine: str, state: State, callbacks: Sequence[Callback], reports: int
 ) -> Trained:
     chosen, names = engines.get(engine, recipe), set[str]()
+    opened = list[int]()
     parts = _parts(recipe, state, chosen, reports)
     with ThreadPoolExecutor(1) as pool:
 
@@ -209,6 +220,8 @@ def _fit(
             part = next(parts, None)  # drawn while updates are made, as they are told of below
             made = coming()
             names.add(recipe.schedule[state.stage].name)
+            if made.open_edges is not None and state.stage >= len(recipe.stages) - 1:
+                opened.append(made.open_edges)
             _check_finite(recipe, state, made.logits, made.weights)
             before, state = state, _after(recipe, state, made)
             if state.stage == len(recipe.schedule):
@@ -217,7 +230,7 @@ def _fit(
             for progress in _reports(recipe, before, state, made, reports) if callbacks else ():
                 for callback in callbacks:
                     callback(progress)
-    return Trained(state.network, recipe.as_made(names))
+    return Trained(state.network, recipe.as_made(names), tuple(opened))
 
 
 def _by_machine_code(engine: engines.Engine, state: State) -> bool:
@@ -258,6 +271,7 @@ class _Made:
     boxes: Boxes | None
     outputs: Callable[[], NDArray[np.integer]]  #: (updates, T, B), the right ones; of edges T is 1
     logits: Array  #: (updates, T, B, Y) before each update; of edges the worst
+    open_edges: int | None = None  #: after the last update of a stage over edges
 
 
 def _updates(recipe: Recipe, state: State, part: _Part, engine: engines.Engine) -> _Made:
@@ -268,7 +282,10 @@ def _updates(recipe: Recipe, state: State, part: _Part, engine: engines.Engine) 
             *(network, moments, state.boxes, recipe),
             *(state.stage, state.step, part.count, engine.edges),
         )
-        return _Made(weights, moments, boxes, lambda: asked[:, None], logits[:, None])
+        ended, opened = state.step + part.count == stage.steps, None
+        if ended:
+            opened = _open_edges(recipe, stage, network.moved(weights), boxes)
+        return _Made(weights, moments, boxes, lambda: asked[:, None], logits[:, None], opened)
     words = part.words
     assert words is not None
     network = _asked(network, stage)
@@ -447,24 +464,28 @@ def _after(recipe: Recipe, state: State, made: _Made) -> State:
     network, done = state.network.moved(made.weights), state.step + len(made.logits)
     stage, following = recipe.schedule[state.stage], state.stage + 1
     if done < stage.steps:
-        return State(network, made.moments, state.stage, done, made.boxes)
-    if recipe.repeats(following) and made.boxes is not None:
-        following += _closed(recipe, stage, network, made.boxes)
-    return _next_stage(recipe, network, following)
+        return replace(state, network=network, moments=made.moments, step=done, boxes=made.boxes)
+    if made.open_edges is None or following < len(recipe.stages):
+        return _next_stage(recipe, network, following)
+    ended = Ended(network, made.open_edges)
+    best = state.best if state.best and state.best.open_edges < ended.open_edges else ended
+    if made.open_edges and recipe.repeats(following):
+        return replace(_next_stage(recipe, network, following), best=best)
+    return _next_stage(recipe, best.network, len(recipe.schedule))
 
 
-def _closed(recipe: Recipe, stage: Stage, network: Network, boxes: Boxes) -> bool:
-    """Whether a stage over edges has closed its boxes.
+def _open_edges(recipe: Recipe, stage: Stage, network: Network, boxes: Boxes) -> int:
+    """Of how many edges a stage has left boxes open.
 
     With half its slack: so boxes that fit are not opened by the last bit of a float.
     """
     shown = stage.steps * recipe.batch(stage)
     most = min(MOST_EDGES, max(LEAST_EDGES, shown // 10))  # in a small part of the stage's time
-    return invariant.closed(network, boxes.values, stage.slack / 2, most)
+    return invariant.open_edges(network, boxes.values, stage.slack / 2, most)
 
 
 LEAST_EDGES, MOST_EDGES = 2**12, 2**18
-"""How many edges at most are looked at to see whether boxes are closed: a tenth of those shown, but
+"""How many edges at most are looked at to see which boxes are open: a tenth of those shown, but
 no fewer and no more than these."""
 
 
@@ -485,11 +506,9 @@ def _check_finite(recipe: Recipe, state: State, logits: Array, weights: Weights)
 def _in_all(recipe: Recipe, state: State) -> int:
     """How many problems, and edges, the whole training shows, as far as is known at a state.
 
-    Without a last stage that may yet be left out.
+    Without stages that may yet be left out.
     """
-    stages = len(recipe.schedule)
-    left_out = recipe.repeats(stages - 1) and state.stage < stages - 1
-    return recipe.shown(stages - left_out)
+    return recipe.shown(max(len(recipe.stages), state.stage + 1))
 
 
 @quiet
@@ -528,6 +547,7 @@ def _reports(
             error=error,
             loss=cost,
             right=right,
+            open_edges=made.open_edges if end == last else None,
         )
         for end, (error, cost, right) in zip(ends, means, strict=True)
     ]

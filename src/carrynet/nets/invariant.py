@@ -197,10 +197,11 @@ _SOFTMAX = LOSSES["cross-entropy", "argmax"]
 @in_one_thread
 @quiet
 @np.errstate(invalid="ignore")
-def closed(network: Network, boxes: Weights, slack: float, most: int) -> bool:
-    """Whether every image, grown by the slack, lies in its box, and is answered rightly all over.
+def open_edges(network: Network, boxes: Weights, slack: float, most: int) -> int:
+    """Of how many edges the image, grown by the slack, leaves its box, or is answered wrongly.
 
-    Of machines of more than `most` edges so many are looked at, at random.
+    Wrongly somewhere in it.  Of machines of more than `most` edges so many are looked at, at
+    random, always the same ones.
     """
     every, table = regions(network.task), tables(network.task)
     numbers = np.arange(min(every.edge_count, most))
@@ -209,6 +210,7 @@ def closed(network: Network, boxes: Weights, slack: float, most: int) -> bool:
     targets = table.targets.astype(network.dtype)
     each = max(1, _AT_ONCE // (16 * len(network.start) + targets.shape[1] ** 2))
     (centre, radius), parts = _ends(network, boxes), np.arange(each, len(numbers), each)
+    open_ = 0
     for part in np.split(numbers, parts):
         some = every.edges(part)
         _, (h, *_), beyond = _led(network, centre, radius, some, slack)
@@ -218,9 +220,8 @@ def closed(network: Network, boxes: Weights, slack: float, most: int) -> bool:
         right = (predict(logits) == outputs) & np.isfinite(logits).all(axis=-1) | ~asked
         # what is not a number is not inside
         inside = [((a <= 0) & (b <= 0)).all(axis=-1) for a, b in beyond]
-        if not np.all([right, *inside]):
-            return False
-    return True
+        open_ += int(np.count_nonzero(~np.all([right, *inside], axis=0)))
+    return open_
 
 
 _AT_ONCE = 2**22  # numbers, of edges of which an enclosure keeps some 16 for each unit

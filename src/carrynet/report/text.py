@@ -65,7 +65,7 @@ def _made(run: Record) -> str:
         return f"compiled    {run.mechanism.in_words()}"
     if not recipe.stages:
         return f"trained     elsewhere{f': {printable(run.source.file)}' if run.source else ''}"
-    shown = run.made.showing(f"problems of {_length(recipe)}")
+    shown = run.made.showing(f"problems of {_length(recipe)}", run.open_edges)
     if recipe.specified:
         begun = ", from random weights" if run.init == "random" else ""
         shown = f"{SPECIFIED}: {shown}{begun}"

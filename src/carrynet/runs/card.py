@@ -1,7 +1,7 @@
 """The model card: what a run's README.md says, with results in the form that model hubs read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from carrynet.exchange.source import Source
@@ -9,12 +9,14 @@ from carrynet.judge.evaluation import Evaluation
 from carrynet.learn.mechanism import Mechanism
 from carrynet.nets.cells import in_words
 from carrynet.proof.verdict import Proved, Refuted, Verdict
+from carrynet.runs.record import made_of, open_edges_of
 from carrynet.spec.codec import Digits
 from carrynet.spec.recipe import SPECIFIED, Recipe
 
 
 def model_card(
-    recipe: Recipe,
+    asked: Recipe,
+    metrics: Sequence[Mapping[str, Any]],
     config: Mapping[str, Any],
     evaluation: Evaluation,
     proof: Verdict,
@@ -22,14 +24,15 @@ def model_card(
 ) -> str:
     """The run's README.md, with its results in the form that model hubs read.
 
-    `recipe` is what was made of it (`Recipe.as_made`).
+    `asked` is the recipe of the training, and `metrics` are the lines of its metrics.jsonl.
     """
+    recipe, open_edges = made_of(asked, metrics), open_edges_of(asked, metrics)
     tested, name = evaluation.exhaustive, f"{recipe.name}-{recipe.task}-h{recipe.hidden}"
     rows = "\n".join(
         f"| {part.digits:,} | {part.kind} | {part.right:,} of {part.pairs:,} | {part.margin:.2f} |"
         for part in evaluation.sampled
     )
-    made = f"trained on {recipe.showing('examples')} of the task `{recipe.task}`"
+    made = f"trained on {recipe.showing('examples', open_edges)} of the task `{recipe.task}`"
     task = recipe.specification
     what, units = ("numbers", "digits") if task.numeric else ("words", "symbols")
     order = ""
@@ -50,7 +53,9 @@ def model_card(
     learned = "learned"
     if recipe.specified:
         learned = "trained from its specification,"
-        made = f"trained {SPECIFIED}, on {recipe.showing('')} of the task `{recipe.task}`"
+        made = (
+            f"trained {SPECIFIED}, on {recipe.showing('', open_edges)} of the task `{recipe.task}`"
+        )
     if mechanism is not None:
         learned = "by construction,"
         made = f"not trained but compiled from the machine of the task `{recipe.task}`"

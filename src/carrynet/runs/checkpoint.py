@@ -19,7 +19,7 @@ import numpy as np
 from carrynet import files
 from carrynet.learn import training
 from carrynet.learn.edges import Boxes
-from carrynet.learn.training import Album, Diverged, Progress, Snapshot, State
+from carrynet.learn.training import Album, Diverged, Ended, Progress, Snapshot, State
 from carrynet.nets import invariant
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network, network_for
@@ -135,6 +135,8 @@ class Recorder:
 def _line(progress: Progress) -> dict[str, Any]:
     """One line of metrics.jsonl; a loss that is not finite is null there."""
     line = {key: getattr(progress, key) for key in _METRICS}
+    if progress.open_edges is not None:
+        line["open_edges"] = progress.open_edges
     return line if isfinite(progress.loss) else {**line, "loss": None}
 
 
@@ -148,6 +150,9 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
             for key, kind in _METRICS.items():
                 good = isinstance(line, dict) and type(line.get(key)) in kind
                 files.require(good, f"line {number}: {key} is missing or wrong")
+            opened = line.get("open_edges", 0)
+            good = type(opened) is int and opened >= 0
+            files.require(good, f"line {number}: open_edges is wrong")
         return lines
 
 
@@ -175,6 +180,9 @@ def write(folder: Path, state: State, seconds: float) -> None:
         for i, moment in enumerate(state.boxes.moments):
             tensors |= _named(f"boxes_moments.{i}", moment)
     facts = {"stage": state.stage, "step": state.step, "seconds": seconds}
+    if state.best:
+        tensors |= _named("best", state.best.network.weights)
+        facts["open_edges"] = state.best.open_edges
     _write(folder, "checkpoint.safetensors", tensors, **facts)
 
 
@@ -191,6 +199,9 @@ def read(folder: Path, recipe: Recipe) -> tuple[State | None, float]:
         files.require(type(seconds) is float and 0 <= seconds < 1e12, "its time is wrong")
         groups = _groups(tensors)
         weights = weights_from(groups.pop("weights"), recipe)
+        best = _best(recipe, groups.pop("best", None), facts)
+        again = stage < len(recipe.schedule) and recipe.repeats(stage)
+        files.require((best is not None) == again, "it has a best end, or none, against its stage")
         kept = {name: group for name, group in groups.items() if name.startswith("boxes")}
         moments = tuple(
             weights_from(groups[f"moments.{i}"], recipe) for i in range(len(groups) - len(kept))
@@ -206,7 +217,18 @@ def read(folder: Path, recipe: Recipe) -> tuple[State | None, float]:
         over = "problems" if ended else schedule[stage].over
         boxes = _boxes(network, kept, buffers) if over == "edges" else None
         files.require(bool(kept) == (over == "edges"), "it has boxes, or none, against its stage")
-        return State(network, moments, stage, step, boxes), seconds
+        return State(network, moments, stage, step, boxes, best), seconds
+
+
+def _best(
+    recipe: Recipe, weights: dict[str, Array] | None, facts: Mapping[str, Any]
+) -> Ended | None:
+    """How a stage ended best that is made again; for use within `files.reading`."""
+    if weights is None:
+        return None
+    opened = facts["open_edges"]
+    files.require(type(opened) is int and opened > 0, "how many edges were left open is wrong")
+    return Ended(network_for(recipe, weights_from(weights, recipe)), opened)
 
 
 def _boxes(network: Network, groups: Mapping[str, dict[str, Array]], buffers: int) -> Boxes:

@@ -34,7 +34,7 @@ from carrynet.runs.format import (
     read_result,
     read_trained,
 )
-from carrynet.runs.record import Record, has_lost, made_of
+from carrynet.runs.record import Record, has_lost
 from carrynet.runs.replace import meant_for, recover
 from carrynet.spec.recipe import Recipe
 
@@ -220,8 +220,9 @@ def finish(folder: Path, network: Network, evaluation: Evaluation, proof: Verdic
     hashes = {f"{name}_sha256": files.sha256(contents[f"{name}.json"]) for name in documents}
     config |= {"status": "complete", **hashes}
     mechanism = read_mechanism(folder, config)
-    made = made_of(read_recipe(folder, config), read_metrics(folder))
-    contents["README.md"] = model_card(made, config, evaluation, proof, mechanism).encode()
+    training = read_recipe(folder, config), read_metrics(folder)
+    card = model_card(*training, config, evaluation, proof, mechanism)
+    contents["README.md"] = card.encode()
     contents["config.json"] = files.json_text(config).encode()  # the last to be moved
     locks.replace_all(folder, contents)
     for file in folder.iterdir():

@@ -59,6 +59,14 @@ class Record:
         """What was made of the recipe."""
         return made_of(self.recipe, self.metrics)
 
+    @cached_property
+    def open_edges(self) -> tuple[int, ...]:
+        """Of how many edges its last stage left boxes open, each time that it was made.
+
+        Empty where that stage is not over edges, or a version wrote the run that did not say.
+        """
+        return open_edges_of(self.recipe, self.metrics)
+
     @property
     def init(self) -> str:
         """What the initial weights were: `random`, or fitted to the `machine`.
@@ -89,6 +97,8 @@ class Record:
                 "problems": self.recipe.problems,
                 "edges": self.made.edges,
                 "again": self.made.again,
+                "open_edges": list(self.open_edges),
+                "stage": self.made.kept(self.open_edges),
                 "specified": self.recipe.specified,
                 "final_error": last and last.error,
             },
@@ -104,6 +114,14 @@ class Record:
 def made_of(recipe: Recipe, metrics: Iterable[Mapping[str, Any]]) -> Recipe:
     """What was made of a recipe, as the lines of metrics.jsonl tell: see `Recipe.as_made`."""
     return recipe.as_made({line["stage"] for line in metrics})
+
+
+def open_edges_of(recipe: Recipe, metrics: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
+    """Of how many edges the last stage left boxes open, each time, as metrics.jsonl tells."""
+    last = {stage.name for stage in recipe.schedule[len(recipe.stages) - 1 :]}
+    return tuple(
+        line["open_edges"] for line in metrics if line["stage"] in last and "open_edges" in line
+    )
 
 
 def has_lost(new: Record, old: Record) -> bool:

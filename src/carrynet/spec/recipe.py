@@ -6,7 +6,7 @@ Plain Python, so that the command line can show its help without loading NumPy.
 """
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -158,35 +158,44 @@ class Recipe:
 
     @cached_property
     def schedule(self) -> tuple[Stage, ...]:
-        """The stages one after another; one that may be made `again`, the last, twice.
+        """The stages one after another; one that may be made `again`, the last, as often.
 
-        The second time it has a name of its own.  See `repeats`.
+        Each further time it has a name of its own.  See `repeats`.
         """
         again = (
-            replace(stage, name=f"{stage.name}_again", again=False)
+            replace(stage, name=f"{stage.name}_again{number if number > 1 else ''}", again=0)
             for stage in self.stages
-            if stage.again
+            for number in range(1, stage.again + 1)
         )
         return (*self.stages, *again)
 
     @property
-    def again(self) -> bool:
-        """Whether the last stage may be made again; of `as_made`, whether it was."""
-        return len(self.schedule) > len(self.stages)
+    def again(self) -> int:
+        """How often more the last stage may be made; of `as_made`, how often it was."""
+        return len(self.schedule) - len(self.stages)
 
     def repeats(self, number: int) -> bool:
-        """Whether a stage of the schedule is made only where the one before left boxes open."""
-        return self.again and number == len(self.stages)
+        """Whether a stage of the schedule is the last of the recipe's, made again."""
+        return len(self.stages) <= number < len(self.schedule)
 
     def as_made(self, names: Container[str]) -> "Recipe":
         """The recipe as if it had asked for what was made of it.
 
         `names` are those of the stages that were made.
         """
-        if not self.again or self.schedule[-1].name in names:
+        again = sum(stage.name in names for stage in self.schedule[len(self.stages) :])
+        if again == self.again:
             return self
         *others, last = self.stages
-        return replace(self, stages=(*others, replace(last, again=False)))
+        return replace(self, stages=(*others, replace(last, again=again)))
+
+    def kept(self, open_edges: Sequence[int]) -> str | None:
+        """The name of the stage whose network is kept, of what was made (`as_made`); None without.
+
+        `open_edges` are those that the last stage left, over edges, each time that it was made.
+        """
+        fewest = max(range(len(open_edges)), key=lambda i: (-open_edges[i], i), default=-1)
+        return self.schedule[fewest - len(open_edges)].name if self.schedule else None
 
     @property
     def partly(self) -> bool:
@@ -250,14 +259,17 @@ class Recipe:
         """Whether the network comes from the machine's edges alone, and has seen no example."""
         return bool(self.stages) and not self.problems and not self.origin
 
-    def showing(self, problems: str) -> str:
-        """What training shows, in words; `problems` is what its problems are called."""
+    def showing(self, problems: str, open_edges: Sequence[int] = ()) -> str:
+        """What training shows, in words; `problems` is what its problems are called.
+
+        `open_edges` are as in `kept`.
+        """
         parts = [f"{self.problems:,} {problems}"] if self.problems else []
         if self.examples and self.problems:
             parts[0] += f" ({self.examples:,} different ones)"
         parts += [
             f"{stage.steps:,} times {self.batch(stage):,} edges of the machine"
-            + ", twice, since boxes stayed open" * stage.again
+            + (_again(stage.again, open_edges) if stage.again else "")
             for stage in self.stages
             if stage.over == "edges"
         ]
@@ -380,6 +392,18 @@ class Recipe:
         return replace(wanted, **{**kept, **own, "machine": changed.machine})
 
 
+def _again(again: int, open_edges: Sequence[int]) -> str:
+    """In words, that a stage was made so often more, and why."""
+    often = f"{again + 1} times" if again > 1 else "twice"
+    said = f", {often}, since boxes stayed open"
+    if not open_edges:
+        return said
+    before, *others, last = (f"{number:,}" for number in open_edges)
+    then = f"{', '.join(others)} and {last}" if others else last
+    fewer = ": that with fewest is kept" if open_edges[-1] > min(open_edges) else ""
+    return f"{said} (at {before} edge{'s' * (before != '1')}, then at {then}{fewer})"
+
+
 def of_balanced(task: Task, length: int) -> tuple[int, str]:
     """How many numbers it takes to draw words by their last answer, and by what they are drawn.
 
@@ -459,6 +483,13 @@ arithmetic of 19 and 51 states, of whose words most are led to the sink at once.
 
 MOST_BALANCED = 2**24
 """The most numbers by which words that come there are drawn (`of_balanced`): 128 MB."""
+
+FEW_TIMES = 3
+"""How often more the long stages over edges are made that close more often than not.
+
+Shorter ones are made as often as `CLOSE` says.  Those of arithmetic, which hardly ever closed when
+they were made again, only once more.
+"""
 
 MAX_NUMBERS = 2**28
 """The most numbers that one update may hold: 1 GB in float32."""
@@ -553,15 +584,15 @@ _OF_ELMAN = {
     "few edges": _shown(_TANH, 6_000, 3_000),
     # Where there are few states, less slack proved fewer.  Sums of four numbers, which are hardly
     # learned before, took so many updates.
-    "many edges": _shown(_TANH, 24_000, 40_000, step=0.005),
+    "many edges": _shown(_TANH, 24_000, 40_000, step=0.005, again=FEW_TIMES),
     # Where an update takes a small part of them, addition in base 16 closed more often by larger
     # steps.
-    "most edges": _shown(_TANH, 24_000, 30_000),
+    "most edges": _shown(_TANH, 24_000, 30_000, again=FEW_TIMES),
     # By as few updates as of few edges it learns a circle of five places half as often.
     "larger": _shown(replace(_TANH, digits=16), 24_000, 5_000, slack=0.004),
     # States lie so near to one another that a larger slack leaves no room.
     "larger, many states": _shown(
-        replace(_TANH, digits=16), 24_000, 24_000, slack=0.004, step=0.005
+        replace(_TANH, digits=16), 24_000, 24_000, slack=0.004, step=0.005, again=1
     ),
     # Sums modulo 7 and 8 close more often by more updates of fewer edges, by large steps at first;
     # arithmetic, which closed in neither way, took three times as long (see `RARE_STATES`).
@@ -580,7 +611,7 @@ _GATED = Recipe(
     name="certified", digits=16, biases=True, init_scaling="sqrt-hidden", stages=(GROWING, CLOSE)
 )
 # Of words of arithmetic most are no expression at all: they are drawn by their outcome.
-_OF_RARE_STATES = _shown(_GATED, 24_000, 12_000, words="balanced", slack=0.004, step=0.005)
+_OF_RARE_STATES = _shown(_GATED, 24_000, 12_000, words="balanced", slack=0.004, step=0.005, again=1)
 _OF_OTHERS = {
     "gated": _GATED,
     # Of sums modulo 5 they learn little in 1,200 updates.

@@ -151,11 +151,15 @@ class Stage:
     forgetting: float = setting(
         0.0, "of boxes: the weight of gates that keep the state", within=(0, 1e6)
     )
-    again: bool = setting(
-        False, "of a last stage over edges: whether it is made once more, if it leaves boxes open"
+    again: int = setting(
+        0,
+        "of a last stage over edges: how often more it is made at most, while boxes stay open",
+        within=(0, 64),
     )
 
     def __post_init__(self) -> None:
+        if isinstance(self.again, bool):  # recipes have said whether, once more
+            object.__setattr__(self, "again", int(self.again))
         check_fields(self)
         if not self.name.isidentifier():
             raise InputError(f"stage name '{self.name}' must be a plain word")
@@ -184,7 +188,7 @@ class Stage:
             raise InputError("bounds are of the worst case: they need a worst above 0")
         if self.again and self.over != "edges":
             raise InputError(
-                "again asks for boxes that are left open: it needs a stage over edges, or is false"
+                "again asks for boxes that are left open: it needs a stage over edges, or is 0"
             )
         for key in ("closing", "forgetting"):
             if getattr(self, key) and self.over != "edges" and self.bounds != "boxes":
@@ -253,7 +257,7 @@ CLOSE = Stage(
     ramp_to=0.4,
     closing=10.0,
     forgetting=1.0,
-    again=True,
+    again=12,
 )
 """The same on the machine's edges, for cells with gates, along words of which bounds stay too wide,
 and for machines that words alone do not teach."""

@@ -58,7 +58,17 @@ _TRAINED = (
     Column("carrynet", "string", "the version of carrynet"),
     Column("outcome", "string", "`trained`, or `diverged`: what follows is then null"),
     Column("error", "string", "where training diverged"),
-    Column("again", "bool", "whether a stage was made again, since boxes had stayed open"),
+    Column("again", "int32", "how often more its last stage was made, since boxes stayed open"),
+    Column(
+        "stage",
+        "string",
+        "the stage whose network it is: made again, that which left fewest boxes open",
+    ),
+    Column(
+        "open_edges",
+        "int64",
+        "of how many edges that stage left boxes open, where it is over edges",
+    ),
     Column("weights_sha256", "string", "SHA-256 of the network, as a run has it"),
     Column("training_seconds", "double", "its share of the seconds that its population took"),
 )
@@ -139,6 +149,8 @@ def trained(result: Trained | Diverged, seconds: float, engine: str) -> dict[str
     if isinstance(result, Diverged):
         return {**row, "outcome": "diverged", "error": str(result)}
     row |= {"outcome": "trained", "again": result.made.again}
+    row["stage"] = result.made.kept(result.open_edges)
+    row["open_edges"] = min(result.open_edges, default=None)
     return {**row, "weights_sha256": result.network.digest()}
 
 
