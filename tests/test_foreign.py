@@ -742,3 +742,77 @@ def test_the_mapping_that_is_kept_names_the_unit_of_its_cut(adder: Network) -> N
     assert kept(small) == "by=by"
     assert kept(small, threshold=0.5) == kept(small, p=0.5) == "p=0.5"
     assert kept(small, logit=0) == "logit=0"
+
+
+# What would not be the owner's network -----------------------------------------------
+
+
+def as_pytorch(network: Network) -> Tensors:
+    """The tensors of an Elman network as those of an `nn.RNN` and an `nn.Linear`."""
+    w = network.weights
+    return {
+        "rnn.weight_ih_l0": w.Wxh.T,
+        "rnn.weight_hh_l0": w.Whh.T,
+        "rnn.bias_ih_l0": w.bh,
+        "rnn.bias_hh_l0": np.zeros_like(w.bh),
+        "fc.weight": w.Why.T,
+        "fc.bias": w.by,
+    }
+
+
+def test_biases_that_cancel_are_refused(adder: Network) -> None:
+    """PyTorch rounds by the size of each: of 2**27 and -2**27 it forgets all that is added."""
+    tensors = as_pytorch(adder)
+    one, other = "rnn.bias_ih_l0", "rnn.bias_hh_l0"
+    for apart, taken in ((1.5, True), (100.0, False), (2.0**27, False)):
+        both = {one: tensors[one] + np.float32(apart), other: tensors[other] - np.float32(apart)}
+        theirs = contents({**tensors, **both})
+        if taken:
+            assert take(theirs, activation="sigmoid").network.digest() == adder.digest()
+            continue
+        assert "two biases of one unit nearly cancel" in refusal(
+            lambda theirs=theirs: take(theirs, activation="sigmoid")  # type: ignore[misc]
+        )
+    # in one direction they do not
+    halves: Tensors = {**tensors, one: tensors[one] / 2, other: tensors[one] / 2}
+    took = take(contents(halves), activation="sigmoid")
+    assert took.network.digest() == adder.digest()
+
+
+def test_logits_that_have_much_in_common_are_refused(adder: Network) -> None:
+    w, rng = adder.weights, np.random.default_rng(0)
+    for size, taken in ((0.5, True), (1e4, False)):
+        common = rng.normal(0, size, w.Why.shape)
+        heads = np.concatenate([common, common + w.Why], axis=1).astype("f4")
+        two = {"fc.weight": heads.T, "fc.bias": np.array([0, w.by[0]], "f4")}
+        whole: Tensors = {**as_pytorch(adder), **two}
+        theirs = contents(whole)
+        if taken:
+            assert take(theirs, activation="sigmoid").network.transduce([3, 0]) == [0, 1]
+            continue
+        assert "the two logits have too much in common" in refusal(
+            lambda theirs=theirs: take(theirs, activation="sigmoid")  # type: ignore[misc]
+        )
+
+
+def test_a_cut_that_takes_the_logits_bias_away_is_refused(adder: Network) -> None:
+    w = adder.weights
+    far = contents(dict(w.replace(by=w.by + np.float32(2**20))))
+    said = refusal(lambda: take(far, given=Mapping(logit=2.0**20)))
+    assert "nearly cancel" in said
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_an_embedding_of_doubles_is_not_rounded(adder: Network, dtype: str) -> None:
+    """What symbols are written as are numbers of float32; a network of doubles is fed others."""
+    fed = np.array([[a & 1, a >> 1] for a in range(4)], "f8")
+    embedding = (fed + 1e-9).astype(dtype)
+    tensors = {name: array.astype(dtype) for name, array in as_pytorch(adder).items()}
+    theirs = contents({"embedding.weight": embedding, **tensors})
+    if dtype == "f4":
+        assert take(theirs, activation="sigmoid").network.transduce([3, 0]) == [0, 1]
+        return
+    said = refusal(lambda: take(theirs, activation="sigmoid"))
+    assert "no numbers of float32" in said
+    whole = contents({"embedding.weight": fed, **tensors})
+    assert take(whole, activation="sigmoid").network.dtype == "float64"

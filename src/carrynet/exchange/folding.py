@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.data.words import tables
-from carrynet.exchange.layered import ACTIVATIONS as BETWEEN, NONE, UNKNOWN, Layered
+from carrynet.errors import InputError
+from carrynet.exchange.layered import ACTIVATIONS as BETWEEN, NONE, UNKNOWN, Layered, check_bias
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.readings import interpret
@@ -254,11 +255,17 @@ class Owned:
     def network(self, convention: Convention) -> Network:
         """The network that answers as the owner's, up to rounding; of a convention without delay.
 
-        Raises `InputError` where it has weights that are not finite.
+        Raises `InputError` where it has weights that are not finite, or is too far from it.
         """
         assert not convention.delay
         B, d = decides(self.task, self.outputs, convention.cut)
         last = self._told(convention).parameters
+        if self.task.readout == "bits":
+            W, b = (last[name].astype(np.float64) for name in ("Why", "by"))
+            if self.outputs == 1:
+                check_bias(b + d, np.abs(b) + np.abs(d))
+            else:
+                _check_pair(W, b)
         with np.errstate(over="ignore", invalid="ignore"):
             Why = (last["Why"].astype(np.float64) @ B).astype(self.dtype)
             by = (last["by"].astype(np.float64) @ B + d).astype(self.dtype)
@@ -272,7 +279,31 @@ class Owned:
         fed = self.fed(convention)
         if np.array_equal(fed, tables(self.task).vectors):
             return self.task.encoding
+        if self.dtype == np.float64 and (fed.astype(np.float32) != fed).any():
+            raise InputError(
+                "the network is in float64, and what its embedding feeds it are no numbers of "
+                "float32, as all that networks are fed here: converted to float32 as a whole it "
+                "can be taken, and is another network"
+            )
         return Encoding("table", tuple(map(tuple, fed.tolist())))
+
+
+def _check_pair(W: Array, b: Array) -> None:
+    """Refuse two logits that have much in common: W (H, 2), b (2,).
+
+    The owner's network rounds each by its own size; what is proved of their difference allows for
+    rounding by the size of that.  Training moves them apart, so that they share little more
+    than their first values.
+    """
+    rows, most = np.vstack([W, b]), 16 * (len(W) + 1) ** 0.5
+    with np.errstate(invalid="ignore"):
+        shared = float((np.abs(rows).sum(axis=1) - np.abs(rows[:, 1] - rows[:, 0])).sum())
+    if shared > most:
+        raise InputError(
+            f"the two logits have too much in common: their weights are larger than those of their "
+            f"difference by {shared:.3g} in all, at most {most:.3g} is accepted, since each rounds "
+            "by its own size; with what they have in common left out it is another network"
+        )
 
 
 def _with(task: Task, encoding: Encoding) -> Task:

@@ -378,6 +378,31 @@ def gated(
     return Recurrent(cell, {**matrices, **vectors}, activation, start, summed)
 
 
+MOST_CANCELLED = 4.0
+"""By how much the terms of a bias may be larger than it, together; see `check_bias`."""
+
+
 def added(one: Array, other: Array) -> Array:
-    """The sum, taken in float64."""
-    return np.asarray(one.astype(np.float64) + other).astype(np.result_type(one, other))
+    """The sum of two biases, taken in float64.  Raises `InputError` as `check_bias` does."""
+    total = one.astype(np.float64) + other
+    check_bias(total, np.abs(one.astype(np.float64)) + np.abs(other))
+    return np.asarray(total).astype(np.result_type(one, other))
+
+
+def check_bias(total: Array, sizes: Array) -> None:
+    """Refuse terms that cancel where a bias is their sum; `sizes` are those of all, added up.
+
+    The owner's network adds them one by one, between other terms, and rounds by their sizes; what
+    is proved allows for rounding by the size of their sum.  Training moves both alike, so that
+    they differ by no more than their first values do.
+
+    Raises `InputError`.
+    """
+    with np.errstate(invalid="ignore"):
+        lost = float(np.max(sizes - np.abs(total), initial=0.0))
+    if lost > MOST_CANCELLED:  # what is not finite is refused as that
+        raise InputError(
+            f"two biases of one unit nearly cancel: they are larger than their sum by {lost:.3g}, "
+            f"at most {MOST_CANCELLED:g} is accepted, since in the network's own order they round "
+            "otherwise; with their sum as the one and zeros as the other it is another network"
+        )

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, shorten, unknown
+from carrynet.exchange.layered import check_bias
 from carrynet.files import brief
 from carrynet.nets.arrays import Array
 
@@ -207,12 +208,16 @@ class _Parser:
 
     def sum(self) -> Array | float:
         total = self.product()
+        sizes = np.abs(total)
         while self.take("+"):
             term = self.product()
             if np.shape(total) != np.shape(term):
                 raise self.error(f"shape {np.shape(term)} is added to shape {np.shape(total)}")
             with np.errstate(over="ignore", invalid="ignore"):
                 total = total + term
+                sizes = sizes + np.abs(term)
+        if self.key in BIASES:
+            check_bias(np.asarray(total), np.asarray(sizes))
         return total
 
     def product(self) -> Array | float:
