@@ -267,6 +267,19 @@ def test_starts_whose_place_is_not_told() -> None:
     assert set(found.layers.recurrent[0].start) == {"h"}
 
 
+def test_layers_that_fit_in_very_many_ways_are_refused() -> None:
+    """Six cells and six linear layers of one width: 3,628,800 ways, which are not gone through."""
+    square = np.ones((15, 5), "f4")
+    tensors = {f"{a}.weight_{part}_l0": square for a in "abcdef" for part in ("ih", "hh")}
+    tensors |= {f"{a}.weight": np.ones((5, 5), "f4") for a in "ghijkl"}
+    tensors |= {"embedding.weight": np.ones((4, 5), "f4"), "out.weight": np.ones((1, 5), "f4")}
+    with pytest.raises(InputError, match="names of 7 layers do not tell their order"):
+        recognise(tensors, {}, ADD)
+    del tensors["l.weight"]
+    with pytest.raises(InputError, match="more than 1,000 orders"):
+        recognise(tensors, {}, ADD)
+
+
 def test_a_linear_layer_that_is_called_an_embedding() -> None:
     tensors = dict(contents("embedding").tensors)
     assert owned("embedding").layers.embedding is not None

@@ -19,6 +19,7 @@ END = {
 """What may end a head, in small letters, and the note that it is left out."""
 
 MOST_ORDERED = 6  #: layers whose names do not tell their order
+MOST_WAYS = 1_000  #: of which more are not told apart
 
 
 def without_end(
@@ -86,15 +87,39 @@ def ways_through(
     """Every way in which layers fit onto each other, by widths and by the numbers in names.
 
     `inputs` are the widths that may come in, `outputs` those that may come out; None is any.
+    Raises `InputError` where there are more than `MOST_WAYS`.
     """
-    return [
-        (chain[:k], order, chain[k:])
-        for order in _orders(list(cells))
-        for chain in _orders(list(linear))
-        for k in range(len(chain) + 1)
-        if _fits(inputs, [linear[n] for n in chain[:k]], [cells[n] for n in order])
-        and _fits([cells[order[-1]].hidden], [linear[n] for n in chain[k:]], [], outputs)
-    ]
+    stacks = [order for order in _orders(list(cells)) if _fits(None, [], [cells[n] for n in order])]
+    chains = list(_orders(list(linear)))
+    ends = {cells[order[-1]].hidden for order in stacks}
+    heads = {
+        H: [
+            (c[:k], c[k:])
+            for c in chains
+            for k in range(len(c) + 1)
+            if _led(linear, H, c[k:], outputs)
+        ]
+        for H in ends
+    }
+    ways: list[Way] = []
+    for order in stacks:
+        below = [cells[n] for n in order]
+        for before, head in heads[below[-1].hidden]:
+            if _fits(inputs, [linear[n] for n in before], below):
+                ways.append((before, order, head))
+            if len(ways) > MOST_WAYS:
+                raise InputError(
+                    f"its layers fit onto each other in more than {MOST_WAYS:,} orders: "
+                    f"{_listed([*cells, *linear])}"
+                )
+    return ways
+
+
+def _led(
+    linear: Mapping[str, Linear], width: int, names: Sequence[str], outputs: Sequence[int] | None
+) -> bool:
+    """Whether linear layers lead from a width to one that may come out."""
+    return _fits([width], [linear[name] for name in names], [], outputs)
 
 
 def _orders(names: list[str]) -> Iterator[tuple[str, ...]]:
