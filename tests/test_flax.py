@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from carrynet.errors import InputError
 from carrynet.exchange.flax import layers_of
+from carrynet.exchange.foreign import Mapping, take
 from carrynet.exchange.found import Tensors
 from carrynet.exchange.layered import NONE, OPTIONAL, UNKNOWN, Layered
-from carrynet.exchange.tensors import read
+from carrynet.exchange.tensors import Contents, read
 from tests.layered import logits
 from tests.test_foreign import refusal
 
@@ -143,6 +144,25 @@ def test_a_whole_network(jax: Any, linen: Any, tmp_path: Path) -> None:
     assert [each.cell for each in layers.recurrent] == ["lstm", "gru"]
     assert layers.gaps == (OPTIONAL, UNKNOWN)
     agree(layers, x, jax.jit(model.apply)(tree, x.T))
+
+
+def test_an_elman_cell_behind_an_embedding() -> None:
+    rng = np.random.default_rng(0)
+    shapes: dict[str, tuple[int, ...]] = {"Embed_0.embedding": (4, X)}
+    shapes |= {"SimpleCell_0.i.kernel": (X, H)}
+    shapes |= {"SimpleCell_0.i.bias": (H,), "SimpleCell_0.h.kernel": (H, H)}
+    shapes |= {"Dense_0.kernel": (H, 1), "Dense_0.bias": (1,)}
+    tree = {name: rng.normal(size=shape).astype("f4") for name, shape in shapes.items()}
+    told: dict[str, Any] = {"coding": "from 0", "head": "none", "delay": 0}
+    file = Contents({f"params.{n}": a for n, a in tree.items()}, (), {}, "0" * 64, "m.msgpack")
+    network = take(file, given=Mapping(logit=0.0), **told).network
+    word, h = [3, 0, 1, 1, 2], np.zeros(H)
+    for symbol, block in zip(
+        word, np.concatenate([b for _, b in network.states(word)]), strict=True
+    ):
+        E, Wx, b, Wh, W, by = tree.values()
+        h = np.tanh(E[symbol] @ Wx + b + h @ Wh)
+        np.testing.assert_allclose(block, h @ W + by, atol=1e-5)
 
 
 def test_what_a_state_of_training_has_beside_the_weights(

@@ -216,11 +216,15 @@ def _in_layers(
 
 
 def _of_flax(tensors: Tensors) -> Recognised | None:
-    """The layers of a tree of Flax's, but not one Elman cell, which `guess` takes."""
+    """The layers of a tree of Flax's, but not one Elman cell and a readout: `guess` takes it."""
     found = flax.layers_of(dict(tensors))
-    if found is None or [each.cell for each in found[0].recurrent] == ["elman"]:
+    if found is None:
         return None
     layers, notes = found
+    linear = [each for each in (*layers.before, *layers.head) if isinstance(each, Linear)]
+    cells = [each.cell for each in layers.recurrent]
+    if cells == ["elman"] and layers.embedding is None and len(linear) <= 1:
+        return None
     return Recognised(layers, _kinds(layers), tuple(notes), ())
 
 
