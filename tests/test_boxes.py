@@ -71,7 +71,9 @@ def test_a_network_that_remembers_more_than_its_machine_is_split() -> None:
     assert whole is not None
     after_zero = follow(plan, [1, 0])
     assert whole.upper[after_zero, 1] - whole.lower[after_zero, 1] > 0.9
-    split = boxes.split(plan, boxes.observe(network, plan), 0.3)
+    seen = boxes.observe(network, plan)
+    assert seen is not None
+    split = boxes.split(plan, seen, 0.3)
     assert split is not None
     assert len(split.names) == 4
     assert follow(split, [0]) != follow(split, [1, 0]) == follow(split, [1, 1, 0, 0])
@@ -134,10 +136,13 @@ def test_margins_over_boxes_are_those_of_their_corners() -> None:
 def test_the_search_repeats_itself(trained: cn.Run) -> None:
     plan = boxes.by_history(trained.network.task.machine, 2)
     observe = in_one_thread(boxes.observe)
-    one, again = (boxes.split(plan, observe(trained.network, plan), 0.15) for _ in range(2))
+    one, again = (observe(trained.network, plan) for _ in range(2))
     assert one is not None
     assert again is not None
-    assert (one.next == again.next).all()
+    first, second = (boxes.split(plan, seen, 0.15) for seen in (one, again))
+    assert first is not None
+    assert second is not None
+    assert (first.next == second.next).all()
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])

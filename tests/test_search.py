@@ -17,6 +17,7 @@ from carrynet.judge.work import work
 from carrynet.learn import training
 from carrynet.learn.compile import build
 from carrynet.learn.mechanism import Construction
+from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import boxes, check, search, trees
@@ -124,6 +125,28 @@ def test_what_can_be_neither_is_undecided() -> None:
     assert isinstance(found, Undecided)
     assert any("boxes" in step for step in found.tried)
     assert found.tried[0] == "short words: all of up to 7 symbols are right"
+
+
+@pytest.mark.parametrize(
+    ("cell", "weights"),
+    [
+        ("relu", {"Whh": [[1e6]], "bh": [0.0]}),
+        ("h = h * h * 0.5 + x @ Wxh", {}),  # squares overflow, and so do states themselves
+        ("h = x @ Wxh + h * w", {"w": [1e200]}),
+    ],
+)
+def test_states_that_overflow_end_the_search_for_boxes(
+    cell: str, weights: dict[str, list[Any]]
+) -> None:
+    yes = Machine(("only",), ("a",), ("no", "yes"), ((0,),), ((1,),))
+    given = {"Wxh": [[3.0]], **weights, "Why": [[1.0]], "by": [1.0]}
+    formula = Formula.parse(cell) if "=" in cell else cell
+    arrays = Weights({name: np.array(value) for name, value in given.items()})
+    found = quick(Network(tasks.own("yes", yes), formula, arrays))
+    assert isinstance(found, Undecided)
+    assert found.tried[1] == (
+        "boxes: not tried, since states were seen to grow until they overflow doubles"
+    )
 
 
 def test_two_units_are_enough_to_add() -> None:

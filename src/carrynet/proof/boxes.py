@@ -106,9 +106,12 @@ class Seen:
     regions: list[tuple[Numbers, Array]]  #: of each: who is there (M,), how far apart (M, M)
 
 
-@quiet
-def observe(network: Network, plan: Plan) -> Seen:
-    """Follow words that come to every region of a plan."""
+@np.errstate(over="ignore", invalid="ignore")
+def observe(network: Network, plan: Plan) -> Seen | None:
+    """Follow words that come to every region of a plan.
+
+    None where states grow so large that it cannot be told how far apart they are.
+    """
     h, region = _states_seen(network, plan)
     S, double = plan.next.shape[1], network.astype("float64")
     follower = np.empty((len(h), S), np.intp)
@@ -117,6 +120,8 @@ def observe(network: Network, plan: Plan) -> Seen:
         for j in np.flatnonzero(np.bincount(into)):
             here, there = np.flatnonzero(into == j), np.flatnonzero(region == j)
             squares = (h[there] ** 2).sum(axis=1) - 2 * image[here] @ h[there].T
+            if not np.isfinite(squares).all():
+                return None
             follower[here, a] = there[squares.argmin(axis=1)]
     regions = []
     for j in np.flatnonzero(np.bincount(region)):

@@ -99,8 +99,8 @@ def prove(
         )
     tell("boxes")
     found = _by_boxes(network, tell)
-    if found is None:
-        tried.append(_boxes_tried(network))
+    if isinstance(found, str):
+        tried.append(f"boxes: {found}")
     elif proof := proved("boxes", boxes.certificate(network, found)):
         return proof
     if closure.applies(network):
@@ -192,25 +192,22 @@ def _histories(network: Network) -> list[int]:
     return [length for length in PLANS if states * symbols ** (length + 1) <= MOST_EDGES]
 
 
-def _boxes_tried(network: Network) -> str:
-    """That no boxes were found, and what was tried."""
-    lengths = _histories(network)
+def _by_boxes(network: Network, tell: Tell) -> Boxes | str:
+    """Boxes from the first plan that closes, with the largest slack that still does.
+
+    Where none are found, what was tried.
+    """
+    machine, lengths = network.task.machine, _histories(network)
     if not lengths:
-        return f"boxes: not tried, since there are more than {MOST_EDGES:,} edges between them"
-    *others, last = lengths
-    said = f"1 to {last} symbols" if others else "1 symbol"
-    return f"boxes: none closed, for histories of {said}"
-
-
-def _by_boxes(network: Network, tell: Tell) -> Boxes | None:
-    """Boxes from the first plan that closes, with the largest slack that still does."""
-    machine = network.task.machine
-    for length in _histories(network):
+        return f"not tried, since there are more than {MOST_EDGES:,} edges between them"
+    for length in lengths:
         gaps = PLANS[length]
         what = f"boxes, histories of {length} symbol{'s' * (length > 1)}"
         tell(what)
         histories = boxes.by_history(machine, length)
         seen = boxes.observe(network, histories)
+        if seen is None:
+            return "not tried, since states were seen to grow until they overflow doubles"
         for gap in gaps:
             plan = boxes.split(histories, seen, gap)
             if plan is None:
@@ -220,7 +217,9 @@ def _by_boxes(network: Network, tell: Tell) -> Boxes | None:
             if found is not None:
                 tries = f"boxes close, {len(plan.names):,} regions"  # and now with more slack
                 return _largest_slack(network, plan, found, tries, tell)
-    return None
+    *others, last = lengths
+    said = f"1 to {last} symbols" if others else "1 symbol"
+    return f"none closed, for histories of {said}"
 
 
 def _largest_slack(network: Network, plan: Plan, found: Boxes, tries: str, tell: Tell) -> Boxes:
