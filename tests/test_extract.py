@@ -106,6 +106,16 @@ def test_no_answer_comes_from_the_specification(adder: Network) -> None:
     assert extract.compare(other, two.machine).word is not None
 
 
+def test_the_words_of_one_symbol_are_few_and_long() -> None:
+    blink = Machine(("on", "off"), ("tick",), ("0", "1"), ((1,), (0,)), ((1,), (0,)))
+    task = tasks.own("blink", blink)
+    weights = elman(*map(np.array, ([[0.0]], [[-40.0]], [20.0], [[40.0]], [-20.0])))
+    found = extract.extract(Network(task, "sigmoid", weights))
+    assert found.complete
+    assert shortest_difference(found.machine, blink) is None
+    assert len(found.machine.states) == 2
+
+
 def test_a_network_with_too_many_states_is_said_to_have_them() -> None:
     machine = random_machine(20, 5)
     found = extract.extract(network_of(machine, tasks.add()), most=5)

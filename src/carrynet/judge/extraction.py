@@ -318,10 +318,10 @@ def _tests(
     long = 1
     while long < length and symbols ** (long + 1) <= most_short:
         long += 1
-    short = np.unravel_index(np.arange(symbols**long), (symbols,) * long)
+    short = np.arange(symbols**long)[:, None] // symbols ** np.arange(long)[::-1] % symbols
     draws = rng.raw(seed, rng.EXTRACTION, 0, 2 * count * length).reshape(2, count, length)
     chance = np.resize([0.0, 0.5, 0.9, 0.99], count)
-    return [np.stack(short, axis=1), sticky(symbols, draws.swapaxes(1, 2), chance).T]
+    return [short, sticky(symbols, draws.swapaxes(1, 2), chance).T]
 
 
 def _transduced(machine: Machine, words: NDArray[np.int64]) -> NDArray[np.int64]:
