@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,14 @@ def test_as_many_bits_as_are_accepted(bits: int) -> None:
     certificate = replace(CERTIFICATE, bits=bits)
     assert from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
     assert certificate.tolerance == 2.0**-bits
+
+
+def test_no_more_slack_is_claimed_than_there_is() -> None:
+    for slack in (2**53 + 1, 2**53 + 3, 2**60 - 1, -(2**53) - 1):
+        certificate = replace(CERTIFICATE, bits=64, slack=slack)
+        claimed, exact = certificate.tolerance, Fraction(slack, 2**64)
+        assert claimed <= exact < Fraction(np.nextafter(claimed, np.inf))
+        assert from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
 
 
 NAN = float("nan")

@@ -1,6 +1,7 @@
 """The checker: it accepts what is true, and whatever is wrong it rejects."""
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,24 @@ def test_a_hand_built_adder_is_accepted() -> None:
     assert replace(found, margin=0.0) == Checked(regions=9, slack=2**-10, margin=0.0)
     # a logit is 40 (h1 - h2 + h3 - 1/2), units are within 2^-10 + e^-20 of 0 and 1
     assert found.margin == pytest.approx(20 - 120 * 2**-10, abs=1e-4)
+
+
+def test_the_margin_is_no_larger_than_what_was_checked() -> None:
+    for parts in (3, 7, 11, 13, 17):
+        Why, by = ADDER.weights.Why / parts, ADDER.weights.by / parts
+        network = Network(ADDER.task, "sigmoid", ADDER.weights.replace(Why=Why, by=by))
+        claim, least = replace(CERTIFICATE, weights_sha256=network.digest()), []
+        for j, a in ((region.next[a], a) for region in claim.regions for a in range(4)):
+            before = next(region for region in claim.regions if region.next[a] == j)
+            sign = 1 if network.task.machine.output[before.state][a] else -1
+            box = zip(claim.regions[j].lower, claim.regions[j].upper, strict=True)
+            sums = [
+                min(sign * Fraction(float(w)) * Fraction(x, 2**claim.bits) for x in ends)
+                for w, ends in zip(Why[:, 0], box, strict=True)
+            ]
+            least.append(sum(sums) + sign * Fraction(float(by[0])))
+        said = check(model(network), claim).margin
+        assert said <= min(least) < Fraction(np.nextafter(said, np.inf))
 
 
 def test_a_proof_on_paper_is_accepted() -> None:

@@ -1,7 +1,7 @@
 // A certificate of boxes, from its text, and what it claims.
 
 import { float, fromJson, hasKeys, isList, isNumber, isText, isWhole, sha256 } from "./documents.mjs";
-import { power } from "./reals.mjs";
+import { below } from "./reals.mjs";
 import { Refused, require } from "./refused.mjs";
 import { specification } from "./specification.mjs";
 
@@ -43,7 +43,7 @@ function isRegion(each) {
 
 /** That it claims what its numbers say. */
 export function requireClaim({ claim, task, machine, cell, readout, weights, slack, bits }) {
-  const asked = specification(task, machine), tolerance = float(Number(slack) * power(-bits));
+  const asked = specification(task, machine), tolerance = float(below(slack, bits));
   const said = [
     `For the task ${asked.name}, of the machine ${asked.machine} and the encoding ${asked.encoding}, the network of`,
     `the cell ${sha256(cell)} and the readout ${sha256(readout)}, with the weights ${weights}, begun at its start,`,

@@ -50,8 +50,9 @@ of states, numbers being doubles:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from functools import cached_property
-from math import isfinite
+from math import inf, isfinite, nextafter
 from sys import float_info
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -92,6 +93,15 @@ def require_numbers(rows: Sequence[Sequence[float]], dtype: str) -> None:
     require(finite, "the model's weights are not all finite")
     same = all(of_type(row, dtype) for row in rows)
     require(same, f"the model's weights are not numbers of {dtype}")
+
+
+def below(number: Any) -> float:
+    """The largest double that is not larger than a fraction, or an exact ball.
+
+    So that no more is said than was checked.
+    """
+    nearest = float(number)
+    return nearest if nearest <= number else nextafter(nearest, -inf)
 
 
 @dataclass(frozen=True)
@@ -214,8 +224,8 @@ class BoxCertificate(_Claim):
 
     @property
     def tolerance(self) -> float:
-        """The slack, as a number."""
-        return self.slack / 2**self.bits
+        """The slack, as a number, which is no larger."""
+        return below(Fraction(self.slack, 2**self.bits))
 
     @property
     def count(self) -> int:

@@ -53,6 +53,7 @@ from carrynet.proof.certificate import (
     Certificate,
     StateCertificate,
     TreeCertificate,
+    below,
     require,
     require_numbers,
 )
@@ -100,7 +101,7 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
             from carrynet.proof import check_formula
 
             margin = check_formula.check(model, task, certificate, watch)
-        return Checked(certificate.count, certificate.tolerance, float(margin.lower()))
+        return Checked(certificate.count, certificate.tolerance, below(margin.lower()))
     finally:
         flint.ctx.prec = before
 
