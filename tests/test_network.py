@@ -144,6 +144,16 @@ def test_the_digest_says_what_shapes_the_weights_have() -> None:
     assert len(digests) == 2
 
 
+def test_it_does_not_matter_how_weights_lie_in_memory() -> None:
+    weights = initialise(tasks.add(), 24, seed=1)
+    given = [weights, weights.map(np.asfortranarray), weights.map(lambda w: w[::-1].copy()[::-1])]
+    word = [1, 2, 0, 3, 1, 3, 0, 2, 3, 3, 0, 1]
+    one, *others = (next(Network(tasks.add(), "tanh", w).states(word)) for w in given)
+    for states, logits in others:
+        assert (states == one[0]).all()
+        assert (logits == one[1]).all()
+
+
 def test_weights_cannot_be_called_as_a_learned_start_is() -> None:
     cell = Formula.parse("state = b\nb = tanh(x @ Wx + b_start + b @ Wb)")
     task = tasks.parse("parity")

@@ -99,6 +99,9 @@ class Network:
                 raise InputError(f"weights {name} are {array.dtype}: all float32 or all float64")
             if not np.isfinite(array).all():
                 raise InputError(f"weights {name} are not all finite")
+        # how they lie in memory decides in which order products sum, and so the last bits: as in a
+        # file, row by row
+        vars(self)["weights"] = self.weights.map(np.ascontiguousarray)
 
     def __repr__(self) -> str:
         return f"Network({self.task.text!r}, hidden={self.hidden}, {self.kind!r})"
