@@ -13,7 +13,7 @@ from carrynet.nets.bptt import bptt
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import LOSSES, margins, predict
 from carrynet.nets.network import Network
-from carrynet.nets.readings.numbers import NUMBERS
+from carrynet.nets.readings.numbers import ALONE, NUMBERS
 from carrynet.nets.recurrence import Unrolled
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import search
@@ -142,6 +142,21 @@ def test_the_digest_says_what_shapes_the_weights_have() -> None:
         assert search.model(network).digest() == network.digest()
         digests.add(network.digest())
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", cells.CELLS)
+def test_many_states_are_followed_as_each_is_by_itself(cell: str, dtype: str) -> None:
+    """To the last bit, by the reading `ALONE`."""
+    for hidden in (1, 2, 3, 19, 64):
+        weights = initialise(tasks.add(), hidden, cell, width=2.0, seed=hidden, dtype=dtype)
+        network = Network(tasks.add(), cell, weights)
+        many, each = network.start[None], [network.start]
+        for _ in range(3):
+            many = network.children(many, ALONE).reshape(-1, len(network.start))
+            each = [network.step(state, a) for state in each for a in range(4)]
+            assert (many == each).all()
+            assert (network.read(many, ALONE) == [network.read(state) for state in each]).all()
 
 
 def test_it_does_not_matter_how_weights_lie_in_memory() -> None:

@@ -9,6 +9,7 @@ from carrynet import tasks
 from carrynet.judge import refutation, walkers
 from carrynet.judge.refutation import (
     by_long_words,
+    by_short_words,
     by_walkers,
     confirm,
     exhaustive_length,
@@ -16,8 +17,10 @@ from carrynet.judge.refutation import (
     shorten,
 )
 from carrynet.learn import training
+from carrynet.nets.losses import margins
 from carrynet.nets.network import Network
-from carrynet.nets.weights import Weights
+from carrynet.nets.weights import Weights, initialise
+from carrynet.spec.machine import Machine
 from carrynet.spec.recipe import RECIPES
 from tests.conftest import elman
 
@@ -53,6 +56,56 @@ def test_the_first_wrong_word_is_a_shortest(forgetful: Network) -> None:
     assert found.position == 1
     for word in product(range(4), repeat=1):
         assert forgetful.transduce(list(word)) == forgetful.task.machine.transduce(word)
+
+
+def barely_wrong(seed: int) -> Network:
+    """A random network, tame or wild, of which the worst of all short words is wrong, but hardly.
+
+    Of wild ones rounding grows without bound from step to step.
+    """
+    draw = np.random.default_rng(seed)
+    symbols, outputs = int(draw.choice([1, 2, 2])), int(draw.integers(2, 4))
+    zeros = ((0,) * symbols,)
+    machine = Machine(("only",), tuple("ab"[:symbols]), tuple("012"[:outputs]), zeros, zeros)
+    cell, dtype = (
+        draw.choice(["tanh", "tanh", "relu", "gru"]),
+        draw.choice(["float32", "float32", "float64"]),
+    )
+    task = tasks.own("zero", machine)
+    weights = initialise(task, int(draw.choice([3, 64, 64])), cell, seed=seed, dtype=dtype)
+    gain = 10 ** draw.uniform(-0.5, 1)
+    weights = weights.map(lambda w: (gain * w).astype(dtype))
+    weights = weights.replace(Why=(weights.Why * 10 ** draw.uniform(4, 9)).astype(dtype))
+    network = Network(task, cell, weights)
+    logits = [each for word in longest(network) for _, each in network.states(word)]
+    worst = margins(np.concatenate(logits), np.zeros(7 * len(logits), int)).min()
+    by = weights.by.copy()
+    by[0] += (worst + 1e-6 * abs(worst)) * (1 if outputs == 2 else -1)  # 0 is a negative logit
+    return Network(task, cell, weights.replace(by=by))
+
+
+def longest(network: Network) -> list[list[int]]:
+    """All words of which beginnings are all short words."""
+    every = range(len(network.task.machine.symbols))
+    return [list(word) for word in product(every, repeat=exhaustive_length(network))]
+
+
+def test_short_words_are_judged_as_each_is_by_itself() -> None:
+    wrong = 0
+    for network in map(barely_wrong, range(24)):
+        machine, shortest = network.task.machine, None
+        for word in longest(network):
+            told = zip(network.transduce(word), machine.transduce(word), strict=True)
+            first = next((t for t, (said, wanted) in enumerate(told) if said != wanted), None)
+            if first is not None:
+                shortest = first + 1 if shortest is None else min(shortest, first + 1)
+        found = by_short_words(network)
+        assert (found and len(found.word)) == shortest
+        if found is not None:
+            assert found.shortest
+            check(network, found.word)
+            wrong += 1
+    assert wrong > 10
 
 
 def check(network: Network, word: tuple[int, ...]) -> None:

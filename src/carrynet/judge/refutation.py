@@ -28,6 +28,8 @@ from carrynet.engines.reference import follow_batch, grade
 from carrynet.judge import walkers
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.network import Network
+from carrynet.nets.readings import Forward
+from carrynet.nets.readings.numbers import ALONE, FLAT
 from carrynet.watch import Tell, within
 
 
@@ -181,16 +183,17 @@ def shorten(network: Network, word: list[int]) -> list[int]:
 
 
 def _all_words(network: Network) -> Iterator[list[int]]:
-    """Every word up to `exhaustive_length`, shorter ones first."""
+    """Every wrong word up to `exhaustive_length`, shorter ones first, of one length the worst.
+
+    That all others are right is claimed, too, of what the network computes of each by itself: an
+    error of rounding in batches could grow without bound from step to step.
+    """
     symbols = len(network.task.machine.symbols)
     h, state = _start(network)
     for length in range(1, exhaustive_length(network) + 1):
-        h, state, margin = _expand(network, h, state)
-        # batches round otherwise than single words: what is near zero is left to `confirm`
-        near = _NEAR * float(np.clip(np.abs(margin).max(), 1, 1e4))
-        for n in np.argsort(margin):
-            if margin[n] > near:
-                break
+        h, state, right, margin = _expand(network, h, state, ALONE)
+        wrong = np.flatnonzero(~right)
+        for n in wrong[np.argsort(margin[wrong], kind="stable")]:
             yield [int(n) // symbols**t % symbols for t in reversed(range(length))]
 
 
@@ -204,11 +207,11 @@ def _beam(network: Network) -> Iterator[list[int]]:
     h, state = _start(network)
     links: list[NDArray[np.intp]] = []
     for _ in range(_BEAM_LENGTH):
-        h, state, margin = _expand(network, h, state)
+        h, state, _, margin = _expand(network, h, state)
         links.append(np.arange(len(h)))
         for n in np.flatnonzero(margin < _NEAR)[:_DOUBTS]:
             yield _read_back(links, int(n), symbols)
-        ahead = _expand(network, h, state)[2].reshape(len(h), symbols).min(axis=1)
+        ahead = _expand(network, h, state)[-1].reshape(len(h), symbols).min(axis=1)
         order = np.argsort(ahead, kind="stable")
         # states that are almost alike have almost the same margin: one of them is enough
         order = order[np.unique(np.round(ahead[order], 4), return_index=True)[1]]
@@ -276,13 +279,16 @@ def _start(network: Network) -> tuple[Array, NDArray[np.int32]]:
 
 
 def _expand(
-    network: Network, h: Array, state: NDArray[np.int32]
-) -> tuple[Array, NDArray[np.int32], Array]:
-    """Every state (N, D) after every symbol: row n * S + a; machine states and margins beside."""
+    network: Network, h: Array, state: NDArray[np.int32], reading: Forward = FLAT
+) -> tuple[Array, NDArray[np.int32], NDArray[np.bool_], Array]:
+    """Every state (N, D) after every symbol: row n * S + a.
+
+    Beside them machine states, whether the answers are right, and their margins.
+    """
     table = tables(network.task)
-    h = rows_of(network.children(h))
-    margin = grade(network.read(h), table.output[state].ravel())[1]
-    return h, table.delta[state].ravel(), margin
+    h = rows_of(network.children(h, reading))
+    right, margin = grade(network.read(h, reading), table.output[state].ravel())
+    return h, table.delta[state].ravel(), right, margin
 
 
 def _wrong(network: Network, tries: list[list[int]]) -> NDArray[np.intp]:

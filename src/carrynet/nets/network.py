@@ -31,7 +31,7 @@ from carrynet.nets import cells
 from carrynet.nets.arrays import Array, in_one_thread
 from carrynet.nets.formula import Formula
 from carrynet.nets.losses import predict
-from carrynet.nets.readings import interpret
+from carrynet.nets.readings import Forward, interpret
 from carrynet.nets.readings.enclosure import Box, Enclosure, ends as ends_of
 from carrynet.nets.readings.numbers import FLAT, NUMBERS, SIZES
 from carrynet.nets.recurrence import blank
@@ -171,25 +171,26 @@ class Network:
         interpret(self.cell.of_state, NUMBERS, slots)
         return _joined(self._new(slots))
 
-    def children(self, states: Array) -> Array:
+    def children(self, states: Array, reading: Forward = FLAT) -> Array:
         """The states after every symbol: shape (N, D) to (N, S, D).
 
-        The S children of a state share its products.
+        The S children of a state share its products.  By the reading `ALONE` they are to the last
+        bit what `step` makes of that state by itself.
         """
         slots = self._slots.copy()
         slots[1 : 1 + len(self.widths)] = self.parts(states[:, None])
-        interpret(self.cell.of_state, FLAT, slots)
+        interpret(self.cell.of_state, reading, slots)
         shape = len(states), len(tables(self.task).vectors)
         return _for_all(shape, self._new(slots))
 
     def _new(self, slots: list[Any]) -> list[Array]:
         return [slots[result] for result in self.cell.results]
 
-    def read(self, state: Array) -> Array:
-        """Logits of states: shape (..., D) to (..., Y)."""
+    def read(self, state: Array, reading: Forward = NUMBERS) -> Array:
+        """Logits of states: shape (..., D) to (..., Y); of each by itself with `ALONE`."""
         slots = self._read_out_slots.copy()
         slots[0] = self.parts(state)[0]
-        interpret(self.readout.instructions, NUMBERS, slots)
+        interpret(self.readout.instructions, reading, slots)
         logits: Array = slots[self.readout.results[0]]
         return logits
 

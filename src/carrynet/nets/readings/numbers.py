@@ -103,6 +103,21 @@ class Flat(Numbers):
 FLAT = Flat()
 
 
+class Alone(Numbers):
+    """For `interpret`, of many vectors to the last bit what is computed of each by itself.
+
+    `matmul` hands vectors to BLAS one after another, as `dot` hands it one; a product of matrices
+    sums in another order.  All other operations work on each number by itself.
+    """
+
+    forward = MappingProxyType(
+        {**Numbers.forward, "matmul": lambda v, W: np.matmul(v[..., None, :], W)[..., 0, :]}
+    )
+
+
+ALONE = Alone()
+
+
 class Sizes(Numbers):
     """For `interpret`, bounds of the sizes of values: sums of those of the operands."""
 
