@@ -1,6 +1,8 @@
 """Text for people: columns, bars, tables."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from carrynet.nets.weights import Weights, initialise
 from carrynet.proof.verdict import Refuted
 from carrynet.report import text
 from carrynet.report.worked import _range, bars, columns, equation, explanation, explanation_json
+from carrynet.spec.machine import Machine
 
 
 def test_columns_line_up(adder: Network) -> None:
@@ -60,6 +63,33 @@ def test_explanations_of_relu_units_that_overflow() -> None:
     wrong = worked.hits.count(False)
     assert f"({wrong} of {len(worked.word)} digits in base 2 WRONG" in columns(worked)
     json.dumps(explanation_json(worked), allow_nan=False)
+
+
+def test_a_right_answer_with_an_output_that_is_no_number_is_told_as_such(
+    trained: cn.Run, tmp_path: Path
+) -> None:
+    """The difference of two sums that overflow: it is not above zero, and neither below."""
+    zero = Machine(("only",), ("a",), ("0", "1"), ((0,),), ((0,),))
+    weights = Weights(
+        Wxh=np.full((1, 2), 1e6, np.float32),
+        Whh=np.eye(2, dtype=np.float32) * np.float32(1e6),
+        bh=np.zeros(2, np.float32),
+        Why=np.array([[1], [-1]], np.float32),
+        by=np.array([-1], np.float32),
+    )
+    network = Network(tasks.own("zero", zero), "relu", weights)
+    found = cn.prove(network, budget=0)
+    assert isinstance(found, Refuted)
+    assert found.answered == found.expected == "0" * found.digits
+    said = "an output that is not a number"
+    assert f", but with {said}" in text.proof(found, network.task)
+    worked = work(network, found.operands)
+    assert not worked.right
+    assert equation(worked).endswith(f"WRONG, with {said}")
+    claimed = Refuted((1, 1), 2, 1, 2, 2, shortest=True, seconds=0.0)
+    path = replace(trained, proof=claimed).save(tmp_path / "run").path
+    assert path is not None
+    assert f"of 2 digits, with {said}." in (path / "README.md").read_text(encoding="utf-8")
 
 
 def test_bars_of_relu_units_reach_their_largest() -> None:

@@ -768,6 +768,15 @@ def test_where_the_page_reckons_otherwise_than_the_network_it_says_so(
     assert said not in show(refuted).locator("#verdict").inner_text()
 
 
+def test_a_right_answer_with_an_output_that_is_no_number_is_told_as_such(
+    show: Open, adder: Network
+) -> None:
+    claimed = cn.Refuted((1, 1), 2, 1, 2, 2, shortest=True, seconds=0.0)
+    said = show(replace(imported(adder), proof=claimed)).locator("#verdict").inner_text()
+    assert "but with an output that is not a number" in said
+    assert "Right is" not in said
+
+
 def test_undecided_is_not_dressed_up(show: Open) -> None:
     run = cn.train("tutorial", hidden=8, seed=4, progress=False)
     undecided = replace(run, proof=cn.Undecided(("short words: all right",), 0.1))

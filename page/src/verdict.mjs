@@ -75,9 +75,10 @@ function refuted(scene, say, found, tries) {
   const { task } = scene, { operands, digits, until } = played(task, found), number = task.numeric ? BigInt : String;
   const name = (text) => brief(task.writeAnswer(number(text)), 30);
   const agrees = scene.network.work(task.encode(operands, digits)).steps[until]?.right; // in double precision
+  const right = found.answered === found.expected ? say("refuted.nan") : say("refuted.expected", { expected: name(found.expected) });
   const below = h("p", { class: "answers" },
     h("span", { class: "equation" }, task.write(operands, null)), " ",
-    h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), say.gap, say("refuted.expected", { expected: name(found.expected) }),
+    h("span", { class: "bad" }, say("refuted.answered", { answered: name(found.answered) })), say.gap, right,
     agrees ? h("span", { class: "prose" }, say.gap, say("refuted.rounding", { dtype: scene.subject.page.about.dtype })) : null);
   const grounds = [
     h("p", { class: "prose" }, say("refuted.text", { digits: found.digits, position: found.position, base: task.base, shortest: say(found.shortest ? "refuted.shortest" : "refuted.maybe") })),

@@ -39,7 +39,7 @@ class Refuted:
     operands: tuple[Operand, ...]  #: read as numbers of `digits` digits; or a word of so many
     digits: int
     position: int  #: of the wrong output, from 0
-    answered: Answer
+    answered: Answer  #: where it is what is expected, an output there is not a number
     expected: Answer
     shortest: bool  #: whether every shorter word is known to be right
     seconds: float

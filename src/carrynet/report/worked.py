@@ -31,6 +31,9 @@ def equation(worked: Worked) -> str:
     text = worked.task.write(worked.operands, worked.answer)
     if worked.right:
         return text
+    told = zip(worked.expected, worked.predicted, strict=True)
+    if all(wanted in (None, said) for wanted, said in told):
+        return f"{text}   WRONG, with an output that is not a number"
     if worked.answer == worked.right_answer:
         return f"{text}   WRONG in a {units(worked.task)[:-1]} below the answer"
     if not worked.task.numeric:

@@ -113,8 +113,11 @@ def _verdict_card(proof: Verdict, what: str, units: str) -> str:
         )
     if isinstance(proof, Refuted):
         operands = ", ".join(map(str, proof.operands))
+        how = f"where it answers {proof.answered} and not {proof.expected}"
+        if proof.answered == proof.expected:
+            how = "with an output that is not a number"
         return (
             f"**Refuted**: it is wrong for {operands}, read as {what} of {proof.digits} {units}, "
-            f"where it answers {proof.answered} and not {proof.expected}."
+            f"{how}."
         )
     return "**Undecided**: neither proved nor refuted for all lengths."
