@@ -42,6 +42,7 @@ GLOBAL = {  # programs that name a class
     for name in (
         *("argparse.Namespace", "lightning.AttributeDict", "collections.OrderedDict"),
         *("__torch__.Adder", "__torch__.RNN", "__main__.Adder", "torch.nn.modules.rnn.RNN"),
+        "torch.nn.modules.activation.Softmax",
         *("numpy._core.multiarray._reconstruct", "torch._utils._rebuild_sparse_tensor"),
         *("__torch__.torch.classes.quantized.Packed", "torch._utils._rebuild_parameter"),
         *("torch._tensor._rebuild_from_type_v2", "torch._utils._rebuild_tensor_v2", "a.Tensor"),
@@ -288,6 +289,22 @@ def test_a_module_has_the_names_of_its_state_dict(tmp_path: Path) -> None:
     assert read(path).tensors.keys() == names
     torch_file(path, {"model": whole, "ema": whole})
     assert read(path).tensors.keys() == {f"{m}.{n}" for m in ("model", "ema") for n in names}
+
+
+def test_modules_tell_what_they_are_each_time_they_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "module.pt"
+    kind = "torch.nn.modules.activation.Softmax"
+    softmax = new(kind, dictionary({"_parameters": b"}", "_modules": b"}", "dim": number(1)}))
+    shared = softmax + b"q\x07"  # which the pickle refers to once more
+    head = module("__main__.Adder", {"0": shared, "1": b"h\x07"}, weight=tensor())
+    torch_file(path, head)
+    told = read(path).settings
+    for place in "01":
+        assert (told[f"{place}.class"], told[f"{place}.dim"]) == ("Softmax", 1)
+    many = {str(k): softmax for k in range(600)}
+    torch_file(path, module("__main__.Adder", many, weight=tensor()))
+    with pytest.raises(InputError, match="it holds too many modules"):
+        read(path)
 
 
 def test_torchscript_has_the_names_of_its_attributes(tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ from carrynet.exchange.pickles import Name, Object, Refused, require
 MAX_DEPTH = 16  # of dictionaries in dictionaries
 SETTINGS = (
     *("mode", "nonlinearity", "num_layers", "bidirectional", "proj_size", "batch_first"),
-    "dropout",
+    *("dropout", "dim"),
 )
-"""Attributes of a module that say how its cell computes."""
+"""Attributes of a module that say how it computes."""
 CLASS = "class"
 """The setting that says what kind of module it is: `head.1.class`, `ReLU`."""
 
@@ -92,12 +92,12 @@ def views_of(content: object, found: Found, constant: bool = False) -> dict[str,
 
     def look(value: object, path: tuple[str, ...], prefix: str, depth: int) -> bool:
         """Whether there are tensors in it; in a module, names have a prefix."""
-        if id(value) in seen or depth > MAX_DEPTH:
-            return False
         if isinstance(value, Object) and _is_module(value) and len(settings) < MAX_TENSORS:
             kind = value.name.rpartition(".")[2][:MAX_NAME]
             settings.append((_Place(path, f"{prefix[:MAX_NAME]}{CLASS}"), kind))
-        if not (entries := _entries(value)):
+            settings.extend((_Place(path, prefix + k), v) for k, v in _settings(value).items())
+        # a module that is there twice is told twice: what comes between layers counts each time
+        if id(value) in seen or depth > MAX_DEPTH or not (entries := _entries(value)):
             return False
         seen.add(id(value))
         require(len(prefix) <= MAX_NAME, f"a name is longer than {MAX_NAME} characters")
@@ -134,14 +134,16 @@ def views_of(content: object, found: Found, constant: bool = False) -> dict[str,
                 if not attribute:
                     rest.append((place.name, entry))
         aside.extend((_Place(path, prefix), part) for part in _beyond(value))
-        if module:
-            settings.extend((_Place(path, prefix + k), v) for k, v in _settings(value).items())
         holds = len(views) > before
         for name, entry in rest if holds or not depth else ():
             found.pass_over(str(_Place(path, name)), _kind(entry))
         return holds
 
     look(content, (), "", 0)
+    require(
+        len(settings) < MAX_TENSORS and all(len(place.name) < MAX_NAME for place, _ in settings),
+        "it holds too many modules, or their names are too long",
+    )
     instead = found.instead or f", but {files.printable(_kind(content)[:MAX_NAME])}"
     require(
         bool(views) or constant,
