@@ -10,8 +10,15 @@ from hypothesis import given, strategies as st
 from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.exchange.conventions import Stated, _samples, attempt, choose
-from carrynet.exchange.folding import Convention, Owned
-from carrynet.exchange.layered import UNKNOWN, Layered, Linear, Recurrent
+from carrynet.exchange.folding import Convention, Owned, decided
+from carrynet.exchange.layered import (
+    UNKNOWN,
+    UNPLACED,
+    Layer,
+    Layered,
+    Linear,
+    Recurrent,
+)
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
@@ -332,3 +339,70 @@ def test_what_overflows_is_never_right() -> None:
     w = relu.weights
     grows = w.replace(Whh=w.Whh + 1e300 * np.diag([1.0, -1, 0]))  # inf - inf in the carry
     assert attempt(own(ADD, grows, relu.dtype), [convention]).count(convention) < 256
+
+
+# How a file ends ---------------------------------------------------------------------
+
+
+def ending(owned: Owned, *ends: Layer, ended: str = "", bound: float = 0.0) -> Owned:
+    """An owner's network with more of a head, of a file that says how the answer is decided."""
+    layers = Layered(owned.layers.recurrent, (*owned.layers.head, *ends), (), None, ended, bound)
+    return Owned(owned.task, decided(layers, owned.task), owned.dtype)
+
+
+@pytest.mark.parametrize(
+    ("ends", "ended", "bound"),
+    [
+        (("sigmoid",), "", 0.0),
+        (("tanh",), "", 0.0),
+        ((), "greater", 0.0),
+        (("sigmoid",), "greater", 0.5),
+        ((), UNPLACED, 0.0),
+        (("sigmoid",), UNPLACED, 0.0),
+    ],
+)
+def test_a_bit_is_cut_where_the_file_says(ends: tuple[str, ...], ended: str, bound: float) -> None:
+    # its numbers are 0.1 and 1.1: above 0 it always answers 1
+    shifted = adder("relu", by=0.6)
+    stated = Stated("relu", "0/1", (), 0)
+    assert choose(shifted, stated, "relu").convention.cut == 0.5
+    with pytest.raises(InputError, match=r"with cut at logit 0\.5 instead it is right on 384"):
+        choose(ending(shifted, *ends, ended=ended, bound=bound), stated, "relu", tried=True)
+    right = choose(ending(adder("relu"), *ends, ended=ended, bound=bound), stated, "relu")
+    assert right.convention.cut == 0
+    assert ("cut at logit 0" in right.assumed) == (ended != "greater")
+
+
+def test_the_owner_says_another_cut_of_a_sigmoid_and_none_of_a_comparison() -> None:
+    stated = Stated("relu", "0/1", (0.25,), 0)
+    assert choose(ending(adder("relu"), "sigmoid"), stated, "relu").convention.cut == 0.25
+    for owned in (
+        ending(adder("relu"), ended="greater"),
+        ending(owners(ADD, 2, 3, 2, 0), ended="argmax"),
+    ):
+        with pytest.raises(InputError, match="the file says itself where the logit is cut, at 0:"):
+            choose(owned, stated, "relu")
+
+
+def test_what_changes_a_number_that_is_rounded() -> None:
+    task = tasks.parse("cycle:3")
+    owned = owners(task, 1, 4, 1, 0)
+    stated = Stated("tanh", owned.codings[0], (), 0)
+    word = np.random.default_rng(0).integers(len(task.machine.symbols), size=30).tolist()
+    for end in ("sigmoid", "tanh", "relu"):
+        ended = ending(owned, Linear(np.eye(1) * 9, np.ones(1)), end)
+        network = ended.network(choose(ended, stated, "tanh").convention)
+        how = Convention("tanh", owned.codings[0], 0.0, 0)
+        y = ended.answered(how, np.array(word)[:, None])[:, 0, 0]
+        assert y.max() <= 1 or end == "relu"
+        assert network.transduce(word) == np.clip(np.rint(y), 0, 2).astype(int).tolist()
+    for said, reason in (("greater", "a comparison, which answers 0 or 1"), (UNPLACED, "rounded")):
+        with pytest.raises(InputError, match=reason):
+            choose(ending(owned, ended=said), stated, "tanh")
+
+
+@pytest.mark.parametrize("end", ["softmax", "logsoftmax", "argmax"])
+def test_what_decides_between_several_makes_nothing_of_one(end: str) -> None:
+    with pytest.raises(InputError, match=r"max of one number, .* it always answers the same"):
+        ending(adder("relu"), ended=end)
+    assert ending(owners(ADD, 2, 3, 2, 0), ended=end).outputs == 2

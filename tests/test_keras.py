@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from carrynet import tasks
 from carrynet.errors import InputError
+from carrynet.exchange import foreign
+from carrynet.exchange.folding import decided
 from carrynet.exchange.found import Found
 from carrynet.exchange.hdf5 import read_hdf5
 from carrynet.exchange.layered import NONE, OPTIONAL, UNKNOWN, Layered, Linear
@@ -161,8 +164,29 @@ def test_how_a_head_ends(keras: Any, tmp_path: Path, end: str) -> None:
     assert contents.layers
     head = contents.layers.head
     assert isinstance(head[0], Linear)
-    assert head[1:] == (("relu",) if end == "relu" else ())
-    assert len(contents.notes) == (end != "relu")
+    assert head[1:] == ((end,) if end in ("relu", "sigmoid") else ())
+    ended = {"layer": "softmax", "softmax": "softmax", "log_softmax": "logsoftmax"}
+    assert contents.layers.ended == ended.get(end, "")
+
+
+def test_a_sigmoid_says_the_cut_and_a_softmax_of_one_number_nothing(
+    keras: Any, tmp_path: Path
+) -> None:
+    L = keras.layers
+    for end in ("sigmoid", "softmax"):
+        model = keras.Sequential([keras.Input((None, 2)), L.GRU(H, return_sequences=True)])
+        model.add(L.Dense(1, activation=end))
+        randomized(model).save(tmp_path / f"{end}.keras")
+        if end == "softmax":
+            message = refusal(lambda: read(tmp_path / "softmax.keras"))
+            assert "a softmax of one number, which is 1 whatever the number is" in message
+            continue
+        taken = foreign.take(read(tmp_path / f"{end}.keras"), tasks.add(), coding="0/1", delay=0)
+        assert "cut at logit 0" in taken.source.assumed
+        symbols = np.random.default_rng(2).integers(4, size=(6, 30))
+        theirs = np.asarray(model(np.stack([symbols >> 1, symbols & 1], axis=-1).astype("f4")))
+        for word, p in zip(symbols.tolist(), theirs[..., 0], strict=True):
+            assert taken.network.transduce(word) == (p > 0.5).astype(int).tolist()
 
 
 @pytest.mark.parametrize("name", ["simple", "gru", "gru before", "gru no bias", "lstm"])
@@ -206,7 +230,7 @@ def test_networks_of_somebodys() -> None:
         layers = read(FOREIGN / name).layers
         assert layers
         assert layers.recurrent[0].activation == activation
-        told = layers.told("tanh", [NONE for _ in layers.gaps])
+        told = decided(layers, tasks.add()).told("tanh", [NONE for _ in layers.gaps])
         for key, array in told.parameters.items():
             assert np.array_equal(array, weights[f"tanh.{key}"])
 

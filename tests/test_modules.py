@@ -17,9 +17,9 @@ import carrynet as cn
 from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.exchange import foreign
-from carrynet.exchange.folding import Convention, Owned
+from carrynet.exchange.folding import Convention, Owned, decided
 from carrynet.exchange.found import Tensors
-from carrynet.exchange.layered import OPTIONAL, UNKNOWN, Linear
+from carrynet.exchange.layered import OPTIONAL, UNKNOWN, UNPLACED, Linear
 from carrynet.exchange.modules import recognise
 from carrynet.exchange.otherwise import other_readings
 from carrynet.exchange.tensors import Contents, read
@@ -43,7 +43,7 @@ def owned(name: str, task: tasks.Task = ADD) -> Owned:
     given = contents(name)
     found = recognise(given.tensors, given.settings, task)
     assert found is not None
-    return Owned(task, found.layers, found.layers.dtype)
+    return Owned(task, decided(found.layers, task), found.layers.dtype)
 
 
 def convention(theirs: Owned, head: str = "none", activation: str = "") -> Convention:
@@ -98,8 +98,8 @@ def test_a_whole_module_tells_its_activations() -> None:
     assert given.settings["head.1.class"] == "Sigmoid"
     found = recognise(given.tensors, given.settings, ADD)
     assert found is not None
-    _, between, last = found.layers.head  # the sigmoid at the end changes no answer
-    assert between == "sigmoid"
+    _, between, last, end = found.layers.head
+    assert (between, end) == ("sigmoid", "sigmoid")
     assert not isinstance(last, str)
     with pytest.raises(InputError, match=r"'head\.1' is a 'GELU', which cannot be taken"):
         recognise(given.tensors, {**given.settings, "head.1.class": "GELU"}, ADD)
@@ -234,6 +234,67 @@ def test_a_safetensors_file_is_the_same_network_in_every_process(tmp_path: Path)
 )
 def test_modules_that_are_not_understood_are_refused(settings: Any, reason: str) -> None:
     assert reason in refusal(contents("gru").tensors, {"class": "Network", **settings})
+
+
+def ended(y: int = 2, **settings: Any) -> Any:
+    """A GRU, and a head in a `Sequential`; of more modules what the settings say."""
+    tensors = dict(contents("gru").tensors)
+    weight, bias = tensors.pop("head.weight"), tensors.pop("head.bias")
+    tensors |= {"head.0.weight": np.repeat(weight, y, 0), "head.0.bias": np.repeat(bias, y)}
+    told = {"class": "Network", "rnn.class": "GRU", "head.class": "Sequential"}
+    told |= {"head.0.class": "Linear"} | {k.replace("_", "."): v for k, v in settings.items()}
+    found = recognise(tensors, told, ADD)
+    assert found is not None
+    return found.layers
+
+
+def test_a_softmax_is_over_the_answers_or_refused() -> None:
+    for kind in ("Softmax", "LogSoftmax"):
+        for place in ("head_1", "act", "end_0"):  # of `forward`, or of another `Sequential`
+            made: dict[str, Any] = {f"{place}_class": kind}
+            with pytest.raises(InputError, match=f"is a {kind} whose dim is not told: accepted"):
+                ended(**made)
+            for dim in (-1, 2):
+                made[f"{place}_dim"] = dim
+                assert ended(**made).ended == kind.lower()
+                with pytest.raises(InputError, match="softmax of one number"):
+                    ended(1, **made)
+            for dim in (0, 1):
+                made[f"{place}_dim"] = dim
+                with pytest.raises(InputError, match=f"is a {kind} whose dim is {dim}: accepted"):
+                    ended(**made)
+
+
+def test_a_sigmoid_whose_place_is_not_told_may_be_the_end() -> None:
+    assert ended(head_1_class="Sigmoid").head[-1] == "sigmoid"
+    assert ended(head_1_class="Sigmoid").ended == ""
+    for kind in ("Sigmoid", "Tanh"):
+        assert ended(act_class=kind).ended == UNPLACED
+    assert ended(act_class="ReLU").ended == ""
+    given = contents("gru")
+    told = {"class": "Network", "rnn.class": "GRU", "head.class": "Linear", "act.class": "Sigmoid"}
+    said = {"coding": "0/1", "delay": 0, "head": "none"}
+    taken = foreign.take(replace(given, settings=told), ADD, **said)  # type: ignore[arg-type]
+    assert "no sigmoid or tanh after the last linear layer" in taken.source.assumed
+    assert "cut at logit 0" in taken.source.assumed
+
+
+def test_activations_after_an_embedding_and_before_the_first_linear_layer_are_seen() -> None:
+    tensors = dict(contents("embedding").tensors)
+    tensors["emb.0.weight"] = tensors.pop("embedding.weight")
+    told = {"class": "Network", "rnn.class": "LSTM", "head.class": "Linear"}
+    told |= {"emb.class": "Sequential", "emb.0.class": "Embedding", "emb.1.class": "Tanh"}
+    found = recognise(tensors, told, ADD)
+    assert found is not None
+    assert found.layers.before == ("tanh",)
+    tensors = dict(contents("before").tensors)
+    (name,) = (n for n in tensors if n.endswith("weight") and tensors[n].shape[1] == 2)
+    tensors["pre.1.weight"] = tensors.pop(name)
+    tensors["pre.1.bias"] = tensors.pop(name.replace("weight", "bias"))
+    told = {"class": "Network", "pre.class": "Sequential", "pre.0.class": "Tanh"}
+    found = recognise(tensors, {**told, "pre.1.class": "Linear"}, ADD)
+    assert found is not None
+    assert found.layers.before[0] == "tanh"
 
 
 def test_an_activation_before_the_head_is_seen() -> None:

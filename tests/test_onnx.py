@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from carrynet import tasks
 from carrynet.errors import InputError
+from carrynet.exchange import foreign
 from carrynet.exchange.found import Found
 from carrynet.exchange.layered import Layered, Linear
 from carrynet.exchange.onnx import read_onnx
@@ -433,39 +435,88 @@ def test_one_step_whose_state_goes_in_and_out(ort: Any, onnx: Any) -> None:
     assert "reads one symbol only" in refused(graph)
 
 
+Ends = list[tuple[str, list[float], dict[str, Any]]]  # operators, constants, attributes
+
+
 @pytest.mark.parametrize(
-    ("op", "attributes", "note"),
+    ("y", "ends"),
     [
-        ("Softmax", {"axis": -1}, "the softmax at the end is left out"),
-        ("LogSoftmax", {"axis": 2}, "the log-softmax at the end is left out"),
-        ("Sigmoid", {}, "the sigmoid at the end is left out"),
-        ("ArgMax", {"axis": -1, "keepdims": 0}, "the argmax at the end is left out"),
+        (1, [("Greater", [0.3], {})]),
+        (1, [("Sigmoid", [], {}), ("Greater", [0.5], {})]),
+        (1, [("Sigmoid", [], {}), ("Greater", [0.3], {})]),
+        (1, [("Sigmoid", [], {}), ("Greater", [1.5], {})]),
+        (1, [("Tanh", [], {}), ("Greater", [-0.2], {}), ("Cast", [], {"to": 1})]),
+        (1, [("Sigmoid", [], {}), ("Sigmoid", [], {}), ("Greater", [0.6], {})]),
+        (1, [("Sigmoid", [], {}), ("Sub", [0.6], {}), ("Greater", [0.0], {})]),
+        (2, [("ArgMax", [], {"axis": -1})]),
+        (2, [("Softmax", [], {"axis": -1}), ("ArgMax", [], {"axis": 2, "keepdims": 0})]),
+        (2, [("LogSoftmax", [], {"axis": 2}), ("ArgMax", [], {"axis": -1})]),
+        # where both are 1 in float32, the first is the largest
+        (2, [("Mul", [1e4], {}), ("Sigmoid", [], {}), ("ArgMax", [], {"axis": -1})]),
     ],
 )
-def test_what_only_makes_answers_of_logits_is_left_out(
-    ort: Any, onnx: Any, op: str, attributes: dict[str, Any], note: str
-) -> None:
+def test_the_decision_is_the_files(ort: Any, onnx: Any, tmp_path: Path, y: int, ends: Ends) -> None:
     graph = Graph(10)
-    graph.recurrent("RNN")
-    agree(ort, graph.squeezed().linear())
-    graph.add(op, **attributes)
-    layers, notes = taken(graph.model())
-    assert len(layers.head) == 1
-    assert [text[: len(note)] for text in notes] == [note]
+    graph.inputs["x"] = ("T", "B", 2)
+    graph.recurrent("GRU", 2)
+    logits = graph.squeezed().linear(H, y).value
+    for op, numbers, attributes in ends:
+        constants = [graph.constant(np.array(each, np.float32)) for each in numbers]
+        graph.add(op, graph.value, *constants, **attributes)
+        logits = graph.value if op == "Mul" else logits
+    symbols = graph.rng.integers(4, size=(40, 6))
+    x = np.stack([symbols >> 1, symbols & 1], axis=-1).astype(np.float32)
+    theirs = answered(ort, graph, {"x": x}).reshape(40, 6)
+    for outputs in ((), (logits,)):  # logits beside a decision leave it what it is
+        made = contents(graph.model(*outputs), tmp_path / "model.onnx")
+        taken = foreign.take(made, tasks.add(), coding="0/1", delay=0)
+        assert not any(phrase.startswith("cut") for phrase in taken.source.assumed)
+        for word, answers in zip(symbols.T.tolist(), theirs.T, strict=True):
+            assert taken.network.transduce(word) == answers.astype(int).tolist()
 
 
-def test_where_a_logit_is_above_zero(ort: Any, onnx: Any) -> None:
-    def above(bound: float) -> Graph:
+def test_an_end_is_left_out_only_where_it_changes_no_answer(
+    ort: Any, onnx: Any, tmp_path: Path
+) -> None:
+    def ended(y: int, op: str, **attributes: Any) -> Graph:
         graph = Graph(10)
         graph.recurrent("RNN")
-        graph.squeezed().linear(H, 1)
-        graph.add("Greater", graph.value, graph.constant(np.array(bound, np.float32)))
+        graph.squeezed().linear(H, y).add(op, **attributes)
         return graph
 
-    layers, notes = taken(above(0.0).model())
-    assert layers.outputs == 1
-    assert "the comparison at the end is left out" in " ".join(notes)
-    assert "is a Greater than another number than 0" in refused(above(0.5))
+    for op, axis in (("Softmax", -1), ("LogSoftmax", 2), ("ArgMax", -1)):
+        layers, _ = taken(ended(Y, op, axis=axis).model())
+        assert (len(layers.head), layers.ended) == (1, op.lower())
+        assert "of one number, which is" in refused(ended(1, op, axis=axis))
+    assert agree(ort, ended(Y, "Sigmoid")).head[-1] == "sigmoid"
+    graph = ended(1, "Greater")
+    graph.nodes.pop()
+    value, bound = graph.nodes[-1].output[0], graph.constant(np.float32(0.5))
+    graph.add("Greater", bound, value)
+    assert "is a Greater of a constant" in refused(graph)
+    graph.nodes.pop()
+    graph.add("Greater", value, graph.constant(np.float32("nan")))
+    assert "one finite number" in refused(graph)
+    graph.nodes.pop()
+    graph.add("Less", value, bound)
+    assert "is a 'Less': accepted are" in refused(graph)
+    graph.nodes.pop()
+    graph.add("Greater", value, bound)
+    graph.add("ArgMax", axis=-1)
+    assert "comes after Greater: that must be the end" in refused(graph)
+    # two that differ
+    graph.add("Greater", value, bound)
+    other = graph.value
+    graph.add("Greater", value, graph.constant(np.float32(0.7)))
+    graph.nodes.pop(-3)
+    assert "2 outputs that may be its answer" in refused(graph, other)
+
+
+def test_what_decides_does_not_come_before_the_first_cell(onnx: Any) -> None:
+    graph = Graph(10)
+    graph.add("Softmax", axis=-1)
+    graph.recurrent("RNN")
+    assert "comes after Softmax: that must be the end" in refused(graph.squeezed())
 
 
 def test_a_head_may_end_in_another_activation(ort: Any, onnx: Any) -> None:

@@ -1,7 +1,7 @@
-"""Layers in a row, where a file does not tell it all: how a head ends, which comes where."""
+"""Layers in a row, where a file does not tell it all: which comes where."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 
 from carrynet.errors import InputError, shorten
@@ -9,29 +9,8 @@ from carrynet.exchange.layered import OPTIONAL, UNKNOWN, Layer, Layered, Linear,
 from carrynet.nets.arrays import Array
 
 LAST = "the answer is the one after the last symbol, and is taken after each"
-END = {
-    "sigmoid": "the sigmoid at the end is left out: 1/2 after it is 0 before",
-    "softmax": "the softmax at the end is left out: it does not change which answer is greatest",
-    "logsoftmax": "the log-softmax at the end is left out: it changes no differences of answers",
-    "greater": "the comparison at the end is left out: it is where the logit is cut",
-    "argmax": "the argmax at the end is left out: the answer is the greatest logit's",
-}
-"""What may end a head, in small letters, and the note that it is left out."""
-
 MOST_ORDERED = 6  #: layers whose names do not tell their order
 MOST_WAYS = 1_000  #: of which more are not told apart
-
-
-def without_end(
-    head: tuple[Layer, ...], ended: str, note: Callable[[str], None]
-) -> tuple[Layer, ...]:
-    """A head without what only turns logits into answers; `ended` is what came after it."""
-    if ended:
-        note(END[ended.lower()])
-    if head and head[-1] == "sigmoid":
-        note(END["sigmoid"])
-        return head[:-1]
-    return head
 
 
 def arranged(

@@ -21,6 +21,7 @@ from carrynet.exchange.folding import (
     input_counts,
     output_counts,
 )
+from carrynet.exchange.layered import UNPLACED
 from carrynet.exchange.samples import Samples
 from carrynet.nets.arrays import Array
 from carrynet.nets.losses import predict
@@ -184,7 +185,7 @@ def choose(
     codes = owned.codings
     if stated.delay not in (None, *DELAYS):
         raise InputError(f"delay must be from 0 to {DELAYS[-1]}, not {stated.delay}")
-    cuts = _cuts(task, owned.outputs, stated)
+    cuts = _cuts(owned, stated)
     if stated.coding is not None and stated.coding not in codes:
         shown = " or ".join(codes)
         raise InputError(
@@ -207,12 +208,13 @@ def choose(
     if stated.activation is not None and told:
         raise InputError("the activation of each cell is told by the file: leave out --activation")
     # beyond what is stated, to be able to tell where that is mistaken
-    known = dict.fromkeys((*cuts, *_cuts(task, owned.outputs, Stated())))
+    known = dict.fromkeys((*cuts, *_usual_cuts(owned)))
+    within = replace(stated, cuts=cuts)
     everything = owned.conventions(known, DELAYS)
     if stated.head not in (None, *owned.heads):  # more places than are tried everywhere
         first = owned.heads[0]
         everything = [replace(c, head=stated.head or "") for c in everything if c.head == first]
-    allowed = [convention for convention in everything if stated.allows(convention)]
+    allowed = [convention for convention in everything if within.allows(convention)]
     custom = Convention("" if told else usual or "", codes[0], cuts[0], 0, owned.heads[0])
     if len(allowed) == 1 and not tried and samples is None:
         _require_possible(owned, allowed[0], "")
@@ -223,7 +225,7 @@ def choose(
         raise Unlike(_unlike(owned, scores, samples))
     if not right:
         others = [convention for convention in everything if convention not in allowed]
-        raise NoneRight(_none_right(owned, scores, others, stated, custom))
+        raise NoneRight(_none_right(owned, scores, others, within, custom))
     least = _least(right, custom)
     if len(least) > 1:
         ways = [_flags(c, least, owned) for c in least]
@@ -310,13 +312,46 @@ def _unlike(owned: Owned, scores: Scores, samples: Samples) -> str:
     return f"the network answers as in {count} samples, {where}"
 
 
-def _cuts(task: Task, outputs: int, stated: Stated) -> tuple[float, ...]:
+def _cuts(owned: Owned, stated: Stated) -> tuple[float, ...]:
+    """Where the outputs may be cut, the likeliest first: where the file or the owner says."""
+    task, layers = owned.task, owned.layers
     if task.readout != "bits":
         if stated.cuts:
             raise InputError(f"task {task.text} picks the largest of its logits: no threshold")
+        if layers.ended == "greater":
+            raise InputError(
+                f"the network ends in a comparison, which answers 0 or 1: task {task.text} has "
+                f"{task.neurons} outputs"
+            )
+        if layers.ended == UNPLACED and layers.outputs == 1:
+            raise InputError(
+                "the file has a Sigmoid or a Tanh and does not tell where: at the end it would "
+                "change the number that is rounded; accepted is one in an nn.Sequential with the "
+                "linear layers"
+            )
         return (0.0,)
+    if _says_cut(owned):
+        if stated.cuts and layers.bound not in stated.cuts:
+            raise InputError(
+                f"the file says itself where the logit is cut, at {layers.bound:g}: leave out "
+                "logit=, p= and threshold="
+            )
+        return (layers.bound,)
+    if stated.cuts:
+        return stated.cuts
+    told = bool(layers.ended) or layers.head[-1:] == ("tanh",)
+    return (0.0,) if told else _usual_cuts(owned)
+
+
+def _usual_cuts(owned: Owned) -> tuple[float, ...]:
+    """Where nothing is said."""
     # a network that was trained to give the bit itself, as a number, is cut in the middle
-    return stated.cuts or ((0.0, 0.5) if outputs == 1 else (0.0,))
+    return (0.0, 0.5) if owned.task.readout == "bits" and owned.outputs == 1 else (0.0,)
+
+
+def _says_cut(owned: Owned) -> bool:
+    """Whether the file says where a bit is cut; a sigmoid leaves it to whoever reads its p."""
+    return owned.layers.ended in ("greater", "argmax")
 
 
 def _least(conventions: Sequence[Convention], custom: Convention) -> list[Convention]:
@@ -348,7 +383,9 @@ def _assumed(owned: Owned, convention: Convention, stated: Stated) -> tuple[str,
     said = {
         "activation": stated.activation is not None,
         "coding": stated.coding is not None,
-        "cut": len(stated.cuts) == 1 or (owned.task.readout != "bits" and owned.outputs > 1),
+        "cut": len(stated.cuts) == 1
+        or _says_cut(owned)
+        or (owned.task.readout != "bits" and owned.outputs > 1),
         "delay": stated.delay is not None,
         "head": stated.head is not None,
     }
@@ -393,7 +430,7 @@ def _none_right(
     )
     if others:
         elsewhere = attempt(owned, others)
-        usual = replace(custom, cut=_cuts(task, owned.outputs, Stated())[0])
+        usual = replace(custom, cut=_usual_cuts(owned)[0])
         for other in _least(elsewhere.right(others), usual)[:1]:
             phrases = other.phrases(owned.outputs, task)
             differs = [key for key in phrases if not stated.allows(_only(top, other, key))]

@@ -18,7 +18,7 @@ The last, because n minimises (y - n)^2 where it maximises n y - n^2 / 2.
 Shapes: S symbols, x inputs of the owner's network; Y logits and y outputs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -28,7 +28,15 @@ from numpy.typing import NDArray
 
 from carrynet.data.words import tables
 from carrynet.errors import InputError
-from carrynet.exchange.layered import ACTIVATIONS as BETWEEN, NONE, UNKNOWN, Layered, check_bias
+from carrynet.exchange.layered import (
+    ACTIVATIONS as BETWEEN,
+    NONE,
+    UNKNOWN,
+    UNPLACED,
+    Layered,
+    check_bias,
+    logit,
+)
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.readings import interpret
@@ -150,6 +158,32 @@ def decides(task: Task, outputs: int, cut: float) -> tuple[Array, Array]:
         return np.eye(outputs), np.zeros(outputs)
     digits = np.arange(task.neurons, dtype=np.float64)
     return digits[None, :], -digits * digits / 2
+
+
+ENDS = {
+    "sigmoid": "the sigmoid at the end is left out: 1/2 after it is 0 before",
+    "softmax": "the softmax at the end is left out: it does not change which answer is greatest",
+    "logsoftmax": "the log-softmax at the end is left out: it changes no differences of answers",
+    "greater": "the comparison at the end is left out: it is where the logit is cut, at {:g}",
+    "argmax": "the argmax at the end is left out: the answer is the greatest logit's",
+    UNPLACED: "no sigmoid or tanh after the last linear layer",
+}
+"""What may come after a head, and the note that it is left out."""
+
+
+def decided(layers: Layered, task: Task) -> Layered:
+    """The layers without a sigmoid at the end where the answer is a bit that is cut from it.
+
+    sigmoid(y) > p where y > log(p / (1 - p)); p is 1/2 where the file says no other.  Before
+    anything else that decides, a sigmoid is no end: it may saturate, or change what is rounded.
+    """
+    compared = layers.ended == "greater"
+    p = layers.bound if compared else 0.5
+    cut = task.readout == "bits" and layers.outputs == 1 and layers.head[-1:] == ("sigmoid",)
+    if not (cut and 0 < p < 1):
+        return layers
+    ended = "greater" if compared else "sigmoid"
+    return replace(layers, head=layers.head[:-1], ended=ended, bound=logit(p))
 
 
 @dataclass(frozen=True, eq=False)

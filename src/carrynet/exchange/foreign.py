@@ -137,12 +137,15 @@ def take(
         codings = owned(tensors, task, found).codings
         own = Stated(ours.activation, codings[0], (0.0,), 0)
         stated = _overlaid(own, stated)
+    ended = modules.end(contents.settings)
     if len(candidates) == 1:
-        theirs = owned(tensors, task, found)
+        theirs = owned(tensors, task, found, ended)
         usual = usual_activation(found, tensors)
         choice, way = conventions.choose(theirs, stated, usual, samples=samples), ""
     else:
-        found, theirs, choice, way = _tried(candidates, given, tensors, task, stated, samples)
+        found, theirs, choice, way = _tried(
+            candidates, given, tensors, task, stated, samples, ended
+        )
     return _taken(
         contents,
         theirs.network(choice.convention),
@@ -150,7 +153,7 @@ def take(
         named=choice.convention.activation,
         left=left,
         passed=passed,
-        assumed=(*choice.assumed, *([way] if way else [])),
+        assumed=(*_ends(theirs.layers), *choice.assumed, *([way] if way else [])),
         notes={
             "comes along": ", ".join(along),
             "tried": choice.why,
@@ -188,6 +191,11 @@ def _taken(
     }
     lines = tuple(f"{key:<12}{brief(text)}" for key, text in said.items() if text)
     return Taken(network, source, lines)
+
+
+def _ends(layers: Layered) -> list[str]:
+    """What is left out after a head, or taken not to be there."""
+    return [folding.ENDS[layers.ended].format(layers.bound)] if layers.ended else []
 
 
 def _agreeing(samples: Samples | None) -> str:
@@ -241,7 +249,10 @@ def _layered(
     left: list[str],
 ) -> Taken:
     """The network of layers, by the convention that is right, or answers as the samples."""
-    theirs = Owned(task, found.layers, found.layers.dtype)
+    layers = folding.decided(found.layers, task)
+    if layers.ended in ("sigmoid", "softmax"):  # a threshold is one of the p that these yield
+        stated = replace(stated, cuts=stated.cuts[-1:])
+    theirs = Owned(task, layers, layers.dtype)
     otherwise = ""
     try:
         choice = conventions.choose(theirs, stated, "tanh", samples=samples)
@@ -259,7 +270,12 @@ def _layered(
         how=printable(found.how),
         left=left,
         passed=found.passed_over,
-        assumed=(*found.assumed, *choice.assumed, *([otherwise] if otherwise else [])),
+        assumed=(
+            *found.assumed,
+            *_ends(layers),
+            *choice.assumed,
+            *([otherwise] if otherwise else []),
+        ),
         notes={"tried": choice.why, "samples": _agreeing(samples), "otherwise": readings},
     )
 
@@ -343,6 +359,7 @@ def _tried(
     task: Task,
     stated: Stated,
     samples: Samples | None,
+    ended: str,
 ) -> tuple[Mapping, Owned, conventions.Choice, str]:
     """The one of several mappings, by what they assume, with which the network is right.
 
@@ -352,7 +369,7 @@ def _tried(
     for way, candidate in candidates.items():
         found, _ = complete(candidate, given, tensors)
         try:
-            theirs = owned(tensors, task, found)
+            theirs = owned(tensors, task, found, ended)
             usual = usual_activation(found, tensors)
             choice = conventions.choose(theirs, stated, usual, tried=True, samples=samples)
             right.append((found, theirs, choice, way))
@@ -436,8 +453,8 @@ def _left_out(tensors: Tensors, patterns: Iterable[str]) -> tuple[list[str], dic
 # The owner's weights -----------------------------------------------------------------
 
 
-def owned(tensors: Tensors, task: Task, mapping: Mapping) -> Owned:
-    """The weights that a mapping makes of tensors, as rows.
+def owned(tensors: Tensors, task: Task, mapping: Mapping, ended: str = "") -> Owned:
+    """The weights that a mapping makes of tensors, as rows; `ended` is as `Layered` has it.
 
     Raises `InputError` when names, shapes or numbers do not fit.
     """
@@ -465,7 +482,8 @@ def owned(tensors: Tensors, task: Task, mapping: Mapping) -> Owned:
             if not np.isfinite(array.astype(dtype)).all():
                 raise InputError(f"weights {key} are not all finite")
     head = Linear(arrays.pop("Why"), arrays.pop("by"))
-    return Owned(task, Layered((Recurrent("elman", arrays, UNKNOWN),), (head,)), dtype)
+    cell = Recurrent("elman", arrays, UNKNOWN)
+    return Owned(task, Layered((cell,), (head,), ended=ended), dtype)
 
 
 def _sizes(array: Array) -> list[tuple[int, int]]:

@@ -22,7 +22,7 @@ import numpy as np
 from carrynet import files
 from carrynet.errors import shorten
 from carrynet.exchange.archive import Archive
-from carrynet.exchange.chains import LAST, arranged, without_end
+from carrynet.exchange.chains import LAST, arranged
 from carrynet.exchange.found import Found
 from carrynet.exchange.hdf5 import Hdf5, read_hdf5
 from carrynet.exchange.layered import (
@@ -314,12 +314,14 @@ class _Chain:
         """The network is complete."""
         for name in self._contents.arrays:
             require(name in self._used, f"{shorten(name)} belongs to no layer that is known")
-        note = self._found.notes.append
-        head = without_end(tuple(self._head), self._ended, note)
         if self._last:
-            note(LAST)
+            self._found.notes.append(LAST)
         self._found.layers = Layered(
-            tuple(self._recurrent), head, tuple(self._before), self._embedding
+            tuple(self._recurrent),
+            tuple(self._head),
+            tuple(self._before),
+            self._embedding,
+            self._ended,
         )
 
     # Arrays --------------------------------------------------------------------------

@@ -10,6 +10,7 @@ another library begins with one.  From below:
 Shapes: S symbols, x inputs of the first layer, H units of a layer, y outputs.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -31,6 +32,15 @@ UNKNOWN = "?"
 """An activation that a file does not tell: of an Elman layer, or between two linear layers."""
 OPTIONAL = "? or none"
 """One that may be there, and more often is not: before or after all linear layers."""
+UNPLACED = "unplaced"
+"""A sigmoid or tanh that may be at the end: the file does not tell where it is."""
+
+_OF_ONE = {
+    "softmax": "a softmax of one number, which is 1 whatever the number is",
+    "logsoftmax": "a log-softmax of one number, which is 0 whatever the number is",
+    "argmax": "an argmax of one number, which is 0 whatever the number is",
+}
+"""What decides between several outputs, and makes nothing of one."""
 
 _NO_WEIGHTS: Mapping[str, Array] = MappingProxyType({})
 
@@ -96,6 +106,10 @@ class Layered:
     head: tuple[Layer, ...]  #: in the order in which they are computed
     before: tuple[Layer, ...] = ()  #: between what a symbol is written as and the first cell
     embedding: Array | None = None  #: (n, m): a row for each of n numbers, where these are read
+    #: What makes answers of the head's outputs: 'softmax', 'logsoftmax', 'argmax', 'greater', a
+    #: 'sigmoid' that is left out (`folding.decided`), `UNPLACED`; '' where the file says nothing
+    ended: str = ""
+    bound: float = 0.0  #: the answer is 1 where the only output exceeds it, as `ended` says
 
     def __post_init__(self) -> None:
         """Raise `InputError` for layers that do not fit onto each other."""
@@ -117,6 +131,11 @@ class Layered:
             width = each.hidden
         for layer in self.head:
             width = _through(layer, width)
+        if width == 1 and self.ended in _OF_ONE:
+            raise InputError(
+                f"it ends in {_OF_ONE[self.ended]}, so that it always answers the same: "
+                "accepted are a sigmoid there, or nothing"
+            )
 
     @property
     def width(self) -> int:
@@ -329,6 +348,11 @@ def _carried_out(layers: tuple[Layer, ...], values: Array) -> Array:
             case other:
                 raise InputError(f"an activation {other} before the cell cannot be taken")
     return found
+
+
+def logit(p: float) -> float:
+    """Of which number p is the sigmoid, for p between 0 and 1."""
+    return math.log(p / (1 - p))
 
 
 # Gates -------------------------------------------------------------------------------

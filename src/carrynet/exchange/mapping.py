@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, shorten, unknown
-from carrynet.exchange.layered import check_bias
+from carrynet.exchange.layered import check_bias, logit
 from carrynet.files import brief
 from carrynet.nets.arrays import Array
 
@@ -118,20 +118,16 @@ class Mapping:
         if self.logit is not None:
             return (self.logit,)
         if self.p is not None:
-            return (_logit(self.p),)
+            return (logit(self.p),)
         if self.threshold is None:
             return ()
         inside = 0 < self.threshold < 1
-        both = (self.threshold, *([_logit(self.threshold)] if inside else []))
+        both = (self.threshold, *([logit(self.threshold)] if inside else []))
         return tuple(dict.fromkeys(both))
 
 
 _WEIGHTS = ("Wxh", "Whh", "bh", "Why", "by")
 _CUTS = ("logit", "p", "threshold")
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1 - p))
 
 
 def _number(key: str, text: str) -> float:

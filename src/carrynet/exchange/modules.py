@@ -15,7 +15,7 @@ Left out: both directions, projections, normalisation, attention.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from carrynet.exchange.folding import input_counts, output_counts
 from carrynet.exchange.layered import (
     OPTIONAL,
     UNKNOWN,
+    UNPLACED,
     Layer,
     Layered,
     Linear,
@@ -51,11 +52,12 @@ GATES = {3: ("gru", "rzn"), 4: ("lstm", "ifgo")}
 KINDS = {"gru": "GRU", "lstm": "LSTM", "elman": "RNN", "gru-reset-before": "GRU"}
 _BETWEEN = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 _NOTHING = ("Identity", "Dropout", "AlphaDropout")
-_AT_THE_END = ("Softmax", "LogSoftmax", "Sigmoid")  # of which the largest stays the largest
+_SOFTMAXES = ("Softmax", "LogSoftmax")
+_LAST = (-1, 2)  #: the axis of the answers, in (time, batch, y) and in (batch, time, y)
 _SHOWN = ("RNN", "GRU", "LSTM", "their cells", "Linear", "Embedding", *_BETWEEN, "Dropout")
 _UNDERSTOOD = {
     *(f"{kind}{cell}" for kind in ("RNN", "GRU", "LSTM") for cell in ("", "Cell")),
-    *("Linear", "Embedding", "Sequential", "ModuleList", *_BETWEEN, *_NOTHING, *_AT_THE_END),
+    *("Linear", "Embedding", "Sequential", "ModuleList", *_BETWEEN, *_NOTHING, *_SOFTMAXES),
 }
 
 
@@ -111,11 +113,14 @@ def recognise(
     used |= {*starts, *linear, *([embedding] if embedding else [])}
     used |= {bias for name in linear if (bias := _bias(name)) in tensors}
     _settle(tensors, used, sizes)
+    placed: set[str] = set()
+    first = [embedding] if embedding else []
     layers = Layered(
         recurrent=tuple(stacked),
-        head=_with_activations(head, linear, settings, after=True),
-        before=_with_activations(before, linear, settings, after=False),
+        head=_with_activations(head, linear, settings, placed, after=True),
+        before=_with_activations([*first, *before], linear, settings, placed, after=False),
         embedding=None if table is None else _floating(table),
+        ended=end(settings, placed),
     )
     how = [
         *([f"embedding {embedding}"] if embedding else []),
@@ -159,6 +164,28 @@ def check_classes(settings: Settings, cells: Iterable[str]) -> None:
                 f"{shorten(path.rstrip('.'))} is a {shorten(kind)}, which cannot be taken: "
                 f"accepted are {', '.join(_SHOWN)}"
             )
+
+
+def end(settings: Settings, placed: Iterable[str] = ()) -> str:
+    """What may come after the head, by the modules of a file: see `Layered.ended`.
+
+    `placed` are those that have a place elsewhere.  Raises `InputError` for a softmax that may
+    be over another axis than that of the answers.
+    """
+    classes = _classes(settings)
+    softmaxes = {path: kind for path, kind in classes.items() if kind in _SOFTMAXES}
+    for path, kind in softmaxes.items():
+        dim = settings.get(f"{path}dim")
+        if dim not in _LAST:
+            told = "not told" if dim is None else shorten(dim)
+            raise InputError(
+                f"{shorten(path.rstrip('.'))} is a {kind} whose dim is {told}: accepted is "
+                "dim=-1, over the answers"
+            )
+    for kind in softmaxes.values():
+        return kind.lower()
+    unplaced = {classes[path] for path in classes.keys() - set(placed)}
+    return UNPLACED if unplaced & {"Sigmoid", "Tanh"} else ""
 
 
 def _classes(settings: Settings) -> dict[str, str]:
@@ -299,7 +326,7 @@ def _is_simple(
 ) -> bool:
     """Whether `recognise.guess` takes it: one Elman cell, at most one linear layer, no start."""
     only = len(recurrent) == 1 and recurrent[0].cell == "elman"
-    activations = _BETWEEN.keys() & _classes(settings).values()
+    activations = {*_BETWEEN, *_SOFTMAXES}.intersection(_classes(settings).values())
     return only and len(matrices) <= 1 and not starts and not activations
 
 
@@ -396,30 +423,36 @@ def _grows(places: Mapping[str, int], names: Sequence[str]) -> bool:
 
 
 def _with_activations(
-    names: Sequence[str], linear: dict[str, Linear], settings: Settings, after: bool
+    names: Sequence[str],
+    linear: dict[str, Linear],
+    settings: Settings,
+    placed: set[str],
+    *,
+    after: bool,
 ) -> tuple[Layer, ...]:
-    """Linear layers with the activations around them, as far as these are told.
+    """Linear layers with the activations around them, as far as these are told: `placed`.
 
-    An `nn.Sequential` whose kind is told says what is between its layers.  Elsewhere an activation
-    has no tensor, and may be in the code of `forward`: between two layers it is `UNKNOWN`, and
-    between a cell and the layer next to it `OPTIONAL`.
+    An `nn.Sequential` whose kind is told says what is between its layers, and after an embedding,
+    which may be the first of the names.  Elsewhere an activation has no tensor, and may be in the
+    code of `forward`: between two layers it is `UNKNOWN`, and between a cell and the layer next to
+    it `OPTIONAL`.
     """
     if not names:
         return ()
     classes = _classes(settings)
     found: list[Layer] = []
-    if after:
-        within = _within(None, names[0], classes)
-        found += [OPTIONAL] if within is None else _activations(within, final=False)
-    for name, following in zip_longest(names, names[1:]):
-        found.append(linear[name])
+    for name, following in pairwise((None, *names, None)):
         within = _within(name, following, classes)
         if within is not None:
-            found += _activations(within, final=after and following is None)
-        elif following is not None:
+            found += _activations(within, classes, final=after and following is None)
+            placed.update(within)
+        elif name in linear and following in linear:
             found.append(UNKNOWN)
-    told = _within(names[-1], None, classes)
-    return tuple(found) if after or told is not None else (*found, OPTIONAL)
+        elif (following if after else name) in linear and None in (name, following):
+            found.append(OPTIONAL)
+        if following in linear:
+            found.append(linear[following])
+    return tuple(found)
 
 
 _IN_SEQUENTIAL = re.compile(r"(?P<parent>(?:.*\.)?)(?P<number>\d+)\.weight", re.DOTALL)
@@ -428,7 +461,7 @@ _IN_SEQUENTIAL = re.compile(r"(?P<parent>(?:.*\.)?)(?P<number>\d+)\.weight", re.
 def _within(
     name: str | None, following: str | None, classes: Mapping[str, str]
 ) -> list[str] | None:
-    """The kinds of the modules between two layers of one `Sequential`; None where not told.
+    """The modules between two layers of one `Sequential`, by their paths; None where not told.
 
     None for one of the names is its beginning, or its end.
     """
@@ -448,13 +481,15 @@ def _within(
     )
     low = int(one["number"]) if one else -1
     high = int(other["number"]) if other else numbers[-1] + 1
-    return [classes[f"{parent}{k}."] for k in numbers if low < k < high]
+    return [f"{parent}{k}." for k in numbers if low < k < high]
 
 
-def _activations(kinds: list[str], final: bool) -> list[str]:
+def _activations(paths: list[str], classes: Mapping[str, str], final: bool) -> list[str]:
+    """By name what modules in a row are; a softmax that is the last of them is `Layered.ended`."""
     found = []
-    for place, kind in enumerate(kinds):
-        if kind in _NOTHING or (final and kind in _AT_THE_END and place == len(kinds) - 1):
+    for path in paths:
+        kind = classes[path]
+        if kind in _NOTHING or (final and kind in _SOFTMAXES and path == paths[-1]):
             continue
         if kind not in _BETWEEN:
             raise InputError(

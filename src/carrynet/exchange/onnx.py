@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from carrynet.errors import shorten
-from carrynet.exchange.chains import LAST, without_end
+from carrynet.exchange.chains import LAST
 from carrynet.exchange.found import MAX_BYTES, MAX_TENSORS, Found
 from carrynet.exchange.layered import Layered
 from carrynet.exchange.onnx_nodes import (
@@ -152,9 +152,19 @@ def _answer(outputs: list[tuple[str, Value | None]]) -> Data:
         require(value is not None, f"its output {shorten(name)} is computed nowhere")
     data = [(name, v) for name, v in outputs if isinstance(v, Data) and not v.untouched]
     answers = [(name, v) for name, v in data if not v.state] or data
-    logits = [v for _, v in answers if v.ended not in DECISIONS]
-    # what is decided by logits that are given, too, is no other answer
-    answers = [(name, v) for name, v in answers if not _is_decided(v, logits)]
+    # a decision says where logits are cut: these are no other answer, nor is the same once more
+    decided = {
+        (v.recurrent, v.head, v.ended, v.bound): (name, v)
+        for name, v in answers
+        if v.ended in DECISIONS
+    }
+    of = [(recurrent, head) for recurrent, head, *_ in decided]
+    answers = [
+        (name, v)
+        for name, v in answers
+        if all((v.recurrent, v.head) != (layers, head[: len(v.head)]) for layers, head in of)
+    ]
+    answers += decided.values()
     if not answers:
         states = any(isinstance(value, State) for _, value in outputs)
         other = " other than states" if states else ""
@@ -167,16 +177,15 @@ def _answer(outputs: list[tuple[str, Value | None]]) -> Data:
     return answers[0][1]
 
 
-def _is_decided(value: Data, logits: list[Data]) -> bool:
-    """Whether it is the decision that some logits lead to."""
-    return value.ended in DECISIONS and any(
-        value.recurrent is each.recurrent and value.head is each.head for each in logits
-    )
-
-
 def _layers(answer: Data, path: Path) -> Layered:
     require(bool(answer.recurrent), "its answer comes from no RNN, GRU or LSTM")
-    head = without_end(answer.head, answer.ended, path.note)
     if answer.last:
         path.note(LAST)
-    return Layered(answer.recurrent, head, answer.before, answer.embedding)
+    return Layered(
+        answer.recurrent,
+        answer.head,
+        answer.before,
+        answer.embedding,
+        answer.ended.lower(),
+        answer.bound,
+    )

@@ -66,6 +66,7 @@ class Data:
     last: bool = False  #: after the last symbol only
     state: bool = False  #: what a recurrent operator ends in, and nothing has been made of
     ended: str = ""  #: the operator after which nothing may come
+    bound: float = 0.0  #: what a comparison compares with
     cut: str = ""  #: the node that has taken a part of it
 
     @property
@@ -354,7 +355,9 @@ def _softmax(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
 
 def _argmax(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
     data = _data(node, _at(given, 0))
-    data = replace(_alive(node, replace(data, ended="")), ended=node.op, state=False)
+    if data.ended in _SOFTMAXES:  # which does not change which is greatest
+        data = replace(data, ended="")
+    data = replace(_alive(node, data), ended=node.op, state=False)
     axis = normal(node, node.take("axis", 0), len(data.axes))
     keep = node.take("keepdims", 1)
     require(not node.take("select_last_index", 0), f"{node} has select_last_index")
@@ -364,16 +367,17 @@ def _argmax(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
 
 
 def _greater(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
-    """Where a logit is above 0, or what a sigmoid made of it above 1/2."""
+    """Where the answer is above a number."""
+    turned = isinstance(_at(given, 0), np.ndarray)
+    require(not turned, f"{node} is a Greater of a constant: accepted is one of the answer")
     data = _alive(node, _data(node, _at(given, 0)))
     bound = _array(node, _at(given, 1), "a number").reshape(-1)
-    middle = 0.5 if data.layers[-1:] == ("sigmoid",) else 0.0
     require(
-        bound.size == 1 and float(bound[0]) == middle,
-        f"{node} is a Greater than another number than {middle:g}",
+        bound.size == 1 and bool(np.isfinite(bound[0])),
+        f"{node} is a Greater than something else than one finite number",
     )
     require(data.width == 1, f"{node} is a Greater of {data.width} numbers")
-    return replace(data, axes=(*data.axes[:-1], ()), ended=node.op, state=False)
+    return replace(data, ended=node.op, bound=float(bound[0]), state=False)
 
 
 def _one_hot(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
@@ -574,6 +578,7 @@ def _concat(path: Path, node: Node, given: Sequence[Value | None]) -> Value:
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 DECISIONS = ("ArgMax", "Greater")
+_SOFTMAXES = ("Softmax", "LogSoftmax")
 # A state that only these are done with is still none of the answers
 _MOVING = ("Cast", "Flatten", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
@@ -606,9 +611,9 @@ def _entering(node: Node, data: Data, layout: int) -> Data:
     """Data with its axes by their names, as they enter a recurrent operator."""
     require(len(data.axes) == 3, f"{node} reads {len(data.axes)} axes: time, batch and features")
     require(not data.last, f"{node} reads what there is after the last symbol")
+    require(not data.ended, f"{node} comes after {data.ended}: that must be the end")
     if data.recurrent:
         require(not data.head, f"{node} comes after layers that are not recurrent")
-        require(not data.ended, f"{node} comes after {data.ended}")
         names = [{atom.name for atom in axis if atom.size > 1} for axis in data.axes]
         require(
             names[layout] <= {TIME} and names[1 - layout] <= {BATCH} and names[2] <= {FEATURE},
@@ -736,7 +741,7 @@ _STEPS: dict[str, Callable[[Path, Node, Sequence[Value | None]], Any]] = {
     **dict.fromkeys(RECURRENT, _recurrent),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
     **dict.fromkeys(("Relu", "Tanh", "Sigmoid"), _activation),
-    **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
+    **dict.fromkeys(_SOFTMAXES, _softmax),
     **dict.fromkeys(("Identity", "Dropout"), _same),
     "ArgMax": _argmax,
     "Cast": _cast,
