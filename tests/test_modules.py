@@ -5,6 +5,9 @@ The files in `data/layers` were made by `data/make_layers.py`.
 
 import json
 import re
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from safetensors.numpy import save_file
 import carrynet as cn
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.exchange import foreign
+from carrynet.exchange import foreign, live
 from carrynet.exchange.folding import Convention, Owned, decided
 from carrynet.exchange.found import Tensors
 from carrynet.exchange.layered import OPTIONAL, UNKNOWN, UNPLACED, Linear
@@ -518,7 +521,7 @@ class Module:
     def state_dict(self) -> dict[str, Tensor]:
         return {name: Tensor(tensor, self.dtype) for name, tensor in self.tensors.items()}
 
-    def named_modules(self) -> list[tuple[str, object]]:
+    def named_modules(self, *, remove_duplicate: bool) -> list[tuple[str, object]]:
         return [("", self), ("rnn", self.rnn)]
 
 
@@ -629,3 +632,76 @@ def test_samples_that_fit_in_several_ways_are_too_few() -> None:
 def test_arguments_of_other_kinds(said: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         cn.load(FOLDER / "gru.pt", task="add", **said)
+
+
+class Torch:
+    """As much of PyTorch as calls a module."""
+
+    no_grad = nullcontext
+
+    class Array(np.ndarray):
+        def to(self, dtype: Any) -> "Torch.Array":
+            return self.astype(dtype).view(Torch.Array)
+
+        def transpose(self, *axes: int) -> Any:  # type: ignore[override]
+            return self.swapaxes(*axes)
+
+        def detach(self) -> "Torch.Array":
+            return self
+
+        cpu = detach
+
+        def numpy(self) -> Any:
+            return np.asarray(self)
+
+    @staticmethod
+    def tensor(array: Any) -> "Torch.Array":
+        return np.asarray(array).view(Torch.Array)
+
+
+class Number:
+    """A module that answers with one number for each symbol, batch first."""
+
+    training = False
+
+    def __init__(self, answers: Callable[[Any], Any]) -> None:
+        self.answers = answers
+
+    def eval(self) -> None:
+        pass
+
+    def train(self, mode: bool) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weight": np.zeros(1, "f4")}
+
+    def __call__(self, x: Any) -> Any:
+        if x.ndim > 2:
+            raise ValueError
+        return Torch.tensor(np.array([self.answers(w) for w in x.tolist()]).astype("f4"))
+
+
+def test_a_module_in_memory_that_answers_another_number_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = tasks.parse("cycle:3")
+    rng = np.random.default_rng(0)
+    tensors = {
+        "weight_ih_l0": rng.normal(size=(5, 1)),
+        "weight_hh_l0": rng.normal(size=(5, 5)),
+        "fc.weight": rng.normal(size=(1, 5)),
+        "fc.bias": np.ones(1),
+    }
+    file = Contents(tensors, (), {}, "0" * 64, "module")
+    said = {"activation": "tanh", "coding": "numbers", "delay": 0}
+    network = foreign.take(file, task, **said).network  # type: ignore[arg-type]
+
+    def number(word: list[int]) -> Any:
+        logits = np.concatenate([block for _, block in network.states(word)])
+        return logits[:, 1:2] - logits[:, :1] + 0.5
+
+    monkeypatch.setitem(sys.modules, "torch", Torch)
+    live.confirm(Number(number), network)
+    with pytest.raises(InputError, match="the Number answers otherwise when it is called"):
+        live.confirm(Number(lambda word: 1 / (1 + np.exp(-number(word)))), network)

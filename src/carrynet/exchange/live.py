@@ -46,7 +46,7 @@ def contents(module: Any) -> Contents:
         for name, _ in getattr(module, "named_buffers", dict)() or ():
             if name not in kept:
                 raise InputError(f"buffer {shorten(name)} is in no state dict, and may be needed")
-        for name, part in module.named_modules():
+        for name, part in module.named_modules(remove_duplicate=False):
             prefix = f"{name}." if name else ""
             if getattr(part, "_forward_hooks", None) or getattr(part, "_forward_pre_hooks", None):
                 raise InputError(f"{shorten(name or 'the module')} has hooks, which are not seen")
@@ -97,7 +97,9 @@ def _agree(theirs: Any, ours: Any) -> bool:
     """Whether what a module gives is the network's logits, or what usual ends make of them."""
     with np.errstate(over="ignore"):
         p = 1 / (1 + np.exp(-ours))
-    if ours.shape[-1] > 1:
+    if ours.shape[-1] > 1 == theirs.shape[-1]:  # a number y, of which digit n has n y - n^2 / 2
+        ways = [(theirs, ours[..., 1:2] - ours[..., :1] + 0.5)]
+    elif ours.shape[-1] > 1:
         raised = np.exp(ours - ours.max(axis=-1, keepdims=True))
         shares = raised / raised.sum(axis=-1, keepdims=True)
         ways = [(theirs, ours), (theirs, shares), (np.exp(theirs), shares)]
@@ -129,7 +131,8 @@ def _calls(torch: Any, module: Any, words: Any, network: Network) -> Iterator[An
                         continue
                     logits = _array(found)
                     logits = logits[..., None] if logits.ndim == 2 else logits
-                    if logits.shape[-1] in (network.task.neurons, y):
+                    number = logits.shape[-1] == 1 and logits.dtype.kind == "f"
+                    if number or logits.shape[-1] in (network.task.neurons, y):
                         yield logits if first else logits.swapaxes(0, 1)
     finally:
         module.train(training)
