@@ -1005,6 +1005,40 @@ def test_kept_weights_are_those_of_the_network(tmp_path: Path) -> None:
     assert isinstance(plan.recipe(20), Recipe)
 
 
+def test_weights_that_are_not_those_of_the_row_are_refused(tmp_path: Path) -> None:
+    text = QUICK.replace("0..15", "0..4")
+    run(parse(text, keep="all"), tmp_path / "out")
+    run(parse(text.replace("steps = 200", "steps = 201"), keep="all"), tmp_path / "other")
+    store, name = Store(tmp_path / "out"), "weights/part-000001.safetensors"
+    file = tmp_path / "out" / name
+    shutil.copy(tmp_path / "other" / name, file)
+    with pytest.raises(RunError, match=f"{name} is damaged.* trial 7 are not those that its row"):
+        block.network(store, 7)
+    shutil.copy(tmp_path / "out" / "weights" / "part-000000.safetensors", file)
+    with pytest.raises(RunError, match=f"{name} is damaged"):
+        block.network(store, 7)
+    file.unlink()
+    with pytest.raises(RunError, match=f"out is damaged: it has no {name}$"):
+        block.network(store, 7)
+    (tmp_path / "out" / "parts" / "part-000001.parquet").unlink()
+    with pytest.raises(RunError, match="trial 7 are not there yet: its block is not done"):
+        block.network(store, 7)
+
+
+def test_a_part_has_the_rows_of_its_block(tmp_path: Path, swept: Path) -> None:
+    from pyarrow import parquet
+
+    shutil.copytree(swept, tmp_path / "out")
+    first, second = (tmp_path / "out" / "parts" / f"part-00000{n}.parquet" for n in (0, 1))
+    rows = parquet.read_table(second)
+    for others in (parquet.read_table(first), rows[:4], rows[1:], rows.take([0, 1, 2, 2, 4])):
+        parquet.write_table(others, second)
+        done = carrynet("table", "out", cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "out/parts/part-000001.parquet is damaged" in done.stderr
+        assert "its rows are not of trials 5 to 9" in done.stderr
+
+
 def test_of_other_cells_a_recipe_has_its_own_stages() -> None:
     """Each of them is trained by what `certified` is for it; columns are those of all."""
     text = 'recipe = "certified"\ncell = [{}]\nhidden = 4\nlearn.steps = 20\n'

@@ -24,7 +24,7 @@ from carrynet.sweep import rows, table
 from carrynet.sweep.outcomes import VERDICTS
 from carrynet.sweep.plan import Plan
 from carrynet.sweep.settings import Settings
-from carrynet.sweep.store import Store
+from carrynet.sweep.store import Store, weights_name
 
 
 @dataclass(frozen=True)
@@ -86,21 +86,23 @@ def work(plan: Plan, number: int) -> Finished:
 def network(store: Store, trial: int) -> Network:
     """The network of a trial whose weights were kept.
 
-    Raises `RunError` where they were not, or are not there yet; `InputError` for no such trial.
+    Raises `RunError` where they were not, are not there yet, or are others than its row says;
+    `InputError` for no such trial.
     """
     plan = store.plan()
+    row = table.row(store, plan, trial, ("kept", "weights_sha256"))
+    if row is None:
+        raise RunError(f"the weights of trial {trial} are not there yet: its block is not done")
+    if not row["kept"]:
+        raise RunError(f"the weights of trial {trial} were not kept")
     block = plan.block_of(trial)
-    tensors = store.weights(block)
-    mine = {
-        name.removeprefix(f"{trial}."): w
-        for name, w in tensors.items()
-        if name.startswith(f"{trial}.")
-    }
-    if not mine:
-        raise RunError(f"the weights of trial {trial} were not kept, or its block is not done")
-    recipe = plan.recipe(trial)
-    with files.reading(f"block {block} of {store.root}"):
-        return network_for(recipe, Weights(mine))
+    tensors, start = store.weights(block), f"{trial}."
+    mine = {name.removeprefix(start): w for name, w in tensors.items() if name.startswith(start)}
+    with files.reading(store.path(weights_name(block))):
+        network = network_for(plan.recipe(trial), Weights(mine))
+        ours = network.digest() == row["weights_sha256"]
+        files.require(ours, f"the weights of trial {trial} are not those that its row says")
+        return network
 
 
 def _row(

@@ -41,7 +41,7 @@ LENGTHS = np.array([*range(1, 17), *(2**k // 4 * q for k in range(4, 20) for q i
 """(L,) The longest length in each bin: each for itself up to 16, then four bins an octave."""
 
 _NEEDED = (
-    *("number", *VALUES),
+    *VALUES,
     *("counterexample", "counterexample_digits", "counterexample_shortest"),
 )
 
@@ -157,10 +157,8 @@ def take(store: Store, keys: Sequence[str], where: Sequence[str] = ()) -> Census
     lengths = np.zeros((groups, 2, len(LENGTHS)), np.int32)
     least = np.full(groups, NONE)
     texts: dict[int, Counterexample] = {}
-    for batch in table.batches(store, (*_NEEDED, *outcomes.needed(plan))):
+    for batch in table.batches(store, (*_NEEDED, *outcomes.needed(plan)), plan):
         trials = batch["number"].to_numpy()
-        if len(trials) and not 0 <= trials.min() <= trials.max() < plan.trials:
-            raise RunError(f"{store.root} is damaged: it has rows of trials that the plan has not")
         where_is, at = _places(plan, kept, [axis.key for axis in axes], trials)
         networks += np.bincount(at, minlength=groups)
         for outcome, flags in outcomes.of(plan, batch).items():

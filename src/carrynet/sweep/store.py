@@ -29,7 +29,8 @@ def part_name(block: int) -> str:
     return f"{PARTS}/part-{block:06d}.parquet"
 
 
-def _weights_name(block: int) -> str:
+def weights_name(block: int) -> str:
+    """The file with the weights of a block's rows that are kept."""
     return f"{WEIGHTS}/part-{block:06d}.safetensors"
 
 
@@ -109,17 +110,17 @@ class Store:
         return self.place.open(part_name(block))
 
     def weights(self, block: int) -> dict[str, Array]:
-        """The weights of a block's rows that were kept; none where the block is not done."""
-        name = _weights_name(block)
+        """The weights of a block's rows that were kept.  Raises `RunError` where none are there."""
+        name = weights_name(block)
         try:
             return files.parse_tensors(self.place.read(name, MOST_WEIGHTS), self.path(name))[0]
         except FileNotFoundError:
-            return {}
+            raise RunError(f"{self.root} is damaged: it has no {name}") from None
 
     def finish(self, block: int, rows: bytes, weights: bytes | None) -> None:
         """Write a block's weights and then its rows, by which it is done."""
         if weights is not None:
-            self.place.write(_weights_name(block), weights)
+            self.place.write(weights_name(block), weights)
         self.place.write(part_name(block), rows)
         self.place.remove(_failure_name(block))
 

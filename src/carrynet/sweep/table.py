@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from carrynet import files
 from carrynet.errors import RunError, unknown
 from carrynet.judge.evaluation import wilson
@@ -74,7 +76,7 @@ def summarise(store: Store, by: Sequence[str] | None = None) -> list[Group]:
     keys = [key for key in plan.varied if key != "seed"] if by is None else list(by)
     chosen = list(dict.fromkeys(name for key in keys for name in _columns(plan, key, names)))
     totals: dict[tuple[Any, ...], list[int]] = {}
-    for values, flags, count in _tallies(store, chosen):
+    for values, flags, count in _tallies(store, plan, chosen):
         counts = totals.setdefault(values, [0] * (len(OUTCOMES) + 1))
         counts[0] += count
         for i, outcome in enumerate(OUTCOMES, 1):
@@ -153,39 +155,61 @@ def _bytes(table: Any) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def batches(store: Store, wanted: Sequence[str]) -> Iterator[Any]:
-    """Some columns of all parts, as pyarrow tables of some ten thousand rows.
+def batches(store: Store, wanted: Sequence[str], plan: Plan | None = None) -> Iterator[Any]:
+    """Some columns of all parts, and `number`, as pyarrow tables of some ten thousand rows.
 
-    Raises `RunError` for a part that is damaged, or has not all of them.
+    `plan` is the store's, where that is read already.  Raises `RunError` for a part that is
+    damaged, has not all of them, or has the rows of other trials.
     """
+    plan = plan or store.plan()
+    for block, is_there in enumerate(store.done(plan.blocks)):
+        if is_there:
+            yield from _part(store, plan, block, wanted)
+
+
+def row(store: Store, plan: Plan, trial: int, wanted: Sequence[str]) -> dict[str, Any] | None:
+    """Some columns of a trial's row; None where its block is not done.
+
+    Raises `InputError` for a trial that the plan has not, `RunError` as `batches` does.
+    """
+    block = plan.block_of(trial)
+    if not store.done(plan.blocks)[block]:
+        return None
+    rows = (row for batch in _part(store, plan, block, wanted) for row in batch.to_pylist())
+    return next(row for row in rows if row["number"] == trial)
+
+
+def _part(store: Store, plan: Plan, block: int, wanted: Sequence[str]) -> Iterator[Any]:
+    """The part of a block; see `batches`."""
     arrow = library()
     from pyarrow import parquet
 
-    done = store.done(store.plan().blocks)
-    for block, is_there in enumerate(done):
-        if not is_there:
-            continue
-        try:
-            # part by part, so that the one that is damaged can be named
-            with store.open_part(block) as file:
-                part = parquet.ParquetFile(file)
-                for name in set(wanted).difference(part.schema_arrow.names):
-                    raise RunError(
-                        f"{store.path(part_name(block))} has no column {name}: another version of "
-                        "carrynet wrote it"
-                    )
-                for batch in part.iter_batches(columns=list(wanted)):
-                    yield arrow.Table.from_batches([batch])
-        except (arrow.ArrowException, OSError) as error:
-            raise files.damaged(store.path(part_name(block)), error) from None
+    path, trials = store.path(part_name(block)), plan.block(block)
+    whose = f"trials {trials.start} to {trials.stop - 1}, of which its block is"
+    others = files.damaged(path, f"its rows are not of {whose}")
+    names, at = list(dict.fromkeys(("number", *wanted))), trials.start
+    try:
+        with store.open_part(block) as file:
+            part = parquet.ParquetFile(file)
+            for name in set(names).difference(part.schema_arrow.names):
+                raise RunError(f"{path} has no column {name}: another version of carrynet wrote it")
+            for batch in part.iter_batches(columns=names):
+                rows = arrow.Table.from_batches([batch])
+                expected = np.arange(at, at := at + len(rows))
+                if not np.array_equal(rows["number"].to_numpy(), expected):
+                    raise others
+                yield rows
+    except (arrow.ArrowException, OSError) as error:
+        raise files.damaged(path, error) from None
+    if at != trials.stop:
+        raise others
 
 
 def _tallies(
-    store: Store, chosen: Sequence[str]
+    store: Store, plan: Plan, chosen: Sequence[str]
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, bool], int]]:
     """Values, what is so of them, and how many rows have both: a few for each batch."""
-    plan = store.plan()
-    for part in batches(store, list(dict.fromkeys((*chosen, *outcomes.needed(plan))))):
+    for part in batches(store, [*chosen, *outcomes.needed(plan)], plan):
         table, flags = part.select(list(chosen)), outcomes.of(plan, part)
         for name, flag in flags.items():
             table = table.append_column(f"{name}?", [flag])
