@@ -345,6 +345,17 @@ def test_an_interrupted_replacement_loses_nothing(
     assert [path.name for path in copy.parent.iterdir()] == ["copy"]
 
 
+def test_a_run_is_not_made_where_another_has_its_files(tmp_path: Path) -> None:
+    recipe = Recipe(hidden=2, stages=(Stage(steps=5),))
+    create(tmp_path / "run", recipe)
+    (tmp_path / "link").symlink_to("run")
+    for place in ("run/model.safetensors", "link/report.html"):
+        with pytest.raises(InputError, match=f"{place} is a file of a run: choose another folder"):
+            create(tmp_path / place, recipe)
+    create(tmp_path / "run" / "again", recipe)
+    create(tmp_path / "model.safetensors", recipe)
+
+
 def test_of_many_at_once_one_gets_the_folder(tmp_path: Path) -> None:
     script = (
         "import sys, carrynet as cn\n"

@@ -956,12 +956,28 @@ def test_what_was_not_asked_has_no_rate(tmp_path: Path) -> None:
     assert ",,," in str(table.render([group], "csv"))
 
 
-def test_a_table_is_not_written_over_its_plan(swept: Path) -> None:
-    plan = (swept / "plan.toml").read_bytes()
-    done = carrynet("table", swept, "--out", "plan.toml", cwd=swept)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "carrynet: 'plan.toml' is a file of a sweep: choose another --out\n"
-    assert (swept / "plan.toml").read_bytes() == plan
+def test_nothing_is_written_over_what_a_sweep_needs(tmp_path: Path, swept: Path) -> None:
+    shutil.copytree(swept, tmp_path / "out")
+    (tmp_path / "link").symlink_to("out/parts/part-000000.parquet")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for command, out in (
+        (("table", "out"), "out/plan.toml"),
+        (("table", "out"), "out/parts/part-000000.parquet"),
+        (("table", "out"), "out/parts/../weights/more/t.csv"),
+        (("table", "out"), "link"),
+        (("plot", "out", "--page"), "out/parts"),
+        (("export", "--to", "c", "--force"), "out/failed/c.c"),
+        (("train",), "out/parts/part-000009.parquet"),
+    ):
+        done = carrynet(*command, "--out", out, cwd=tmp_path)
+        told = f"carrynet: '{out}' is a file of a sweep: choose another --out\n"
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    # beside a plan that was not begun here, such names are anybody's
+    (tmp_path / "plan.toml").write_text(QUICK)
+    assert carrynet("table", "out", "--out", "out/t.csv", cwd=tmp_path).returncode == 0
+    (tmp_path / "weights").mkdir()
+    assert carrynet("table", "out", "--out", "weights/t.csv", cwd=tmp_path).returncode == 0
 
 
 def test_tables_say_what_is_wrong(tmp_path: Path, swept: Path) -> None:

@@ -19,7 +19,7 @@ from carrynet.spec.machine import Machine
     type=click.Choice(["text", "mermaid", "svg", "toml", "dot", "openfst"]),
     help="[default: text]",
 )
-@options.new_file("File to write; with openfst its symbol tables too, .isyms and .osyms.")
+@options.new("File to write; with openfst its symbol tables too, .isyms and .osyms.")
 @options.as_json
 def automaton(run: Path | None, form: str | None, out: Path | None, as_json: bool) -> None:
     """Show the machine that a network has learned.

@@ -12,7 +12,7 @@ from carrynet.exchange.formats import FORMATS
 @click.command(epilog="Formats: " + "; ".join(f"{to}, {what}" for to, (_, what) in FORMATS.items()))
 @options.run
 @click.option("--to", type=click.Choice(list(FORMATS)), required=True, help="The format.")
-@options.new_file("File to write.  [default: named after the run, here]")
+@options.new("File to write.  [default: named after the run, here]")
 @click.option("--force", is_flag=True, help="Replace the file.")
 @options.as_json
 def export(run: Path | None, to: str, out: Path | None, force: bool, as_json: bool) -> None:

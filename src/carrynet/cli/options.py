@@ -1,5 +1,6 @@
 """What several commands are told alike: options, arguments, how numbers and settings are read."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,9 +44,6 @@ tested_digits = click.option(
 settings = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the recipe."
 )
-new_run = click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: runs/...]"
-)
 
 
 def check_format(form: str | None, as_json: bool) -> None:
@@ -54,8 +52,8 @@ def check_format(form: str | None, as_json: bool) -> None:
         raise InputError(f"--json and the format {form} say different things: give one of them")
 
 
-def new_file(said: str) -> Callable[[Decorated], Decorated]:
-    """The option that names a file to write, which is none that a run or a sweep needs."""
+def new(said: str) -> Callable[[Decorated], Decorated]:
+    """The option that names what to write: nothing that a run or a sweep needs."""
     path = click.Path(path_type=Path)
     return click.option("--out", type=path, callback=_free, help=said)
 
@@ -63,14 +61,20 @@ def new_file(said: str) -> Callable[[Decorated], Decorated]:
 def _free(_context: object, _parameter: object, value: Path | None) -> Path | None:
     if value is None:
         return None
-    from carrynet.runs.format import FILES
+    from carrynet.report.page import NAME
+    from carrynet.runs.format import is_of_run
+    from carrynet.sweep.store import is_of_sweep
 
-    folder, needed = value.parent, FILES - {"report.html"}
-    for name, kept in (("recipe.toml", needed), ("plan.toml", {"plan.toml"})):
-        if value.name in kept and (folder / name).exists():
-            what = "run" if name == "recipe.toml" else "sweep"
+    # as it is said, and where its links lead
+    for path in (Path(os.path.abspath(value)), Path(os.path.realpath(value))):  # noqa: PTH100
+        of_run = path.name != NAME and is_of_run(path)
+        if of_run or is_of_sweep(path):
+            what = "run" if of_run else "sweep"
             raise InputError(f"{shorten(str(value))} is a file of a {what}: choose another --out")
     return value
+
+
+new_run = new("Folder to write.  [default: runs/...]")
 
 
 force = click.option("--force", is_flag=True, help="Replace the run that --out names.")

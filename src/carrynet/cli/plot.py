@@ -19,11 +19,7 @@ from carrynet.errors import InputError
 @click.option(
     "--format", "form", type=click.Choice(["png", "svg", "both"]), default="both", show_default=True
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder for the figures and the page.  [default: plots/ and report.html in DIR]",
-)
+@options.new("Folder for the figures and the page.  [default: plots/ and report.html in DIR]")
 @click.option(
     "--page", "only_page", is_flag=True, help="The page alone, which needs no matplotlib."
 )

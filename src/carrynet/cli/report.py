@@ -11,7 +11,7 @@ from carrynet.cli.output import show as open_page, tell
 @click.command()
 @options.run
 @click.option("--open", "show", is_flag=True, help="Show it in the browser.")
-@options.new_file("File to write.  [default: report.html in RUN]")
+@options.new("File to write.  [default: report.html in RUN]")
 @click.option("--plots", is_flag=True, help="Figures for papers too, in the folder 'plots' of RUN.")
 @options.as_json
 def report(run: Path | None, show: bool, out: Path | None, plots: bool, as_json: bool) -> None:

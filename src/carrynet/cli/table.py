@@ -17,7 +17,7 @@ from carrynet.errors import InputError
     type=click.Choice(["text", "csv", "json", "parquet"]),
     help="[default: what FILE ends in, else text]",
 )
-@options.new_file("File to write.")
+@options.new("File to write.")
 @options.as_json
 def table(sweep: str, by: str | None, form: str | None, out: Path | None, as_json: bool) -> None:
     """Count what became of a sweep's networks: rates and intervals.

@@ -22,6 +22,7 @@ from carrynet.runs.format import (
     HEAD,
     RUNS,
     foreign,
+    is_of_run,
     read_config,
     write_network,
 )
@@ -67,6 +68,8 @@ def making(
     if path is not None:
         # the name itself, for '.' and the like, but not what a link points to
         place, shown = Path(os.path.abspath(path)), Path(path)  # noqa: PTH100
+        if is_of_run(place):
+            raise InputError(f"{shown} is a file of a run: choose another folder")
         recover(place)
         if os.path.lexists(place):
             _check_replaceable(shown, place, force)

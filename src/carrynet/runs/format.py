@@ -207,6 +207,11 @@ def foreign(file: Path) -> Path | None:
     return None if ours else file
 
 
+def is_of_run(path: Path) -> bool:
+    """Whether a path is where a run has, or will have, one of its files."""
+    return path.name in FILES and (path.parent / "recipe.toml").exists()
+
+
 def is_leftover(file: Path) -> bool:
     """Whether a file is a write of ours that was cut off."""
     return files.leftover(file.name) in FILES

@@ -20,6 +20,7 @@ from carrynet.sweep import places
 from carrynet.sweep.plan import Plan
 
 PLAN, PARTS, WEIGHTS, FAILED = "plan.toml", "parts", "weights", "failed"
+FOLDERS = (PARTS, WEIGHTS, FAILED)
 MOST_WEIGHTS = 2**32
 """The largest file of weights that is read: of one block, which may keep many networks."""
 
@@ -36,6 +37,16 @@ def weights_name(block: int) -> str:
 
 def _failure_name(block: int) -> str:
     return f"{FAILED}/part-{block:06d}.json"
+
+
+def is_of_sweep(path: Path) -> bool:
+    """Whether an absolute path is a plan, or where a sweep has what it needs."""
+    for folder in path.parents:
+        first = path.relative_to(folder).parts[0]
+        inside = first in FOLDERS and (folder / PARTS).is_dir()
+        if (inside or path == folder / PLAN) and (folder / PLAN).exists():
+            return True
+    return False
 
 
 class Store:
