@@ -845,15 +845,17 @@ def test_a_sweep_that_is_killed_again_and_again_has_every_row_once(tmp_path: Pat
 @needs_proc
 def test_an_interrupt_ends_a_sweep_and_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text(ENDLESS)
-    with sweeping(tmp_path, "--out", "out", "--jobs", 2) as parent:
-        until(lambda: parts(tmp_path / "out"))
+    options = ("--out", "my out", "--jobs", 2, "--keep", "all", "--ray", "none", "--json")
+    with sweeping(tmp_path, *options) as parent:
+        until(lambda: parts(tmp_path / "my out"))
         workers = children(parent.pid)
         os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: the workers hear of it too
         out, errors = parent.communicate(timeout=120)
     assert (parent.returncode, out) == (130, "")
-    assert errors == "interrupted; go on with: carrynet sweep plan.toml --out out\n"
+    again = "carrynet sweep plan.toml --out 'my out' --jobs 2 --keep all --ray none --json"
+    assert errors == f"interrupted; go on with: {again}\n"
     assert not any(map(works, workers))
-    assert not any((tmp_path / "out" / "failed").iterdir())
+    assert not any((tmp_path / "my out" / "failed").iterdir())
 
 
 def test_pyarrow_that_is_missing_is_one_line(

@@ -42,7 +42,7 @@ def sweep(
     from carrynet import sweep as sweeps
     from carrynet.learn.bar import Bar
     from carrynet.report import sweep_page, sweep_text
-    from carrynet.runs.folder import program
+    from carrynet.runs.folder import argument, program
     from carrynet.sweep.outcomes import VERDICTS
 
     chosen = sweeps.read(plan, **({} if keep is None else {"keep": keep}))
@@ -65,9 +65,11 @@ def sweep(
         try:
             summary = sweeps.execute(chosen, out, jobs=jobs, callback=show, hire=hire)
         except KeyboardInterrupt:
-            again = f"{program()} sweep {shlex.quote(str(plan))} --out {shlex.quote(out)}"
-            again += f" --ray {shlex.quote(ray)}" if ray else ""
-            interrupted(f"go on with: {again}")
+            given = {"--out": out, "--jobs": jobs, "--keep": keep, "--ray": ray or None}
+            again = [f"{program()} sweep {argument(plan)}"]
+            again += [f"{k} {shlex.quote(str(v))}" for k, v in given.items() if v is not None]
+            again += ["--json"] * as_json
+            interrupted(f"go on with: {' '.join(again)}")
     page = None
     if 0 < summary.total.networks <= sweep_page.MOST_AT_ONCE:
         page = sweep_page.write(sweeps.Store(out))
