@@ -34,6 +34,7 @@ from carrynet.spec import recipe as recipes, tables, tasks
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import Store, block, rows, table
 from carrynet.sweep.cost import Cost
+from carrynet.sweep.places import Folder
 from carrynet.sweep.plan import LANES, Plan
 from carrynet.sweep.pool import LocalPool, Outcome
 from carrynet.sweep.rows import columns
@@ -623,6 +624,40 @@ def test_another_plan_or_another_folder_is_refused(tmp_path: Path, swept: Path) 
         run(parse(QUICK), tmp_path / "other" / "thesis.tex")
     (tmp_path / "empty").mkdir()
     assert run(parse(QUICK), tmp_path / "empty").complete
+
+
+def test_of_two_plans_that_begin_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = parse(QUICK), parse(QUICK.replace("0..15", "0..16"))
+    folder, names = tmp_path / "out", Folder.names
+
+    def seen(place: Folder, name: str) -> list[str]:
+        found = names(place, name)
+        if not (folder / "plan.toml").exists():
+            monkeypatch.undo()
+            Store(folder).begin(theirs)
+        return found
+
+    monkeypatch.setattr(Folder, "names", seen)  # they come in after we have looked
+    with pytest.raises(InputError, match="holds a sweep by another plan"):
+        Store(folder).begin(mine)
+    assert Store(folder).plan().same(theirs)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        *("failed", "parts", "plan.toml", "weights"),
+    ]
+
+
+def test_a_sweep_whose_plan_was_exchanged_is_refused_at_its_end(tmp_path: Path) -> None:
+    other = parse(QUICK.replace("steps = 200", "steps = 201"))
+
+    def exchange(number: int) -> str:
+        if number == 6:
+            (tmp_path / "out" / "plan.toml").write_text(other.to_toml())
+        return ""
+
+    with pytest.raises(InputError, match="holds a sweep by another plan"):
+        run(parse(QUICK), tmp_path / "out", exchange)
 
 
 def test_a_recipe_may_change_for_some_lengths_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,8 @@ def execute(
             counts = _work(plan, store, done, executor, callback)
         finally:
             executor.close()
+        # an object store lets two begin at once, and keeps the plan of who came last
+        store.recorded(plan)
     seconds = time.perf_counter() - started
     groups = summarise(store, by=())
     total = groups[0] if groups else Group({}, 0, dict.fromkeys(OUTCOMES, 0))

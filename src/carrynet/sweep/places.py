@@ -9,6 +9,7 @@ through fsspec (`fsspec+sftp://`, ...).  What a URL says besides the path are py
 """
 
 import errno
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -59,6 +60,12 @@ class Place(Protocol):
 
     def write(self, name: str, data: bytes) -> None:
         """Write a whole file, or leave what was there."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a whole file unless it is there.
+
+        True where it is certain that nobody else has written it, at the same time neither.
+        """
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -121,6 +128,21 @@ class Folder:
     def write(self, name: str, data: bytes) -> None:
         """See `Place`."""
         files.write(self._root / name, data)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Place`."""
+        path = self._root / name
+        beside = path.with_name(f".{path.name}.{uuid4().hex}.{os.getpid()}")
+        files.write(beside, data)
+        try:
+            os.link(beside, path)  # which replaces nothing
+        except OSError:
+            if not os.path.lexists(path):  # there are no links here
+                files.guard(path, beside.replace, path)
+            return False
+        finally:
+            beside.unlink(missing_ok=True)
+        return True
 
     def remove(self, name: str) -> None:
         """See `Place`."""
@@ -200,6 +222,12 @@ class Objects:
                 self._system.move(beside, path)
 
         self._guard("write", action)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """See `Place`: of several that write at once, the last one's stays."""
+        if name not in self.names(""):
+            self.write(name, data)
+        return False
 
     def remove(self, name: str) -> None:
         """See `Place`."""

@@ -74,27 +74,32 @@ class Store:
         Raises `InputError` where the folder holds another plan, or something else, or was begun
         when the plan's recipes were others for some cell or task.
         """
-        names = self.place.names("")
-        if PLAN in names:
-            theirs = self.plan()
-            if not theirs.same(plan):
-                raise InputError(
-                    f"{self.root} holds a sweep by another plan, which its {PLAN} shows: choose "
-                    "another folder"
-                )
-            if theirs.changed:
-                raise InputError(
-                    f"{self.root} holds a sweep by other recipes than carrynet {__version__} has "
-                    "for these cells and tasks: choose another folder"
-                )
-            plan = theirs
-        elif any(not name.startswith(".") for name in names if name not in _FOLDERS):
-            raise InputError(f"{self.root} holds something else: choose another folder")
-        self.place.make(_FOLDERS)
+        names, mine = self.place.names(""), False
         if PLAN not in names:
-            self.place.write(PLAN, plan.to_toml().encode())
-        self.place.clean(("", *_FOLDERS))
+            if any(not name.startswith(".") for name in names if name not in FOLDERS):
+                raise InputError(f"{self.root} holds something else: choose another folder")
+            self.place.make(("",))
+            # others may begin here at the same time
+            mine = self.place.create(PLAN, plan.to_toml().encode())
+        plan = plan if mine else self.recorded(plan)
+        self.place.make(FOLDERS)
+        self.place.clean(("", *FOLDERS))
         return plan
+
+    def recorded(self, plan: Plan) -> Plan:
+        """The plan that is there.  Raises `InputError` where that is another, as `begin` does."""
+        theirs = self.plan()
+        if not theirs.same(plan):
+            raise InputError(
+                f"{self.root} holds a sweep by another plan, which its {PLAN} shows: choose "
+                "another folder"
+            )
+        if theirs.changed:
+            raise InputError(
+                f"{self.root} holds a sweep by other recipes than carrynet {__version__} has "
+                "for these cells and tasks: choose another folder"
+            )
+        return theirs
 
     def plan(self) -> Plan:
         """The plan that the sweep was started with.  Raises `RunError` where there is none."""
@@ -152,6 +157,3 @@ class Store:
         name = re.compile(rf"part-(\d{{6,}})\.{suffix}")
         names = (name.fullmatch(file) for file in self.place.names(folder))
         return [int(found[1]) for found in names if found]
-
-
-_FOLDERS = (PARTS, WEIGHTS, FAILED)
