@@ -132,6 +132,15 @@ def test_over_one_key_there_are_curves_with_their_bands(swept: Path) -> None:
     assert "over all values of learn.steps and seed" in figure.get_suptitle()
 
 
+@pytest.mark.parametrize("key", ["steps", "learn_steps", " learn.steps "])
+def test_figures_say_what_is_counted_together_however_a_condition_is_spelled(
+    swept: Path, key: str
+) -> None:
+    where = [f"{key}=300"]
+    said = Caption(where).under(taken(swept, "hidden", where=where), ("hidden",), "")
+    assert said == f"12 networks, over all values of recipe and seed; {key}=300 only"
+
+
 def test_over_what_is_no_number_there_are_points(swept: Path) -> None:
     figure = drawn(sweep_plots.rate_curves, taken(swept, "recipe"), Caption())
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["tutorial", "certified"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.report.figures import GREY
-from carrynet.sweep.census import Census, is_numeric, written
+from carrynet.sweep.census import Census, is_numeric, key_of, written
 from carrynet.sweep.plan import Axis
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Caption:
         if all_done < total:
             text += f" ({all_done:,} of {total:,} are done)"
         plan = census.plan
-        fixed = {condition.partition("=")[0].strip() for condition in self.where}
+        fixed = {key_of(plan, condition.partition("=")[0]) for condition in self.where}
         others = [key for key in plan.varied if key not in keys and key not in fixed]
         if others:
             text += f", over all values of {_listed(others)}"
