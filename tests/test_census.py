@@ -219,12 +219,29 @@ def test_axes_are_what_the_plan_varies_numbers_first_and_never_the_seed() -> Non
     assert census.choose(parse("hidden = '2..9'")) == ("hidden",)
 
 
+def test_a_condition_takes_an_empty_text_and_a_cell_in_any_spelling() -> None:
+    own = "state = h, c; c = tanh(x @ Wxc + h @ Whc + bc); h = tanh(c)"
+    plan = parse(
+        f'recipe = "plain-adam"\ncell = ["gru", "gru,gru", "{own}"]\n'
+        'readout = ["", "logits = h @ Why + by"]'
+    )
+    for condition, place in (
+        ("readout=", 0),
+        ("readout=logits = h @ Why + by", 1),
+        ("cell=gru ", 0),
+        ("cell= gru , gru", 1),
+        (f"cell={own}", 2),
+    ):
+        (kept,) = census.conditions(plan, [condition]).values()
+        assert list(kept) == [range(place, place + 1)]
+
+
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
         ("hiden=8", "unknown key 'hiden': did you mean 'hidden'"),
         ("hidden", "a condition is key=value, not 'hidden'"),
-        ("hidden=", "a condition is key=value"),
+        ("hidden=", "hidden has no value '': it has 8, 4"),
         ("hidden=5", "hidden has no value '5': it has 8, 4"),
         ("recipe=cert", "recipe has no value 'cert': it has tutorial, certified"),
         ("seed=9..99", "seed has no value '9..99': it has 3 to 8"),

@@ -89,6 +89,11 @@ def names_in(stacked: str) -> list[str]:
     return [name.strip() for name in stacked.split(",")]
 
 
+def spelled(stacked: str) -> str:
+    """The names of a stack in their one spelling."""
+    return ",".join(names_in(stacked))
+
+
 @cache
 def elman_activation(formula: Formula) -> str:
     """The activation with which a formula is Elman's cell; '' where it is another."""
@@ -128,7 +133,7 @@ def given(text: str, folder: Path = Path()) -> str:
     # a name that is too long, or holds a null, is no file's, and no error
     is_file = not _is_own(text) and os.path.isfile(file)  # noqa: PTH113
     if named or not (is_file or text.endswith(".cell")):
-        return text
+        return spelled(text) if named else text
     name = files.printable(text)
     try:
         equations = files.contents(file, MOST_CHARACTERS).decode()

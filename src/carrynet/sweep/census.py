@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.errors import InputError, RunError, shorten, unknown
+from carrynet.nets import cells
 from carrynet.sweep import outcomes, table
 from carrynet.sweep.outcomes import OUTCOMES
 from carrynet.sweep.plan import Axis, Plan
@@ -300,7 +301,7 @@ def conditions(plan: Plan, where: Sequence[str]) -> Kept:
     found: dict[str, list[range]] = {}
     for condition in where:
         key, equals, text = condition.partition("=")
-        if not equals or not text.strip():
+        if not equals:
             raise InputError(f"a condition is key=value, not {shorten(condition)}")
         key = key_of(plan, key)
         axis = next(axis for axis in plan.axes if axis.key == key)
@@ -313,6 +314,7 @@ def conditions(plan: Plan, where: Sequence[str]) -> Kept:
 
 def _places_of(axis: Axis, text: str) -> list[range]:
     """Where an axis has a value, or those of a range."""
+    spell = cells.spelled if axis.key == "cell" else str
     first, dots, last = text.partition("..")
     low, high = (_number(first), _number(last)) if dots else (_number(text), _number(text))
     values = axis.values
@@ -328,7 +330,7 @@ def _places_of(axis: Axis, text: str) -> list[range]:
     return [
         range(place, place + 1)
         for place, value in enumerate(values)
-        if written(value) == text
+        if spell(written(value)) == spell(text)
         or (low is not None and high is not None and is_numeric([value]) and low <= value <= high)
     ]
 
