@@ -41,7 +41,8 @@ from carrynet.sweep.settings import MOST_TRIALS, Settings
 
 FORMAT, FORMAT_VERSION = "carrynet-sweep", 1
 MOST_KINDS = 100_000
-"""Each kind of trial is looked at before anything starts, which takes 30 microseconds."""
+"""Each kind of trial is looked at before anything starts, which takes a millisecond, or of cells
+with gates five."""
 MOST_BLOCKS = 1_000_000
 MOST_VALUES = 10**12
 """Of a range."""
@@ -103,6 +104,10 @@ class Plan:
         outer = tuple(axis for axis in axes if axis not in inner)
         plan = cls(bases, outer, tuple(inner), chosen, machines=machines)
         plan.check()
+        stages = {stage.name for recipe in plan.variants for stage in recipe.stages}
+        for name in (key for key, value in table.items() if value == {}):
+            if name not in stages:
+                raise unknown("table", name, (*sorted(stages), "sweep"))
         return plan
 
     def _with_each(self) -> Iterator[tuple[str, Recipe]]:
@@ -112,7 +117,7 @@ class Plan:
         plan's other keys.
         """
         varied = [axis for axis in self.outer if axis.key in ("cell", "task", "digits")]
-        first = {axis.key: axis.values[0] for axis in self.axes[1:]}
+        first = {axis.key: axis.values[0] for axis in self.axes[1:] if _may_vary(axis.key)}
         for key, base in self.bases.items():
             for values in product(*(axis.values for axis in varied)):
                 of_these = {axis.key: value for axis, value in zip(varied, values, strict=True)}
@@ -420,7 +425,9 @@ def _read_cells(axis: Axis, folder: Path) -> Axis:
     """An axis, whose cells that are files are read."""
     if axis.key != "cell":
         return axis
-    read = [cells.given(v, folder) if isinstance(v, str) else v for v in axis.values]
+    for value in axis.values:  # of a range the first is none
+        check_value(_field("", "cell"), value)
+    read = [cells.given(value, folder) for value in axis.values]
     return Axis(axis.key, _values(axis.key, read))
 
 
