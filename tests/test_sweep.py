@@ -712,7 +712,8 @@ def test_blocks_keep_their_borders_when_the_model_of_their_cost_has_changed(
     Store(tmp_path / "out").begin(before)
     monkeypatch.setattr(Cost, "seconds", lambda self, r, s: self.proof)
     record = tmp_path / "out" / "plan.toml"
-    record.write_text(record.read_text().replace("proof = 0.05", "proof = 0.1"))
+    said = record.read_text().replace("proof = 0.05", "proof = 0.1")
+    record.write_text(said.replace(f"blocks = {before.blocks}\n", "blocks = 8\n"))
     summary = run(parse(text), tmp_path / "out")
     assert summary.plan.blocks == 8  # 5 trials of 0.1 s each in half a second, and not 10
 
@@ -1056,6 +1057,35 @@ def test_tables_say_what_is_wrong(tmp_path: Path, swept: Path) -> None:
         done.stderr
         == "carrynet: copy/plan.toml is damaged or not carrynet's: 'recipes' is missing\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("cells = 32", "cells = 33", "it says 33 cells, and has 32"),
+        ("blocks = 7", "blocks = 8", "it says 8 blocks, and has 7"),
+        ("block = 5", "block = 0", "it says 7 blocks, and has"),
+        ("block = 5", "block = 6", "it says 7 blocks, and has 6"),
+        ('key = "hidden"', 'key = "hiden"', "unknown key 'hiden': did you mean 'hidden'"),
+        ('key = "hidden"', "key = 3", "key 3 is no text"),
+        ("    2,\n    3,", '    2,\n    "x",', "trial 16 .*hidden must be a whole number, not 'x'"),
+        ("flop = 1e-11", "flop = nan", "flop of a cost must be from 0 to 1e.09, not nan"),
+        ("flop = 1e-11", 'flop = "x"', "flop of a cost must be from 0 to 1e.09, not 'x'"),
+    ],
+)
+def test_a_damaged_record_of_a_plan_is_named(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    Store(tmp_path / "out").begin(parse(QUICK))
+    record = tmp_path / "out" / "plan.toml"
+    text = record.read_text()
+    assert text.count(old) == 1
+    record.write_text(text.replace(old, new))
+    (tmp_path / "plan.toml").write_text(QUICK)
+    for command in (("table", "out"), ("sweep", "plan.toml", "--out", "out")):
+        done = carrynet(*command, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert re.match(f"carrynet: out/plan.toml is damaged or .*{message}", done.stderr)
 
 
 def test_kept_weights_are_those_of_the_network(tmp_path: Path) -> None:

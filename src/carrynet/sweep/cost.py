@@ -1,7 +1,8 @@
 """How long a trial of a sweep takes, by a model: it decides where blocks end, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from carrynet.errors import InputError, shorten
 from carrynet.learn import cost
 from carrynet.nets import cells
 from carrynet.spec.recipe import Recipe
@@ -31,6 +32,14 @@ class Cost:
     proof: float = 0.05  #: of the quick steps of a search
     proof_unit: float = 0.008  #: for each hidden unit
     proof_budget: float = 0.5  #: the part of a budget that is used
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if type(value) not in (int, float) or not 0 <= value <= 1e9:
+                raise InputError(
+                    f"{f.name} of a cost must be from 0 to 1e+09, not {shorten(value)}"
+                )
 
     def seconds(self, recipe: Recipe, settings: Settings) -> float:
         """About how long a trial takes: training, evaluation and proof."""

@@ -156,6 +156,8 @@ class Plan:
     def _check_keys(self) -> None:
         """Raise `InputError` unless the keys are each other than the others, and of all trials."""
         keys = [axis.key for axis in self.axes[1:]]
+        if not self.variants:
+            self._check_trial(0)  # which no recipe is
         every = {key for recipe in self.variants for key in recipe.places()}
         for recipe in self.variants:
             known = recipe.places()
@@ -222,6 +224,17 @@ class Plan:
 
     def check(self) -> None:
         """Raise `InputError` for a plan that is too large, or the first trial that is no recipe."""
+        self._check_axes(self.inner)
+        for kind in range(self.kinds):
+            self._check_trial(kind * self.alike)
+        if self.blocks > MOST_BLOCKS:
+            raise InputError(
+                f"the plan has {self.trials:,} trials in more than {MOST_BLOCKS:,} blocks: "
+                "let a block take more seconds"
+            )
+
+    def _check_axes(self, axes: Sequence[Axis]) -> None:
+        """Raise `InputError` for too many kinds, a wrong key, or a wrong value of the last axes."""
         if self.kinds > MOST_KINDS:
             raise InputError(
                 f"the plan has {self.kinds:,} kinds of trials, which differ in more than step, "
@@ -229,7 +242,7 @@ class Plan:
             )
         self._check_keys()
         before = 1
-        for axis in reversed(self.inner):
+        for axis in reversed(axes):
             # What these say is judged by itself, without the rest of a recipe: there may be many.
             # The values between the two ends of a range are fine.
             values: Sequence[Any] = axis.values
@@ -243,13 +256,6 @@ class Plan:
                     self._check_trial(place * before)  # which says where it is
                     raise
             before *= len(values)
-        for kind in range(self.kinds):
-            self._check_trial(kind * self.alike)
-        if self.blocks > MOST_BLOCKS:
-            raise InputError(
-                f"the plan has {self.trials:,} trials in more than {MOST_BLOCKS:,} blocks: "
-                "let a block take more seconds"
-            )
 
     def _check_trial(self, trial: int) -> None:
         try:
@@ -348,6 +354,8 @@ class Plan:
             raise ValueError(f"it is not of format {FORMAT}, version {FORMAT_VERSION}")
 
         def axes(name: str) -> tuple[Axis, ...]:
+            for each in table[name]:
+                files.require(type(each["key"]) is str, f"key {shorten(each['key'])} is no text")
             return tuple(Axis(a["key"], _values(a["key"], a["values"])) for a in table[name])
 
         bases = {base.pop("key"): Recipe.from_table(base) for base in table["recipes"]}
@@ -356,7 +364,12 @@ class Plan:
         machines = {task.text: task for task in given}
         cost = Cost(**table["cost"])
         outer, inner, recorded = axes("outer"), axes("inner"), table.get("recipes_digest")
-        return cls(bases, outer, inner, settings, cost, machines, recorded)
+        plan = cls(bases, outer, inner, settings, cost, machines, recorded)
+        plan._check_axes((*outer, *inner))
+        for name, count in (("cells", plan.trials), ("blocks", plan.blocks)):
+            said = table[name]
+            files.require(said == count, f"it says {shorten(said)} {name}, and has {count:,}")
+        return plan
 
     @property
     def changed(self) -> bool:
