@@ -314,6 +314,25 @@ def test_an_engine_that_cannot_take_a_cell_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("jobs", [-1, 0, 1.5, True, "2"])
+def test_jobs_that_are_no_number_of_workers_are_refused(tmp_path: Path, jobs: Any) -> None:
+    with pytest.raises(InputError, match="jobs must be a whole number from 1, not"):
+        sweep.execute(parse(QUICK), tmp_path / "out", jobs=jobs)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_may_have_any_name_but_none(tmp_path: Path) -> None:
+    store = Store(tmp_path / "what?" / "now")
+    store.begin(parse(QUICK))
+    assert (store.name, store.path("plan.toml")) == ("now", f"{tmp_path}/what?/now/plan.toml")
+    assert Store(tmp_path / "what?").name == "what?"
+    (tmp_path / "plan.toml").write_text(QUICK)
+    for command in (("sweep", "plan.toml", "--out", ""), ("table", "")):
+        done = carrynet(*command, cwd=tmp_path)
+        told = "carrynet: a sweep's folder must have a name, not '': '.' is where you are\n"
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from carrynet import __version__, engines
-from carrynet.errors import InputError, RunError
+from carrynet.errors import InputError, RunError, shorten
 from carrynet.nets import cells
 from carrynet.spec.recipe import Recipe
 from carrynet.sweep import places
@@ -92,10 +92,12 @@ def execute(
     The folder may be the URL of an object store; see `places`.  `hire` makes the executor,
     given the store and `jobs`.  `callback` is called after every block.
 
-    Raises `InputError` where the folder holds another plan or was begun by other recipes, or an
-    engine cannot take a cell;
+    Raises `InputError` where the folder holds another plan or was begun by other recipes, an
+    engine cannot take a cell, or there are no such `jobs`;
     `RunError` when the folder cannot be written, or nothing comes through.
     """
+    if jobs is not None and (type(jobs) is not int or jobs < 1):
+        raise InputError(f"jobs must be a whole number from 1, not {shorten(jobs)}")
     places.library()  # before anything is written
     kinds = _check_engines(plan)
     store = Store(folder)

@@ -77,8 +77,10 @@ class Place(Protocol):
 def at(root: str | Path) -> Place:
     """The place that a path or a URL means.
 
-    Raises `InputError` for a URL that is none.
+    Raises `InputError` for a URL that is none, and for no name at all.
     """
+    if root == "":
+        raise InputError("a sweep's folder must have a name, not '': '.' is where you are")
     if isinstance(root, str) and "://" in root:
         return Objects(root)
     return Folder(Path(root))

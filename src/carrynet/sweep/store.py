@@ -62,11 +62,16 @@ class Store:
     @property
     def name(self) -> str:
         """The last part of its path."""
-        return Path(self.root.partition("?")[0]).absolute().name
+        return Path(self._folder).absolute().name
 
     def path(self, name: str) -> str:
         """A file's path or address."""
-        return f"{self.root.partition('?')[0].rstrip('/')}/{name}"
+        return f"{self._folder.rstrip('/')}/{name}"
+
+    @property
+    def _folder(self) -> str:
+        """The root, of a URL less what it says besides the path."""
+        return self.root.partition("?")[0] if self.place.everywhere else self.root
 
     def begin(self, plan: Plan) -> Plan:
         """Make the folder, or go on with what is there: the plan, as it was recorded.
