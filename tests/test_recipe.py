@@ -172,6 +172,9 @@ def test_settings_of_the_recipe_and_of_its_stages() -> None:
     assert one == replace(RECIPES["tutorial"], hidden=16, stages=(Stage(step=0.5, steps=7),))
     assert RECIPES["tutorial"].hidden == 32
 
+    with pytest.raises(InputError, match=r"^step and learn\.step are one key: give it once$"):
+        RECIPES["tutorial"].with_settings({"step": 0.5, "hidden": 16, "learn.step": 0.25})
+
     two = Recipe(stages=(Stage(), Stage(name="polish")))
     assert two.with_settings({"polish.step": 0.01}).stages == (Stage(), Stage("polish", step=0.01))
     with pytest.raises(InputError, match=r"did you mean '(learn|polish)\.step'"):
@@ -196,6 +199,11 @@ def test_settings_as_text() -> None:
     assert options.parse_settings(texts) == expected
     with pytest.raises(InputError, match="key=value"):
         options.parse_settings(("hidden",))
+    with pytest.raises(InputError, match="--set hidden is there twice: give it once"):
+        options.parse_settings(("hidden=4", " hidden = 5"))
+    lines = options.parse_settings(("hidden=4\nseed=3",))  # none of which is left out
+    with pytest.raises(InputError, match=r"hidden must be a whole number, not '4\\nseed=3'"):
+        RECIPES["tutorial"].with_settings(lines)
 
 
 def test_numbers_of_numpy_are_numbers() -> None:

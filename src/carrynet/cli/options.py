@@ -142,15 +142,19 @@ def run_first(arguments: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]
 
 def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
     """Settings from texts of the form `key=value`, values as in TOML, quotes not needed."""
-    settings = {}
+    settings: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"setting '{text}' must have the form key=value")
+        if (key := key.strip()) in settings:
+            raise InputError(f"--set {key} is there twice: give it once")
         try:
-            settings[key.strip()] = files.from_toml(f"value = {value}")["value"]
+            table = files.from_toml(f"value = {value}")
         except (ValueError, RecursionError):
-            settings[key.strip()] = value.strip()
+            table = {}
+        # what has more lines may say more than the value
+        settings[key] = table["value"] if len(table) == 1 else value.strip()
     return settings
 
 

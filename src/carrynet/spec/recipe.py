@@ -372,6 +372,9 @@ class Recipe:
                 raise unknown("key", key, changed.keys())
             stage_name, name = places[key]
             if stage_name:
+                if name in stages[stage_name]:
+                    first = next(k for k in settings if places[k] == (stage_name, name))
+                    raise InputError(f"{first} and {key} are one key: give it once")
                 stages[stage_name][name] = value
         made = tuple(replace(stage, **stages[stage.name]) for stage in changed.stages)
         return replace(changed, stages=made)
