@@ -56,7 +56,7 @@ class Exhaustive:
     digits: int
     pairs: int  #: problems: pairs of numbers where the task has two operands
     right: int
-    margin: float  #: the smallest of any digit, in units of the logit; negative if one is wrong
+    margin: float  #: the smallest of any digit, in units of the logit; where one is wrong, <= 0
     wrong: tuple[Operand, ...] | None = None  #: operands of a problem that is answered wrongly
     answered: Answer | None = None  #: the network's answer to it, read with `digits` digits
     #: problems with a digit within rounding of zero, which were judged one by one

@@ -25,7 +25,7 @@ _MOST = 6  # lines, and panels
 def margins(census: Census, caption: Caption, figure: "FigureBase") -> float | None:
     """How the smallest margin of the exhaustive evaluation is distributed.
 
-    For each margin, how many networks have a smaller one: at 0, how many are wrong somewhere.
+    For each margin, how many networks have a smaller one: those below 0 are wrong somewhere.
     A line for each value of the first key, a panel for each of the second.
     """
     if not census.values["exhaustive_margin"].any():

@@ -41,8 +41,9 @@ _WHERE = (
 )
 
 _KINDS = {int: "int64", float: "double", bool: "bool", str: "string"}
+_TASK = "what was to be learned: add, add:base=3, tomita:4; of one's own, as in flip@fc3e02ece847"
 _OWN = tuple(
-    Column(f.name, _KINDS[f.type], f.metadata["help"])  # type: ignore[index]
+    Column(f.name, _KINDS[f.type], _TASK if f.name == "task" else f.metadata["help"])  # type: ignore[index]
     for f in fields(Recipe)
     if f.metadata and f.name not in ("name", "origin")
 )
@@ -56,7 +57,12 @@ _TRAINED = (
     Column("problems", "int64", "problems that the whole training shows"),
     Column("engine", "string", "the engine that trained it"),
     Column("carrynet", "string", "the version of carrynet"),
-    Column("outcome", "string", "`trained`, or `diverged`: what follows is then null"),
+    Column(
+        "outcome",
+        "string",
+        "`trained`, or `diverged`: but for `error`, `training_seconds` and `kept`, what follows is "
+        "then null",
+    ),
     Column("error", "string", "where training diverged"),
     Column("again", "int32", "how often more its last stage was made, since boxes stayed open"),
     Column(
@@ -80,7 +86,9 @@ _EXHAUSTIVE = (
     ),
     Column("exhaustive_pairs", "int64", "how many these are"),
     Column("exhaustive_right", "int64", "and how many of them are right"),
-    Column("exhaustive_margin", "double", "the smallest margin of any digit; < 0: one is wrong"),
+    Column(
+        "exhaustive_margin", "double", "the smallest margin of any digit; where one is wrong, <= 0"
+    ),
 )
 _SAMPLED = (
     Column("pairs", "int64", "problems with operands of up to N digits that were drawn"),
