@@ -234,6 +234,7 @@ def pickled(run: Path) -> None:
         (edit("config.json", '"version": 2', '"version": 1'), "it has version 1, not 2"),
         (edit("config.json", '"version": 2', '"version": 3'), "it has version 3, not 2"),
         (edit("config.json", '"complete"', '"odd"'), "unknown status 'odd'"),
+        (edit("config.json", '"engine": "', '"engine": "x'), "unknown engine 'x"),
         (edit("config.json", '"weights_sha256"', '"x"'), "weights_sha256 is missing"),
         (edit("config.json", '"proof_sha256"', '"prof_sha256"'), "proof_sha256 is missing"),
         (edit("config.json", '"python"', '"pyton"'), "python is missing"),

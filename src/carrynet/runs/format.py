@@ -35,6 +35,7 @@ from types import MappingProxyType
 from typing import Any
 
 from carrynet import files, locks
+from carrynet.engines import ENGINES
 from carrynet.errors import RunError, shorten, unknown
 from carrynet.learn.mechanism import Mechanism
 from carrynet.nets.arrays import Array
@@ -104,6 +105,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             if key not in _CONFIG:
                 raise unknown("key", key, _CONFIG)
             files.require(isinstance(value, _CONFIG[key]), f"{key} is wrong: {shorten(value)}")
+        files.require(config["engine"] in ENGINES, f"unknown engine {shorten(config['engine'])}")
     return config
 
 
