@@ -509,6 +509,7 @@ class Tensor:
 
 
 class GRU:
+    __module__ = "torch.nn.modules.rnn"
     mode, num_layers, bidirectional = "GRU", 1, False
 
 
@@ -536,6 +537,16 @@ def test_a_live_module_is_the_network_of_its_file() -> None:
     both.rnn.bidirectional = True
     with pytest.raises(InputError, match=r"'rnn\.bidirectional' is True"):
         cn.load(both, task="add")
+
+
+def test_a_live_module_that_does_more_than_its_kind_is_refused() -> None:
+    changed, own = (Module(contents("adder_gru").tensors) for _ in range(2))
+    changed.rnn.forward = print  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="'rnn' has an attribute 'forward', which no GRU"):
+        cn.load(changed, task="add")
+    own.rnn = type("GRU", (GRU,), {"__module__": "mine"})()
+    with pytest.raises(InputError, match=r"'rnn\.' is a 'mine\.GRU': accepted are PyTorch's own"):
+        cn.load(own, task="add")
 
 
 def test_a_file_is_loaded_with_its_task() -> None:

@@ -563,9 +563,53 @@ def test_tensors_that_are_attributes_of_a_module_are_tensors(tmp_path: Path) -> 
     torch_file(path, whole[:-1] + state[1:] + b"b")
     contents = read(path)
     assert contents.tensors.keys() == {"rnn.weight", "h0", "heads.0"}
-    kinds = {"class": "Adder", "rnn.class": "RNN"}
+    kinds = {"class": "__main__.Adder", "rnn.class": "RNN"}
     assert contents.settings == {"rnn.mode": "RNN_RELU", **kinds}
     assert contents.passed_over == ()
+
+
+ORDERED = GLOBAL["collections.OrderedDict"] + b")R"
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "refused"),
+    [
+        ("sparse.Embedding", {"max_norm": b"N", "_forward_hooks": ORDERED}, ""),
+        ("sparse.Embedding", {"max_norm": number(1)}, "'rnn' has max_norm"),
+        ("rnn.RNN", {"_forward_hooks": ORDERED + dictionary({"0": b"N"})[1:]}, "'rnn' has hooks"),
+        ("rnn.RNN", {"_forward_pre_hooks": dictionary({"0": b"N"})}, "'rnn' has hooks"),
+        ("rnn.RNN", {"mode": text("RNN_TANH"), "later": b"\x89", "_data_ptrs": b"]"}, ""),
+        ("rnn.RNN", {"forward": GLOBAL["__main__.Adder"]}, "'rnn' has an attribute 'forward'"),
+        ("rnn.RNN", {"_call_impl": GLOBAL["__main__.Adder"]}, "an attribute '_call_impl'"),
+        ("linear.Linear", {"scale": number(2)}, "'scale', which no Linear of PyTorch's has"),
+    ],
+)
+def test_what_a_module_does_beyond_its_kind_is_refused(
+    tmp_path: Path, kind: str, attributes: dict[str, bytes], refused: str
+) -> None:
+    path, name = tmp_path / "module.pt", f"torch.nn.modules.{kind}"
+    GLOBAL[name] = f"c{name.rpartition('.')[0]}\n{name.rpartition('.')[2]}\n".encode()
+    layer = module(name, weight=tensor())
+    layer = layer[:-1] + dictionary(attributes)[1:] + b"b"
+    torch_file(path, module("__main__.Adder", {"rnn": layer}))
+    if refused:
+        assert refused in refusal(lambda: read(path))
+    else:
+        assert read(path).tensors.keys() == {"rnn.weight"}
+
+
+def test_a_class_of_ones_own_is_known_by_its_whole_name(tmp_path: Path) -> None:
+    path = tmp_path / "module.pt"
+    for name, kind in (
+        ("torch.nn.modules.rnn.GRU", "GRU"),
+        ("torch.ao.nn.quantized.dynamic.modules.rnn.GRU",) * 2,
+        *((each,) * 2 for each in ("__main__.GRU", "mine.torch.nn.modules.rnn.GRU")),
+        ("__torch__.GRU",) * 2,
+        ("__torch__.torch.nn.modules.rnn.___torch_mangle_0.GRU", "GRU"),
+    ):
+        GLOBAL[name] = f"c{name.rpartition('.')[0]}\nGRU\n".encode()
+        torch_file(path, module("__main__.Adder", {"rnn": module(name, weight=tensor())}))
+        assert read(path).settings["rnn.class"] == kind
 
 
 def test_keys_that_are_no_texts_lead_to_tensors(tmp_path: Path) -> None:
@@ -652,4 +696,4 @@ def test_constants_and_code_of_torchscript(tmp_path: Path) -> None:
         contents = read(path)
         assert contents.tensors.keys() == {"x", "CONSTANTS.c0"}
         assert contents.tensors["CONSTANTS.c0"].tobytes() == floats[::-1]
-        assert contents.settings == {**said, "class": "Adder"}
+        assert contents.settings == {**said, "class": "__torch__.Adder"}

@@ -15,7 +15,7 @@ from carrynet.data.words import tables
 from carrynet.errors import InputError, shorten
 from carrynet.exchange.found import MAX_BYTES, Found
 from carrynet.exchange.pickles import Refused
-from carrynet.exchange.state_dicts import CLASS, SETTINGS
+from carrynet.exchange.state_dicts import CLASS, SETTINGS, check_module, kind_of
 from carrynet.exchange.tensors import Contents
 from carrynet.nets.network import Network
 
@@ -48,13 +48,9 @@ def contents(module: Any) -> Contents:
                 raise InputError(f"buffer {shorten(name)} is in no state dict, and may be needed")
         for name, part in module.named_modules(remove_duplicate=False):
             prefix = f"{name}." if name else ""
-            if getattr(part, "_forward_hooks", None) or getattr(part, "_forward_pre_hooks", None):
-                raise InputError(f"{shorten(name or 'the module')} has hooks, which are not seen")
-            if getattr(part, "max_norm", None) is not None:
-                raise InputError(
-                    f"{shorten(name)} has max_norm, by which it changes when it is used"
-                )
-            found.settings[f"{prefix}{CLASS}"] = type(part).__name__
+            kind = kind_of(f"{type(part).__module__}.{type(part).__qualname__}")
+            check_module(name, kind, vars(part))
+            found.settings[f"{prefix}{CLASS}"] = kind
             for key in SETTINGS:
                 if isinstance(said := getattr(part, key, None), str | int | float):
                     found.settings[f"{prefix}{key}"] = said

@@ -7,7 +7,7 @@ over, and named; what may be one and cannot be read is refused.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,7 +31,20 @@ SETTINGS = (
 )
 """Attributes of a module that say how it computes."""
 CLASS = "class"
-"""The setting that says what kind of module it is: `head.1.class`, `ReLU`."""
+"""The setting that says what kind of module it is: `head.1.class`, `ReLU`; see `kind_of`."""
+
+_CELL = "input_size hidden_size bias nonlinearity"
+_RECURRENT = f"{_CELL} mode num_layers batch_first dropout bidirectional proj_size dropout_state"
+_ATTRIBUTES = {  # of PyTorch's own layers, beside those of every module, as its versions have them
+    **dict.fromkeys(("RNNCell", "GRUCell", "LSTMCell"), _CELL),
+    **dict.fromkeys(("RNN", "GRU", "LSTM"), _RECURRENT),
+    "Linear": "in_features out_features",
+    "Embedding": "num_embeddings embedding_dim padding_idx norm_type scale_grad_by_freq sparse",
+    **dict.fromkeys(("ReLU", "Dropout", "AlphaDropout"), "p inplace"),
+    **dict.fromkeys(("Softmax", "LogSoftmax"), "dim"),
+    **dict.fromkeys(("Tanh", "Sigmoid", "Identity", "Sequential", "ModuleList"), ""),
+}
+_CALLS = ("_call_impl", "_slow_forward", "_compiled_call_impl")
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,10 @@ def views_of(content: object, found: Found, constant: bool = False) -> dict[str,
     def look(value: object, path: tuple[str, ...], prefix: str, depth: int) -> bool:
         """Whether there are tensors in it; in a module, names have a prefix."""
         if isinstance(value, Object) and _is_module(value) and len(settings) < MAX_TENSORS:
-            kind = value.name.rpartition(".")[2][:MAX_NAME]
+            kind = kind_of(value.name)[:MAX_NAME]
+            if not value.name.startswith("__torch__."):  # where the code is in the file
+                require(not value.more, "its pickle makes a module in a way that PyTorch does not")
+                check_module(str(_Place(path, prefix)).strip("."), kind, value.state)
             settings.append((_Place(path, f"{prefix[:MAX_NAME]}{CLASS}"), kind))
             settings.extend((_Place(path, prefix + k), v) for k, v in _settings(value).items())
         # a module that is there twice is told twice: what comes between layers counts each time
@@ -195,6 +211,47 @@ def _settings(value: object) -> dict[str, str | float]:
     """What a module's attributes say of its cell."""
     state = value.state if isinstance(value, Object) else {}
     return {k: v for k in SETTINGS if isinstance(v := state.get(k), str | int | float)}
+
+
+_MANGLED = re.compile(r"\.___torch_mangle_\d+(?=\.)")
+
+
+def kind_of(name: str) -> str:
+    """What kind of module a class makes: `GRU` where it is PyTorch's own, else its whole name."""
+    plain = _MANGLED.sub("", name.removeprefix("__torch__."))
+    return plain.rpartition(".")[2] if plain.startswith("torch.nn.modules.") else name
+
+
+def check_module(name: str, kind: str, attributes: Mapping[str, Any]) -> None:
+    """Refuse a module that by its attributes does more than its kind says.
+
+    What a class of PyTorch's own does not have is there for code that is not seen, unless it is
+    off; names that begin with `_` are its own bookkeeping, but for the methods of a call.
+    """
+    what = shorten(name[:MAX_NAME]) if name else "the module"
+    for hooks in ("_forward_hooks", "_forward_pre_hooks"):
+        require(not _holds(attributes.get(hooks)), f"{what} has hooks, which are not seen")
+    if kind not in _ATTRIBUTES:
+        return
+    require(
+        attributes.get("max_norm") is None, f"{what} has max_norm, by which it changes when used"
+    )
+    usual = {"training", *_ATTRIBUTES[kind].split()}
+    for key, value in attributes.items():
+        hidden = key in _CALLS or not (key.startswith("_") or key in usual)
+        off = value is None or (isinstance(value, int | float) and value == 0)
+        require(
+            off or not hidden,
+            f"{what} has an attribute {shorten(key[:MAX_NAME])}, which no {kind} of PyTorch's has: "
+            "what it is for is not seen; save model.state_dict() if it changes no answer",
+        )
+
+
+def _holds(table: object) -> bool:
+    """Whether there is anything in a dictionary, or in what a pickle makes one of."""
+    if isinstance(table, Object):
+        return bool(table.items or table.more or any(table.arguments))
+    return bool(table)
 
 
 def _is_optimisers(value: object) -> bool:
