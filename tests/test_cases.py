@@ -357,7 +357,7 @@ def loaded(settings: dict[str, str | float] | None = None) -> Contents:
     return replace(contents, settings=settings or {})
 
 
-@pytest.mark.parametrize("key", ["rnn.mode", "rnn.nonlinearity", "code of TorchScript"])
+@pytest.mark.parametrize("key", ["rnn.mode", "rnn.nonlinearity"])
 def test_the_activation_that_a_file_states_is_no_assumption(key: str) -> None:
     taken = foreign.take(loaded({key: "RNN_TANH", "num_layers": 3}), tasks.add())
     assert taken.network.activation == "tanh"

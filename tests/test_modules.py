@@ -44,6 +44,8 @@ def contents(name: str) -> Contents:
 
 def owned(name: str, task: tasks.Task = ADD) -> Owned:
     given = contents(name)
+    if given.layers is not None:  # which TorchScript's code says
+        return Owned(task, given.layers, given.layers.dtype)
     found = recognise(given.tensors, given.settings, task)
     assert found is not None
     return Owned(task, decided(found.layers, task), found.layers.dtype)

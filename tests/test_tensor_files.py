@@ -683,17 +683,135 @@ def test_tensors_whose_numbers_are_meant_otherwise_are_refused(tmp_path: Path) -
     assert "has hooks" in refusal(lambda: read(path))
 
 
-def test_constants_and_code_of_torchscript(tmp_path: Path) -> None:
-    path, floats = tmp_path / "script.pt", struct.pack("<6f", *range(6))
-    whole = new("__torch__.Adder", dictionary({"training": b"\x89", "x": tensor()}))
-    constants = b"\x80\x02" + tensor() + b"\x85."
-    for code, said in (
-        (b"h = torch.rnn_relu(x, CONSTANTS.c0)", {"code of TorchScript": "rnn_relu"}),
-        (b"torch.rnn_relu(x), torch.rnn_tanh(x)", {}),
-    ):
-        more = {"archive/constants.pkl": constants, "archive/code/__torch__.py": code}
-        torch_file(path, whole, None, **more, **{"archive/constants/0": floats[::-1]})
-        contents = read(path)
-        assert contents.tensors.keys() == {"x", "CONSTANTS.c0"}
-        assert contents.tensors["CONSTANTS.c0"].tobytes() == floats[::-1]
-        assert contents.settings == {**said, "class": "__torch__.Adder"}
+# TorchScript -------------------------------------------------------------------------
+
+
+FORWARD = """class Adder(Module):
+  def forward(self: __torch__.Adder, x: Tensor) -> Tensor:
+    _1 = torch.zeros([1, 1, 2])
+    h, _0 = torch.rnn_tanh(x, _1, [self.Wx, self.Wh], False, 1, 0., False, False, True)
+    {}
+"""
+
+
+def scripted(path: Path, *lines: str, forward: str = FORWARD, more: bytes = b"") -> None:
+    """A TorchScript archive of an Elman cell of two units, a row and a column of weights."""
+    square = tensor(offset=0, shape=(2, 2), stride=(2, 1))
+    row, column = (tensor(offset=0, shape=shape, stride=(1, 1)) for shape in ((1, 2), (2, 1)))
+    kept = {"training": b"\x89", "Wx": square, "Wh": square, "row": row, "column": column}
+    kept |= {"bias": tensor(offset=0, shape=(1,), stride=(1,))}
+    constants = b"\x80\x02" + tensor(offset=0, shape=(1, 1, 2), stride=(2, 2, 1)) + b"\x85."
+    members = {
+        "archive/code/more.py": more,
+        "archive/code/__torch__.py": forward.format("\n    ".join(lines)).encode(),
+        "archive/constants.pkl": constants,
+        "archive/constants/0": struct.pack("<6f", *range(6)),
+    }
+    torch_file(path, new("__torch__.Adder", dictionary(kept)), None, **members)
+
+
+LINEAR = "return torch.linear({}, self.row, None)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "head"),
+    [
+        ([LINEAR.format("h")], [2]),
+        ([LINEAR.format("torch.transpose(h, 0, 1)")], [2]),
+        (["h1 = torch.relu_(h)", LINEAR.format("h1")], ["relu", 2]),
+        (["return torch.matmul(h, torch.t(self.row))"], [2]),
+        (["return torch.linear(torch.linear(h, self.row), self.column)"], [2, 1]),
+        (["if torch.lt(torch.size(h, 0), 3):", "  ops.prim.RaiseException('no')", "else:", "  pass",
+          LINEAR.format("h")], [2]),
+        ([LINEAR.format("torch.select(torch.slice(h, 0, 0, 9223372036854775807), 1, -1)")], [2]),
+        ([LINEAR.format("torch.squeeze(_0, 0)")], [2]),
+    ],
+)  # fmt: skip
+def test_torchscript_is_followed(tmp_path: Path, lines: list[str], head: list[str | int]) -> None:
+    path = tmp_path / "script.pt"
+    scripted(path, *lines)
+    layers = read(path).layers
+    assert layers is not None
+    assert [e if isinstance(e, str) else e.weight.shape[0] for e in layers.head] == head
+    (cell,) = layers.recurrent
+    assert (cell.activation, cell.start) == ("tanh", {})
+    assert np.array_equal(cell.weights["Wxh"], [[0, 2], [1, 3]])
+
+
+def test_a_constant_of_torchscript_is_what_its_code_takes_it_for(tmp_path: Path) -> None:
+    path = tmp_path / "script.pt"
+    begun = FORWARD.replace("torch.zeros([1, 1, 2])", "CONSTANTS.c0")
+    scripted(path, LINEAR.format("h"), forward=begun)
+    layers = read(path).layers
+    assert layers is not None
+    assert layers.recurrent[0].start["h"].tolist() == [0, 1]
+    scripted(path, LINEAR.format("torch.mul(h, CONSTANTS.c0)"))
+    assert "its code has 'torch.mul', which no layer here does" in refusal(lambda: read(path))
+    scripted(path, LINEAR.format("CONSTANTS.c3"))
+    assert "a constant too many" in refusal(lambda: read(path))
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["return torch.sub(torch.linear(h, self.row), 20.)"], "'torch.sub', which no layer"),
+        (["return torch.neg(torch.linear(h, self.row))"], "'torch.neg', which no layer"),
+        (["return torch.add(torch.linear(h, self.row), h)"], "'torch.add', which no layer"),
+        (["return torch.linear(h, self.row) - 20"], "torch.linear(h, self.row) - 20', which no"),
+        ([LINEAR.format("torch.flip(h, [1])")], "'torch.flip', which no layer"),
+        ([LINEAR.format("torch.transpose(h, 1, 2)")], "exchanges axes"),
+        ([LINEAR.format("torch.select(h, 1, 0)")], "takes a part of what it computes"),
+        ([LINEAR.format("torch.slice(h, 1, 1)")], "takes a part of what it computes"),
+        ([LINEAR.format("torch.dropout(h, 0.5, True)")], "drops out as in training"),
+        (["h1 = torch.relu_(torch.transpose(h, 0, 1))", LINEAR.format("h")], "changed in place"),
+        (["return torch.softmax(torch.linear(h, self.row), 1)"], "over another axis"),
+        (["for i in range(3):", "  pass", LINEAR.format("h")], "has a loop"),
+        (["self.row = self.row", LINEAR.format("h")], "self.row = ...', which no layer"),
+        (["if torch.lt(torch.size(h, 0), 3):", "  y = h", "else:", "  y = _0",
+          LINEAR.format("y")], "which no layer here does"),
+        (["if torch.gt(h, 0):", "  pass", LINEAR.format("h")], "'torch.gt', which no layer"),
+        (["return (h, torch.linear(h, self.row))"], "gives 2 answers"),
+        (["return x"], "its answer comes from no RNN"),
+        (["return (self).forward(x, )"], "its code calls itself"),
+        (["return __torch__.torch.nn.functional.gelu(h, )"], "functional.gelu', which no layer"),
+        (["ops.prim.RaiseException('no')"], "raises an exception"),
+        ([LINEAR.format("torch.to(h, 5)")], "another type of numbers"),
+    ],
+)  # fmt: skip
+def test_what_torchscript_does_beyond_is_refused(
+    tmp_path: Path, lines: list[str], reason: str
+) -> None:
+    path = tmp_path / "script.pt"
+    scripted(path, *lines)
+    assert reason in refusal(lambda: read(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("False, False, True)", "False, True, True)", "runs in both directions"),
+        ("[self.Wx, self.Wh], False", "[self.Wx], False", "or is given more"),
+        ("torch.zeros([1, 1, 2])", "torch.to(x, 6)", "begins in a state that it computes"),
+        ("x: Tensor)", "x: Tensor, y: Tensor)", "takes 2 inputs"),
+        ("def forward", "def other", "its code has no '__torch__.Adder.forward'"),
+        ("torch.rnn_tanh(", "((", "it is damaged"),
+    ],
+)
+def test_other_code_of_torchscript(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    path = tmp_path / "script.pt"
+    scripted(path, LINEAR.format("h"), forward=FORWARD.replace(old, new))
+    assert reason in refusal(lambda: read(path))
+
+
+def test_long_code_of_torchscript_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "script.pt"
+    scripted(path, LINEAR.format("h"), more=b"#" * 2**20)
+    assert "unpacks to too much" in refusal(lambda: read(path))
+    twice = "def f{}(x: Tensor) -> Tensor:\n  return __torch__.f{}(__torch__.f{}(x, ), )\n"
+    more = "".join(twice.format(k, k + 1, k + 1) for k in range(20))
+    end = "def f20(x: Tensor) -> Tensor:\n  return x\n"
+    called = LINEAR.format("__torch__.f0(h, )")
+    scripted(path, called, forward=FORWARD + more + end)
+    assert "takes more than 20,000 steps" in refusal(lambda: read(path))
+    scripted(path, LINEAR.format("9" * (files.MOST_DIGITS + 1)))
+    assert "a number of too many digits" in refusal(lambda: read(path))

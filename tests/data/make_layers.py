@@ -1,8 +1,9 @@
 """Makes the files in `layers` with PyTorch, and what PyTorch answers: `python3 make_layers.py`.
 
-Needs PyTorch, which nothing else here does; the files were made with 2.14 on the CPU.  Weights are
-random: `tests/test_modules.py` compares logits, position by position.  `adder_*` have learned to
-add as a practitioner would let them, and are right on all pairs of 8-digit numbers.
+Needs PyTorch, which nothing else here does; the files were made with 2.14 on the CPU, `scripted`
+with 2.15.  Weights are random: `tests/test_modules.py` compares logits, position by position.
+`adder_*` have learned to add as a practitioner would let them, and are right on all pairs of
+8-digit numbers.
 """
 
 import json
@@ -74,6 +75,21 @@ class Cells(nn.Module):  # type: ignore[misc]
         return torch.stack(logits)
 
 
+class Scripted(nn.Module):  # type: ignore[misc]
+    """What TorchScript makes code of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(4, 3, padding_idx=0)
+        self.rnn = nn.GRU(3, 5, num_layers=2, dropout=0.1)
+        self.head = nn.Sequential(nn.Linear(5, 4), nn.ReLU(inplace=True), nn.Linear(4, 1))
+
+    def forward(self, symbols: torch.Tensor, start: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits (T, 1, 1) of symbols (T, 1)."""
+        states, _ = self.rnn(self.embedding(symbols), start)
+        return self.head(states)
+
+
 def main() -> None:
     """Write every file and the answers."""
     torch.manual_seed(0)
@@ -136,6 +152,11 @@ def main() -> None:
             logits = torch.movedim(model(samples), 0, 1)
         words, found = samples.T.numpy().astype("i1"), logits.numpy()
         np.savez_compressed(HERE / f"{name}_samples.npz", words=words, logits=found)
+
+    with torch.no_grad():
+        scripted = torch.jit.script(Scripted().eval())
+        answers["scripted"] = scripted(symbols)[:, 0].double().tolist()
+        scripted.save(HERE / "scripted.pt")
 
     document = {"torch": torch.__version__, "word": WORD, "logits": answers}
     (HERE / "expected.json").write_text(json.dumps(document) + "\n")

@@ -36,7 +36,6 @@ from carrynet.exchange.layered import UNKNOWN, Layered, Linear, Recurrent
 from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, evaluate, in_part, listing
 from carrynet.exchange.modules import Recognised
 from carrynet.exchange.otherwise import other_readings
-from carrynet.exchange.pytorch import CODE
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.exchange.samples import (
     TOLERANCE,
@@ -386,7 +385,7 @@ def _tried(
 def _of_settings(
     contents: Contents, tensors: Tensors, found: Mapping, said: str | None
 ) -> str | None:
-    """The activation that the cell's module, or TorchScript's code, states; else what is said.
+    """The activation that the cell's module states; else what is said.
 
     Raises `InputError` where the owner says another, and for cells that cannot be taken.
     """
@@ -400,7 +399,7 @@ def _of_settings(
                     f"one recurrent layer that runs forward, without a projection"
                 )
     keys = [f"{head}{key}" for head in sorted(heads) for key in ("mode", "nonlinearity")]
-    for key in (*keys, CODE):
+    for key in keys:
         if key not in settings:
             continue
         cell = str(settings[key]).lower().removeprefix("rnn_")

@@ -35,7 +35,6 @@ from carrynet.exchange.layered import (
     gated,
 )
 from carrynet.exchange.mapping import Tensors, listing
-from carrynet.exchange.pytorch import CODE
 from carrynet.exchange.recognise import FIRST_STATE, is_no_weight, look
 from carrynet.exchange.state_dicts import CLASS
 from carrynet.nets.arrays import Array
@@ -255,7 +254,7 @@ def _layer(cell: _Cell, tensors: Tensors, settings: Settings) -> Recurrent:
 
 
 def _said(cell: _Cell, settings: Settings) -> str:
-    """What a module or TorchScript's code says the cell is: `gru`, `rnn_tanh`; or nothing."""
+    """What a module says the cell is: `gru`, `rnn_tanh`; or nothing."""
     prefix = cell.prefix
     for key, sound in (("bidirectional", False), ("proj_size", 0)):
         if settings.get(f"{prefix}{key}", sound) != sound:
@@ -263,7 +262,7 @@ def _said(cell: _Cell, settings: Settings) -> str:
                 f"{shorten(prefix + key)} is {shorten(settings[prefix + key])}: accepted are "
                 "recurrent layers that run forward, without a projection"
             )
-    said = settings.get(f"{prefix}mode", settings.get(f"{prefix}nonlinearity", settings.get(CODE)))
+    said = settings.get(f"{prefix}mode", settings.get(f"{prefix}nonlinearity"))
     text = str(said or "").lower()
     return f"rnn_{text}" if text in ("tanh", "relu") else text
 

@@ -57,7 +57,7 @@ def read(program: bytes, persistent: Callable[[object], object]) -> tuple[object
     pickles do the contents of tensors.  Raises `Refused` and `ValueError`, and, for pickles
     that are damaged, whatever else Python does.
     """
-    require(not _LONG.search(program), f"its pickle has a number of more than {MOST_DIGITS} digits")
+    require(not LONG.search(program), f"its pickle has a number of more than {MOST_DIGITS} digits")
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[int, Any] = {}
@@ -161,5 +161,5 @@ def _key(key: object, place: int) -> str:
     return f"<{type(key).__name__} {place}>"
 
 
-# Python takes quadratic time for them, and its own limit is off on the command line
-_LONG = re.compile(rb"[0-9_]{%d}" % (MOST_DIGITS + 1))
+# Python takes quadratic time for such numbers, and its own limit is off on the command line
+LONG = re.compile(rb"[0-9_]{%d}" % (MOST_DIGITS + 1))

@@ -92,11 +92,11 @@ class _Place(NamedTuple):
         return ".".join((*self.path, self.name))
 
 
-def views_of(content: object, found: Found, constant: bool = False) -> dict[str, View]:
+def views_of(content: object, found: Found) -> dict[str, View]:
     """The tensors in dictionaries, lists and modules, by their names.
 
     What has tensors nowhere in it is passed over as a whole; what has some that are not reached
-    in this way is refused.  A file's constants may be none, and always have their whole path.
+    in this way is refused.
     """
     views: list[tuple[_Place, View]] = []
     settings: list[tuple[_Place, str | float]] = []
@@ -122,9 +122,9 @@ def views_of(content: object, found: Found, constant: bool = False) -> dict[str,
         before, others, rest = len(views), [], []
         for key, entry in entries.items():
             name = prefix + key[: MAX_NAME + 1]  # which is already too long for a tensor
-            view = _view(entry)
+            view = view_of(entry)
             place = _Place(path, name)
-            if view is None or (key in attributes and not constant):
+            if view is None or key in attributes:
                 others.append((place, entry, key in attributes))
             elif _may_be_weight(place, view):
                 require(len(views) < MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
@@ -132,7 +132,7 @@ def views_of(content: object, found: Found, constant: bool = False) -> dict[str,
             else:
                 rest.append((name, entry))
         for place, entry, attribute in others:
-            view = _view(entry)
+            view = view_of(entry)
             if view is not None:  # a module's attribute, unless it is a parameter, too
                 if _may_be_weight(place, view) and view not in {other for _, other in views}:
                     require(len(views) < MAX_TENSORS, f"it holds more than {MAX_TENSORS} tensors")
@@ -162,12 +162,12 @@ def views_of(content: object, found: Found, constant: bool = False) -> dict[str,
     )
     instead = found.instead or f", but {files.printable(_kind(content)[:MAX_NAME])}"
     require(
-        bool(views) or constant,
+        bool(views),
         f"it holds no dictionary of tensors, as model.state_dict() is{instead}",
     )
     _refuse_within(aside, {view for _, view in views})
     # a number or bytes beside the dictionary of the weights do not make it one of several
-    several = constant or len({place.path for place, view in views if _is_array(view)}) > 1
+    several = len({place.path for place, view in views if _is_array(view)}) > 1
     names = [str(place) if several else place.name for place, _ in views]
     if len(set(names)) < len(names):
         several, names = True, [str(place) for place, _ in views]
@@ -290,7 +290,7 @@ def _refuse_within(aside: list[tuple[_Place, object]], known: set[View]) -> None
                 left.extend((name, entry, holder) for entry in value)
             elif isinstance(value, Object):
                 seen.add(id(value))
-                view = _view(value)
+                view = view_of(value)
                 if states(name) or view in known:
                     continue
                 if value.name.endswith(_OF_NUMPY) or (view and _may_be_weight(place, view)):
@@ -316,7 +316,7 @@ def _is_module(value: object) -> bool:
     )
 
 
-def _view(value: object) -> View | None:
+def view_of(value: object) -> View | None:
     """The tensor that an object of a pickle is, if it is one that can be read."""
     if isinstance(value, Object) and value.name in _PARAMETERS:
         _require_plain(value.arguments[2:3])
@@ -405,7 +405,7 @@ def _kind(value: object) -> str:
         case Object(name=name) if name.endswith(_OF_NUMPY):
             return "an array of NumPy's"
         case Object(name=name):
-            view = _view(value)
+            view = view_of(value)
             return name if view is None else "bytes" if view.shape else "a number"
         case Name(text=text):
             return f"the name {text}"

@@ -1,7 +1,7 @@
 """Tensors from files that others wrote: safetensors, NumPy's .npz, PyTorch's .pt without PyTorch.
 
-Files of ONNX and of Keras say how their network computes: of these come its layers.  Flax's come as
-tensors, by the names in its tree.
+Files of ONNX, Keras and TorchScript say how their network computes: of these come its layers.
+Flax's come as tensors, by the names in its tree.
 
 A file is taken for hostile.  No unpickler runs: `pickles` says what a pickle says, and imports
 and calls nothing.  Sizes are checked against `MAX_BYTES` before anything is allocated.
@@ -75,8 +75,8 @@ def read(path: Path) -> Contents:
     float16 and bfloat16 come back as float32; other kinds of number as they are.
     The file of PyTorch may hold a state dict, a whole module, a TorchScript archive, or
     dictionaries and lists of these.  A module's names are those of its `state_dict()`, and of
-    its other attributes; constants of TorchScript are `CONSTANTS.c0` and so on.  If the
-    tensors are in several dictionaries, names are joined by dots: `model.rnn.weight_ih_l0`.
+    its other attributes.  If the tensors are in several dictionaries, names are joined by dots:
+    `model.rnn.weight_ih_l0`.
     Raises `InputError`.
     """
     shown = files.printable(path)
