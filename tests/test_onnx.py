@@ -4,6 +4,8 @@ Graphs are made here as the exporters of PyTorch make them, which is not install
 Squeeze, Transpose and Reshape, states by Shape, Expand and Concat.
 """
 
+import re
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -439,6 +441,62 @@ Ends = list[tuple[str, list[float], dict[str, Any]]]  # operators, constants, at
 
 
 @pytest.mark.parametrize(
+    ("c", "yielded", "reason"),
+    [
+        ("input", (1, 2), ""),
+        ("input", (2,), "the h that it ends in is no output"),
+        ("input", (1,), "the c that it ends in is no output"),
+        ("constant", (1, 2), "is given no state c"),
+        ("", (1, 2), "is given no state c"),
+    ],
+)
+def test_one_step_of_an_lstm_is_given_all_of_its_state(
+    onnx: Any, c: str, yielded: tuple[int, ...], reason: str
+) -> None:
+    graph = Graph(9)
+    graph.inputs = {"x": (1, B, X), "h": (1, B, H), "c": (1, B, H)}
+    start = {"input": "c", "constant": graph.constant(np.ones((1, 1, H), np.float32))}.get(c, "")
+    states = graph.recurrent("LSTM", X, H, "", "h", start)
+    graph.squeezed().linear()
+    states = [states[k] for k in yielded]
+    if reason:
+        assert reason in refused(graph, *states)
+    else:
+        assert "the next step's" in " ".join(taken(graph.model(*states))[1])
+
+
+def test_half_precision_on_the_way_is_told(onnx: Any) -> None:
+    graph = Graph(10)
+    graph.recurrent("RNN")
+    graph.squeezed().linear().add("Cast", to=10)
+    graph.add("Cast", to=1)
+    assert taken(graph.model())[1] == ["the graph computes in half precision, here in float32"]
+
+
+@pytest.mark.parametrize("length", [997, 1009, 1051, 1500, 10**6])
+def test_numbers_of_a_graph_are_no_lengths_of_words(onnx: Any, length: int) -> None:
+    graph = Graph()
+    graph.recurrent("RNN", X, H, graph.constant(np.full(B, length, np.int32)))
+    assert "sequence_lens, which is not accepted" in refused(graph.squeezed().linear())
+
+    for start, end in ((0, length), (-length, 2**63 - 1)):
+        graph = Graph()
+        graph.recurrent("RNN")
+        graph.squeezed()
+        graph.add("Slice", graph.value, *(graph.ints(k) for k in (start, end, 0)))
+        message = refused(graph.linear())
+        assert "which words may be longer than" in message or "takes another position" in message
+
+    graph = Graph()
+    graph.recurrent("RNN")
+    graph.squeezed().linear()
+    answer = graph.value
+    shape = graph.add("Slice", graph.add("Shape", "x"), graph.ints(0), graph.ints(1))
+    graph.add("Mul", answer, graph.add("Cast", shape, to=1))
+    assert "its weights depend on how long words are" in refused(graph)
+
+
+@pytest.mark.parametrize(
     ("y", "ends"),
     [
         (1, [("Greater", [0.3], {})]),
@@ -801,7 +859,7 @@ def whole() -> Any:
     return graph.squeezed().linear().model()
 
 
-def test_models_that_are_refused_as_a_whole(onnx: Any) -> None:
+def test_models_that_are_refused_as_a_whole(onnx: Any, tmp_path: Path) -> None:
     from onnx import TensorProto, helper
 
     model = whole()
@@ -831,7 +889,14 @@ def test_models_that_are_refused_as_a_whole(onnx: Any) -> None:
     for key, value in (("location", "/etc/passwd"), ("offset", "0")):
         entry = tensor.external_data.add()
         entry.key, entry.value = key, value
-    assert "save_as_external_data=False" in refused(model)
+    said = re.search(r'this puts all into ONE.onnx: python -c "(.*)"$', refused(model))
+    assert said
+    one = whole()
+    onnx.save(one, tmp_path / "FILE", save_as_external_data=True, size_threshold=0)
+    with chdir(tmp_path):
+        assert "lies in another file" in refused(onnx.load("FILE", load_external_data=False))
+        exec(said[1], {})
+        taken(onnx.load("ONE.onnx"))
 
     model = whole()
     model.graph.initializer[0].data_type = TensorProto.INT8

@@ -14,6 +14,8 @@ Left out: several directions, control flow, functions, quantised numbers, data i
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from carrynet.errors import shorten
 from carrynet.exchange.chains import LAST
 from carrynet.exchange.found import MAX_BYTES, MAX_TENSORS, Found
@@ -35,8 +37,12 @@ OLDEST, NEWEST = 7, 28
 
 MAX_NODES = 2_000
 
-# Primes, for which a shape that fits fits for other lengths, too; few enough for states of zeros
-_OPEN_SIZES = (997, 1009, 1013, 1019, 1021, 1031, 1033, 1039)
+# Primes, for which a shape that fits fits for other lengths, too; few enough for states of zeros.
+# Two sets, so that a number of the graph's own that is one of them is not taken for a length
+_OPEN_SIZES = (
+    (997, 1009, 1013, 1019, 1021, 1031, 1033, 1039),
+    (1051, 1061, 1063, 1069, 1087, 1091, 1093, 1097),
+)
 
 
 def read_onnx(data: bytes, found: Found) -> None:
@@ -53,7 +59,15 @@ def read_onnx(data: bytes, found: Found) -> None:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise Refused(f"it is damaged: {shorten(str(error))}") from None
-    path = Path(_given(model), _opset(model))
+    (layers, notes), (other, _) = (_computed(model, sizes) for sizes in _OPEN_SIZES)
+    require(_are_equal(layers, other), "its weights depend on how long words are, or how many")
+    found.layers = layers
+    found.notes += notes
+
+
+def _computed(model: Any, sizes: tuple[int, ...]) -> tuple[Layered, list[str]]:
+    """The layers, and what is to be said of them, where open sizes are some numbers."""
+    path = Path(_given(model, sizes), _opset(model))
     nodes = list(_needed(model.graph))
     known = bool(nodes) and KNOWN.issuperset(node.op for node in nodes)
     if known and not any(node.op in RECURRENT for node in nodes):
@@ -63,9 +77,24 @@ def read_onnx(data: bytes, found: Found) -> None:
         )
     for node in nodes:
         path.follow(node)
-    answer = _answer([(each.name, path.values.get(each.name)) for each in model.graph.output])
-    found.layers = _layers(answer, path)
-    found.notes += path.notes
+    outputs = [(each.name, path.values.get(each.name)) for each in model.graph.output]
+    layers = _layers(_answer(outputs), path)
+    path.check_steps([value for _, value in outputs])
+    return layers, path.notes
+
+
+def _are_equal(one: Layered, other: Layered) -> bool:
+    kinds = [
+        [(each.cell, each.activation, tuple(each.start)) for each in layers.recurrent]
+        + [layer for layer in (*layers.before, *layers.head) if isinstance(layer, str)]
+        for layers in (one, other)
+    ]
+    arrays = zip(one.arrays, other.arrays, strict=False)
+    return (
+        kinds[0] == kinds[1]
+        and len(one.arrays) == len(other.arrays)
+        and all(np.array_equal(a, b, equal_nan=True) for a, b in arrays)
+    )
 
 
 def _opset(model: Any) -> int:
@@ -81,7 +110,7 @@ def _opset(model: Any) -> int:
     return int(version)
 
 
-def _given(model: Any) -> dict[str, Value]:
+def _given(model: Any, open_sizes: tuple[int, ...]) -> dict[str, Value]:
     """The initialisers and inputs of a graph, by name."""
     graph = model.graph
     require(not graph.sparse_initializer, "it has sparse weights, which are not accepted")
@@ -94,7 +123,7 @@ def _given(model: Any) -> dict[str, Value]:
         taken += constant.nbytes
         require(taken <= MAX_BYTES, f"its tensors take more than {MAX_BYTES >> 20} MB")
         found[proto.name] = constant
-    sizes = iter(_OPEN_SIZES * 2)
+    sizes = iter(open_sizes * 2)
     names: dict[str, int] = {}  # a size that has the same name in two inputs is the same
     inputs = {each.name for each in graph.input}
     require(len(inputs) == len(graph.input), "it has two inputs of one name")

@@ -22,11 +22,13 @@ MAX_FIELDS = 200_000  # of the whole file: each may take some 100 bytes once it 
 MAX_PACKED = 8 * 2**20  # bytes of whole numbers, which grow eightfold
 MAX_FOLDED = 2 * MAX_BYTES  # of all constants that are computed
 MAX_RANK = 8
+FOREVER = 2**31 - 1  # and more: the end of an axis, whatever its size
 
 _KINDS = {1: "f4", 11: "f8", 10: "f2", 16: "bfloat16", 6: "i4", 7: "i8", 9: "?"}
 """The kinds of number, by ONNX's number for them; others are of quantised models, or of texts."""
 _TYPES = {1: "f4", 11: "f8", 6: "i4", 7: "i8", 9: "?"}
 FLOATS = (1, 10, 11, 16)
+HALF = (10, 16)
 WHOLE = (6, 7)
 
 
@@ -83,8 +85,9 @@ def tensor(proto: Any, what: str) -> Constant:
     """The numbers of a tensor: half precision widened, the others as they are."""
     require(
         not proto.data_location and not proto.external_data,
-        f"{what} lies in another file, which is not read: "
-        "onnx.save(model, FILE, save_as_external_data=False) puts all into one",
+        f"{what} lies in another file, which is not read; where FILE is the model, beside it, this "
+        "puts all into ONE.onnx: python -c \"import onnx; onnx.save(onnx.load('FILE'), 'ONE.onnx', "
+        'save_as_external_data=False)"',
     )
     kind = _KINDS.get(proto.data_type)
     if kind is None:
@@ -223,9 +226,15 @@ def new_shape(node: Node, old: Sequence[int], wanted: Sequence[int]) -> tuple[in
 
 
 def slices(
-    node: Node, given: Sequence[Constant | None], sizes: Sequence[int]
+    node: Node,
+    given: Sequence[Constant | None],
+    sizes: Sequence[int],
+    open_axes: Sequence[bool] = (),
 ) -> list[tuple[int, range]]:
-    """What a Slice takes: for each axis that it names, which places."""
+    """What a Slice takes: for each axis that it names, which places.
+
+    Of an axis whose size is open no bound is beyond it, unless that is beyond any.
+    """
     starts, ends, axes, steps = (
         integers(node, name, given[k] if k < len(given) else None)
         for k, name in enumerate(("starts", "ends", "axes", "steps"), 1)
@@ -244,6 +253,11 @@ def slices(
         place = normal(node, axis, len(sizes))
         size = sizes[place]
         require(step > 0, f"{node} goes backwards")
+        beyond = [b for b in (start, end) if size < abs(b) < FOREVER]
+        require(
+            not (beyond and open_axes and open_axes[place]),
+            f"{node} cuts an axis at {', '.join(map(str, beyond))}, which words may be longer than",
+        )
         found.append((place, range(size)[start:end:step]))
     require(len({place for place, _ in found}) == len(found), f"{node} cuts an axis twice")
     return found

@@ -8,7 +8,8 @@ must leave the words apart from each other, and the positions in them.
     State    what a recurrent operator ends in, which is no answer: c, or the h of several layers
     Constant an array
 
-Sizes that a file leaves open are primes, so that shapes which a graph computes are numbers, too.
+Sizes that a file leaves open are primes, so that shapes which a graph computes are numbers, too;
+`onnx` follows each graph with two sets of them.
 """
 
 import math
@@ -23,6 +24,7 @@ from carrynet.exchange.layered import ACTIVATIONS, Layer, Linear, Recurrent, elm
 from carrynet.exchange.onnx_nodes import (
     FLOATS,
     FOLDED,
+    HALF,
     WHOLE,
     Budget,
     Constant,
@@ -109,6 +111,19 @@ class State:
     """What recurrent operators end in: the h of some layers, one after the other, or what not."""
 
     parts: tuple[Data, ...] = ()
+    ends: "Ends" = ()  #: the h and c of layers that are in it
+
+
+Ends = tuple[tuple[str, Recurrent], ...]
+
+
+def _ends(value: object) -> Ends:
+    """The states of layers that a value holds as they are."""
+    if isinstance(value, State):
+        return value.ends
+    if isinstance(value, Data) and value.state:
+        return (("h", value.recurrent[-1]),)
+    return ()
 
 
 Value = Data | State | Constant
@@ -122,6 +137,7 @@ class Path:
         self.opset = opset
         self.notes: list[str] = []
         self.budget = Budget()
+        self.steps: list[tuple[Node, Ends]] = []  #: nodes of one step, and what they must yield
 
     def note(self, text: str) -> None:
         """Something that is to be known of the graph."""
@@ -136,7 +152,8 @@ class Path:
             given.append(self.values[name] if name else None)
         moving = any(isinstance(each, Data | State) for each in given)
         if given and isinstance(given[0], State) and node.op in _MOVING:
-            self._set(node, (State(),))
+            ends = () if node.op == "Slice" else given[0].ends
+            self._set(node, (State(ends=ends),))
             return
         if node.op in RECURRENT or (moving and node.op in _STEPS):
             found = _STEPS[node.op](self, node, given)
@@ -155,6 +172,17 @@ class Path:
             if name:
                 require(name not in self.values, f"{shorten(name)} is computed twice")
                 self.values[name] = value
+
+    def check_steps(self, outputs: Sequence[Value | None]) -> None:
+        """Refuse a graph of one step that keeps a state to itself."""
+        yielded = [end for value in outputs for end in _ends(value)]
+        for node, ends in self.steps:
+            missing = [part for part, cell in ends if (part, cell) not in yielded]
+            require(
+                not missing,
+                f"{node} takes one step, and the {' and '.join(missing)} that it ends in "
+                "is no output, for the next step",
+            )
 
     def diagonal(self, scale: Array, shift: Array) -> Linear:
         """A linear layer that treats each feature by itself."""
@@ -425,6 +453,8 @@ def _cast(path: Path, node: Node, given: Sequence[Value | None]) -> Value:
     node.take("saturate", 1)
     if to in FLOATS:
         require(not data.rounded, f"{node} computes with numbers that were cut off to whole ones")
+        if to in HALF:
+            path.note("the graph computes in half precision, here in float32")
         return replace(data, whole=False)
     require(
         to in WHOLE and (data.untouched or data.ended in DECISIONS),
@@ -540,7 +570,8 @@ def _gather(path: Path, node: Node, given: Sequence[Value | None]) -> Value:
 def _slice(path: Path, node: Node, given: Sequence[Value | None]) -> Data:
     data = _data(node, _at(given, 0))
     constants = [None, *(_optional(node, each, "places") for each in given[1:])]
-    for axis, places in slices(node, constants, data.shape):
+    open_axes = [any(not atom.known for atom in axis) for axis in data.axes]
+    for axis, places in slices(node, constants, data.shape, open_axes):
         data = _taken(path, node, data, axis, places)
     return data
 
@@ -571,7 +602,8 @@ def _concat(path: Path, node: Node, given: Sequence[Value | None]) -> Value:
     require(states, f"{node} joins values that depend on the symbols")
     parts = [each for each in given if isinstance(each, Data)]
     in_order = axis == 0 and len(parts) == len(given) and all(not d.axes[0] for d in parts)
-    return State(tuple(parts) if in_order else ())
+    ends = tuple(end for each in given for end in _ends(each))
+    return State(tuple(parts) if in_order else (), ends)
 
 
 # Recurrent operators -----------------------------------------------------------------
@@ -592,8 +624,11 @@ def _recurrent(path: Path, node: Node, given: Sequence[Value | None]) -> tuple[V
     cell = _cell(path, node, given, data, layout)
     stepping = all(atom.known and atom.size == 1 for atom in data.axes[layout])
     if stepping:
-        fed = isinstance(_at(given, 5), Data)
-        require(fed, f"{node} reads one symbol only, and is given no state")
+        parts = {"h": 5, "c": 6} if node.op == "LSTM" else {"h": 5}
+        for part, place in parts.items():
+            fed = isinstance(_at(given, place), Data)
+            require(fed, f"{node} reads one symbol only, and is given no state {part}")
+        path.steps.append((node, tuple((part, cell) for part in parts)))
         path.note("the graph takes one step: the state that it yields is the next step's")
     hidden = (Atom(FEATURE, cell.hidden),)
     time, batch = data.axes[layout], data.axes[1 - layout]
@@ -604,7 +639,7 @@ def _recurrent(path: Path, node: Node, given: Sequence[Value | None]) -> tuple[V
     else:
         along, end = (time, (), batch, hidden), ((), batch, hidden)
     last = replace(found, axes=end, state=True, last=not stepping)
-    return replace(found, axes=along), last, State()
+    return replace(found, axes=along), last, State(ends=(("c", cell),))
 
 
 def _entering(node: Node, data: Data, layout: int) -> Data:
