@@ -78,7 +78,7 @@ def read_hdf5(data: bytes, found: Found) -> Hdf5:
                 else:
                     found.pass_over(key, "an optimiser's state")
                 continue
-            require(not header.has(_LINK_INFO) and not header.has(_LINK), _NEWER)
+            header.refuse_newer()
             array = file.array(header, name)
             if array is None:
                 found.pass_over(name, "no floats")
@@ -103,6 +103,21 @@ class _Header(NamedTuple):
 
     def has(self, kind: int) -> bool:
         return any(message.kind == kind for message in self.messages)
+
+    def refuse_newer(self) -> None:
+        """Refuse a group of the newer kind, which links into other files are in, too."""
+        for kind, content in self.messages:
+            if kind != _LINK:
+                continue
+            _, flags, *rest = content
+            place = 2 + (flags >> 3 & 1) + 8 * (flags >> 2 & 1) + (flags >> 4 & 1)
+            width = 1 << (flags & 3)
+            length = int.from_bytes(content[place : place + width], "little")
+            name = content[place + width :][:length][:MAX_NAME].decode()
+            if flags & 8 and rest[0] != 0:  # not the place of an object in this file
+                other = " into another file" if rest[0] == 64 else ""
+                raise Refused(f"{shorten(name)} is a link{other}")
+        require(not self.has(_LINK_INFO) and not self.has(_LINK), _NEWER)
 
     def only(self, kind: int, name: str) -> bytes:
         found = [message.content for message in self.messages if message.kind == kind]
@@ -167,6 +182,7 @@ class _File:
 
     def members(self, group: _Header) -> Iterator[tuple[str, _Header]]:
         """What is in a group, by name."""
+        group.refuse_newer()
         require(group.has(_NAMES), _NEWER)
         tree, heap = struct.unpack("<2Q", group.only(_NAMES, "its root")[:16])
         _, size, _, start = self._signed(heap, b"HEAP", "<B3x3Q")
