@@ -566,6 +566,21 @@ def test_a_file_is_loaded_with_its_task() -> None:
             call()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["rnn.weight_hh_l0", "rnn.bias_ih_l0", "head.weight", "head.bias"])
+@pytest.mark.parametrize(
+    "bits", [0x7FC00000, 0x7F800001, 0x7F800000], ids=["NaN", "signals", "inf"]
+)
+def test_weights_that_are_not_finite_are_named(name: str, bits: int) -> None:
+    given = contents("adder_gru")
+    changed = given.tensors[name].copy()
+    changed.reshape(-1).view("u4")[0] = bits
+    with pytest.raises(
+        InputError, match=rf"^'{re.escape(name)}' \(.*\) is not finite: it holds NaN"
+    ):
+        foreign.take(replace(given, tensors={**given.tensors, name: changed}), ADD)
+
+
 # Samples -----------------------------------------------------------------------------
 
 

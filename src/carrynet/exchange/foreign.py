@@ -477,7 +477,7 @@ def owned(tensors: Tensors, task: Task, mapping: Mapping, ended: str = "") -> Ow
     single = all(kind == np.float32 for kind in kinds)
     dtype = np.dtype("float32" if single else "float64")
     for key, array in arrays.items():
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             if not np.isfinite(array.astype(dtype)).all():
                 raise InputError(f"weights {key} are not all finite")
     head = Linear(arrays.pop("Why"), arrays.pop("by"))

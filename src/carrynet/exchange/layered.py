@@ -42,6 +42,8 @@ _OF_ONE = {
 }
 """What decides between several outputs, and makes nothing of one."""
 
+NOT_FINITE = "NaN or infinity, as after a training that has diverged"
+
 _NO_WEIGHTS: Mapping[str, Array] = MappingProxyType({})
 
 
@@ -112,7 +114,7 @@ class Layered:
     bound: float = 0.0  #: the answer is 1 where the only output exceeds it, as `ended` says
 
     def __post_init__(self) -> None:
-        """Raise `InputError` for layers that do not fit onto each other."""
+        """Raise `InputError` for layers that do not fit onto each other, and for NaN in them."""
         if not self.recurrent:
             raise InputError("there is no recurrent layer")
         if len(self.recurrent) > cells.MOST_LAYERS:
@@ -136,6 +138,9 @@ class Layered:
                 f"it ends in {_OF_ONE[self.ended]}, so that it always answers the same: "
                 "accepted are a sigmoid there, or nothing"
             )
+        for name, array in self._named():
+            if not np.isfinite(array).all():
+                raise InputError(f"{name} is not finite: it holds {NOT_FINITE}")
 
     @property
     def width(self) -> int:
@@ -165,11 +170,18 @@ class Layered:
     @property
     def arrays(self) -> list[Array]:
         """Every array of it."""
-        found = [] if self.embedding is None else [self.embedding]
-        for layer in (*self.before, *self.head):
-            found += [layer.weight, layer.bias] if isinstance(layer, Linear) else []
-        for each in self.recurrent:
-            found += [*each.weights.values(), *each.start.values()]
+        return [array for _, array in self._named()]
+
+    def _named(self) -> list[tuple[str, Array]]:
+        """Every array of it, with what it is, for people."""
+        found = [] if self.embedding is None else [("the embedding", self.embedding)]
+        linear = [layer for layer in (*self.before, *self.head) if isinstance(layer, Linear)]
+        for k, layer in enumerate(linear, 1):
+            found += [(f"the weight of linear layer {k}", layer.weight)]
+            found += [(f"the bias of linear layer {k}", layer.bias)]
+        for k, each in enumerate(self.recurrent, 1):
+            found += [(f"{n} of recurrent layer {k}", w) for n, w in each.weights.items()]
+            found += [(f"the start {n} of recurrent layer {k}", w) for n, w in each.start.items()]
         return found
 
     @property

@@ -24,6 +24,7 @@ from carrynet.errors import InputError, shorten
 from carrynet.exchange.chains import ways_through
 from carrynet.exchange.folding import input_counts, output_counts
 from carrynet.exchange.layered import (
+    NOT_FINITE,
     OPTIONAL,
     UNKNOWN,
     UNPLACED,
@@ -93,11 +94,13 @@ def recognise(
         return None
     check_classes(settings, [cell.prefix for cell in found.values()])
     used = {name for cell in found.values() for name in cell.named.values()}
+    _check_finite(tensors, used)
     recurrent = {key: _layer(cell, tensors, settings) for key, cell in found.items()}
     sizes = {each.hidden for each in recurrent.values()}
     floating = {
         n: t for n, t in tensors.items() if n not in used and not is_no_weight(n, t, used, sizes)
     }
+    _check_finite(tensors, floating)
     starts = {n: t for n, t in floating.items() if _is_start(n, t)}
     plain = {n: t for n, t in floating.items() if n not in starts}
     matrices = [n for n, t in plain.items() if t.ndim == 2 and n.endswith("weight")]
@@ -511,6 +514,12 @@ def _settle(tensors: Tensors, used: set[str], sizes: set[int]) -> None:
             "embedding, recurrent layers, linear layers with ReLU, Tanh or Sigmoid between, and "
             "the state that the cells begin in"
         )
+
+
+def _check_finite(tensors: Tensors, names: Iterable[str]) -> None:
+    for name in names:
+        if tensors[name].dtype.kind == "f" and not np.isfinite(tensors[name]).all():
+            raise InputError(f"{listing(tensors, [name])} is not finite: it holds {NOT_FINITE}")
 
 
 def _floating(tensor: Any) -> Array:

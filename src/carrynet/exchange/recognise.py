@@ -374,7 +374,8 @@ def is_no_weight(
     generator = tensor.ndim == 1 and tensor.dtype == np.uint8
     if generator and is_of_generator(name, tensor.size):
         return True
-    zero = tensor.dtype.kind in "fiu" and not tensor.any()
+    with np.errstate(invalid="ignore"):  # which NaN that signals is
+        zero = tensor.dtype.kind in "fiu" and not tensor.any()
     bias = is_bias(name) and _is_vector(tensor)
     return zero and (bias or bool(FIRST_STATE.search(name)))
 
