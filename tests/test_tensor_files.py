@@ -738,6 +738,35 @@ def test_torchscript_is_followed(tmp_path: Path, lines: list[str], head: list[st
     assert np.array_equal(cell.weights["Wxh"], [[0, 2], [1, 3]])
 
 
+BITS = "torch.__rshift__(x, 1), torch.__and__(x, 1)"
+DIGITS = "torch.remainder(x, 3), torch.floor_divide(x, 2)"
+
+
+@pytest.mark.parametrize(
+    ("coded", "rows"),
+    [
+        (f"torch.stack([{BITS}], -1)", [[0, 0], [0, 1], [1, 0]]),
+        (f"torch.stack([{DIGITS}], 2)", [[0, 0], [1, 0], [2, 1]]),
+        ("torch.one_hot(x, 2)", [[1, 0], [0, 1]]),
+        ("torch.embedding(self.Wx, x)", [[0, 1], [2, 3]]),
+    ],
+)
+def test_what_torchscript_makes_of_symbols_is_worked_out(
+    tmp_path: Path, coded: str, rows: list[list[int]]
+) -> None:
+    path = tmp_path / "script.pt"
+    scripted(
+        path, LINEAR.format("h"), forward=FORWARD.replace("(x, _1", f"(torch.to({coded}, 6), _1")
+    )
+    layers = read(path).layers
+    assert layers is not None
+    assert layers.embedding is not None
+    assert layers.embedding[:3].tolist() == rows
+    for other in ("torch.remainder(x, 2)", f"torch.embedding(self.Wx, {coded})", "torch.mul(x, 2)"):
+        scripted(path, LINEAR.format("h"), forward=FORWARD.replace("(x, _1", f"({other}, _1"))
+        refusal(lambda: read(path))
+
+
 def test_a_constant_of_torchscript_is_what_its_code_takes_it_for(tmp_path: Path) -> None:
     path = tmp_path / "script.pt"
     begun = FORWARD.replace("torch.zeros([1, 1, 2])", "CONSTANTS.c0")

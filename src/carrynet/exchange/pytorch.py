@@ -30,6 +30,7 @@ from carrynet.nets.arrays import Array
 MAX_CODE = 2**19  # bytes of TorchScript's code
 MAX_CALLS = 32  # of functions in functions
 MAX_STEPS = 20_000  # statements that are followed
+MAX_SYMBOLS = 1024  # of which is worked out what code makes of their numbers
 
 
 def read_archive(archive: Archive, root: str, found: Found) -> None:
@@ -182,7 +183,7 @@ class _Flow:
     """What the code has made of the symbols."""
 
     embedding: Array | None = None
-    coded: bool = False  #: into bits or numbers, so that it is no number of a symbol
+    coded: Array | None = None  #: what is made of the numbers of symbols, from 0; of others no more
     before: tuple[Layer, ...] = ()
     recurrent: tuple[Recurrent, ...] = ()
     head: tuple[Layer, ...] = ()
@@ -195,7 +196,7 @@ class _Flow:
 
     @property
     def given(self) -> bool:
-        """Whether it is the input still, if coded."""
+        """Whether it is the input still, or what was made of its numbers."""
         return self.embedding is None and not (self.before or self.recurrent)
 
     @property
@@ -542,6 +543,9 @@ def _flow(value: object) -> _Flow:
 def _alive(value: object) -> _Flow:
     """A flow that a layer can follow on."""
     flow = _flow(value)
+    if flow.coded is not None and flow.given:
+        require(flow.coded.ndim == 2, "its code has no axis of what symbols are written as")
+        return replace(flow, embedding=flow.coded.astype(np.float32), spent=[False])
     require(not flow.ended, f"its code goes on after {flow.ended}")
     require(not flow.flat, "its code goes on with a number that has lost its axis")
     return flow
@@ -597,7 +601,7 @@ def _add(x: object, bias: object) -> _Flow:
 
 def _embedding(weight: object, x: object, *_: object) -> _Flow:
     flow = _input(x)
-    require(not flow.coded, "its code looks up what is no number of a symbol")
+    require(flow.coded is None, "its code looks up what is no number of a symbol")
     return replace(flow, embedding=_weights(weight, 2), spent=[False])
 
 
@@ -606,22 +610,29 @@ def _one_hot(x: object, count: object) -> _Flow:
     return _embedding(np.eye(int(str(count)), dtype=np.float32), x)
 
 
-def _coded(x: object, by: object = 1) -> _Flow:
-    """Bits and digits of a symbol."""
-    whole = (
-        by.ndim == 0 and by.dtype.kind in "iu" if isinstance(by, np.ndarray) else type(by) is int
-    )
-    flow = _input(x)
-    require(whole and flow.embedding is None, "")
-    return replace(flow, coded=True)
+def _coded(operation: Callable[[Array, int], Array]) -> Callable[[object, object], _Flow]:
+    """Bits and digits of the number of a symbol."""
+
+    def made(x: object, by: object) -> _Flow:
+        flow = _input(x)
+        number = by.item() if isinstance(by, np.ndarray) and by.ndim == 0 else by
+        require(flow.embedding is None and type(number) is int and number > 0, "")
+        return replace(flow, coded=operation(_numbers(flow), int(str(number))))
+
+    return made
+
+
+def _numbers(flow: _Flow) -> Any:
+    return np.arange(MAX_SYMBOLS) if flow.coded is None else flow.coded
 
 
 def _stack(values: object, axis: object) -> _Flow:
-    require(isinstance(values, tuple) and axis in (-1, 2), "")
+    require(isinstance(values, tuple) and bool(values) and axis in (-1, 2), "")
     assert isinstance(values, tuple)
     flows = [_input(each) for each in values]
-    require(bool(flows) and len({flow.turned for flow in flows}) == 1, "")
-    return _coded(flows[0])
+    alike = len({flow.turned for flow in flows}) == 1
+    require(alike and all(_numbers(flow).ndim == 1 for flow in flows), "")
+    return replace(flows[0], coded=np.stack([_numbers(flow) for flow in flows], axis=-1))
 
 
 def _activation(name: str) -> Callable[[object], _Flow]:
@@ -688,7 +699,7 @@ def _unsqueeze(x: object, axis: object) -> object:
     if x is _ZERO:
         return x
     require(axis in (-1, 2), "")
-    return _coded(x)
+    return _stack((x,), axis)
 
 
 def _squeeze(x: object, axis: object) -> object:
@@ -819,8 +830,10 @@ _OPERATORS: Mapping[str, Callable[..., object]] = {
     **{name: _activation(name) for name in ("relu", "tanh", "sigmoid")},
     **{name: _softmax(name.replace("_", "")) for name in ("softmax", "log_softmax")},
     **dict.fromkeys(("contiguous", "detach", "clone"), _same),
-    **dict.fromkeys(("floor_divide", "remainder", "bitwise_and", "bitwise_right_shift"), _coded),
-    **dict.fromkeys(("__and__", "__rshift__"), _coded),
+    **dict.fromkeys(("bitwise_and", "__and__"), _coded(operator.and_)),
+    **dict.fromkeys(("bitwise_right_shift", "__rshift__"), _coded(operator.rshift)),
+    "floor_divide": _coded(operator.floordiv),
+    "remainder": _coded(operator.mod),
     **dict.fromkeys(("t", "transpose", "numpy_T"), _transpose),
     "add": _add,
     "dropout": _dropout,
