@@ -50,6 +50,7 @@ LAYERS = [
     "exchange.onnx exchange.keras",
     "exchange.to_c exchange.to_onnx exchange.to_pytorch exchange.to_keras",
     "exchange.export",
+    "exchange.torchscript",
     "exchange.pytorch",
     "exchange.tensors",
     "exchange.mapping exchange.folding exchange.samples",
