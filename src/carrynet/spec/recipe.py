@@ -401,10 +401,9 @@ def _again(again: int, open_edges: Sequence[int]) -> str:
     said = f", {often}, since boxes stayed open"
     if not open_edges:
         return said
-    before, *others, last = (f"{number:,}" for number in open_edges)
-    then = f"{', '.join(others)} and {last}" if others else last
-    fewer = ": that with fewest is kept" if open_edges[-1] > min(open_edges) else ""
-    return f"{said} (at {before} edge{'s' * (before != '1')}, then at {then}{fewer})"
+    first, kept = open_edges[0], min(open_edges)
+    edges = f"{first:,} edge{'s' * (first != 1)}"
+    return f"{said}: of {edges} at first, of {kept:,} in the network that is kept"
 
 
 def of_balanced(task: Task, length: int) -> tuple[int, str]:
