@@ -36,8 +36,8 @@ class Archive:
         self._left -= entry.file_size
         require(
             entry.file_size <= most and self._left >= 0,
-            f"member {shorten(name)} unpacks to too much: at most {most >> 20} MB, "
-            f"and {MAX_BYTES >> 20} MB in all, are accepted",
+            f"member {shorten(name)} unpacks to too much: at most {most:,} bytes, "
+            f"and {MAX_BYTES:,} in all, are accepted",
         )
         with self._zip.open(entry) as member:
             # with a size, because without one it inflates beyond what the entry claims

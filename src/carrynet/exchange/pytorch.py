@@ -55,8 +55,9 @@ def _code(archive: Archive, root: str) -> dict[str, bytes]:
     found, left = {}, MAX_CODE
     for name in archive.members:
         if name.startswith(f"{root}code/") and name.endswith(".py"):
-            found[name[len(root) + 5 : -3].replace("/", ".")] = archive.read(name, left)
             left -= archive.members[name].file_size
+            require(left >= 0, f"its code has more than {MAX_CODE:,} bytes")
+            found[name[len(root) + 5 : -3].replace("/", ".")] = archive.read(name)
     return found
 
 

@@ -90,6 +90,7 @@ def follow(
     if not isinstance(content, Object):
         raise Refused("its code belongs to no module")
     function = script.method(content, "forward")
+    require(len(function.args.args) > 1, "its forward takes no input: accepted is one, of symbols")
     _, _, *more = function.args.args
     require(
         len(more) <= len(function.args.defaults),
@@ -104,7 +105,6 @@ def follow(
     require(len(flows) == 1, f"its forward gives {len(flows)} answers: accepted is one")
     answer = _flow(flows[0])
     require(bool(answer.recurrent), "its answer comes from no RNN, GRU or LSTM")
-
     if answer.last:
         found.notes.append(LAST)
     found.layers = Layered(
