@@ -22,6 +22,7 @@ from carrynet.proof import search
 from carrynet.proof.verdict import Refuted, Undecided
 from carrynet.report import text
 from carrynet.spec.recipe import RECIPES
+from tests.test_refute import barely_wrong
 
 DIGITS = 5
 of_every_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -180,8 +181,8 @@ def test_where_words_first_go_wrong_needs_no_reading_beyond(
             assert one.doubtful or near is None
     rng = np.random.default_rng(0)
     words = rng.integers(0, network.symbols, (64, 20))
-    first, _ = reference.singly(network, words)
-    soon, _ = reference.singly(network, words, whole=False)
+    first = reference.follow(network, words, near=np.inf).first_error
+    soon = reference.follow(network, words, whole=False, near=np.inf).first_error
     assert (first == soon).all()
 
 
@@ -231,10 +232,28 @@ def test_ordinary_networks_are_not_judged_twice(
     def never(*arguments: object, **options: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(reference, "singly", never)
+    monkeypatch.setattr(reference, "follow_batch", never)
     monkeypatch.setattr(reference, "walk", never)
     result = evaluate(trained.network, 8, engine="native")
     assert (result.right, result.doubtful, result.differ) == (65_536, 0, 0)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "auto"])
+def test_where_errors_of_rounding_grow_all_are_judged_by_themselves(engine: str) -> None:
+    """One wild network of which, in batches, two more words were right; and others, in float64."""
+    for seed in (43, 5, 17):
+        network = barely_wrong(seed)
+        every = list(product(range(network.symbols), repeat=6))
+        machine = network.task.machine
+        own = sum(network.transduce(list(word)) == machine.transduce(word) for word in every)
+        result = evaluate(network, 6, engine=engine)
+        assert (result.right, result.doubtful, result.pairs) == (own, len(every), len(every))
+        assert "(rounding could decide any of them" in text.exhaustive(result, network.task)
+        found = sample(network, 30, "chains", pairs=40, engine=engine)
+        drawn = evaluation._drawn(network.task, 30, "chains", 40, 0)
+        words = [[int(a) for a in word] for word in drawn]
+        told = [network.transduce(word) == machine.transduce(word) for word in words]
+        assert (found.right, found.doubtful) == (sum(told), 40)
 
 
 def test_doubts_are_said() -> None:

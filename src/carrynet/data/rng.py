@@ -23,6 +23,7 @@ CODES = 2**32  # stream of the codes of a machine's states: beyond those of all 
 REFUTATION = 2**32 + 1  # stream of the random words among which a wrong one is sought
 WALKERS = 2**32 + 4  # stream of what walkers read, see `judge.walkers`
 ACCURACY = 2**32 + 2  # stream of the words by which accuracy is told, and that of their lengths
+NUDGES = 2**32 + 5  # stream of what is changed, and read, to see how errors of rounding grow
 LENGTHS = 2**33  # stream of the lengths of stage i's problems is LENGTHS + i
 
 _PER_BLOCK = 4  # numbers that one value of Philox's counter yields

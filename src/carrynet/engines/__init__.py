@@ -92,8 +92,8 @@ class Engine:
     own and one of the machine, and says where each came nearest to an error; what is within
     rounding of zero is as the engine has it.
 
-    The others leave words of which some output is within rounding of zero to the network's own
-    steps (`reference.singly`), so that no count depends on the engine.
+    The others leave words of which some output is within rounding of zero (`reference.near_zero`)
+    to the network's own steps, so that no count depends on the engine.
 
     `refuses(subject)` says why the engine cannot take such networks, or None.
     """

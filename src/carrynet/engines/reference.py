@@ -4,19 +4,31 @@ Shapes: N words (or prefixes of words), S symbols, T time, H hidden, Y output.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data.words import OPEN, Words, answers, sequences, tables
+from carrynet.data import rng
+from carrynet.data.words import (
+    OPEN,
+    Words,
+    answers,
+    chains,
+    draws_per_word,
+    sequences,
+    tables,
+    uniform,
+)
 from carrynet.nets import certified as bounds, joined
 from carrynet.nets.arrays import Array, in_one_thread, rows_of
 from carrynet.nets.bptt import bptt
 from carrynet.nets.losses import LOSSES, margins, predict
 from carrynet.nets.network import Network
 from carrynet.nets.optim import UPDATES, Moments
+from carrynet.nets.readings import Forward
+from carrynet.nets.readings.numbers import ALONE, FLAT
 from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import Stage
@@ -97,7 +109,7 @@ class Tally:
     right: int
     margin: float  # the smallest
     wrong: int | None  # the first wrong word as a number in base S
-    doubtful: int = 0  # words with an output within rounding of zero, judged by `singly`
+    doubtful: int = 0  # words with an output within rounding of zero, judged by themselves
     differ: int = 0  # of which the engine's own batches say otherwise, at least so many
 
 
@@ -148,14 +160,14 @@ def walk(network: Network, prefixes: Prefixes, depth: int, *, near: float | None
             stack.append((prefixes, depth - 1))
             continue
         prefixes, margin = _flush(network, prefixes, near)
+        smallest = min(smallest, margin)
         hits = prefixes.right.copy()
         length = prefixes.length + network.task.headroom
         for rows in _in_pieces(np.flatnonzero(prefixes.doubt), length):
-            first, margins = singly(network, _words(network, prefixes, rows))
-            hits[rows], margin = first < 0, min(margin, float(margins.min()))
-        smallest = min(smallest, margin)
+            found = follow_batch(network, _words(network, prefixes, rows), near=np.inf)
+            hits[rows], smallest = found.first_error < 0, min(smallest, found.margin)
         right += int(hits.sum())
-        doubtful += int(prefixes.doubt.sum())
+        doubtful += len(hits) if near == np.inf else int(prefixes.doubt.sum())
         differ += int((hits != prefixes.right).sum())
         if wrong is None and not hits.all():
             wrong = prefixes.word + int(hits.argmin())
@@ -170,11 +182,12 @@ def expand(
 
     The child of prefix i under
     symbol a stands in row i * S + a.  Margins up to `near` zero (by default `near_zero`) are
-    noted as doubts, and are not among the smallest.
+    noted as doubts, and are not among the smallest; where that is infinite, nothing is in doubt,
+    since each is computed by itself.
     """
     near = near_zero(network) if near is None else near
     table, symbols = tables(network.task), network.symbols
-    h = rows_of(network.children(prefixes.h))
+    h = rows_of(network.children(prefixes.h, _reading(near)))
     so_far = np.repeat(prefixes.right, symbols)
     wanted = table.output[prefixes.state].ravel()
     hit, doubt, margin = _grade_states(network, h, wanted, so_far, near)
@@ -195,7 +208,7 @@ def _flush(network: Network, prefixes: Prefixes, near: float) -> tuple[Prefixes,
     h, state, right, smallest = prefixes.h, prefixes.state, prefixes.right, np.inf
     doubt = prefixes.doubt
     for _ in range(network.task.headroom):
-        h = network.step(h, np.zeros(len(h), np.intp))
+        h = network.step(h, np.zeros(len(h), np.intp), _reading(near))
         hit, unsure, margin = _grade_states(network, h, table.output[state, 0], right, near)
         right, doubt, state = right & hit, doubt | unsure, table.delta[state, 0]
         smallest = min(smallest, margin)
@@ -208,33 +221,47 @@ def follow(
     network: Network, words: Words, *, whole: bool = True, near: float | None = None
 ) -> Followed:
     """Where each word first goes wrong, and the smallest margin; see `engines.Engine`."""
-    found = follow_batch(network, words, near=near)
-    first_error, margin = found.first_error.copy(), found.margin
-    for rows in _in_pieces(np.flatnonzero(found.doubt), words.shape[1]):
-        first_error[rows], margins = singly(network, words[rows], whole=whole)
-        margin = min(margin, float(margins.min()))
+    near = near_zero(network) if near is None else near
+    found = follow_batch(network, words, whole=whole, near=near)
+    if near == np.inf:
+        return replace(found, doubt=np.ones(len(words), dtype=bool))
+    rows = np.flatnonzero(found.doubt)
+    if not len(rows):
+        return found
+    first_error = found.first_error.copy()
+    again = follow_batch(network, words[rows], whole=whole, near=np.inf)
+    first_error[rows] = again.first_error
     differ = int(((first_error < 0) != (found.first_error < 0)).sum())
-    return Followed(first_error, margin, found.doubt, differ)
+    return Followed(first_error, min(found.margin, again.margin), found.doubt, differ)
 
 
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
-def follow_batch(network: Network, words: Words, *, near: float | None = None) -> Followed:
+def follow_batch(
+    network: Network, words: Words, *, whole: bool = True, near: float | None = None
+) -> Followed:
     """The same where doubts are left as they are: not judged again, nor among the margins."""
     near = near_zero(network) if near is None else near
     expected = answers(network.task, words)
-    h = np.broadcast_to(network.start, (len(words), len(network.start)))
-    hits, doubts = np.empty(words.shape, dtype=bool), np.zeros(len(words), dtype=bool)
-    right, smallest = np.ones(len(words), dtype=bool), np.inf
-    for start in range(0, words.shape[1], _POSITIONS):
-        block = np.empty((min(_POSITIONS, words.shape[1] - start), *h.shape), h.dtype)
+    h = np.repeat(network.start[None], len(words), axis=0)
+    first_error, doubts = np.full(len(words), -1, np.int32), np.zeros(len(words), dtype=bool)
+    rows, smallest = np.arange(len(words)), np.inf  # those that are still read
+    positions = _POSITIONS if whole else _SOON
+    for start in range(0, words.shape[1], positions):
+        block = np.empty((min(positions, words.shape[1] - start), *h.shape), h.dtype)
         for t in range(len(block)):
-            block[t] = h = network.step(h, words[:, start + t])
-        here = np.s_[:, start : start + len(block)]
-        hit, doubt, margin = _grade_states(network, block, expected[here].T, right, near)
-        hits[here], smallest = hit.T, min(smallest, margin)
-        doubts, right = doubts | doubt.any(axis=0), right & hit.all(axis=0)
-    first_error = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
+            block[t] = h = network.step(h, words[rows, start + t], _reading(near))
+        right = first_error[rows] < 0
+        here = expected[rows, start : start + len(block)].T
+        hit, doubt, margin = _grade_states(network, block, here, right, near)
+        smallest = min(smallest, margin)
+        doubts[rows] |= doubt.any(axis=0)
+        wrong = right & ~hit.all(axis=0)
+        first_error[rows[wrong]] = start + hit[:, wrong].argmin(axis=0)
+        if not whole:
+            rows, h = rows[right & ~wrong], h[right & ~wrong]
+            if not len(rows):
+                break
     return Followed(first_error, smallest, doubts)
 
 
@@ -260,96 +287,77 @@ def wander(network: Network, h: Array, state: NDArray[np.int32], words: Words) -
 # The order of a sum decides its last bits, and with them the sign of a logit that is almost
 # zero: there, engines may differ, and one engine from itself in a batch of another size.  What
 # the network answers is what `Network.states` says, one word by itself, one symbol after
-# another.  So words of which some output is that near are judged again in this way.
+# another.  So words of which some output is that near are judged again in this way, by the
+# reading `ALONE`.  `near` infinite means that all are.
 
 
 @lru_cache(maxsize=64)
 def near_zero(network: Network) -> float:
     """How near to zero a margin is in doubt, because engines round otherwise.
 
-        64 eps max_y (sum_i |Why_iy| r_i + |by_y|),   where |h_i| <= r_i
+        max(64 u, 8 d),   u = eps max_y (sum_i |Why_iy| r_i + |by_y|),   where |h_i| <= r_i
 
-    Of trained networks the engines were seen up to 11 eps apart (`benchmarks/rounding.py`); where
-    errors grow from step to step, no such bound holds.  A cell other than Elman's may have states
-    without bound, as ReLU's: theirs is taken from words that repeat one symbol, up to `_GROWN`,
-    since a network whose states grow without bound is wrong soon, and by much.  Infinity where
-    sums may overflow.
+    Of trained networks the engines were seen up to 11 u apart (`benchmarks/rounding.py`).  Where
+    errors grow from step to step they come further apart; d is how far a logit moves, along some
+    words, where weights and, after every symbol, states are changed in their last bit.  Infinity,
+    so that every word is judged by itself, where d is more than 4,096 u, or sums may overflow.
+    Nothing is known of errors that grow along other words only.
+
+    A cell other than Elman's may have states without bound, as ReLU's: theirs is taken from the
+    same words, up to `_GROWN`, since a network whose states grow without bound is wrong soon, and
+    by much.
     """
-    reach = np.ones(len(network.start))
-    if network.activation not in ("sigmoid", "tanh"):
-        h = np.repeat(network.start[None], network.symbols, axis=0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(_REPEATS):
-                h = network.step(h, np.arange(network.symbols))
-                reach = np.maximum(reach, np.nan_to_num(np.abs(h), nan=np.inf).max(axis=0))
-        reach = np.minimum(reach, _GROWN)
+    reach, apart = _nudged(network)
+    if network.activation in ("sigmoid", "tanh"):
+        reach = np.ones_like(reach)
     logits, sums = network.sizes(reach)
     kind = np.finfo(network.dtype)
-    if not max(logits, sums) < float(kind.max):
+    unit = float(kind.eps) * logits
+    if not max(logits, sums) < float(kind.max) or not apart <= _APART * unit:
         return np.inf
-    return _ROUNDINGS * float(kind.eps) * logits
+    return max(_ROUNDINGS * unit, _NUDGES * apart)
 
 
 @in_one_thread
 @np.errstate(over="ignore", invalid="ignore")
-def singly(
-    network: Network, words: Words, *, whole: bool = True
-) -> tuple[NDArray[np.int32], Array]:
-    """Words (N, T) judged by the network's own steps, each as if it were alone.
+def _nudged(network: Network) -> tuple[Array, float]:
+    """The sizes of states (D,) along some words, and how far apart rounding takes logits there.
 
-    Steps that a word shares with the one before are not made again.  Returns where each
-    first goes wrong, -1 where it does not, and its smallest margin: both (N,).  Where a word
-    need not be read as a `whole`, its margin is that up to there, or to soon after.
+    Apart from those of the network itself are those of one with about half of its weights a last
+    bit nearer to zero, and about half of its states after every symbol.
     """
-    if not whole:
-        return _until_wrong(network, words)
-    states = [network.start]  # along the word that is being read
-    logits: list[Array] = []  # of every step that was made
-    steps = np.empty(words.shape, np.intp)  # by which step each symbol was read
-    before: list[int] = []
-    for n, word in enumerate(words.tolist()):
-        shared = 0
-        while shared < len(before) and word[shared] == before[shared]:
-            shared += 1
-        steps[n, :shared] = steps[n - 1, :shared]
-        del states[shared + 1 :]
-        for t in range(shared, len(word)):
-            steps[n, t] = len(logits)
-            states.append(network.step(states[-1], word[t]))
-            logits.append(network.read(states[-1]))
-        before = word
-    hits, margin = grade(np.array(logits)[steps], answers(network.task, words))
-    first = np.where(hits.all(axis=1), -1, hits.argmin(axis=1)).astype(np.int32)
-    return first, margin.min(axis=1)
+
+    def nudged(array: Array) -> Array:
+        some = rng.raw(0, rng.NUDGES, 0, array.size).reshape(array.shape) % 2 == 0
+        return np.where(some, np.nextafter(array, np.zeros_like(array)), array)
+
+    task, length = network.task, _NUDGED
+    draws = draws_per_word(task, length)
+    bits = rng.raw(0, rng.NUDGES, 0, length // 2 * max(draws, 2 * length))
+    words = np.concatenate(
+        [
+            uniform(task, length, bits[: length // 2 * draws].reshape(-1, draws)),
+            chains(task, length, bits[: length * length].reshape(-1, length, 2)),
+        ]
+    )
+    other = Network(task, network.cell, network.weights.map(nudged), network.readout)
+    h = there = np.repeat(network.start[None], len(words), axis=0)
+    reach, apart = np.abs(network.start), np.zeros(())
+    for symbols in words.T:
+        h, there = network.step(h, symbols), nudged(other.step(there, symbols))
+        reach = np.maximum(reach, numbers(np.abs(h)).max(axis=0))
+        apart = np.maximum(apart, np.abs(network.read(h) - other.read(there)).max())
+    return np.minimum(reach, _GROWN), float(apart)
 
 
-def _until_wrong(network: Network, words: Words) -> tuple[NDArray[np.int32], Array]:
-    """`singly` of words that are read on only while they are right, block by block of positions.
-
-    Of a network that is often wrong, that is a small part of most words.
-    """
-    expected = answers(network.task, words)
-    first = np.full(len(words), -1, np.int32)
-    smallest = np.empty(len(words), network.dtype)
-    for n, word in enumerate(words.tolist()):
-        state, least = network.start, []
-        for start in range(0, len(word), _SOON):
-            logits = []
-            for symbol in word[start : start + _SOON]:
-                state = network.step(state, symbol)
-                logits.append(network.read(state))
-            hits, margin = grade(np.array(logits), expected[n, start : start + _SOON])
-            least.append(margin.min())
-            if not hits.all():
-                first[n] = start + hits.argmin()
-                break
-        smallest[n] = min(least)
-    return first, smallest
+def _reading(near: float) -> Forward:
+    """How states are computed where margins up to so near zero are in doubt."""
+    return ALONE if near == np.inf else FLAT
 
 
 def _in_pieces(rows: NDArray[np.intp], length: int) -> Iterator[NDArray[np.intp]]:
-    """Rows of words of some length, so many that `singly` keeps at most `_SINGLY` steps."""
-    most = max(1, _SINGLY // length)
+    """Rows of words of some length, so many that they have at most `_SYMBOLS`."""
+    most = max(1, _SYMBOLS // length)
     for start in range(0, len(rows), most):
         yield rows[start : start + most]
 
@@ -387,9 +395,11 @@ def _grade_states(
     """Which answers to hidden states are right, which in doubt, and the smallest other margin.
 
     States of words (N, H) or (T, N, H), of which some were `right` (N,) so far.  In doubt is only
-    what decides: of a word that is wrong already, nothing.
+    what decides: of a word that is wrong already, nothing; nor is what is computed by itself.
     """
-    hit, margin = grade(network.read(h), expected)
+    hit, margin = grade(network.read(h, _reading(near)), expected)
+    if near == np.inf:
+        return hit, np.zeros_like(hit), float(margin.min(initial=np.inf))
     size = np.abs(margin)
     # close to overflow, the order of a sum decides whether there is a number
     doubt = (size <= near) | (size > np.finfo(margin.dtype).max * _HUGE)
@@ -404,8 +414,10 @@ def _grade_states(
 _CHILD_FLOATS = 2**20  # numbers in the hidden states of the children made at once
 _POSITIONS = 64  # of words that are followed before they are judged
 _ROUNDINGS = 64
-_REPEATS = 16
+_NUDGES = 8
+_APART = 2.0**12
+_NUDGED = 32  # words, and symbols of each
 _GROWN = 100.0
 _HUGE = 2.0**-28
-_SINGLY = 2**17
+_SYMBOLS = 2**17
 _SOON = 8  # positions after which it is seen whether a word is wrong

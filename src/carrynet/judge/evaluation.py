@@ -30,7 +30,6 @@ from carrynet.engines.reference import (
     Tally,
     expand,
     follow,
-    singly,
     walk,
 )
 from carrynet.errors import InputError
@@ -342,7 +341,7 @@ def sample(
     row = int(np.where(first_errors < 0, words.shape[1], first_errors).argmin())
     if first_errors[row] >= 0:
         upto = words[row : row + 1, : first_errors[row] + 1]
-        if singly(network, upto)[0][0] != first_errors[row]:
+        if follow(network, upto, near=np.inf).first_error[0] != first_errors[row]:
             # engines are further apart than rounding explains: as the network itself does
             parts = [follow(network, words, whole=whole, near=np.inf)]
             first_errors = parts[0].first_error
@@ -391,7 +390,7 @@ def first_wrong(
             errors = worker.follow(network, words).first_error
             for row in np.flatnonzero(errors == part.first_error):
                 word = [int(a) for a in words[row, : part.first_error + 1]]
-                if singly(network, np.array([word]))[0][0] >= 0:
+                if follow(network, np.array([word]), near=np.inf).first_error[0] >= 0:
                     return word
     return None
 

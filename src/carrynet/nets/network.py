@@ -162,13 +162,15 @@ class Network:
     def _read_out_slots(self) -> list[Any]:
         return blank(self.readout, self.weights)
 
-    def step(self, state: Array, symbols: int | NDArray[np.integer]) -> Array:
-        """The states (..., D) after symbols (...), from those before."""
+    def step(
+        self, state: Array, symbols: int | NDArray[np.integer], reading: Forward = NUMBERS
+    ) -> Array:
+        """The states (..., D) after symbols (...), from those before; by `ALONE` as `children`."""
         slots = self._slots.copy()
         for slot in self.cell.drives:
             slots[slot] = slots[slot][symbols]
         slots[1 : 1 + len(self.widths)] = self.parts(state)
-        interpret(self.cell.of_state, NUMBERS, slots)
+        interpret(self.cell.of_state, reading, slots)
         return _joined(self._new(slots))
 
     def children(self, states: Array, reading: Forward = FLAT) -> Array:

@@ -275,6 +275,8 @@ def _doubts(results: Sequence[Exhaustive | Sampled]) -> list[str]:
     if not doubtful:
         return []
     engines = f"engines disagree on at least {differ:,}" if differ else "engines may disagree"
+    if doubtful == sum(result.pairs for result in results):
+        return [f"            (rounding could decide any of them: {engines}; judged one by one)"]
     return [f"            ({doubtful:,} within rounding of zero: {engines}; judged one by one)"]
 
 
