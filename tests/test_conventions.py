@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from carrynet import tasks
+from carrynet.data import words as problems
 from carrynet.errors import InputError
 from carrynet.exchange.conventions import Stated, _samples, attempt, choose
 from carrynet.exchange.folding import Convention, Owned, decided
@@ -19,6 +20,7 @@ from carrynet.exchange.layered import (
     Linear,
     Recurrent,
 )
+from carrynet.exchange.samples import of_arrays
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
@@ -250,6 +252,24 @@ def test_where_none_is_right_it_says_what_was_tried() -> None:
     # and no flags of a convention that is wrong, which would end in a verdict on it
     assert "logit=0" not in message
     assert "--activation tanh" not in message
+
+
+def test_a_large_network_is_tried_until_it_errs() -> None:
+    H, rng, small = 900, np.random.default_rng(0), adder("relu").weights
+    Wxh, Whh, bh = (rng.normal(size=shape) / H for shape in ((2, H), (H, H), (H,)))
+    Why = np.zeros((H, 1))
+    Whh[:3, :3], Whh[3:, :3] = small.Whh, 0
+    Wxh[:, :3], bh[:3], Why[:3] = small.Wxh, small.bh, small.Why
+    single = np.dtype("f4")
+    right = own(ADD, elman(Wxh, Whh, bh, Why, small.by), single)
+    assert "right on 384 of 384" in choose(right, Stated(), None).why
+    wrong = own(ADD, elman(Wxh, Whh, bh, -Why, -small.by), single)
+    with pytest.raises(InputError, match=r"of 1\d\d sample problems .* none of 36"):
+        choose(wrong, Stated(), None)
+    words = rng.integers(4, size=(256, 12))
+    samples = of_arrays({"words": words, "outputs": problems.answers(ADD, words)}, ADD)
+    with pytest.raises(InputError, match=r"as in \d of the first 1\d\d samples, first another"):
+        choose(wrong, Stated(), None, samples=samples)
 
 
 def test_no_convention_is_taken_only_for_its_long_problems() -> None:

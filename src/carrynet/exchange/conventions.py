@@ -5,7 +5,7 @@ for one of several that have nothing to be told apart by.  Where the owner gives
 the network answers, it is the one by which it answers so, right or wrong.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -37,7 +37,8 @@ DELAYS = (0, 1, 2)
 class Scores:
     """On which sample problems a network is right, by each of some conventions."""
 
-    #: (problems,) each: the short ones and, where some convention was right on them, the long
+    #: (problems,) each: the short ones and, where a convention is right on them, the long; of a
+    #: large network as many of these as it takes to find one that is answered wrongly
     hits: Mapping[Convention, NDArray[np.bool_]]
     clear: Mapping[Convention, bool]  #: whether no logit lies exactly where it is cut
     short: int  #: problems that are not much longer than those that networks are trained on
@@ -45,6 +46,15 @@ class Scores:
     def count(self, convention: Convention) -> int:
         """How many of the short ones are answered rightly."""
         return int(self.hits[convention][: self.short].sum())
+
+    def tried(self, convention: Convention) -> int:
+        """How many of the short ones were tried."""
+        return min(len(self.hits[convention]), self.short)
+
+    def told(self, convention: Convention, of: int) -> str:
+        """`count` in words, where it is told of so many problems."""
+        tried = self.tried(convention)
+        return f"{self.count(convention):,}" + (f" of the first {tried:,}" if tried < of else "")
 
     def right(self, conventions: Sequence[Convention]) -> list[Convention]:
         """Those by which all problems are answered rightly; where there are none, the short.
@@ -92,7 +102,8 @@ def attempt(
     """Let the network work the sample problems by each convention, the long where that is worth it.
 
     With samples of the owner's, all of these, and what is right is what was answered there.
-    Where answers come late, zeros are read until the last has come.
+    Where answers come late, zeros are read until the last has come.  In blocks of problems: a
+    convention by which one is answered wrongly is not tried on the next.
     """
     task = owned.task
     samples = _samples(task) if given is None else [given.words]
@@ -100,14 +111,13 @@ def attempt(
     clear = dict.fromkeys(conventions, True)
     late = max(c.delay for c in conventions)
     for words in samples:
-        right = problems.answers(task, words).T  # (T, N)
-        read = np.pad(words, ((0, 0), (0, late))).T
-        going = [c for c in conventions if hits[c].all()]
-        for within in dict.fromkeys(replace(c, cut=0, delay=0) for c in going):
-            outputs = owned.answered(within, read)
-            for c in going:
-                if replace(c, cut=0, delay=0) != within:
-                    continue
+        done = 0
+        while done < len(words) and (going := [c for c in conventions if hits[c].all()]):
+            size = _block(owned, going, words.shape[1] + late)
+            block = np.s_[done : done + size]
+            right = problems.answers(task, words[block]).T  # (T, N)
+            read = np.pad(words[block], ((0, 0), (0, late))).T
+            for c, outputs in _answered(owned, going, read):
                 logits = _logits(owned, c, outputs)[: len(right)]
                 if given is None:
                     asked = right != problems.OPEN
@@ -115,10 +125,38 @@ def attempt(
                     hit |= ~asked
                 else:
                     answered = outputs[c.delay :][: len(right)]
-                    hit = given.fits(answered.swapaxes(0, 1), predict(logits).T).T
+                    hit = given.part(block).fits(answered.swapaxes(0, 1), predict(logits).T).T
                 hits[c] = np.concatenate([hits[c], hit.all(axis=0)])
                 clear[c] &= logits.shape[-1] > 1 or bool(logits.all())
+            done += size
     return Scores(hits, clear, len(samples[0]))
+
+
+def _answered(
+    owned: Owned, conventions: Sequence[Convention], words: NDArray[np.integer]
+) -> Iterator[tuple[Convention, Array]]:
+    """The owner's outputs for words by each convention; what several share is computed once."""
+    groups: dict[Convention, dict[str, list[Convention]]] = {}
+    for each in conventions:
+        groups.setdefault(owned.below(each), {}).setdefault(each.head, []).append(each)
+    for heads in groups.values():
+        h = owned.followed(next(iter(heads.values()))[0], words)
+        for alike in heads.values():
+            outputs = owned.read(alike[0], h)
+            yield from ((each, outputs) for each in alike)
+
+
+def _block(owned: Owned, conventions: Sequence[Convention], length: int) -> int:
+    """How many problems are tried at once, before what errs on them is left out.
+
+    All that there are, unless the network is large.
+    """
+    ways = len({replace(c, cut=0.0, delay=0) for c in conventions})
+    size = sum(array.size for array in owned.layers.arrays)
+    return max(_FEWEST, _PRODUCTS // (ways * size * length))
+
+
+_PRODUCTS, _FEWEST = 2**33, 4
 
 
 @np.errstate(all="ignore")
@@ -224,7 +262,7 @@ def choose(
     if samples is not None and not right:
         raise Unlike(_unlike(owned, scores, samples))
     if not right:
-        others = [convention for convention in everything if convention not in allowed]
+        others = [c for c in everything if c not in set(allowed)]
         raise NoneRight(_none_right(owned, scores, others, within, custom))
     least = _least(right, custom)
     if len(least) > 1:
@@ -266,15 +304,18 @@ def _answers_otherwise(
     owned: Owned, convention: Convention, others: Sequence[Convention]
 ) -> Convention | None:
     """One of other conventions by which some sample problem is answered differently."""
+    late = max(each.delay for each in (convention, *others))
     for words in _samples(owned.task):
-        decided = {}
-        for each in (convention, *others):
-            read = np.pad(words, ((0, 0), (0, each.delay))).T
-            logits = _logits(owned, each, owned.answered(each, read))
-            decided[each] = predict(logits).tobytes()
-        for other in others:
-            if decided[other] != decided[convention]:
-                return other
+        size = _block(owned, (convention, *others), words.shape[1] + late)
+        for done in range(0, len(words), size):
+            read = np.pad(words[done : done + size], ((0, 0), (0, late))).T
+            decided = {
+                each: predict(_logits(owned, each, outputs)[: words.shape[1]]).tobytes()
+                for each, outputs in _answered(owned, (convention, *others), read)
+            }
+            for other in others:
+                if decided[other] != decided[convention]:
+                    return other
     return None
 
 
@@ -304,12 +345,14 @@ class Unlike(InputError):
 def _unlike(owned: Owned, scores: Scores, samples: Samples) -> str:
     """How far the best convention is from the samples, and where first."""
     best = max(scores.hits, key=lambda c: int(scores.hits[c].sum()))
+    hits, all_of_them = scores.hits[best], len(samples.words)
+    samples = samples.part(np.s_[: len(hits)])
     words = np.pad(samples.words, ((0, 0), (0, best.delay))).T
     outputs = owned.answered(best, words)[best.delay :]
     answers = predict(_logits(owned, replace(best, delay=0), outputs)).T
     where = samples.first_difference(outputs.swapaxes(0, 1), answers)
-    count = f"{int(scores.hits[best].sum()):,} of {len(samples.words):,}"
-    return f"the network answers as in {count} samples, {where}"
+    first = "the first " if len(hits) < all_of_them else ""
+    return f"the network answers as in {hits.sum():,} of {first}{len(hits):,} samples, {where}"
 
 
 def _cuts(owned: Owned, stated: Stated) -> tuple[float, ...]:
@@ -405,6 +448,7 @@ def _none_right(
     And by which of the `others`, that are not as stated, the network is right.
     """
     allowed = list(scores.hits)
+    tried = max(map(scores.tried, allowed))
 
     def best(conventions: Sequence[Convention]) -> Convention:
         # of equals the more usual one
@@ -417,7 +461,7 @@ def _none_right(
         if len(values) > 1:
             each = [best([c for c in allowed if getattr(c, f.name) == value]) for value in values]
             told = [
-                f"{some.phrases(owned.outputs, task)[f.name]} {scores.count(some):,}"
+                f"{some.phrases(owned.outputs, task)[f.name]} {scores.told(some, tried)}"
                 for some in sorted(each, key=scores.count, reverse=True)[:_TOLD]
             ]
             less = len(each) - len(told)
@@ -425,7 +469,7 @@ def _none_right(
     # of what is nearly always wrong no convention is the cause
     instead = (
         "; perhaps it has a layer or an activation that the file does not say"
-        if scores.count(top) < scores.short // 4
+        if scores.count(top) < scores.tried(top) // 4
         else ""
     )
     if others:
@@ -439,7 +483,7 @@ def _none_right(
                 f"{elsewhere.score(other)}"
             )
     return (
-        f"cannot tell how the network is to be read: of {scores.short:,} sample problems of "
+        f"cannot tell how the network is to be read: of {tried:,} sample problems of "
         f"task {task.text} none of {len(allowed)} conventions gets all right, at best "
         f"{'; '.join(parts)}{instead}; say what is meant with --activation, --coding, "
         "--map logit=, --delay and --head, other weights with --map, or what it answers with "

@@ -18,6 +18,7 @@ The last, because n minimises (y - n)^2 where it maximises n y - n^2 / 2.
 Shapes: S symbols, x inputs of the owner's network; Y logits and y outputs.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -31,6 +32,7 @@ from carrynet.errors import InputError
 from carrynet.exchange.layered import (
     ACTIVATIONS as BETWEEN,
     NONE,
+    OPTIONAL,
     UNKNOWN,
     UNPLACED,
     Layered,
@@ -40,8 +42,8 @@ from carrynet.exchange.layered import (
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.nets.readings import interpret
-from carrynet.nets.readings.numbers import NUMBERS
-from carrynet.nets.recurrence import Unrolled, blank
+from carrynet.nets.readings.numbers import FLAT, NUMBERS
+from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights
 from carrynet.spec.codec import DIGITS
 from carrynet.spec.encoding import Encoding, usual
@@ -205,10 +207,11 @@ class Owned:
         """By their names in the formulas, where everything around them is told."""
         return self._weights(Convention("tanh", "", 0.0, 0, self.heads[0]))
 
-    def _weights(self, convention: Convention) -> Weights:
-        """By their names in the formulas, as the owner computes with them."""
-        arrays = self._told(convention).parameters.items()
-        return Weights({name: array.astype(self.dtype, order="C") for name, array in arrays})
+    def _weights(self, convention: Convention, names: Iterable[str] | None = None) -> Weights:
+        """By their names in the formulas, all or some, as the owner computes with them."""
+        arrays = self._told(convention).parameters
+        some = arrays if names is None else names
+        return Weights({name: arrays[name].astype(self.dtype, copy=False) for name in some})
 
     @property
     def outputs(self) -> int:
@@ -262,20 +265,47 @@ class Owned:
             vectors = tables(_with(self.task, encoding)).vectors
         return self._told(convention).fed(vectors)
 
-    @np.errstate(over="ignore", invalid="ignore")
     def answered(self, convention: Convention, words: NDArray[np.integer]) -> Array:
         """The owner's outputs for words (T, N) of symbols: (T, N, y)."""
-        cell, readout = self._formulas(convention)
+        return self.read(convention, self.followed(convention, words))
+
+    def below(self, convention: Convention) -> Convention:
+        """A convention as far as the states depend on it: of alike ones they are the same."""
+        gaps = sum(layer in (UNKNOWN, OPTIONAL) for layer in self.layers.before)
+        before = ",".join(convention.head.split(",")[:gaps])
+        return replace(convention, cut=0.0, delay=0, head=before)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def followed(self, convention: Convention, words: NDArray[np.integer]) -> Array:
+        """The top layer's h along words (T, N) of symbols: (T, N, H)."""
+        cell, _ = self._formulas(convention)
         weights = self._weights(convention)
-        x = self.fed(convention).astype(self.dtype)[words]
+        slots = blank(cell, weights)
+        slots[0] = self.fed(convention).astype(self.dtype)
+        interpret(cell.of_input, NUMBERS, slots)  # of every symbol once
         sizes = cell.sizes({name: array.shape for name, array in weights.items()})
-        start = []
+        state = []
         for part, dim in zip(cell.state, cell.state_dims, strict=True):
             begins = weights.get(f"{part}_start", np.zeros(sizes[dim], self.dtype))
-            start.append(np.broadcast_to(begins, (x.shape[1], sizes[dim])))
-        slots = blank(readout, weights)
-        slots[0] = Unrolled(cell, weights, NUMBERS, x, start).along(0)
-        interpret(readout.instructions, NUMBERS, slots)
+            state.append(np.broadcast_to(begins, (words.shape[1], sizes[dim])))
+        h = np.empty((*words.shape, state[0].shape[1]), self.dtype)
+        for t, symbols in enumerate(words):
+            step = slots.copy()
+            for slot in cell.drives:
+                step[slot] = slots[slot][symbols]
+            step[1 : 1 + len(state)] = state
+            interpret(cell.of_state, NUMBERS, step)
+            state = [step[result] for result in cell.results]
+            h[t] = state[0]
+        return h
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def read(self, convention: Convention, h: Array) -> Array:
+        """The owner's outputs for the top layer's h: (T, N, H) to (T, N, y)."""
+        _, readout = self._formulas(convention)
+        slots = blank(readout, self._weights(convention, readout.parameters))
+        slots[0] = h
+        interpret(readout.instructions, FLAT, slots)
         found: Array = slots[readout.results[0]]
         return found
 
@@ -303,7 +333,7 @@ class Owned:
         with np.errstate(over="ignore", invalid="ignore"):
             Why = (last["Why"].astype(np.float64) @ B).astype(self.dtype)
             by = (last["by"].astype(np.float64) @ B + d).astype(self.dtype)
-            made = self._weights(convention).replace(Why=Why, by=by)
+            made = self._weights(convention).map(np.copy).replace(Why=Why, by=by)
         cell, readout = self._formulas(convention)
         return Network(_with(self.task, self._encoding(convention)), cell, made, readout)
 

@@ -307,7 +307,7 @@ def _readings(theirs: Owned, convention: Convention) -> str:
     for name, layers in other_readings(theirs.layers).items():
         tried = conventions.attempt(replace(theirs, layers=layers), [convention])
         short = tried.short
-        scores.append(f"{name} {tried.count(convention)}")
+        scores.append(f"{name} {tried.told(convention, short)}")
     return f"right of {short} sample problems: {', '.join(scores)}" if scores else ""
 
 

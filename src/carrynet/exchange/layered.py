@@ -12,7 +12,7 @@ Shapes: S symbols, x inputs of the first layer, H units of a layer, y outputs.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from types import MappingProxyType
 
@@ -208,7 +208,10 @@ class Layered:
             replace(each, activation=activation) if each.activation == UNKNOWN else each
             for each in self.recurrent
         )
-        return replace(self, recurrent=recurrent, before=before, head=head)
+        found = object.__new__(Layered)  # whose arrays are checked already
+        kept = {each.name: getattr(self, each.name) for each in fields(self)}
+        vars(found).update(kept | {"recurrent": recurrent, "before": before, "head": head})
+        return found
 
     def fed(self, vectors: Array) -> Array:
         """What the first cell is fed where symbols are written as vectors (S, x): (S, x')."""

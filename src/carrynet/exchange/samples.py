@@ -50,6 +50,12 @@ class Samples:
         parts += [] if self.logits is None else ["logits"]
         return f"{' and '.join(parts)} of {len(self.words):,} words"
 
+    def part(self, words: slice) -> "Samples":
+        """Some of the words, with what is told of them."""
+        outputs = None if self.outputs is None else self.outputs[words]
+        logits = None if self.logits is None else self.logits[words]
+        return Samples(self.words[words], outputs, logits)
+
     def fits(self, outputs: Array, answers: NDArray[np.integer]) -> NDArray[np.bool_]:
         """At which positions (N, T) outputs (N, T, y) and answers (N, T) are the owner's."""
         found = np.ones(self.words.shape, bool)
