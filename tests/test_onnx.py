@@ -259,7 +259,7 @@ def test_layout(onnx: Any, op: str) -> None:
 
 
 @pytest.mark.parametrize("op", GATES)
-@pytest.mark.parametrize("way", ["initialiser", "expanded", "zeros", "given"])
+@pytest.mark.parametrize("way", ["initialiser", "expanded", "as it is", "zeros", "given"])
 def test_states_to_begin_in(ort: Any, onnx: Any, op: str, way: str) -> None:
     graph = Graph(3)
     parts, feeds = (["h", "c"] if op == "LSTM" else ["h"]), {}
@@ -280,6 +280,14 @@ def test_states_to_begin_in(ort: Any, onnx: Any, op: str, way: str) -> None:
         size = graph.add("Gather", size, graph.constant(np.int64(1)), axis=0)
         size = graph.add("Unsqueeze", size, graph.ints(0))
         shape = graph.add("Concat", graph.ints(1), size, graph.ints(H), axis=0)
+        if way == "as it is":  # expand(-1, B, -1)
+            stays = graph.ints(-1)
+            shape = graph.add("Concat", stays, size, stays, axis=0)
+            shape = graph.add("Reshape", shape, graph.ints(-1))
+            one = onnx.numpy_helper.from_array(np.ones(1, np.int64))
+            ones = graph.add("ConstantOfShape", graph.add("Shape", shape), value=one)
+            equal = graph.add("Equal", shape, graph.add("Mul", ones, graph.constant(np.int64(-1))))
+            shape = graph.add("Where", equal, ones, shape)
         for _ in parts:
             if way == "zeros":
                 starts.append(graph.add("ConstantOfShape", shape))
@@ -292,7 +300,7 @@ def test_states_to_begin_in(ort: Any, onnx: Any, op: str, way: str) -> None:
     x = words(graph, T, batch, X)
     theirs = answered(ort, graph, {"x": x, **feeds})
     assert np.abs(logits(layers, x) - theirs).max() < 1e-5
-    told = way in ("initialiser", "expanded")
+    told = way in ("initialiser", "expanded", "as it is")
     assert set(layers.recurrent[0].start) == (set(parts) if told else set())
     wanted = [f"initial_{part} of node" for part in parts] if way == "given" else []
     assert [note[: note.index("node") + 4] for note in notes] == wanted
@@ -690,6 +698,29 @@ def test_attributes_that_are_not_accepted(
     assert "node '" in message
 
 
+@pytest.mark.parametrize("way", ["size", "less", "cast", "place"])
+def test_states_that_depend_on_how_many_words_there_are(onnx: Any, way: str) -> None:
+    graph = Graph()
+    size = graph.add("Shape", "x", start=1, end=2)
+    wanted = graph.ints(5)
+    if way == "less":  # below zero for as many words as are tried, and not for others
+        size = graph.add("Sub", size, graph.ints(5000))
+        wanted = graph.ints(-4995)
+    elif way == "cast":
+        half = graph.add("Div", size, graph.ints(5000))
+        graph.add("Cast", half, to=onnx.TensorProto.BOOL)
+    elif way == "place":
+        rows = graph.constant(np.array([[-1, 5]] * 2000))
+        wanted = graph.add("Gather", rows, size)
+    if way != "cast":
+        graph.add("Equal", size, wanted)
+    start = graph.add("Where", graph.value, graph.weight(1, 1, H), graph.weight(1, 1, H))
+    graph.value = "x"
+    graph.recurrent("GRU", X, H, "", start)
+    says = "chooses" if way == "cast" else "compares"
+    assert f"{says} by how long words are, or how many" in refused(graph.squeezed().linear())
+
+
 def test_inputs_of_recurrent_operators_that_are_not_accepted(onnx: Any) -> None:
     graph = Graph()
     lengths = graph.constant(np.full(B, 4, np.int32))
@@ -762,6 +793,7 @@ def operator(op: str, *inputs: str, **attributes: Any) -> Graph:
         ("DequantizeLinear", "of a quantised model"),
         ("DynamicQuantizeLSTM", "of a quantised model"),
         ("Softmax", "comes after Softmax"),
+        ("Where", "is a Where of what the network computes"),
         ("ReverseSequence", "is a 'ReverseSequence': accepted are"),
     ],
 )

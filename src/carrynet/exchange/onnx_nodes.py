@@ -267,8 +267,8 @@ def slices(
 
 FOLDED = (
     *("Add", "Sub", "Mul", "Div", "Neg", "Cast", "Concat", "Constant", "ConstantOfShape"),
-    *("Expand", "EyeLike", "Flatten", "Gather", "Identity", "Range", "Reshape", "Slice", "Squeeze"),
-    *("Transpose", "Unsqueeze", "Dropout"),
+    *("Equal", "Expand", "EyeLike", "Flatten", "Gather", "Identity", "Range", "Reshape", "Shape"),
+    *("Slice", "Squeeze", "Transpose", "Unsqueeze", "Dropout", "Where"),
 )
 
 
@@ -318,6 +318,13 @@ def fold(node: Node, given: Sequence[Constant | None], budget: Budget) -> Consta
                 shape = _shape(node, a)
                 budget.spend(shape)
                 return np.full(shape, value.reshape(-1)[0])
+            case "Equal":
+                require(
+                    second is not None and a.dtype == second.dtype, f"{node} compares two kinds"
+                )
+                assert second is not None
+                budget.spend(np.broadcast_shapes(a.shape, second.shape), 1)
+                return np.asarray(a == second)
             case "Expand":
                 require(second is not None, f"{node} has no shape")
                 assert second is not None
@@ -350,6 +357,8 @@ def fold(node: Node, given: Sequence[Constant | None], budget: Budget) -> Consta
             case "Reshape":
                 wanted = integers(node, "shape", second)
                 return a.reshape(new_shape(node, a.shape, wanted or ()))
+            case "Shape":
+                return np.array(a.shape[node.take("start", 0) : node.take("end", a.ndim)], np.int64)
             case "Slice":
                 places: list[slice] = [slice(None)] * a.ndim
                 for axis, r in slices(node, given, a.shape):
@@ -365,6 +374,13 @@ def fold(node: Node, given: Sequence[Constant | None], budget: Budget) -> Consta
                 axes = integers(node, "axes", second)
                 require(a.ndim + len(axes or ()) <= MAX_RANK, f"{node} makes too many axes")
                 return np.expand_dims(a, axes or ())
+            case "Where":
+                require(
+                    len(arrays) == 3 and a.dtype == bool and arrays[1].dtype == arrays[2].dtype,
+                    f"{node} chooses between two kinds of number, or by none",
+                )
+                budget.spend(np.broadcast_shapes(*(b.shape for b in arrays)))
+                return np.where(a, arrays[1], arrays[2])
     raise Refused(f"{node} is a {shorten(node.op)} of constants, which is not worked out")
 
 

@@ -138,6 +138,9 @@ class Path:
         self.notes: list[str] = []
         self.budget = Budget()
         self.steps: list[tuple[Node, Ends]] = []  #: nodes of one step, and what they must yield
+        #: Constants that depend on sizes which the file leaves open, and whether by nothing but
+        #: having some of these among their numbers
+        self.open: dict[str, bool] = {}
 
     def note(self, text: str) -> None:
         """Something that is to be known of the graph."""
@@ -155,6 +158,7 @@ class Path:
             ends = () if node.op == "Slice" else given[0].ends
             self._set(node, (State(ends=ends),))
             return
+        self._note_open(node, given)
         if node.op in RECURRENT or (moving and node.op in _STEPS):
             found = _STEPS[node.op](self, node, given)
         elif not moving and node.op in FOLDED:
@@ -172,6 +176,34 @@ class Path:
             if name:
                 require(name not in self.values, f"{shorten(name)} is computed twice")
                 self.values[name] = value
+
+    def _note_open(self, node: Node, given: Sequence[Value | None]) -> None:
+        """Note where a constant will depend on sizes that the file leaves open.
+
+        What is decided by such a size must be so for every one that it can be.
+        """
+        first = given[0] if given else None
+        if isinstance(first, Data):
+            known = all(atom.known for axis in first.axes for atom in axis)
+            if node.op == "Shape" and not known:
+                self.open |= dict.fromkeys(node.outputs, True)
+            return
+        some = [name for name in node.inputs if name in self.open]
+        plain = all(self.open[name] for name in some)
+        if not some or (node.op == "Shape" and plain):  # how many numbers there are is known
+            return
+        if node.op == "Equal":
+            # no size is below zero, as is what exporters write for a size that stays
+            never = plain and any(
+                isinstance(each, np.ndarray) and bool((each < 0).all())
+                for name, each in zip(node.inputs, given, strict=True)
+                if name not in self.open
+            )
+            require(never, f"{node} compares {_BY_SIZE}")
+            return
+        require(node.op != "Where" or node.inputs[0] not in self.open, f"{node} chooses {_BY_SIZE}")
+        placed = node.op in ("Concat", "Where") or (node.op in _PLACING and some == node.inputs[:1])
+        self.open |= dict.fromkeys(filter(None, node.outputs), plain and placed)
 
     def check_steps(self, outputs: Sequence[Value | None]) -> None:
         """Refuse a graph of one step that keeps a state to itself."""
@@ -195,7 +227,16 @@ class Path:
         return np.eye(size, dtype=np.float32)
 
 
+_PLACING = ("Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze")
+"""What puts the numbers of its first input into other places, and leaves them as they are."""
+_BY_SIZE = "by how long words are, or how many"
+
+
 def _unknown(node: Node) -> Refused:
+    if node.op in FOLDED:
+        return Refused(
+            f"{node} is a {node.op} of what the network computes: accepted is one of constants"
+        )
     if any(word in node.op.lower() for word in ("quantize", "qlinear", "integer")):
         return Refused(
             f"{node} is a {shorten(node.op)}, of a quantised model: export it before it is "
