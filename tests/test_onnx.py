@@ -259,7 +259,7 @@ def test_layout(onnx: Any, op: str) -> None:
 
 
 @pytest.mark.parametrize("op", GATES)
-@pytest.mark.parametrize("way", ["initialiser", "expanded", "as it is", "zeros", "given"])
+@pytest.mark.parametrize("way", ["initialiser", "expanded", "as it is", "tiled", "zeros", "given"])
 def test_states_to_begin_in(ort: Any, onnx: Any, op: str, way: str) -> None:
     graph = Graph(3)
     parts, feeds = (["h", "c"] if op == "LSTM" else ["h"]), {}
@@ -291,6 +291,9 @@ def test_states_to_begin_in(ort: Any, onnx: Any, op: str, way: str) -> None:
         for _ in parts:
             if way == "zeros":
                 starts.append(graph.add("ConstantOfShape", shape))
+            elif way == "tiled":
+                times = graph.add("Concat", graph.ints(1), size, graph.ints(1), axis=0)
+                starts.append(graph.add("Tile", graph.weight(1, 1, H), times))
             else:
                 starts.append(graph.add("Expand", graph.weight(1, 1, H), shape))
     graph.value = "x"
@@ -300,7 +303,7 @@ def test_states_to_begin_in(ort: Any, onnx: Any, op: str, way: str) -> None:
     x = words(graph, T, batch, X)
     theirs = answered(ort, graph, {"x": x, **feeds})
     assert np.abs(logits(layers, x) - theirs).max() < 1e-5
-    told = way in ("initialiser", "expanded", "as it is")
+    told = way in ("initialiser", "expanded", "as it is", "tiled")
     assert set(layers.recurrent[0].start) == (set(parts) if told else set())
     wanted = [f"initial_{part} of node" for part in parts] if way == "given" else []
     assert [note[: note.index("node") + 4] for note in notes] == wanted

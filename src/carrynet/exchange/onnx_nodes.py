@@ -268,7 +268,7 @@ def slices(
 FOLDED = (
     *("Add", "Sub", "Mul", "Div", "Neg", "Cast", "Concat", "Constant", "ConstantOfShape"),
     *("Equal", "Expand", "EyeLike", "Flatten", "Gather", "Identity", "Range", "Reshape", "Shape"),
-    *("Slice", "Squeeze", "Transpose", "Unsqueeze", "Dropout", "Where"),
+    *("Slice", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Dropout", "Where"),
 )
 
 
@@ -367,6 +367,14 @@ def fold(node: Node, given: Sequence[Constant | None], budget: Budget) -> Consta
             case "Squeeze":
                 axes = integers(node, "axes", second)
                 return np.squeeze(a, axes)
+            case "Tile":
+                require(
+                    second is not None and second.shape == (a.ndim,), f"{node} repeats other axes"
+                )
+                assert second is not None
+                times = _shape(node, second)
+                budget.spend([n * k for n, k in zip(a.shape, times, strict=True)])
+                return np.tile(a, times)
             case "Transpose":
                 perm = node.take("perm", ()) or tuple(reversed(range(a.ndim)))
                 return np.transpose(a, perm)
