@@ -345,13 +345,14 @@ class Unlike(InputError):
 def _unlike(owned: Owned, scores: Scores, samples: Samples) -> str:
     """How far the best convention is from the samples, and where first."""
     best = max(scores.hits, key=lambda c: int(scores.hits[c].sum()))
-    hits, all_of_them = scores.hits[best], len(samples.words)
-    samples = samples.part(np.s_[: len(hits)])
-    words = np.pad(samples.words, ((0, 0), (0, best.delay))).T
+    hits = scores.hits[best]
+    row = int(hits.argmin())
+    sample = samples.part(np.s_[row : row + 1])
+    words = np.pad(sample.words, ((0, 0), (0, best.delay))).T
     outputs = owned.answered(best, words)[best.delay :]
     answers = predict(_logits(owned, replace(best, delay=0), outputs)).T
-    where = samples.first_difference(outputs.swapaxes(0, 1), answers)
-    first = "the first " if len(hits) < all_of_them else ""
+    where = sample.first_difference(outputs.swapaxes(0, 1), answers, before=row)
+    first = "the first " if len(hits) < len(samples.words) else ""
     return f"the network answers as in {hits.sum():,} of {first}{len(hits):,} samples, {where}"
 
 

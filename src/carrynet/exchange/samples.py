@@ -79,13 +79,15 @@ class Samples:
             distance = (np.abs(outputs.astype(np.float64) - self.logits) / scale).max(axis=-1)
         return np.where(np.isnan(distance), np.inf, distance)
 
-    def first_difference(self, outputs: Array, answers: NDArray[np.integer]) -> str:
-        """Where the owner's network first answers otherwise, in words."""
+    def first_difference(
+        self, outputs: Array, answers: NDArray[np.integer], before: int = 0
+    ) -> str:
+        """Where the owner's network first answers otherwise; so many words come `before` these."""
         rows, positions = np.nonzero(~self.fits(outputs, answers))
         if not len(rows):
             return "as all"
         row, t = int(rows[0]), int(positions[0])
-        where = f"first another in word {row + 1} at position {t + 1}"
+        where = f"first another in word {before + row + 1} at position {t + 1}"
         if self.logits is not None:
             theirs, ours = self.logits[row, t], outputs[row, t]
             k = int(np.argmax(np.abs(theirs - ours)))
