@@ -200,6 +200,7 @@ class Block:
             "subtract": k.fsub,
             "multiply": k.fmul,
             "abs": k.abs,
+            "half": lambda x: k.fmul(x, k.constant(0.5)),
             "sigmoid": k.sigmoid,
             "tanh": k.tanh,
         }
@@ -308,9 +309,9 @@ class Block:
                             self._value(i, v, count, wide, known, places)
                             for i in _asked(operation, operands, out)
                         ]
-                        for i, theirs in zip(
-                            operands, self._gradients(operation, g, values), strict=True
-                        ):
+                        gradients = self._gradients(operation, g, values)
+                        # what `pick` compares has none
+                        for i, theirs in zip(operands[-len(gradients) :], gradients, strict=True):
                             give(i, theirs)
                     for slot, g in found.items():
                         if slot in self.vectors:
@@ -364,6 +365,8 @@ class Block:
             return [g, g]
         if operation == "subtract":
             return [g, [k.fsub(k.constant(0.0), each) for each in g]]
+        if operation == "half":
+            return [[k.fmul(x, k.constant(0.5)) for x in g]]
         if operation == "multiply":
             a, b = values
             return [[*map(k.fmul, g, b)], [*map(k.fmul, g, a)]]
@@ -380,8 +383,7 @@ class Block:
             for x, *row in zip(g, *values, strict=True):
                 beyond, select = self._beyond(operation, row), k.builder.select
                 pairs.append(_order(operation, select(beyond, x, zero), select(beyond, zero, x)))
-            nothing = [[zero] * len(g)] * (2 if operation == "pick" else 0)
-            return [*nothing, *map(list, zip(*pairs, strict=True))]
+            return [*map(list, zip(*pairs, strict=True))]
         if operation == "abs":
             return [[k.fmul(x, k.sign(each)) for x, each in zip(g, values[0], strict=True)]]
         (y,) = values
@@ -472,7 +474,7 @@ def _product(instruction: Instruction) -> bool:
 
 def _asked(operation: str, operands: Sequence[int], out: int) -> Sequence[int]:
     """The slots whose values the gradients of an operation depend on."""
-    if operation in ("add", "subtract", *_PRODUCTS):
+    if operation in ("add", "subtract", "half", *_PRODUCTS):
         return ()
     if operation == "pick":
         return operands[:2]

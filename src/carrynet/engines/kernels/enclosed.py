@@ -1,8 +1,8 @@
 """A step as an enclosure, written out as instructions on centres, radii and ends.
 
 What `nets.readings.enclosure` does with boxes, as data for `block`: instructions on plain values
-with a few operations more (`magnitudes`, `least`, `most`, `pick`, `abs`).  Their gradients are then
-those of any formula.
+with a few operations more (`magnitudes`, `least`, `most`, `pick`, `abs`, `half`).  Their gradients
+are then those of any formula.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,19 @@ class _Box:
     r_: Slot | None = None
     l_: Slot | None = None
     u_: Slot | None = None
+    above: bool = False  #: whether none of them is below 0, as is known of what activations give
+
+    @property
+    def centred(self) -> bool:
+        """Whether its centre and radius are at hand."""
+        return self.c_ is not None and self.r_ is not None
 
     @property
     def c(self) -> Slot:
         if self.c_ is None:
             assert self.l_ is not None
             assert self.u_ is not None
-            self.c_ = self.writer.half("add", self.l_, self.u_)
+            self.c_ = self.writer("half", self.writer("add", self.l_, self.u_))
         return self.c_
 
     @property
@@ -39,7 +45,7 @@ class _Box:
         if self.r_ is None:
             assert self.l_ is not None
             assert self.u_ is not None
-            self.r_ = self.writer.half("subtract", self.u_, self.l_)
+            self.r_ = self.writer("half", self.writer("subtract", self.u_, self.l_))
         return self.r_
 
     @property
@@ -78,11 +84,14 @@ class _Writer:
             self.sizes[self.next - 1] = size
         return self.next - 1
 
-    def half(self, operation: str, *operands: Slot) -> Slot:
-        both = self(operation, *operands)
-        if 0.5 not in self.constants.values():
-            self.constants[self.slot()] = 0.5
-        return self("multiply", both, next(i for i, v in self.constants.items() if v == 0.5))
+    def constant(self, value: float) -> Slot:
+        """The slot of a number."""
+        for slot, known in self.constants.items():
+            if known == value:
+                return slot
+        out = self.slot()
+        self.constants[out] = value
+        return out
 
 
 @dataclass(frozen=True)
@@ -165,26 +174,54 @@ def _carried_out(write: _Writer, operation: str, operands: Sequence[Slot | _Box]
         assert not isinstance(W, _Box)
         return _Box(write, write("matmul", v.c, W), write("magnitudes", v.r, W))
     if operation in ("add", "subtract"):
-        centres = [each.c if isinstance(each, _Box) else each for each in operands]
-        radii = [each.r for each in operands if isinstance(each, _Box)]
-        r = write("add", *radii) if len(radii) == 2 else radii[0]
-        return _Box(write, write(operation, *centres), r)
+        return _summed(write, operation, *operands)
     if operation == "multiply":
         return _multiplied(write, *operands)
     if operation == "mix":
         (zl, zu), (nl, nu), (hl, hu) = map(_ends, operands)
         low = write("mix", write("pick", hl, nl, zu, zl), nl, hl)
-        return _Box(write, l_=low, u_=write("mix", write("pick", hu, nu, zl, zu), nu, hu))
+        high = write("mix", write("pick", hu, nu, zl, zu), nu, hu)
+        return _Box(write, l_=low, u_=high, above=all(map(_above, operands[1:])))
     (z,) = operands
+    assert isinstance(z, _Box)
     if write.slack is not None:
-        assert isinstance(z, _Box)
-        z = _Box(write, z.c, write("add", z.r, write.slack))
-    l, u = _ends(z)  # noqa: E741
-    return _Box(write, l_=write(operation, l), u_=write(operation, u))
+        z = _grown(write, z, write.slack)
+    low, high = (write(operation, end) for end in _ends(z))
+    return _Box(write, l_=low, u_=high, above=operation in ("sigmoid", "relu"))
+
+
+def _above(value: Slot | _Box) -> bool:
+    """Whether it is known that a value is not below 0."""
+    return isinstance(value, _Box) and value.above
+
+
+def _grown(write: _Writer, box: _Box, slack: Slot) -> _Box:
+    if box.centred:
+        return _Box(write, box.c, write("add", box.r, slack))
+    return _Box(write, l_=write("subtract", box.l, slack), u_=write("add", box.u, slack))
+
+
+def _summed(write: _Writer, operation: str, a: Slot | _Box, b: Slot | _Box) -> _Box:
+    """By centres and radii where these are what is there, else by ends."""
+    boxes = [each for each in (a, b) if isinstance(each, _Box)]
+    if all(box.centred for box in boxes):
+        centres = (each.c if isinstance(each, _Box) else each for each in (a, b))
+        radii = [box.r for box in boxes]
+        r = write("add", *radii) if len(radii) == 2 else radii[0]
+        return _Box(write, write(operation, *centres), r)
+    (al, au), (bl, bu) = _ends(a), _ends(b)
+    if operation == "subtract":
+        bl, bu = bu, bl
+    above = operation == "add" and _above(a) and _above(b)
+    return _Box(write, l_=write(operation, al, bl), u_=write(operation, au, bu), above=above)
 
 
 def _multiplied(write: _Writer, a: Slot | _Box, b: Slot | _Box) -> _Box:
     if isinstance(a, _Box) and isinstance(b, _Box):
+        if _above(b):
+            a, b = b, a
+        if _above(a):
+            return _scaled(write, a, b)
         corners = [write("multiply", p, q) for p in _ends(a) for q in _ends(b)]
         low, high = (reduce(lambda p, q: write(name, p, q), corners) for name in ("least", "most"))
         return _Box(write, l_=low, u_=high)
@@ -193,8 +230,21 @@ def _multiplied(write: _Writer, a: Slot | _Box, b: Slot | _Box) -> _Box:
     assert not isinstance(plain, _Box)
     c = write("multiply", box.c, plain)
     if plain in write.constants:
-        number = abs(write.constants[plain])
-        size = write.slot()
-        write.constants[size] = number
+        size = write.constant(abs(write.constants[plain]))
         return _Box(write, c, write("multiply", box.r, size))
     return _Box(write, c, write("multiply", box.r, write("abs", plain)))
+
+
+def _scaled(write: _Writer, a: _Box, b: _Box) -> _Box:
+    """The products of a, which is not below 0, and b: the corners are known by the signs of b.
+
+    Where two are equal, `nets.readings.enclosure` may choose the other: then a does not vary, or b
+    is 0, or does not vary, and gradients are the same but for those of radii that are 0.
+    """
+    low, high = a.l, a.u
+    if not b.above:
+        zero = write.constant(0.0)
+        low = write("pick", b.l, zero, a.u, a.l)
+        high = write("pick", b.u, zero, a.l, a.u)
+    low, high = write("multiply", low, b.l), write("multiply", high, b.u)
+    return _Box(write, l_=low, u_=high, above=b.above)
