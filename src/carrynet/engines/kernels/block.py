@@ -73,13 +73,32 @@ class Block:
 
     @cached_property
     def saved(self) -> frozenset[int]:
-        """Slots whose values the way back needs."""
-        found: set[int] = set()
+        """Slots whose values the way back reads; what follows from these it makes again.
+
+        Memory is what that saves: what a few sums and products take is less than to write them all
+        and to read them again.
+        """
+        again: dict[int, Sequence[int]] = {}
+        activations: set[int] = set()
         for operation, operands, out in self.instructions:
-            found.update(_asked(operation, operands, out))
-            if operation in _PRODUCTS:
-                found.add(operands[0])
-        return frozenset(found & self.phase.keys())
+            mine = [i for i in operands if i in self.phase]
+            if operation in _ACTIVATIONS:
+                activations.add(out)
+            elif operation not in _PRODUCTS and activations.union(again).issuperset(mine):
+                again[out] = mine
+        found = {each.operands[0] for each in self.products} & self.phase.keys()
+        asked = [i for each in self.instructions for i in _asked(*each) if i in self.phase]
+        while asked:
+            slot = asked.pop()
+            if slot in again and slot not in found:
+                asked += again[slot]
+            else:
+                found.add(slot)
+        return frozenset(found)
+
+    @cached_property
+    def _made(self) -> Mapping[int, Instruction]:
+        return {each.out: each for each in self.instructions}
 
     @cached_property
     def products(self) -> list[Instruction]:
@@ -146,9 +165,7 @@ class Block:
                             values = [
                                 self._value(i, v, count, wide, known, places) for i in operands
                             ]
-                            known[out] = [
-                                self._carry_out(operation, row) for row in zip(*values, strict=True)
-                            ]
+                            known[out] = self._each_row(operation, values)
                         if out in places:
                             self._store(known[out], places[out], v, wide)
 
@@ -169,8 +186,12 @@ class Block:
             elif slot in self.vectors:
                 start = self.k.add(self.vectors[slot], v)
                 known[slot] = self.k.load_all(self.k.p, start, wide) * count
-            else:
+            elif slot in places:
                 known[slot] = self._load(places[slot], v, count, wide)
+            else:
+                operation, operands, _ = self._made[slot]
+                values = [self._value(i, v, count, wide, known, places) for i in operands]
+                known[slot] = self._each_row(operation, values)
         return known[slot]
 
     def _load(self, place: Place, v: Value, count: int, wide: int) -> Rows:
@@ -183,6 +204,9 @@ class Block:
         for i in range(0, len(values), wide):
             start = k.add(k.mul(place.rows[i // wide], place.width), v)
             k.store_all(values[i : i + wide], place.pointer, start)
+
+    def _each_row(self, operation: str, values: Sequence[Rows]) -> Rows:
+        return [self._carry_out(operation, row) for row in zip(*values, strict=True)]
 
     def _carry_out(self, operation: str, operands: Sequence[Value]) -> Value:
         k = self.k
@@ -480,6 +504,8 @@ def _asked(operation: str, operands: Sequence[int], out: int) -> Sequence[int]:
         return operands[:2]
     return operands if operation in ("multiply", "mix", "least", "most", "abs") else (out,)
 
+
+_ACTIVATIONS = ("sigmoid", "tanh", "relu")
 
 _CHOICES = ("least", "most", "pick")
 """The lesser and the larger of two, the first of equals; and `pick`: x where h < n, else y."""
