@@ -28,6 +28,12 @@ class Place:
     rows: Sequence[Integer]
 
 
+Way = tuple[Mapping[int, Place], Mapping[int, Place], Mapping[int, Place], Mapping[int, Place]]
+"""Of some rows on the way back, by slots: the values, and the gradients given of some; where those
+of products are kept, and those of `crossing`, zero at first; and where those of inputs are added.
+"""
+
+
 @dataclass(frozen=True)
 class Block:
     """Some instructions of a formula, and what their slots are.
@@ -121,6 +127,11 @@ class Block:
         """How many rows are worked at once."""
         most = 8 if self._together * 16 <= self._sums else 4
         return max(1, min(most, self._sums // self._together))
+
+    @property
+    def back_tile(self) -> int:
+        """How many rows `backward` takes: a product has one matrix at a time there."""
+        return 8 if self.k.lanes == 16 else 4
 
     def _columns(self, width: int, count: int, matrices: int) -> int:
         """How many vectors of each row are worked at once."""
@@ -250,8 +261,11 @@ class Block:
         matrices: Sequence[tuple[int, int, bool]],
         v: Value,
         wide: int,
+        begun: Sequence[Value] = (),
     ) -> list[Rows]:
         """sum_k a[r, k] W[k] from column v on for each matrix, which `_matrix` describes.
+
+        Of one matrix, sums may have `begun`.
 
         Few sums at once would wait for one another: then k is dealt out to several sets of sums.
         """
@@ -278,7 +292,8 @@ class Block:
                         sums[n] = k.fma(value, weight, sums[n])
             return sums
 
-        sums = k.loop(size, turn, [k.constant(0.0)] * (sets * each), step=unrolled)
+        zeros = [k.constant(0.0)] * (sets * each - len(begun))
+        sums = k.loop(size, turn, [*begun, *zeros], step=unrolled)
         while len(sums) > each:
             half = len(sums) // 2
             sums = [k.fadd(sums[i], sums[half + i]) for i in range(half)]
@@ -289,64 +304,65 @@ class Block:
 
     # Backward
 
-    def backward(
+    def backward(self, way: Callable[[Integer, int], Way], first: Integer, count: int) -> None:
+        """The gradients of inputs and vectors, of up to `back_tile` rows.
+
+        Units go row by row, since every value of a column is alive at once; products take all rows.
+        """
+        for phase in reversed(range(self.phases)):
+            here = [each for each in self.instructions if self.phase[each.out] == phase]
+            self.k.loop(
+                count,
+                lambda r, here=here: self._through_units(here, *way(self.k.add(first, r), 1)),
+            )
+            _, _, kept, sinks = way(first, count)
+            self._through_matrices([i for i in here if _product(i)], kept, sinks, count)
+
+    def _through_units(
         self,
+        instructions: Sequence[Instruction],
         places: Mapping[int, Place],
         given: Mapping[int, Place],
         kept: Mapping[int, Place],
         sinks: Mapping[int, Place],
-        count: int,
     ) -> None:
-        """The gradients of inputs and vectors, from those `given` of some slots.
-
-        `kept` has room for those of each product, by its slot, which is filled, and for those of
-        `crossing`, zero at first.  To `sinks` those of the inputs are added.
-        """
         k, L = self.k, self.k.lanes
-        for phase in reversed(range(self.phases)):
-            here = [each for each in self.instructions if self.phase[each.out] == phase]
-            for width in sorted({self.width(each.out) for each in here}):
-                mine = [each for each in here if self.width(each.out) == width]
-                wide = 1  # since every value of a column is alive at once
+        for width in sorted({self.width(each.out) for each in instructions}):
+            mine = [each for each in instructions if self.width(each.out) == width]
 
-                def column(v: Value, mine: list[Instruction] = mine, wide: int = wide) -> None:
-                    known: dict[int, Rows] = {}
-                    found: dict[int, Rows] = {}
+            def column(v: Value, mine: list[Instruction] = mine) -> None:
+                known: dict[int, Rows] = {}
+                found: dict[int, Rows] = {}
 
-                    def give(slot: int, g: Rows) -> None:
-                        if slot not in self.constants:
-                            old = found.get(slot)
-                            found[slot] = [*map(k.fadd, old, g)] if old else g
+                def give(slot: int, g: Rows) -> None:
+                    if slot not in self.constants:
+                        old = found.get(slot)
+                        found[slot] = [*map(k.fadd, old, g)] if old else g
 
-                    for each in mine:
-                        for source in (given, kept if each.out in self.crossing else {}):
-                            if each.out in source:
-                                give(each.out, self._load(source[each.out], v, count, wide))
-                    for operation, operands, out in reversed(mine):
-                        g = found.pop(out, None)
-                        if g is None:
-                            g = [k.constant(0.0)] * (count * wide)
-                        if operation in _PRODUCTS:
-                            self._store(g, kept[out], v, wide)
-                            continue
-                        values = [
-                            self._value(i, v, count, wide, known, places)
-                            for i in _asked(operation, operands, out)
-                        ]
-                        gradients = self._gradients(operation, g, values)
-                        # what `pick` compares has none
-                        for i, theirs in zip(operands[-len(gradients) :], gradients, strict=True):
-                            give(i, theirs)
-                    for slot, g in found.items():
-                        if slot in self.vectors:
-                            self._add_up(slot, g, v, wide)
-                        elif slot in self.phase:
-                            self._add_to(kept[slot], g, v, wide)
-                        elif slot in sinks:
-                            self._add_to(sinks[slot], g, v, wide)
+                for each in mine:
+                    for source in (given, kept if each.out in self.crossing else {}):
+                        if each.out in source:
+                            give(each.out, self._load(source[each.out], v, 1, 1))
+                for operation, operands, out in reversed(mine):
+                    g = found.pop(out, [k.constant(0.0)])
+                    if operation in _PRODUCTS:
+                        self._store(g, kept[out], v, 1)
+                        continue
+                    asked = _asked(operation, operands, out)
+                    values = [self._value(i, v, 1, 1, known, places) for i in asked]
+                    gradients = self._gradients(operation, g, values)
+                    # what `pick` compares has none
+                    for i, theirs in zip(operands[-len(gradients) :], gradients, strict=True):
+                        give(i, theirs)
+                for slot, g in found.items():
+                    if slot in self.vectors:
+                        self._add_up(slot, g, v)
+                    elif slot in self.phase:
+                        self._add_to(kept[slot], g, v, 1)
+                    elif slot in sinks:
+                        self._add_to(sinks[slot], g, v, 1)
 
-                k.loop(width, column, step=wide * L)
-            self._through_matrices([i for i in here if _product(i)], kept, sinks, count)
+            k.loop(width, column, step=L)
 
     def _through_matrices(
         self,
@@ -355,33 +371,30 @@ class Block:
         sinks: Mapping[int, Place],
         count: int,
     ) -> None:
-        k = self.k
         for operand in dict.fromkeys(each.operands[0] for each in products):
             if operand not in self.phase and operand not in sinks:
                 continue
             target = kept[operand] if operand in self.phase else sinks[operand]
             width = self.width(operand)
             wide = self._columns(width, count, 1)
-
-            those = [
-                (
-                    *(kept[each.out], self.sizes[each.out]),
-                    (self.transposed[each.operands[1]], width, each.operation == "magnitudes"),
-                )
-                for each in products
-                if each.operands[0] == operand
-            ]
+            those = [each for each in products if each.operands[0] == operand]
 
             def column(
-                v: Value, those: Any = those, target: Place = target, wide: int = wide
+                v: Value,
+                those: list[Instruction] = those,
+                target: Place = target,
+                width: int = width,
+                wide: int = wide,
             ) -> None:
                 total: Rows = []
-                for a, size, turned in those:
-                    (g,) = self._multiply(a, count, size, [turned], v, wide)
-                    total = [*map(k.fadd, total, g)] if total else g
+                for operation, (_, matrix), out in those:
+                    turned = self.transposed[matrix], width, operation == "magnitudes"
+                    (total,) = self._multiply(
+                        *(kept[out], count, self.sizes[out], [turned], v, wide), total
+                    )
                 self._add_to(target, total, v, wide)
 
-            k.loop(width, column, step=wide * k.lanes)
+            self.k.loop(width, column, step=wide * self.k.lanes)
 
     def _gradients(self, operation: str, g: Rows, values: Sequence[Rows]) -> list[Rows]:
         k, one = self.k, self.k.constant(1.0)
@@ -422,17 +435,12 @@ class Block:
         first = {"sigmoid": y, "tanh": k.constant(1.0)}[operation]
         return k.fsub(first, k.fmul(y, y))
 
-    def _add_up(self, slot: int, g: Rows, v: Value, wide: int) -> None:
-        """Add the gradients of all rows to that of a vector of parameters."""
-        if slot in self.frozen:
-            return
-        k = self.k
-        for c in range(wide):
-            place = k.add(self.vectors[slot], k.add(v, c * k.lanes))
-            total = k.load(k.gradient, place)
-            for row in g[c::wide]:
-                total = k.fadd(total, row)
-            k.store(total, k.gradient, place)
+    def _add_up(self, slot: int, g: Rows, v: Value) -> None:
+        """Add a row's gradient to that of a vector of parameters."""
+        if slot not in self.frozen:
+            k = self.k
+            place = k.add(self.vectors[slot], v)
+            k.store(k.fadd(k.load(k.gradient, place), *g), k.gradient, place)
 
     def _add_to(self, place: Place, values: Rows, v: Value, wide: int) -> None:
         """Add rows to others in memory, one after another: two of them may be the same."""

@@ -1,11 +1,12 @@
 """Updates over the edges of the machine: `nets.invariant` and an optimiser, in machine code."""
 
 from collections.abc import Callable
+from functools import partial
 from math import exp
 
 import llvmlite.ir as ir
 
-from carrynet.engines.kernels.block import Place, padded
+from carrynet.engines.kernels.block import Place, Way, padded
 from carrynet.engines.kernels.formulas import turn_around
 from carrynet.engines.kernels.optimise import adam, descend
 from carrynet.engines.kernels.over_edges import Closing, edge_rooms
@@ -252,7 +253,7 @@ def closing(shape: Closing) -> ir.Module:
                 forget(slot, sign, e, k.splat(k.fmul(strength[3], weight)))
 
         k.loop(E, lose)
-        k.each_row(E, step.tile, lambda e, n: back(u, e, n))
+        k.each_row(E, step.back_tile, partial(step.backward, partial(back, u)))
         finish()
         rate = k.broadcast(k.rates, u)
         if net.optimiser == "adam":
@@ -373,7 +374,7 @@ def closing(shape: Closing) -> ir.Module:
         found = {**those("step", rows), **those("before", rows)}
         return found | {slot: there(f"input {slot}", symbols) for slot in cell.drives}
 
-    def back(u: Value, first: Integer, count: int) -> None:
+    def back(u: Value, first: Integer, count: int) -> Way:
         rows = along(k, first, count)
         values = step_places(u, first, count)
         sources = [edge(k.source, u, row) for row in rows]
@@ -381,7 +382,7 @@ def closing(shape: Closing) -> ir.Module:
         for (c, r), place_ in zip(before, net.part_places, strict=True):
             sinks[c] = Place(k.at(k.b_gradient, place_), box, sources)
             sinks[r] = Place(k.at(k.b_gradient, D + place_), box, sources)
-        step.backward(values, those("given", rows), those("d step", rows), sinks, count)
+        return values, those("given", rows), those("d step", rows), sinks
 
     def finish() -> None:
         """What is gathered after all edges: gradients of matrices, of what symbols give."""
@@ -390,12 +391,12 @@ def closing(shape: Closing) -> ir.Module:
             name = f"before {operand}" if f"before {operand}" in at else f"step {operand}"
             step.gather(each, there(name, [0]), kept, E)
 
-        def feed_back(first: Integer, count: int) -> None:
+        def feed_back(first: Integer, count: int) -> Way:
             rows = along(k, first, count)
             values = {**those("input", rows), 0: Place(k.vectors, X, rows)}
-            of_input.backward(values, those("d drive", rows), those("d input", rows), {}, count)
+            return values, those("d drive", rows), those("d input", rows), {}
 
-        k.each_row(k.S, of_input.tile, feed_back)
+        k.each_row(k.S, of_input.back_tile, partial(of_input.backward, feed_back))
         for each in of_input.products:
             operand, kept = each.operands[0], there(f"d input {each.out}", [0])
             a = Place(k.vectors, X, [0]) if operand == 0 else there(f"input {operand}", [0])

@@ -7,7 +7,7 @@ Beside the states run boxes, a step of which `enclosed` writes out as instructio
 from collections.abc import Iterator
 from functools import lru_cache
 
-from carrynet.engines.kernels.block import Place, padded
+from carrynet.engines.kernels.block import Place, Way, padded
 from carrynet.engines.kernels.enclosed import Enclosed, enclosed
 from carrynet.engines.kernels.formulas import Formulas, depends
 from carrynet.engines.kernels.rooms import Room, Rooms, along
@@ -70,7 +70,6 @@ class Bounds:
         product, bias = shape.reads.instructions[-2:]
         named = shape.reads.parameter_slots
         self.Why, self.by = (named[each.operands[1]] for each in (product, bias))
-        self.tile = self.block.tile
 
     def begin(self, slack: Value) -> None:
         """Make ready for an update with so much slack: the start is one state."""
@@ -117,14 +116,18 @@ class Bounds:
         self.block.forward(self._places(first, count)[1], count)
 
     def backward(self, first: Integer, count: int) -> None:
-        """The gradients of a step; those of what symbols give are added to the points'."""
+        """The gradients of a step of some rows."""
+        self.block.backward(self._back, first, count)
+
+    def _back(self, first: Integer, count: int) -> Way:
+        """Those of what symbols give are added to the points'."""
         rows, values = self._places(first, count)
         after = [self.k.add(row, self.B) for row in rows]
         given = self._parts(("of centre", "of radius"), after, after=True)
         sinks = self._parts(("of centre", "of radius"), rows, after=False)
         drives = self.shape.formula.drives
         sinks |= {i: self.room.there(f"d drive {i}", values[i].rows) for i in drives}
-        self.block.backward(values, given, self.room.those("d box", rows), sinks, count)
+        return values, given, self.room.those("d box", rows), sinks
 
     def read_out(self, r: Integer, answer: Value, share: Value) -> None:
         """The worst logits of a row's state after its symbol, and the gradients of their loss."""

@@ -1,11 +1,11 @@
 """Updates of a network of any cell: its formulas through time, backward, and an optimiser."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import llvmlite.ir as ir
 
-from carrynet.engines.kernels.block import Place, padded
+from carrynet.engines.kernels.block import Place, Way, padded
 from carrynet.engines.kernels.formula_bounds import Bounds, bounds_rooms, slack_size
 from carrynet.engines.kernels.formulas import Formulas, turn_around
 from carrynet.engines.kernels.optimise import adam, descend
@@ -118,16 +118,16 @@ def formula_train(shape: Formulas) -> ir.Module:
             rate, of_worst = k.fmul(rate, k.fsub(single(1.0), share)), k.fmul(rate, share)
             bounds.begin(slack)
         k.loop(positions, lambda r: loss_gradient(r, first, k.splat(rate)))
-        k.each_row(positions, read.tile, read_back)
-        in_time(step.tile, back, backward=True)
+        k.each_row(positions, read.back_tile, partial(read.backward, read_back))
+        in_time(step.back_tile, partial(step.backward, back), backward=True)
         gather()
         if bounds:
-            in_time(bounds.tile, bounds.forward)
+            in_time(bounds.block.tile, bounds.forward)
             k.loop(positions, lambda r: worst_case(r, of_worst))
-            in_time(bounds.tile, bounds.backward, backward=True)
+            in_time(bounds.block.back_tile, bounds.backward, backward=True)
             bounds.gather(positions)
             gather_start("of centre")
-        k.each_row(S, of_input.tile, feed_back)
+        k.each_row(S, of_input.back_tile, partial(of_input.backward, feed_back))
         for product in of_input.products:
             operand, kept = product.operands[0], there(f"d input {product.out}", [0])
             a = Place(k.vectors, X, [0]) if operand == 0 else there(f"input {operand}", [0])
@@ -157,11 +157,10 @@ def formula_train(shape: Formulas) -> ir.Module:
         x = {0: Place(k.vectors, X, rows)}
         of_input.forward({**those("input", rows), **x}, count)
 
-    def feed_back(first: Integer, count: int) -> None:
+    def feed_back(first: Integer, count: int) -> Way:
         rows = along(k, first, count)
-        x = {0: Place(k.vectors, X, rows)}
-        values = {**those("input", rows), **x}
-        of_input.backward(values, those("d drive", rows), those("d input", rows), {}, count)
+        values = {**those("input", rows), 0: Place(k.vectors, X, rows)}
+        return values, those("d drive", rows), those("d input", rows), {}
 
     def begin() -> None:
         if not shape.learned:
@@ -212,7 +211,7 @@ def formula_train(shape: Formulas) -> ir.Module:
     def forward(first: Integer, count: int) -> None:
         step.forward(step_places(first, count), count)
 
-    def back(first: Integer, count: int) -> None:
+    def back(first: Integer, count: int) -> Way:
         values = step_places(first, count)
         rows = along(k, first, count)
         given = {
@@ -221,7 +220,7 @@ def formula_train(shape: Formulas) -> ir.Module:
         }
         sinks = {slot: there("adjoint", rows, place) for slot, place in parts}
         sinks |= {slot: there(f"d drive {slot}", values[slot].rows) for slot in cell.drives}
-        step.backward(values, given, those("d step", rows), sinks, count)
+        return values, given, those("d step", rows), sinks
 
     def read_places(first: Integer, count: int) -> tuple[list[Integer], dict[int, Place]]:
         rows = along(k, first, count)
@@ -232,11 +231,11 @@ def formula_train(shape: Formulas) -> ir.Module:
     def read_out(first: Integer, count: int) -> None:
         read.forward(read_places(first, count)[1], count)
 
-    def read_back(first: Integer, count: int) -> None:
+    def read_back(first: Integer, count: int) -> Way:
         rows, values = read_places(first, count)
         given = {shape.reads.results[0]: there("dl", rows)}
         sinks = {0: there("adjoint", values[0].rows)}
-        read.backward(values, given, those("d read", rows), sinks, count)
+        return values, given, those("d read", rows), sinks
 
     def loss_gradient(r: Value, first: Integer, rate: Value) -> None:
         """dL/dlogits, times a rate, over the targets; and the logits written."""
