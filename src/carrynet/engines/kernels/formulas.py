@@ -134,22 +134,26 @@ def turn_around(k: Code, shape: Formulas) -> None:
             continue
         start, (height, wide) = shape.places[name], shape.shapes[name]
         here, beside = padded(wide, k.lanes), padded(height, k.lanes)
+        unrolled = next(n for n in (8, 4, 2, 1) if height % n == 0)
 
         def row(
-            i: Value,
+            j: Value,
             start: int = start,
             target: int = target,
-            wide: int = wide,
+            height: int = height,
             here: int = here,
             beside: int = beside,
+            unrolled: int = unrolled,
         ) -> None:
-            def element(j: Value) -> None:
-                value = k.scalar(k.p, k.add(k.add(start, k.mul(i, here)), j))
-                k.store(value, k.p, k.add(k.add(target, k.mul(j, beside)), i))
+            def some(i: Value) -> None:
+                source = k.add(k.add(start, k.mul(i, here)), j)
+                place = k.add(k.add(target, k.mul(j, beside)), i)
+                for n in range(unrolled):
+                    k.store(k.scalar(k.p, k.add(source, n * here)), k.p, k.add(place, n))
 
-            k.loop(wide, element)
+            k.loop(height, some, step=unrolled)
 
-        k.loop(height, row)
+        k.loop(wide, row)
 
 
 def takes(cell: Formula) -> bool:
