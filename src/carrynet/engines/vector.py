@@ -230,6 +230,17 @@ class Code:
         first = self.builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
         return self.builder.shuffle_vector(first, nothing, ir.Constant(self.integers, None))
 
+    def together(self, values: Sequence[Value]) -> Value:
+        """Single floats as the first lanes of a vector; the others are 0."""
+        vector = self.constant(0.0)
+        for i, value in enumerate(values):
+            vector = self.builder.insert_element(vector, value, ir.Constant(ir.IntType(32), i))
+        return vector
+
+    def lane(self, value: Value, i: int) -> Value:
+        """One of the lanes, a single float."""
+        return self.builder.extract_element(value, ir.Constant(ir.IntType(32), i))
+
     def splat_integer(self, value: Value) -> Value:
         """An integer, cut to 32 bits, in every lane."""
         nothing = ir.Constant(self.integers, ir.Undefined)

@@ -117,7 +117,11 @@ def formula_train(shape: Formulas) -> ir.Module:
             share, slack = (k.scalar(k.shares, k.add(k.mul(u, 2), i)) for i in range(2))
             rate, of_worst = k.fmul(rate, k.fsub(single(1.0), share)), k.fmul(rate, share)
             bounds.begin(slack)
-        k.loop(positions, lambda r: loss_gradient(r, first, k.splat(rate)))
+        if Y == 1:
+            some = partial(bits_gradient, first=first, rate=k.splat(rate))
+            k.each_row(positions, L, some)
+        else:
+            k.loop(positions, lambda r: loss_gradient(r, first, k.splat(rate)))
         k.each_row(positions, read.back_tile, partial(read.backward, read_back))
         in_time(step.back_tile, partial(step.backward, back), backward=True)
         gather()
@@ -249,14 +253,28 @@ def formula_train(shape: Formulas) -> ir.Module:
             shares = softmax(k, here, Y)
         else:
             shares = [k.sigmoid(logit) for logit in here]
-        differences = []
-        for v, y in zip(range(0, Yp, L), shares, strict=True):
-            difference = k.fsub(y, k.load(dl, k.add(row, v)))
-            if shape.loss == "squared":
-                difference = k.fmul(difference, k.fsub(y, k.fmul(y, y)))
-            differences.append(k.fmul(difference, scale))
+        targets = k.load_all(dl, row, Yp // L)
+        found = [difference(y, target, scale) for y, target in zip(shares, targets, strict=True)]
         # beyond the outputs nothing is asked
-        k.store_all(only(k, differences, Y, 0.0), dl, row)
+        k.store_all(only(k, found, Y, 0.0), dl, row)
+
+    def difference(y: Value, target: Value, scale: Value) -> Value:
+        found = k.fsub(y, target)
+        if shape.loss == "squared":
+            found = k.fmul(found, k.fsub(y, k.fmul(y, y)))
+        return k.fmul(found, scale)
+
+    def bits_gradient(r: Integer, count: int, first: Integer, rate: Value) -> None:
+        """The same of rows with one logit each, as many as a vector has lanes, or one."""
+        rows = [k.mul(k.add(r, i), Yp) for i in range(count)]
+        logits, targets = (
+            k.together([k.scalar(at[name][0], row) for row in rows]) for name in ("logits", "dl")
+        )
+        scale = k.fmul(rate, k.load(at["asked"][0], r))
+        found = difference(k.sigmoid(logits), targets, scale)
+        for i, row in enumerate(rows):
+            k.store(k.lane(logits, i), k.logits, k.add(k.add(first, r), i))
+            k.store(k.lane(found, i), at["dl"][0], row)
 
     def gather() -> None:
         """The gradients of all matrices but the input's, from all positions; and of the start."""
