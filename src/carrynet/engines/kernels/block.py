@@ -103,6 +103,26 @@ class Block:
         return frozenset(found)
 
     @cached_property
+    def in_place(self) -> Mapping[int, int]:
+        """Of products the saved values whose places in memory their gradients may take.
+
+        That is what follows from a product unit by unit, and is no operand of another: it is read
+        for the last time before the gradient is known.  Gradients of `crossing` begin with zeros.
+        """
+        left = set(self.saved) - {each.operands[0] for each in self.products}
+        behind: dict[int, list[int]] = {}
+        found: dict[int, int] = {}
+        for each in self.instructions:
+            if _product(each):
+                behind[each.out] = [each.out] if each.out not in self.crossing else []
+                continue
+            behind[each.out] = [p for i in each.operands for p in behind.get(i, ())]
+            free = [p for p in behind[each.out] if p not in found]
+            if each.out in left and free:
+                found[free[0]] = each.out
+        return found
+
+    @cached_property
     def _made(self) -> Mapping[int, Instruction]:
         return {each.out: each for each in self.instructions}
 

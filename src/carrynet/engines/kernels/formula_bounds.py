@@ -10,7 +10,7 @@ from functools import lru_cache
 from carrynet.engines.kernels.block import Place, Way, padded
 from carrynet.engines.kernels.enclosed import Enclosed, enclosed
 from carrynet.engines.kernels.formulas import Formulas, depends
-from carrynet.engines.kernels.rooms import Room, Rooms, along
+from carrynet.engines.kernels.rooms import Room, Rooms, along, of_gradients
 from carrynet.engines.kernels.worst import Worst, known, stored, storing
 from carrynet.engines.vector import Code, Integer, Value
 from carrynet.nets.equations import FUNCTIONS
@@ -44,10 +44,10 @@ def bounds_rooms(shape: Formulas) -> Iterator[Room]:
     step = stepped(shape)
     block = step.block(shape.blocks(shape)[1])
     results = {i for pair in step.after for i in pair}
-    for slot in sorted((block.saved | block.crossing) - results):
+    values = sorted((block.saved | block.crossing) - results)
+    for slot in values:
         yield f"box {slot}", "positions", block.width(slot)
-    for slot in sorted({each.out for each in block.products} | block.crossing):
-        yield f"d box {slot}", "positions", block.width(slot)
+    yield from of_gradients(block, "box", "positions", values)
     for name in _STATES:
         yield name, "states", shape.depth
     yield "worst", "positions", padded(shape.outputs, shape.lanes)

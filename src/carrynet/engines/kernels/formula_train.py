@@ -9,7 +9,7 @@ from carrynet.engines.kernels.block import Place, Way, padded
 from carrynet.engines.kernels.formula_bounds import Bounds, bounds_rooms, slack_size
 from carrynet.engines.kernels.formulas import Formulas, turn_around
 from carrynet.engines.kernels.optimise import adam, descend
-from carrynet.engines.kernels.rooms import Room, Rooms, along, clear, floats
+from carrynet.engines.kernels.rooms import Room, Rooms, along, clear, floats, of_gradients
 from carrynet.engines.kernels.shape import Parameters
 from carrynet.engines.kernels.softmax import only, softmax
 from carrynet.engines.kernels.worst import single
@@ -34,8 +34,7 @@ def rooms(shape: Formulas) -> tuple[Room, ...]:
         values = block.saved | block.crossing | (results[kind] if kind == "input" else set())
         values -= results[kind] if kind != "input" else set()
         found += [(f"{kind} {slot}", rows, block.width(slot)) for slot in sorted(values)]
-        adjoints = {each.out for each in block.products} | block.crossing
-        found += [(f"d {kind} {slot}", rows, block.width(slot)) for slot in sorted(adjoints)]
+        found += of_gradients(block, kind, rows, values - results[kind])
     found += [(f"d drive {slot}", "symbols", blocks[0].width(slot)) for slot in cell.drives]
     return (*found, *(bounds_rooms(shape) if shape.worst else ()))
 

@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from carrynet.engines.kernels.block import Block, padded
 from carrynet.engines.kernels.enclosed import Enclosed, enclosed
 from carrynet.engines.kernels.formulas import Formulas, depends
-from carrynet.engines.kernels.rooms import Room, floats
+from carrynet.engines.kernels.rooms import Room, floats, of_gradients
 from carrynet.nets.formula import Formula
 from carrynet.nets.step import keeping, rises
 
@@ -73,15 +73,15 @@ def edge_rooms(shape: Closing) -> tuple[Room, ...]:
         *(("step", i, step) for i in sorted(step.saved | step.crossing | ends)),
         *(("before", i, step) for i in sorted(before)),
         *(("given", i, step) for i in sorted(ends)),
-        *(("d step", i, step) for i in sorted({p.out for p in step.products} | step.crossing)),
         *(("input", i, first) for i in sorted(first.saved | first.crossing | set(cell.drives))),
-        *(("d input", i, first) for i in sorted({p.out for p in first.products} | first.crossing)),
         *(("d drive", i, first) for i in cell.drives),
     ]
     rooms = [
         (f"{kind} {i}", "symbols" if block is first else "edges", block.width(i))
         for kind, i, block in found
     ]
+    rooms += of_gradients(step, "step", "edges", step.saved - ends)
+    rooms += of_gradients(first, "input", "symbols", first.saved - set(cell.drives))
     rooms += [(f"answers {i}", "edges", Y) for i in range(2)]
     rooms += [(f"states {i}", "edges", Q) for i in range(2)]
     return (*rooms, ("of Why", "outputs", P))

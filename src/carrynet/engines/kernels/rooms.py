@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from carrynet.engines.kernels.block import Place
+from carrynet.engines.kernels.block import Block, Place
 from carrynet.engines.vector import Code, Integer, Value
 
 Room = tuple[str, str, int]
-"""A name, what there is a row for, such as positions or symbols, and a row's width."""
+"""A name, what there is a row for, such as positions or symbols, and a row's width.
+
+Or the name of a room before it that is the same memory.
+"""
 
 
 class Rooms:
@@ -21,6 +24,9 @@ class Rooms:
         self.at: dict[str, tuple[Value, int, Integer]] = {}
         place: Integer = 0
         for name, kind, width in rooms:
+            if kind in self.at:
+                self.at[name] = self.at[kind]
+                continue
             size = k.mul(counts[kind], width)
             self.at[name] = k.at(k.work, place), width, size
             place = k.add(place, k.add(size, k.lanes))
@@ -44,9 +50,20 @@ class Rooms:
         clear(self.k, pointer, size)
 
 
+def of_gradients(block: Block, kind: str, rows: str, values: Iterable[int]) -> list[Room]:
+    """For those of a block's products and of `crossing`; some in the places of `values`."""
+    taken = {p: slot for p, slot in block.in_place.items() if slot in set(values)}
+    wanted = sorted({each.out for each in block.products} | block.crossing)
+    places = [f"{kind} {taken[slot]}" if slot in taken else rows for slot in wanted]
+    return [
+        (f"d {kind} {slot}", place, block.width(slot))
+        for slot, place in zip(wanted, places, strict=True)
+    ]
+
+
 def floats(rooms: Iterable[Room], counts: Mapping[str, int], lanes: int) -> int:
     """How many floats they all are."""
-    return sum(counts[kind] * width + lanes for _, kind, width in rooms)
+    return sum(counts[kind] * width + lanes for _, kind, width in rooms if kind in counts)
 
 
 def clear(k: Code, pointer: Value, size: Integer) -> None:
