@@ -154,25 +154,20 @@ def active_rows(network: Network, layout: "Layout") -> NDArray[np.int32]:
 def lay_out(weights: Weights, shape: "Formulas", flat: Array) -> None:
     """Weights, each row padded to vectors, where `shape.places` says."""
     for name, array in weights.items():
-        _section(flat, shape, name)[..., : array.shape[-1]] = array
+        _section(flat, shape, name)[:] = array
 
 
 def pick_up(flat: Array, shape: "Formulas") -> Weights:
     """Weights from where `lay_out` puts them."""
-    return Weights(
-        {
-            name: _section(flat, shape, name)[..., : size[-1]].copy()
-            for name, size in shape.shapes.items()
-        }
-    )
+    return Weights({name: _section(flat, shape, name).copy() for name in shape.shapes})
 
 
 def _section(flat: Array, shape: "Formulas", name: str) -> Array:
-    size = shape.shapes[name]
-    rows, width = size[0] if len(size) == 2 else 1, kernels.padded(size[-1], shape.lanes)
-    start = shape.places[name]
-    found = flat[start : start + rows * width]
-    return found.reshape(rows, width) if len(size) == 2 else found
+    size, start = shape.shapes[name], shape.places[name]
+    if len(size) == 1 or size[1] == 1:
+        return flat[start : start + size[0]].reshape(size)
+    rows, width = size[0], kernels.padded(size[1], shape.lanes)
+    return flat[start : start + rows * width].reshape(rows, width)[:, : size[1]]
 
 
 def beside(tables: Sequence[Array], least: int = 0) -> Array:

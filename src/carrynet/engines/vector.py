@@ -241,6 +241,17 @@ class Code:
         """One of the lanes, a single float."""
         return self.builder.extract_element(value, ir.Constant(ir.IntType(32), i))
 
+    def only(self, values: Sequence[Value], count: int, other: float) -> list[Value]:
+        """The same for the first `count` numbers, beyond them another number."""
+        found = []
+        for i, value in enumerate(values):
+            inside = [int(i * self.lanes + lane < count) for lane in range(self.lanes)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(1), self.lanes), inside)
+            whole = (i + 1) * self.lanes <= count
+            kept = value if whole else self.builder.select(mask, value, self.constant(other))
+            found.append(kept)
+        return found
+
     def splat_integer(self, value: Value) -> Value:
         """An integer, cut to 32 bits, in every lane."""
         nothing = ir.Constant(self.integers, ir.Undefined)

@@ -10,7 +10,7 @@ Padding is never read across: products run over the numbers that there are, and 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from carrynet.engines.vector import Integer, Value
@@ -182,14 +182,14 @@ class Block:
                     for operand in dict.fromkeys(i.operands[0] for i in mine if _product(i)):
                         those = [i for i in mine if _product(i) and i.operands[0] == operand]
                         rows = 1 if shared and operand not in self.phase else count
-                        sums = self._multiply(
-                            places[operand],
-                            rows,
-                            self.sizes[operand],
-                            [self._matrix(i) for i in those],
-                            *(v, wide),
-                        )
-                        for i, found in zip(those, sums, strict=True):
+                        a, size = places[operand], self.sizes[operand]
+                        columns = [i for i in those if self.sizes[i.out] == 1]
+                        others = [i for i in those if i not in columns]
+                        sums = [self._dots(a, rows, size, self._matrix(i)) for i in columns]
+                        if others:
+                            matrices = [self._matrix(i) for i in others]
+                            sums += self._multiply(a, rows, size, matrices, v, wide)
+                        for i, found in zip((*columns, *others), sums, strict=True):
                             known[i.out] = found * (count // rows)
                     for operation, operands, out in mine:
                         if operation not in _PRODUCTS:
@@ -321,6 +321,22 @@ class Block:
             [sums[r * count + m * wide + c] for r in range(rows) for c in range(wide)]
             for m in range(len(matrices))
         ]
+
+    def _dots(self, a: Place, rows: int, size: int, matrix: tuple[int, int, bool]) -> Rows:
+        """sum_k a[r, k] W[k] for a matrix of one column, which lies as a row."""
+        k, (start, _, magnitudes) = self.k, matrix
+        count = padded(size, k.lanes) // k.lanes
+        weights = k.load_all(k.p, start, count)
+        if magnitudes:
+            weights = [*map(k.abs, weights)]
+        found = []
+        for row in a.rows[:rows]:
+            values = k.load_all(a.pointer, k.mul(row, a.width), count)
+            total = None
+            for value, weight in zip(k.only(values, size, 0.0), weights, strict=True):
+                total = k.fma(value, weight, total)
+            found.append(k.together([k.total(total)]))
+        return found
 
     # Backward
 
@@ -475,6 +491,9 @@ class Block:
 
         W'[i] += sum_r a[r, i] g[r]
         """
+        if self.sizes[product.out] == 1:
+            self._gather_column(product, a, kept, count)
+            return
         k, L = self.k, self.k.lanes
         start, width = self.matrices[product.operands[1]], self.width(product.out)
         size, C = self.sizes[product.operands[0]], width // L
@@ -514,6 +533,28 @@ class Block:
                 k.loop(size, lambda i: some(i, 1), start=whole)
 
         k.loop(width, columns, step=wide * L)
+
+    def _gather_column(self, product: Instruction, a: Place, kept: Place, count: Integer) -> None:
+        """The same of a matrix of one column, which lies as a row."""
+        k, L = self.k, self.k.lanes
+        start, size = self.matrices[product.operands[1]], self.sizes[product.operands[0]]
+        C = padded(size, L) // L
+        for first in range(0, C, 4):
+            wide = min(4, C - first)
+
+            def turn(row: Value, *sums: Value, first: int = first, wide: int = wide) -> Rows:
+                g = k.broadcast(kept.pointer, k.mul(k.add(kept.rows[0], row), kept.width))
+                of_a = k.add(k.mul(k.add(a.rows[0], row), a.width), first * L)
+                return [*map(partial(k.fma, g), k.load_all(a.pointer, of_a, wide), sums)]
+
+            sums = k.loop(count, turn, [k.constant(0.0)] * wide)
+            place = k.add(start, first * L)
+            if product.operation == "magnitudes":
+                sums = [*map(k.fmul, sums, map(k.sign, k.load_all(k.p, place, wide)))]
+            begun = k.load_all(k.gradient, place, wide)
+            k.store_all(
+                [*map(k.fadd, begun, k.only(sums, size - first * L, 0.0))], k.gradient, place
+            )
 
 
 _PRODUCTS = ("matmul", "magnitudes")

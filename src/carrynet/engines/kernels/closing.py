@@ -12,7 +12,7 @@ from carrynet.engines.kernels.optimise import adam, descend
 from carrynet.engines.kernels.over_edges import Closing, edge_rooms
 from carrynet.engines.kernels.rooms import Rooms, along, clear
 from carrynet.engines.kernels.shape import Parameters
-from carrynet.engines.kernels.softmax import only, softmax
+from carrynet.engines.kernels.softmax import softmax
 from carrynet.engines.kernels.worst import Worst, single, stored, storing
 from carrynet.engines.vector import Code, Integer, Value
 from carrynet.nets.invariant import FAR, PULL, SATURATED
@@ -72,7 +72,7 @@ def closing(shape: Closing) -> ir.Module:
     def row_of(name: str, e: Integer, size: int) -> list[Value]:
         """A row, zero in the padding."""
         pointer, width, _ = at[name]
-        return only(k, k.load_all(pointer, k.mul(e, width), width // L), size, 0.0)
+        return k.only(k.load_all(pointer, k.mul(e, width), width // L), size, 0.0)
 
     def add_to(name: str, e: Integer, values: list[Value]) -> None:
         pointer, width, _ = at[name]
@@ -105,7 +105,7 @@ def closing(shape: Closing) -> ir.Module:
     def image(part: int, e: Integer, slack: Value) -> tuple[list[Value], list[Value]]:
         size, (c, r) = net.parts[part], images[part]
         wide = [k.fadd(each, slack) for each in row_of(r, e, size)]
-        return row_of(c, e, size), only(k, wide, size, 0.0)
+        return row_of(c, e, size), k.only(wide, size, 0.0)
 
     def into(part: int, u: Value, e: Value) -> tuple[Value, list[Value], list[Value]]:
         """Where the box is that an edge leads to, and what it is."""
@@ -128,7 +128,7 @@ def closing(shape: Closing) -> ir.Module:
             for x, y, p, q in zip(centre, radius, c, r, strict=True)
         ]
         size = net.parts[part]
-        return start, only(k, below, size, 0.0), only(k, above, size, 0.0)
+        return start, k.only(below, size, 0.0), k.only(above, size, 0.0)
 
     def update(u: Value) -> None:
         strength = [k.scalar(k.strengths, k.add(k.mul(u, 4), i)) for i in range(4)]
@@ -340,7 +340,7 @@ def closing(shape: Closing) -> ir.Module:
             k.fsub(k.fma(signed, p, q), k.constant(KEPT))
             for p, q in zip(row_of(f"step {c}", e, size), row_of(f"step {r}", e, size), strict=True)
         ]
-        slope = [where(each, 0.0, weight) for each in only(k, over, size, -1.0)]
+        slope = [where(each, 0.0, weight) for each in k.only(over, size, -1.0)]
         add_to(f"given {c}", e, [k.fmul(signed, each) for each in slope])
         add_to(f"given {r}", e, slope)
 

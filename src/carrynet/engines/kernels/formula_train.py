@@ -11,7 +11,7 @@ from carrynet.engines.kernels.formulas import Formulas, turn_around
 from carrynet.engines.kernels.optimise import adam, descend
 from carrynet.engines.kernels.rooms import Room, Rooms, along, clear, floats, of_gradients
 from carrynet.engines.kernels.shape import Parameters
-from carrynet.engines.kernels.softmax import only, softmax
+from carrynet.engines.kernels.softmax import softmax
 from carrynet.engines.kernels.worst import single
 from carrynet.engines.vector import Code, Integer, Value
 
@@ -255,7 +255,7 @@ def formula_train(shape: Formulas) -> ir.Module:
         targets = k.load_all(dl, row, Yp // L)
         found = [difference(y, target, scale) for y, target in zip(shares, targets, strict=True)]
         # beyond the outputs nothing is asked
-        k.store_all(only(k, found, Y, 0.0), dl, row)
+        k.store_all(k.only(found, Y, 0.0), dl, row)
 
     def difference(y: Value, target: Value, scale: Value) -> Value:
         found = k.fsub(y, target)

@@ -69,11 +69,15 @@ class Formulas:
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """Where each parameter begins in `p`: rows, each padded to vectors."""
+        """Where each parameter begins in `p`: rows, each padded to vectors.
+
+        A matrix of one column, as the readout of a bit is, lies as one row.
+        """
         found, place = {}, 0
         for name, shape in self.shapes.items():
             found[name] = place
-            place += padded(shape[-1], self.lanes) * (shape[0] if len(shape) == 2 else 1)
+            rows, width = shape if len(shape) == 2 and shape[1] > 1 else (1, max(shape))
+            place += padded(width, self.lanes) * rows
         return {**found, "": place}
 
     @property
@@ -92,7 +96,9 @@ class Formulas:
         """Where each matrix begins that is turned around, in `p` behind all parameters."""
         found, place = {}, self.size
         for name, shape in self.shapes.items():
-            if len(shape) == 2:
+            if len(shape) == 2 and shape[1] == 1:
+                found[name] = self.places[name]
+            elif len(shape) == 2:
                 found[name] = place
                 place += padded(shape[0], self.lanes) * shape[1]
         return {**found, "": place}
@@ -130,7 +136,7 @@ _parsed = lru_cache(maxsize=256)(Formula.parse)
 def turn_around(k: Code, shape: Formulas) -> None:
     """Write W^T of each matrix behind all parameters."""
     for name, target in shape.turned.items():
-        if not name:
+        if not name or target == shape.places[name]:
             continue
         start, (height, wide) = shape.places[name], shape.shapes[name]
         here, beside = padded(wide, k.lanes), padded(height, k.lanes)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.block import Rows, padded
-from carrynet.engines.kernels.softmax import only, softmax
+from carrynet.engines.kernels.softmax import softmax
 from carrynet.engines.vector import Code, Integer, Value
 
 
@@ -160,13 +160,13 @@ class Worst:
             return
         target = k.builder.select(self._up(answer, 1), k.constant(1.0), k.constant(0.0))
         left = [k.fmul(k.fsub(k.sigmoid(each), target), k.splat(share)) for each in here]
-        k.store_all(only(k, left, count, 0.0), pointer, row)
+        k.store_all(k.only(left, count, 0.0), pointer, row)
 
     def add_turned(
         self, turned: Value, target: Value, place: Integer, height: int, count: int
     ) -> None:
-        """Add (count, P), turned around, to a matrix (height, count) whose rows are padded."""
-        k, width = self.k, padded(count, self.k.lanes)
+        """Add (count, P), turned around, to a matrix (height, count) as `Formulas.places` says."""
+        k, width = self.k, padded(count, self.k.lanes) if count > 1 else 1
 
         def column(y: Value) -> None:
             def element(i: Value) -> None:
