@@ -459,6 +459,31 @@ def test_words_are_judged_for_any_formula_as_by_numpy(settings: dict[str, object
         assert ours.margin == pytest.approx(theirs.margin, abs=1e-5)
 
 
+@pytest.mark.parametrize("worst", [0.0, 0.5])
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_what_overflows_in_the_padding_is_never_read(
+    monkeypatch: pytest.MonkeyPatch, lanes: int, worst: float
+) -> None:
+    cell = "h = h * h + x @ Wxh + bh + 2"  # beyond the units there is no bias of -2
+    small = {"hidden": 5, "batch": 3, "init_width": 0.1, "step": 1e-3, "biases": True}
+    recipe = RECIPES["plain-adam"].with_settings(
+        {"cell": cell, **small, "worst": worst, "ramp_from": 0.0}
+    )
+    with_lanes(monkeypatch, lanes)
+    state = training.start(recipe)
+    weights = {**state.network.weights, "bh": np.full(5, -2, np.float32)}
+    network = state.network.moved(type(state.network.weights)(weights))
+    words = problems.training_words(network.task, 12, seed=5, stream=9, start=0, count=12)
+    assert native.follow(network, words).margin == pytest.approx(
+        reference.follow(network, words).margin, abs=1e-5
+    )
+    given = network, state.moments, recipe, recipe.stages[0], words.reshape(4, 3, 12), 0
+    ours, theirs = native.advance(*given), reference.advance(*given)
+    for name, w in theirs[0].items():
+        np.testing.assert_allclose(ours[0][name], w, rtol=0, atol=1e-5)
+    native._shared.cache_clear()
+
+
 def along_words(settings: Mapping[str, object]) -> Recipe:
     """A recipe with a worst case that is bounded along words, and that grows all along."""
     worst = {"loss": "cross-entropy", "worst": 0.6, "slack": 0.3, "ramp_from": 0.0, "ramp_to": 1.0}

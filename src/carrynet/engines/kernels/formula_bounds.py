@@ -133,9 +133,9 @@ class Bounds:
         """The worst logits of a row's state after its symbol, and the gradients of their loss."""
         k, shape, Y = self.k, self.shape, self.shape.outputs
         here, vectors = k.mul(k.add(r, self.B), shape.depth), self.P // k.lanes
-        # the numbers behind a state may be anything, but the matrix is zero there
         c, radius = (
-            k.load_all(self.room.at[name][0], here, vectors) for name in ("centre", "radius")
+            k.only(k.load_all(self.room.at[name][0], here, vectors), shape.parts[0], 0.0)
+            for name in ("centre", "radius")
         )
         matrix = k.at(k.p, shape.turned[self.Why])
         biases = k.p, k.i64(shape.places[self.by])
