@@ -5,7 +5,8 @@ vectors stays in registers; what a matrix multiplies has to be whole first, so t
 fall into phases, with all values that later ones need in memory.  In a phase, products of one
 operand are one product: the operand is read once for all its matrices.
 
-Padding is never read across: products run over the numbers that there are, and lanes do not mix.
+Padding is never read across: products run over the numbers that there are, and lanes do not mix,
+but for matrices of one column, where what is behind the numbers is left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -81,8 +82,8 @@ class Block:
     def saved(self) -> frozenset[int]:
         """Slots whose values the way back reads; what follows from these it makes again.
 
-        Memory is what that saves: what a few sums and products take is less than to write them all
-        and to read them again.
+        That saves memory: a few sums and products take less than to write them all and to read
+        them again.
         """
         again: dict[int, Sequence[int]] = {}
         activations: set[int] = set()
@@ -144,9 +145,10 @@ class Block:
 
     @property
     def tile(self) -> int:
-        """How many rows are worked at once."""
+        """How many rows are worked at once: a power of two, which divides most batches."""
         most = 8 if self._together * 16 <= self._sums else 4
-        return max(1, min(most, self._sums // self._together))
+        fits = max(1, min(most, self._sums // self._together))
+        return 1 << fits.bit_length() - 1
 
     @property
     def back_tile(self) -> int:
