@@ -99,8 +99,14 @@ def _half(fresh: Array) -> Array:
 
 def _matmul(v: Value, W: Array) -> Value:
     if not isinstance(v, Box):
-        return v.dot(W)
-    return Box(v.c.dot(W), v.r.dot(np.abs(W)))
+        return _dot(v, W)
+    return Box(_dot(v.c, W), _dot(v.r, np.abs(W)))
+
+
+def _dot(v: Array, W: Array) -> Array:
+    """v W as one product of matrices, which `dot` does not make of more axes: ten times slower."""
+    product: Array = v.dot(W) if v.ndim <= 2 else rows_of(v).dot(W).reshape(*v.shape[:-1], -1)
+    return product
 
 
 def _matmul_vjp(g: Gradient, _: Value, v: Value, W: Array) -> tuple[Gradient, None]:
