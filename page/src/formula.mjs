@@ -214,6 +214,12 @@ export class Tape {
   }
 }
 
+/** Put the same numbers into every row. */
+export function fillRows(rows, numbers) {
+  for (let at = 0; at < rows.length; at += numbers.length)
+    for (let i = 0; i < numbers.length; i++) rows[at + i] = numbers[i];
+}
+
 /** The gradients of the slots of tapes of one formula, one tape after another. */
 export class Adjoint {
   /** @param gradients of the weights, by name: to them those that are met are added */

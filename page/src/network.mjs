@@ -64,7 +64,7 @@ export class Network {
 }
 
 /** Steps of a network from one state at a time: what needs the state only is done once for all symbols. */
-export class Steps {
+class Steps {
   constructor(network) {
     this.network = network;
     this.tape = new Tape(network.cell, network.weights);
@@ -92,24 +92,26 @@ export class Steps {
 
 const joined = (parts) => Float64Array.from(parts.flatMap((part) => [...part]));
 
-/** The output that logits stand for: rounded where there is one, else the largest. */
-export function answer(logits) {
-  if (logits.length === 1) return logits[0] > 0 ? 1 : 0;
+/** The output that Y logits from `at` on stand for: rounded where there is one, else the largest. */
+export function answer(logits, at = 0, Y = logits.length) {
+  if (Y === 1) return logits[at] > 0 ? 1 : 0;
   let best = 0;
-  for (let y = 1; y < logits.length; y++) if (logits[y] > logits[best]) best = y;
+  for (let y = 1; y < Y; y++) if (logits[at + y] > logits[at + best]) best = y;
   return best;
 }
 
 /** How far the logits are on the right side; negative where they are wrong. */
-export function marginOf(logits, expected) {
+export function marginOf(logits, expected, at = 0, Y = logits.length) {
   if (expected === null) return Infinity; // nothing is asked
-  if (logits.length === 1) return expected ? logits[0] : -logits[0];
+  if (Y === 1) return expected ? logits[at] : -logits[at];
   let rival = -Infinity;
-  for (let y = 0; y < logits.length; y++) if (y !== expected) rival = Math.max(rival, logits[y]);
-  return logits[expected] - rival;
+  for (let y = 0; y < Y; y++) if (y !== expected) rival = Math.max(rival, logits[at + y]);
+  return logits[at + expected] - rival;
 }
 
 /** Whether the output is right, and the logits are numbers. */
-export function isRight(logits, expected) {
-  return expected === null || logits.every(Number.isFinite) && answer(logits) === expected;
+export function isRight(logits, expected, at = 0, Y = logits.length) {
+  if (expected === null) return true;
+  for (let y = at; y < at + Y; y++) if (!Number.isFinite(logits[y])) return false;
+  return answer(logits, at, Y) === expected;
 }

@@ -1,7 +1,7 @@
 // Training in the page: backpropagation through time, by the page's recipe or by the tutorial's.
 // The words of a batch go side by side: what is known of each of them is a row.
 
-import { Adjoint, Formula, Tape } from "./formula.mjs";
+import { Adjoint, Formula, Tape, fillRows } from "./formula.mjs";
 import { isRight } from "./network.mjs";
 
 /** Numbers in [0, 1), decided by a seed: sfc32. */
@@ -38,7 +38,7 @@ export class Trainer {
     this.moving = Object.keys(this.weights).filter((name) => !still.includes(name));
     this.vectors = task.symbols.map((_, symbol) => task.vectorOf(symbol));
     this.tapes = Array.from({ length: digits + task.headroom }, () => ({ cell: new Tape(cell, this.weights, batch), readout: new Tape(readout, this.weights, batch) }));
-    this.start = cell.state.map((part) => this.weights[`${part}_start`] ?? null);
+    this.start = cell.state.map((part, i) => this.weights[`${part}_start`] ?? new Float64Array(cell.widths[i]));
     this.dlogits = this.tapes.map(() => new Float64Array(batch * task.neurons));
     this.adjoint = { cell: new Adjoint(this.tapes[0].cell, this.gradient), readout: new Adjoint(this.tapes[0].readout, this.gradient) };
     this.carried = this.adjoint.cell.state.map((part) => new Float64Array(part.length));
@@ -73,14 +73,14 @@ export class Trainer {
     this.tapes.forEach(({ cell, readout }, t) => {
       const x = cell.slots[0], width = x.length / words.length;
       words.forEach((word, b) => x.set(this.vectors[word[t]], b * width));
-      cell.state.forEach((part, i) => (t ? part.set(this.tapes[t - 1].cell.results[i]) : begin(part, this.start[i])));
+      cell.state.forEach((part, i) => (t ? part.set(this.tapes[t - 1].cell.results[i]) : fillRows(part, this.start[i])));
       cell.run(cell.all);
       readout.slots[0].set(cell.results[0]);
       readout.run(readout.all);
       const [logits] = readout.results, Y = logits.length / words.length;
       words.forEach((_, b) => {
         error += this.loss(this.dlogits[t], logits, b * Y, Y, expected[b][t]);
-        hits[b] &&= isRight(logits.subarray(b * Y, b * Y + Y), expected[b][t]);
+        hits[b] &&= isRight(logits, expected[b][t], b * Y, Y);
       });
     });
     return { error, right: hits.filter(Boolean).length };
@@ -126,12 +126,6 @@ export class Trainer {
       for (let i = 0; i < w.length; i++) w[i] -= (this.step * g[i]) / this.batch;
     }
   }
-}
-
-/** Put a state to begin with into every row. */
-function begin(rows, start) {
-  if (start === null) rows.fill(0);
-  else for (let at = 0; at < rows.length; at += start.length) rows.set(start, at);
 }
 
 /** Each writes dL/dlogits of Y logits from `at` on, and returns the sum of |y - target|: see losses.py. */
