@@ -5,16 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from docs import build
-from tests.test_view import AXE, CHROMIUM, OPTIONS, VIOLATIONS
+from tests.test_view import AXE, VIOLATIONS, browser, pytestmark
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no chromium: set CARRYNET_BROWSER to one"),
-    pytest.mark.xdist_group("browser"),
-]
+__all__ = ["browser", "pytestmark"]
 
 STRINGS = json.loads((build.ROOT / "page" / "src" / "strings.json").read_text(encoding="utf-8"))
 SCRIPTS = Path(build.__file__).parent / "_static"
@@ -59,17 +55,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """Of a reader with neither language, in whom nothing may go wrong, nor out."""
     complaints: list[str] = []
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as browser,
-    ):
-        page = browser.new_page(locale="fr-FR", color_scheme="light")
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url))
-        yield page
+    page = browser.new_page(locale="fr-FR", color_scheme="light")
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url))
+    yield page
+    page.close()
     local = ("file:", "data:", "blob:")
     assert [told for told in complaints if not told.startswith(local)] == []
 

@@ -9,7 +9,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -20,7 +20,7 @@ import flint
 import numpy as np
 import pytest
 from flint import arb
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 import carrynet as cn
 from carrynet import files, tasks
@@ -28,19 +28,14 @@ from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
 from carrynet.proof import check as checker, search
 from carrynet.proof.certificate import BoxCertificate, Rejected
-from carrynet.report import page
 from tests.conftest import hand_built_adder
 from tests.recorded import facts_of
-from tests.test_view import CHROMIUM, OPTIONS, in_json
+from tests.test_view import browser, in_json, opened, pytestmark
+
+__all__ = ["browser", "opened", "pytestmark"]
 
 ROOT = Path(__file__).parents[1]
 STRINGS = json.loads((ROOT / "page" / "src" / "strings.json").read_text(encoding="utf-8"))
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no chromium: set CARRYNET_BROWSER to one"),
-    pytest.mark.xdist_group("second checker"),
-]
 
 CHECK = """([model, certificate]) => {
     const { check, read, requireClaim, reason } = carrynet.checker;
@@ -53,22 +48,6 @@ CHECK = """([model, certificate]) => {
         return reason(error);
     }
 }"""
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """Any page."""
-    file = page.write(
-        cn.compile("parity", progress=False), tmp_path_factory.mktemp("page") / "a.html"
-    )
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as browser,
-    ):
-        opened = browser.new_page()
-        opened.goto(file.as_uri())
-        opened.wait_for_selector("h1")
-        yield opened
 
 
 def said(found: dict[str, Any]) -> str | None:

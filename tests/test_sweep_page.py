@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from carrynet.judge import evaluation
 from carrynet.report import page, sweep_page
@@ -17,7 +17,9 @@ from tests.test_census import KEYS, column, explored, grouped, outcomes_of
 from tests.test_cli import carrynet
 from tests.test_page import HOSTILE, Elements
 from tests.test_sweep import parse, rows_of, run
-from tests.test_view import CHROMIUM, OPTIONS
+from tests.test_view import browser, pytestmark as in_browser
+
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="module")
@@ -166,21 +168,7 @@ def test_a_sweep_ends_with_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 # In a browser --------------------------------------------------------------------------
 
-in_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no chromium: set CARRYNET_BROWSER to one"),
-    pytest.mark.xdist_group("browser"),
-]
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS) as browser,
-    ):
-        yield browser
 
 
 @pytest.fixture

@@ -27,12 +27,13 @@ from tests.test_view import (
     VIOLATIONS,
     Open,
     browser,
+    opened,
     proved,
     pytestmark,
     show,
 )
 
-__all__ = ["browser", "proved", "pytestmark", "show"]
+__all__ = ["browser", "opened", "proved", "pytestmark", "show"]
 
 KINDS = [
     *(("elman", name) for name in cells.ACTIVATIONS),
@@ -120,13 +121,13 @@ DIFFERENCES = """
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "squared", "mistaken"])
-def test_gradients_are_finite_differences(plain: Page, loss: str) -> None:
+def test_gradients_are_finite_differences(opened: Page, loss: str) -> None:
     """Of each cell, of one output neuron and of several; what the mistake makes is no gradient."""
     recipe = "adam" if loss == "cross-entropy" else "tutorial"
     for cell, activation in KINDS:
         for text in ("add", "compare", "divide_by:k=3"):
             given = {"text": text, "recipe": recipe, "loss": loss}
-            found = in_page(plain, DIFFERENCES, given | {"cell": cell, "activation": activation})
+            found = in_page(opened, DIFFERENCES, given | {"cell": cell, "activation": activation})
             if loss == "mistaken":
                 assert found > 0.1, (cell, activation, text)
             else:
@@ -157,9 +158,9 @@ def weights_in(given: list[tuple[str, list[float]]]) -> dict[str, np.ndarray]:
     return {name: np.reshape(np.array(values, float), SHAPES[name]) for name, values in given}
 
 
-def test_the_tutorials_recipe_is_the_tutorials_loop(plain: Page) -> None:
+def test_the_tutorials_recipe_is_the_tutorials_loop(opened: Page) -> None:
     """That of `bench.tutorial_loop`, in which nothing is carrynet's."""
-    found = in_page(plain, TRAINED, {"updates": 60})
+    found = in_page(opened, TRAINED, {"updates": 60})
     before, after = weights_in(found["before"]), weights_in(found["after"])
     assert not any(before[name].any() or after[name].any() for name in ("bh", "by"))
     assert max(max(pair) for pair in found["problems"]) in range(100, 128)
@@ -170,14 +171,14 @@ def test_the_tutorials_recipe_is_the_tutorials_loop(plain: Page) -> None:
         assert after[name] == pytest.approx(array, abs=1e-12), name
 
 
-def test_the_mistake_is_the_tutorials(plain: Page) -> None:
+def test_the_mistake_is_the_tutorials(opened: Page) -> None:
     """One step of it: the error times the slope at the error, e e (1 - e)."""
 
     def step(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         e = targets - 1 / (1 + np.exp(-logits))
         return -e * e * (1 - e)
 
-    found = in_page(plain, TRAINED, {"updates": 1, "mistake": True})
+    found = in_page(opened, TRAINED, {"updates": 1, "mistake": True})
     before, after = weights_in(found["before"]), weights_in(found["after"])
     task = tasks.add()
     network = Network(task, "sigmoid", Weights(before))
@@ -191,25 +192,25 @@ def test_the_mistake_is_the_tutorials(plain: Page) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_with_the_mistake_it_says_255_and_without_it_adds(plain: Page, seed: int) -> None:
-    mistaken = in_page(plain, TRAINED, {"updates": 2000, "mistake": True, "seed": seed})["said"]
+def test_with_the_mistake_it_says_255_and_without_it_adds(opened: Page, seed: int) -> None:
+    mistaken = in_page(opened, TRAINED, {"updates": 2000, "mistake": True, "seed": seed})["said"]
     assert set(mistaken[4:]) == {255}
-    mended = in_page(plain, TRAINED, {"updates": 8000, "seed": seed})["said"]
+    mended = in_page(opened, TRAINED, {"updates": 8000, "seed": seed})["said"]
     assert mended[-1] == 126
 
 
-def test_the_pace_can_be_watched(plain: Page) -> None:
+def test_the_pace_can_be_watched(opened: Page) -> None:
     """The usual run, of some 200 to 360 updates, takes 15 to 25 seconds, and begins slowly."""
-    due = [plain.evaluate("s => carrynet.due('watch', 0, s)", s) for s in range(36)]
+    due = [opened.evaluate("s => carrynet.due('watch', 0, s)", s) for s in range(36)]
     assert due == sorted(due)
     assert due[1] == 2
     assert due[15] < 200
     assert due[25] > 360
     assert due[35] > 20_000 / 1.1  # all that the tutorial has
-    on = plain.evaluate("carrynet.due('watch', carrynet.due('watch', 0, 9), 11)")
+    on = opened.evaluate("carrynet.due('watch', carrynet.due('watch', 0, 9), 11)")
     assert on == pytest.approx(due[20])  # as if it had not been stopped
-    assert plain.evaluate("carrynet.due('slow', 100, 10)") == 120
-    assert plain.evaluate("carrynet.due('fast', 100, 10) === Infinity")
+    assert opened.evaluate("carrynet.due('slow', 100, 10)") == 120
+    assert opened.evaluate("carrynet.due('fast', 100, 10) === Infinity")
 
 
 # What people see -----------------------------------------------------------------------
@@ -266,9 +267,9 @@ def test_the_curve_of_the_error_crosses_no_text(plain: Page) -> None:
         assert bottom <= upright[0] + 1 or top >= upright[1] - 1
 
 
-def test_with_the_mistake_it_goes_to_255_and_is_never_right_by_luck(plain: Page) -> None:
+def test_with_the_mistake_it_goes_to_255_and_is_never_right_by_luck(opened: Page) -> None:
     script = TRAINED.replace("mistake, seed}", "...offer.usual('add', 'tutorial', true)}")
-    said = in_page(plain, script, {"updates": 400})["said"]
+    said = in_page(opened, script, {"updates": 400})["said"]
     assert said[-1] == 255
     assert said[0] != 255
     assert 126 not in said

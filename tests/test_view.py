@@ -61,6 +61,19 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="module")
+def opened(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """Any page, for tests of what it can work out, which leave it as it is."""
+    file = page.write(
+        cn.compile("parity", progress=False), tmp_path_factory.mktemp("any") / "a.html"
+    )
+    opened = browser.new_page()
+    opened.goto(file.as_uri())
+    opened.wait_for_selector("h1")
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
 def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Opens a run's page from the disk; afterwards, nothing may have gone wrong or out."""
@@ -1145,11 +1158,8 @@ def test_of_a_task_of_words_no_number_is_spoken_of(
     assert head[locale == "zh-CN"] in opened.locator("h1").inner_text()
 
 
-def test_the_page_reads_and_writes_words_as_the_command_line_does(
-    show: Open, ends_in_one: cn.Run
-) -> None:
+def test_the_page_reads_and_writes_words_as_the_command_line_does(opened: Page) -> None:
     """Of symbols with any names: 'task.mjs' is 'codec.py'."""
-    opened = show(ends_in_one)
     for symbols in (
         ("0", "1"),
         ("a", ",", '"'),
@@ -1790,21 +1800,21 @@ def test_where_a_network_trained_here_is_wrong_is_marked(show: Open, proved: cn.
 @pytest.mark.parametrize("task", ["add", "compare", "add:base=3"])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_its_gradients_are_those_of_backpropagation_through_time(
-    show: Open, proved: cn.Run, task: str, activation: str
+    opened: Page, task: str, activation: str
 ) -> None:
     run = briefly("tutorial", task=task, hidden=5, steps=1, activation=activation)
     network = run.network
     rng, symbols = np.random.default_rng(3), len(network.task.machine.symbols)
     words = rng.integers(0, symbols, (3, 8 + network.task.headroom)).tolist()
-    check_gradients(show(proved), run, rng, words)
+    check_gradients(opened, run, rng, words)
 
 
 @pytest.mark.parametrize("kind", CELLS)
-def test_its_gradients_are_those_of_every_cell(show: Open, proved: cn.Run, kind: str) -> None:
+def test_its_gradients_are_those_of_every_cell(opened: Page, kind: str) -> None:
     run = of_cell(kind, "compare:base=3" if kind in ("own", "mgu") else "add")
     rng, symbols = np.random.default_rng(3), len(run.network.task.machine.symbols)
     words = rng.integers(0, symbols, (3, 8 + run.network.task.headroom)).tolist()
-    check_gradients(show(proved), run, rng, words)
+    check_gradients(opened, run, rng, words)
 
 
 def check_gradients(
