@@ -70,7 +70,7 @@ def briefly(recipe: str | Recipe, **settings: Any) -> cn.Run:
     """A training in memory that is followed by a short evaluation, where that is not the point."""
 
     def examine(_: object, network: Network, __: object) -> Evaluation:
-        return Evaluation(evaluate(network, 3), by_length(network, (16, 64)))
+        return Evaluation(evaluate(network, 2), by_length(network, (16, 64)))
 
     with words_up_to(64), pytest.MonkeyPatch.context() as patch:
         patch.setattr(lab, "_examine", examine)

@@ -459,6 +459,7 @@ recipe = ["plain", "specified"]
 task = ["parity", "tomita:4"]
 cell = ["elman", "gru"]
 hidden = 8
+digits = 8
 seed = "0..2"
 
 [sweep]

@@ -430,7 +430,8 @@ def test_it_goes_on_from_where_it_stopped(show: Open, proved: cn.Run) -> None:
 
 def test_in_chinese_a_number_that_runs_is_written_in_one_way(show: Open, proved: cn.Run) -> None:
     """Plainly, also where it happens to be short by 万, as at the end of a training."""
-    opened = show(proved, address="#train?recipe=tutorial&pace=fast&step=0.0001", locale="zh-CN")
+    address = "#train?recipe=tutorial&pace=fast&step=0.0001&hidden=1"
+    opened = show(proved, address=address, locale="zh-CN")
     section = opened.locator("#train")
     section.get_by_label("1,000 到 5,000").check()
     start(opened)
@@ -506,9 +507,18 @@ def test_a_worker_that_fails_is_told_of(show: Open, proved: cn.Run, lost: str) -
 
 
 def top(opened: Page, name: str) -> float:
-    """How far a section begins below the top of the window."""
-    opened.wait_for_timeout(500)
-    found: float = opened.locator(f"#{name}").evaluate("e => e.getBoundingClientRect().top")
+    """How far a section begins below the top of the window, once it has stood there for a while."""
+    settled = """async section => {
+        const frame = () => new Promise(requestAnimationFrame);
+        const top = () => section.getBoundingClientRect().top;
+        let at = top();
+        for (let still = 0; still < 10; still++) {
+            await frame();
+            if (top() !== at) [at, still] = [top(), 0];
+        }
+        return at;
+    }"""
+    found: float = opened.locator(f"#{name}").evaluate(settled)
     return found
 
 
