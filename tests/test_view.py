@@ -86,12 +86,13 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         address: str = "",
         before: str = "",
         change: Callable[[dict[str, Any]], None] | None = None,
-        maps: bool = False,
+        beside: bool = False,
         **options: Any,
     ) -> Page:
         """`before` is a script to run first; `change` makes the page's model another.
 
-        The run's error maps, a second's work beside each page, are made where a test is about them.
+        What is worked out beside the page, the run's error maps and the check of its proof, takes
+        a second each time, and is done where a test is about it.
         """
         file = tmp_path / "report.html"
         model = page.model(run)
@@ -100,7 +101,7 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         file.write_text(page.document(model, repr(run), "view.mjs"), encoding="utf-8")
         chosen = {"locale": "en-US", "reduced_motion": "reduce", **options}
         context = browser.new_context(**chosen)
-        context.add_init_script(before if maps else RUNS_MAPS_HELD + before)
+        context.add_init_script(before if beside else NOTHING_BESIDE + before)
         contexts.append(context)
         opened = context.new_page()
         opened.on("console", lambda message: complaints.append(f"console: {message.text}"))
@@ -122,17 +123,18 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     assert complaints == []
 
 
-RUNS_MAPS_HELD = """
+NOTHING_BESIDE = """
     window.Worker = class extends Worker {
         postMessage(data) {
             const subject = window.carrynet.scene?.subject; // an element until all is drawn
             const own = ({network}) => network.weights === data.weights;
-            const held = !subject || (subject.kind === "run" && subject.snapshots.some(own));
-            if (data.kind !== "map" || !held) super.postMessage(data);
+            const mapped = !subject || (subject.kind === "run" && subject.snapshots.some(own));
+            const held = data.kind === "check" || (data.kind === "map" && mapped);
+            if (!held) super.postMessage(data);
         }
     };
 """
-"""No error map of the run is ever made; those of what is trained in the page are."""
+"""No proof is checked and no error map of the run is made; those of what is trained here are."""
 
 
 @pytest.fixture(scope="module")
@@ -320,7 +322,7 @@ def test_the_error_map_is_the_evaluation(show: Open) -> None:
     run = cn.train("tutorial", hidden=8, steps=2000, progress=False)
     wrong = evaluate(run.network, 8)
     assert 0 < wrong.right < 65536
-    opened = show(run, maps=True)
+    opened = show(run, beside=True)
     at_the_end(opened)
     count = opened.locator("#errors .big")
     expect(count).to_have_text(f"{wrong.right:,} of 65,536 right", timeout=20_000)
@@ -572,34 +574,31 @@ def test_the_calculator_adds(show: Open, proved: cn.Run) -> None:
     expect(equation).to_contain_text("…")
 
 
-@pytest.mark.parametrize(
-    ("typed", "message"),
-    [
+def test_wrong_input_is_said_and_nothing_is_lost(show: Open, proved: cn.Run) -> None:
+    opened = show(proved)
+    shown = {name: opened.locator(f"#calculator .{name}") for name in ("equation", "message")}
+    for typed, message in (
         ("", "Type a whole number"),
         ("-3", "“-3” is not a whole number"),
         ("1.5", "“1.5” is not a whole number"),
         ("abc<b>", "“abc<b>” is not a whole number"),
         ("9" * 1001, "That has 1,001 decimal digits; at most 1,000"),
-    ],
-)
-def test_wrong_input_is_said_and_nothing_is_lost(
-    show: Open, proved: cn.Run, typed: str, message: str
-) -> None:
-    opened = show(proved)
-    before = opened.locator("#calculator .equation").inner_text()
-    type_numbers(opened, typed)
-    expect(opened.locator("#calculator .message")).to_contain_text(message)
-    assert opened.locator("#calculator .equation").inner_text() == before
-    # nothing that is shown is taken for an answer to it
-    expect(opened.locator("#calculator .outcome")).to_have_text(
-        "Not worked. What stands here is still the problem before."
-    )
-    expect(opened.locator("#calculator .stale")).to_have_count(4)
-    type_numbers(opened, "1 000")  # as people write it
-    expect(opened.locator("#calculator .message")).to_have_text("")
-    expect(opened.locator("#calculator .outcome")).to_have_text("Right.")
-    expect(opened.locator("#calculator .stale")).to_have_count(0)
-    expect(opened.locator("#calculator .equation")).to_have_text("1000 + 45 = 1045")
+    ):
+        before = shown["equation"].inner_text()
+        type_numbers(opened, typed)
+        expect(shown["message"]).to_contain_text(message)
+        assert shown["equation"].inner_text() == before
+        # nothing that is shown is taken for an answer to it
+        expect(opened.locator("#calculator .outcome")).to_have_text(
+            "Not worked. What stands here is still the problem before."
+        )
+        expect(opened.locator("#calculator .stale")).to_have_count(4)
+        type_numbers(opened, "1 000")  # as people write it
+        expect(shown["message"]).to_have_text("")
+        expect(opened.locator("#calculator .outcome")).to_have_text("Right.")
+        expect(opened.locator("#calculator .stale")).to_have_count(0)
+        expect(shown["equation"]).to_have_text("1000 + 45 = 1045")
+        type_numbers(opened, "118")
 
 
 def test_play_step_and_scrub(show: Open, proved: cn.Run) -> None:
@@ -638,7 +637,7 @@ def test_a_wrong_digit_is_marked(show: Open, forgetful: Network) -> None:
 
 
 def test_a_problem_from_elsewhere_replaces_bad_input(show: Open, proved: cn.Run) -> None:
-    opened = show(proved, maps=True)
+    opened = show(proved, beside=True)
     at_the_end(opened)
     expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
     type_numbers(opened, "x", "y")
@@ -913,7 +912,7 @@ def test_where_the_start_lies_is_said(show: Open, proved: cn.Run, adder: Network
 def test_of_an_imported_network_no_training_is_told(show: Open, adder: Network) -> None:
     run = imported(adder)
     assert run.snapshots  # which are of no training
-    opened = show(run, maps=True)
+    opened = show(run, beside=True)
     expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
     said = opened.locator(".page").inner_text()
     for untrue in ("before training", "slider", "Move the", "problems shown", "random\n", "harden"):
@@ -1052,7 +1051,7 @@ def test_the_page_of_a_machine_of_ones_own(
         (either, embodied(either)),
     ):
         run = imported(right) if right else cn.train("tutorial", task=task, **settings)
-        opened = show(run, locale=locale, maps=True)
+        opened = show(run, locale=locale, beside=True)
         assert opened.locator("section").count() == 10
         assert f"“{task.text}”" in opened.locator(".tagline").inner_text()
         # the picture, against the evaluation: of one number it is of all below 2^16
@@ -1100,7 +1099,7 @@ def test_the_page_of_a_task_of_words(show: Open) -> None:
     encoding = tasks.Encoding("table", ((0.5, 0.0), (0.0, 1.0), (-1.0, 1.0)))
     task = tasks.own("lamp", machine, encoding=encoding)
     run = cn.train("plain-adam", task=task, hidden=8, digits=6, steps=400, progress=False)
-    opened = show(run, maps=True)
+    opened = show(run, beside=True)
     assert opened.locator("section").count() == 10
     for word in ("turn stay ask", "turn,turn,ask", "ask"):
         opened.locator("#operand-0").fill(word)
@@ -1155,7 +1154,7 @@ def test_of_a_task_of_words_no_number_is_spoken_of(
         if verdict == "wrong":
             model["evaluation"]["exhaustive"]["right"] -= 1
 
-    opened = show(run, locale=locale, change=change, maps=True)
+    opened = show(run, locale=locale, change=change, beside=True)
     expect(opened.locator("#errors .busy")).to_be_hidden(timeout=20_000)
     opened.locator("#operand-0").fill("0 1 x")
     grounds(opened)
@@ -1302,7 +1301,7 @@ def test_nothing_overflows(show: Open, refuted: cn.Run, width: int, locale: str)
 
 
 def test_the_slider_changes_the_moment(show: Open, proved: cn.Run) -> None:
-    opened = show(proved, maps=True)
+    opened = show(proved, beside=True)
     slider, when = opened.locator("#errors .moment"), opened.locator("#errors .two .prose").first
     at_the_end(opened)
     expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
@@ -1348,12 +1347,12 @@ def test_the_picture_in_the_readme_says_what_the_page_says(
 
 def test_the_error_map_opens_where_it_says_most(show: Open, proved: cn.Run) -> None:
     """Where motion is not wanted; else the training is played once, when the map is seen."""
-    opened = show(proved, maps=True)
+    opened = show(proved, beside=True)
     last = str(opened.evaluate("carrynet.scene.subject.snapshots.length") - 1)
     count, slider = opened.locator("#errors .big"), opened.locator("#errors .moment")
     expect(count).to_have_text(SOME_WRONG, timeout=30_000)
     expect(slider).not_to_have_value(last)
-    opened = show(proved, reduced_motion="no-preference", maps=True)
+    opened = show(proved, reduced_motion="no-preference", beside=True)
     expect(opened.locator("#errors .moment")).to_have_value(last)
     opened.evaluate(WATCHED)
     opened.locator("#errors .map").scroll_into_view_if_needed()
@@ -1389,7 +1388,7 @@ ALL_MADE = """() => [...document.querySelector("#carrynet").shadowRoot.querySele
 
 def test_the_error_map_waits_for_no_map_but_its_own(show: Open, proved: cn.Run) -> None:
     """Where motion is not wanted it shows the best of those that there are."""
-    opened = show(proved, before=HELD.replace("allowed = 0", "allowed = 1"), maps=True)
+    opened = show(proved, before=HELD.replace("allowed = 0", "allowed = 1"), beside=True)
     busy, slider = opened.locator("#errors .busy"), opened.locator("#errors .moment")
     count, thumbs = opened.locator("#errors .big"), opened.locator("#errors .strip canvas")
     every = thumbs.count()
@@ -1411,7 +1410,7 @@ def test_the_training_is_played_while_its_maps_are_made(show: Open, proved: cn.R
     opened = show(
         proved,
         before=HELD.replace("allowed = 0", "allowed = 4"),
-        maps=True,
+        beside=True,
         reduced_motion="no-preference",
     )
     slider = opened.locator("#errors .moment")
@@ -1433,7 +1432,7 @@ def test_the_training_is_played_while_its_maps_are_made(show: Open, proved: cn.R
 
 def test_the_first_screen_waits_for_no_map_and_no_check(show: Open, proved: cn.Run) -> None:
     """It is drawn, and works, while nothing beside the page has answered."""
-    opened = show(proved, before=HELD.replace('data.kind !== "map"', "false"), maps=True)
+    opened = show(proved, before=HELD.replace('data.kind !== "map"', "false"), beside=True)
     stage = opened.locator("#verdict .stage")
     for part in (".tagline", "h1", "#verdict .sum table", "#verdict .lamps", "#verdict .why"):
         expect(opened.locator(part)).to_be_visible()
@@ -1565,7 +1564,7 @@ def test_a_machine_that_is_not_small_is_shown_in_part(show: Open, refuted: cn.Ru
 
 
 def test_the_map_is_reached_by_keyboard_and_spoken_of(show: Open, adder: Network) -> None:
-    opened = show(imported(adder), maps=True)
+    opened = show(imported(adder), beside=True)
     expect(opened.locator("#errors .big")).to_have_text("65,536 of 65,536 right", timeout=20_000)
     hint, canvas = opened.locator("#errors .hint"), opened.locator("#errors canvas").first
     canvas.focus()
@@ -1601,7 +1600,7 @@ def test_axe_finds_nothing_to_complain_of(
 
     Each theme at both widths, in one language the one and in one the other.
     """
-    opened = show(request.getfixturevalue(shown), locale=locale, color_scheme="light", maps=True)
+    opened = show(request.getfixturevalue(shown), locale=locale, color_scheme="light", beside=True)
     expect(opened.locator("#errors .busy")).to_be_hidden(timeout=20_000)
     opened.evaluate(OPENED)
     opened.evaluate(AXE.read_text(encoding="utf-8"))
@@ -1885,7 +1884,7 @@ def test_the_page_of_every_cell(show: Open, kind: str) -> None:
     """It shows the state's parts, the gates, all weights, and trains another of its kind."""
     run = of_cell(kind)
     network = run.network
-    opened = show(run, maps=True)
+    opened = show(run, beside=True)
     assert opened.locator("section").count() == 10
     tested = evaluate(network, 8, engine="numpy")
     count = f"{tested.right:,} of {tested.pairs:,} right"
@@ -2005,7 +2004,7 @@ KEEP_BACK = """
 
 def test_what_comes_late_of_a_training_says_nothing_of_the_next(show: Open, proved: cn.Run) -> None:
     opened = show(
-        proved, address="#train?hidden=12&step=0.03&seed=5&pace=fast", before=KEEP_BACK, maps=True
+        proved, address="#train?hidden=12&step=0.03&seed=5&pace=fast", before=KEEP_BACK, beside=True
     )
     section = opened.locator("#train")
     section.get_by_role("button", name="Start", exact=True).click()
@@ -2064,7 +2063,7 @@ def tampered(model: dict[str, Any]) -> None:
 
 
 def test_a_proof_is_checked_again_by_the_page_itself(show: Open, proved: cn.Run) -> None:
-    opened = show(proved)
+    opened = show(proved, beside=True)
     line, marks = (opened.locator(f".recheck {each}") for each in ("p", ".marks i"))
     assert isinstance(proved.proof, cn.Proved)
     regions = proved.proof.regions
@@ -2081,7 +2080,7 @@ def test_a_proof_is_checked_again_by_the_page_itself(show: Open, proved: cn.Run)
 
 
 def test_without_workers_it_is_checked_beside_the_rest(show: Open, proved: cn.Run) -> None:
-    opened = show(proved, before="delete window.Worker")
+    opened = show(proved, before="delete window.Worker", beside=True)
     expect(opened.locator(".recheck p")).to_contain_text(
         "was checked again in this browser", timeout=20_000
     )
@@ -2091,7 +2090,7 @@ def test_without_workers_it_is_checked_beside_the_rest(show: Open, proved: cn.Ru
 def test_a_certificate_that_was_tampered_with_is_refused(
     show: Open, proved: cn.Run, before: str
 ) -> None:
-    opened = show(proved, change=tampered, before=before)
+    opened = show(proved, change=tampered, before=before, beside=True)
     line = opened.locator(".recheck p.bad")
     expect(line).to_contain_text("checked again in this browser, and refused: ", timeout=20_000)
     expect(line).to_contain_text(re.compile(r"from region \d+ under .*: unit 0 leaves region \d+"))
@@ -2121,7 +2120,7 @@ def test_another_network_than_the_certificates_is_refused(show: Open, proved: cn
         (swapped, "it is about another network than this page shows"),
         (cut, "it is not a certificate in full"),
     ):
-        line = show(proved, change=change).locator(".recheck p.bad")
+        line = show(proved, change=change, beside=True).locator(".recheck p.bad")
         expect(line).to_contain_text(why, timeout=20_000)
 
 
