@@ -1124,6 +1124,17 @@ def test_the_page_of_a_task_of_words(show: Open) -> None:
     expect(section.locator(".progress")).not_to_have_text("", timeout=20_000)
 
 
+@pytest.mark.parametrize("task", ["modular_answer:5", "cycle_answer:5", "tomita:1"])
+def test_the_word_it_begins_with_is_answered_in_every_way(show: Open, task: str) -> None:
+    """Also where hardly any word is: 1 is said of a right result alone."""
+    run = cn.compile(task, cell="gru", progress=False)
+    opened = show(run)
+    (word,) = opened.evaluate("carrynet.scene.operands")
+    machine = run.network.task.machine
+    said = machine.transduce([machine.symbols.index(symbol) for symbol in word])
+    assert {machine.outputs[y] for y in said if y is not None} == {*machine.outputs}
+
+
 NUMBERS = {
     "en-US": r"\b(digit|number|sum|calculator|base|carry|pair)s?\b",
     "zh-CN": "数位|位数|进制|整数|的数|计算器|竖式|进位|几位|道题的答案",

@@ -63,12 +63,25 @@ export function firstProblem(task) {
   return others.find((operands) => task.run(task.encode(operands)).states.some(Boolean)) ?? usual;
 }
 
-/** Of the words along which hidden states are shown, the beginning that leads through most states, and then most often to another. */
+/**
+ * A beginning of one of the words along which hidden states are shown, its last symbol changed where
+ * that brings another answer: which is answered in most ways, leads through most states, and then
+ * most often to another.
+ */
 function telling(task, length = 8) {
-  const scored = task.words.map((long) => {
-    const word = long.slice(0, length), { states } = task.run(word);
+  const tries = task.words.flatMap((long) => {
+    const word = long.slice(0, length), { states, outputs } = task.run(word);
+    const ends = word.slice(2).map((_, i) => {
+      const seen = new Set([null, ...outputs.slice(0, i + 2)]);
+      return [...word.slice(0, i + 2), task.output[states[i + 2]].findIndex((output) => !seen.has(output))];
+    });
+    return [word, ...ends.filter((end) => end.at(-1) >= 0)];
+  });
+  const scored = tries.map((word) => {
+    const { states, outputs } = task.run(word);
+    const answers = new Set(outputs.filter((output) => output !== null)).size;
     const moves = states.filter((state, t) => t && state !== states[t - 1]).length;
-    return { word, score: new Set(states).size * length + moves };
+    return { word, score: (answers * length + new Set(states).size) * 2 * length + moves };
   });
   return scored.reduce((best, each) => (each.score > best.score ? each : best)).word;
 }
