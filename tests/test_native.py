@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -208,6 +208,16 @@ def called(kernel: str, shape: Shape | Formulas | Closing) -> set[str]:
     return set(re.findall(r"\b(?:call\w*|jmp|bl)[ \t]+([A-Za-z_]\w*)", assembly(kernel, shape)))
 
 
+def across_lanes(*cases: tuple[Sequence[int], dict[str, object]]) -> pytest.MarkDecorator:
+    """Settings, each with the widths of vectors that a test tries them with.
+
+    Code for formulas takes long to be compiled, and asks its width only how many columns and
+    registers that makes: not every cell is tried with each.
+    """
+    pairs = [(lanes, settings) for several, settings in cases for lanes in several]
+    return pytest.mark.parametrize(("lanes", "settings"), pairs, ids=str)
+
+
 def with_lanes(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
     machine = jit.processor()
     native._shared.cache_clear()
@@ -231,8 +241,8 @@ def test_vectors_of_other_widths(
     )
 
 
-@pytest.mark.parametrize("hidden", [133, 137])  # whose columns are an even number, and an odd one
-@pytest.mark.parametrize("lanes", [4, 8, 16])
+# columns that are an even number, and an odd one; of 16 lanes they are as many for both
+@pytest.mark.parametrize(("lanes", "hidden"), [(4, 133), (4, 137), (8, 133), (8, 137), (16, 133)])
 @pytest.mark.parametrize("name", ["tutorial", "certified"])
 def test_columns_of_wide_networks(
     monkeypatch: pytest.MonkeyPatch, lanes: int, hidden: int, name: str
@@ -255,15 +265,13 @@ def as_by_numpy(recipe: Recipe, lanes: int, monkeypatch: pytest.MonkeyPatch) -> 
     native._shared.cache_clear()
 
 
-@pytest.mark.parametrize("lanes", [4, 8, 16])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"cell": "gru", "hidden": 13, "task": "add:base=3"},
+@across_lanes(
+    ([4, 8, 16], {"cell": "gru", "hidden": 13, "task": "add:base=3"}),
+    (
+        [4, 16],
         {"cell": OWN, "hidden": 33, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
-        {"cell": "lstm,elman", "hidden": 16, "start": "learned"},
-    ],
-    ids=str,
+    ),
+    ([8], {"cell": "lstm,elman", "hidden": 16, "start": "learned"}),
 )
 def test_vectors_of_other_widths_for_formulas(
     monkeypatch: pytest.MonkeyPatch, lanes: int, settings: dict[str, object]
@@ -347,15 +355,21 @@ packed.buffer = native.buffer = grown.buffer = edges.buffer = guarded
 lanes = int(sys.argv[1])
 machine = jit.processor()
 jit.processor = lambda: jit.Processor(**{**vars(machine), "lanes": lanes})
+every = lanes == 16  # of formulas, which take long to be compiled, each narrower width has some
 for settings in (
     {"hidden": 1, "digits": 2}, {"hidden": 17}, {"hidden": 33, "batch": 5}, {"hidden": 32},
     {"hidden": 9, "task": "add:base=3", "optimiser": "adam", "batch": 3},
     {"hidden": 5, "task": "add:base=16", "loss": "cross-entropy", "batch": 2, "biases": True},
     {"hidden": 40, "task": "compare", "loss": "cross-entropy", "digits": 1},
-    {"hidden": 1, "cell": "gru", "digits": 2}, {"hidden": 17, "cell": "lstm,mgu", "batch": 5},
-    {"hidden": 33, "cell": "gru-reset-before", "task": "add:base=3", "start": "learned"},
-    {"hidden": 16, "cell": "elman", "task": "compare", "optimiser": "adam", "batch": 3,
-     "biases": True, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
+    *[
+        {"hidden": 1, "cell": "gru", "digits": 2},
+        {"hidden": 33, "cell": "gru-reset-before", "task": "add:base=3", "start": "learned"},
+    ] * (every or lanes == 4),
+    *[
+        {"hidden": 17, "cell": "lstm,elman", "batch": 5},
+        {"hidden": 16, "cell": "elman", "task": "compare", "optimiser": "adam", "batch": 3,
+         "biases": True, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
+    ] * (every or lanes == 8),
 ):
     recipe = RECIPES["tutorial"].with_settings({"steps": 20, **settings})
     network = training.fit(recipe, engine="native")
@@ -369,8 +383,9 @@ for settings in (
     h, state = np.repeat(network.start[None], 7, axis=0), np.zeros(7, np.int32)
     native.wander(network, h, state, np.zeros((7, 9), np.int64))
 for settings in (
-    {"hidden": 1}, {"hidden": 17, "task": "add:base=3", "start": "learned"},
-    {"hidden": 9, "cell": "lstm", "task": "cycle:5", "close.batch": 7},
+    *[{"hidden": 1}, {"hidden": 9, "cell": "lstm", "task": "cycle:5", "close.batch": 7}]
+    * (every or lanes == 8),
+    *[{"hidden": 17, "task": "add:base=3", "start": "learned"}] * (every or lanes == 4),
 ):
     own = {key: settings.pop(key) for key in ("cell", "task") if key in settings}
     recipe = RECIPES["certified"].with_settings({"cell": "gru", **own})
@@ -491,20 +506,15 @@ def along_words(settings: Mapping[str, object]) -> Recipe:
     return RECIPES["plain-adam"].with_settings({**usual, **settings}).with_settings(worst)
 
 
-@pytest.mark.parametrize("lanes", [4, 8, 16])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"cell": "gru", "hidden": 13},
-        {"cell": "lstm", "task": "add:base=3", "hidden": 17},
-        {"cell": "gru-reset-before", "start": "learned", "hidden": 5, "task": "cycle:5"},
-        {"cell": "lstm,elman", "hidden": 4, "biases": False},
-        {"cell": "elman,elman", "hidden": 33, "batch": 1, "optimiser": "sgd"},
-        {"cell": "mgu", "task": "compare", "hidden": 9, "optimiser": "sgd", "step": 0.3},
-        {"cell": OWN.replace("tanh(x @ Wxm)", "x @ Wxm"), "hidden": 7},
-        {"cell": "gru", "task": OPEN, "hidden": 6},
-    ],
-    ids=str,
+@across_lanes(
+    ([4, 8, 16], {"cell": "gru", "hidden": 13}),
+    ([16], {"cell": "lstm", "task": "add:base=3", "hidden": 17}),
+    ([8], {"cell": "gru-reset-before", "start": "learned", "hidden": 5, "task": "cycle:5"}),
+    ([4], {"cell": "lstm,elman", "hidden": 4, "biases": False}),
+    ([4, 16], {"cell": "elman,elman", "hidden": 33, "batch": 1, "optimiser": "sgd"}),
+    ([8], {"cell": "mgu", "task": "compare", "hidden": 9, "optimiser": "sgd", "step": 0.3}),
+    ([16], {"cell": OWN.replace("tanh(x @ Wxm)", "x @ Wxm"), "hidden": 7}),
+    ([4], {"cell": "gru", "task": OPEN, "hidden": 6}),
 )
 def test_the_worst_case_along_words_is_numpys(
     monkeypatch: pytest.MonkeyPatch, lanes: int, settings: dict[str, object]
@@ -628,11 +638,15 @@ def test_over_edges_with_vectors_of_other_widths(
         np.testing.assert_allclose(ours[0][name], theirs[0][name], rtol=0, atol=2e-5)
 
 
-@pytest.mark.parametrize("cell", ["elman", "gru", "mgu", "lstm", "lstm,gru"])
+SATURATED = [{"cell": "mgu", "hidden": 6, "task": "cycle:5"}]
+SATURATED += [OVER_EDGES[i] for i in (0, 1, 3, 9)]  # whose kernels there are
+
+
+@pytest.mark.parametrize("settings", SATURATED, ids=str)
 def test_over_edges_what_is_saturated_is_pulled_alike(
-    monkeypatch: pytest.MonkeyPatch, cell: str
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
 ) -> None:
-    recipe, state = over_edges({"cell": cell, "hidden": 6, "task": "cycle:5"})
+    recipe, state = over_edges(settings)
     assert state.boxes is not None
     network = state.network.moved(state.network.weights.map(lambda w: 6 * w))
     given = network, state.moments, state.boxes, recipe, 1, 300, 1
