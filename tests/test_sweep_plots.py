@@ -1,6 +1,7 @@
 """Figures of a sweep: what they say, and that it is what the rows say."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,9 +47,19 @@ def drawn(draw: Any, *arguments: Any) -> Figure:
         return figure
 
 
-def test_figures_are_written_and_say_what_is_on_them(tmp_path: Path, swept: Path) -> None:
-    done = carrynet("plot", swept, "--out", "new/figures", cwd=tmp_path)
-    folder = tmp_path / "new" / "figures"
+@pytest.fixture(scope="module")
+def plotted(
+    swept: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """What the command says, and the folder that it writes into."""
+    cwd = tmp_path_factory.mktemp("plotted")
+    return carrynet("plot", swept, "--out", "new/figures", cwd=cwd), cwd / "new" / "figures"
+
+
+def test_figures_are_written_and_say_what_is_on_them(
+    plotted: tuple[subprocess.CompletedProcess[str], Path], swept: Path
+) -> None:
+    done, folder = plotted
     assert (done.returncode, done.stderr) == (0, "")
     names = [f"{name}.{form}" for name in (*MAPS, *REST) for form in ("png", "svg")]
     listed = [f"new/figures/{name}" for name in (*names, "report.html")]
@@ -88,11 +99,13 @@ def test_figures_are_written_and_say_what_is_on_them(tmp_path: Path, swept: Path
     assert "proved slack" in words
 
 
-def test_equal_sweeps_have_equal_figures(tmp_path: Path, swept: Path) -> None:
-    for name in ("one", "two"):
-        sweep_plots.write(taken(swept, "hidden", "recipe"), tmp_path / name)
-    for file in (tmp_path / "one").iterdir():
-        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes(), file.name
+def test_equal_sweeps_have_equal_figures(
+    tmp_path: Path, plotted: tuple[subprocess.CompletedProcess[str], Path], swept: Path
+) -> None:
+    files = sweep_plots.write(taken(swept, "hidden", "learn.steps"), tmp_path)
+    assert len(files) == 2 * len((*MAPS, *REST))
+    for file in tmp_path.iterdir():
+        assert file.read_bytes() == (plotted[1] / file.name).read_bytes(), file.name
 
 
 def test_a_map_has_the_rates_where_their_values_are(swept: Path) -> None:
