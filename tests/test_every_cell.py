@@ -227,6 +227,7 @@ steps = 5
 seed = "0..1"
 
 [sweep]
+engine = "numpy"  # which compiles nothing
 exhaustive = 2
 lengths = [8]
 pairs = 16
