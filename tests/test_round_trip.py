@@ -63,9 +63,14 @@ def test_what_leaves_comes_back(to: str, name: str, task: str, start: bool, tmp_
         assert back.transduce(word) == ours.transduce(word)
 
 
+@pytest.fixture(scope="module")
+def run(short_words: None) -> cn.Run:
+    """A network of gates that is proved."""
+    return cn.train("certified", cell="gru", hidden=8, progress=False)
+
+
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
-def test_a_proof_is_found_again_of_what_comes_back(to: str, tmp_path: Path) -> None:
-    run = cn.train("certified", cell="gru", hidden=8, progress=False)
+def test_a_proof_is_found_again_of_what_comes_back(to: str, run: cn.Run, tmp_path: Path) -> None:
     assert run.proof.verdict == "proved"
     made = cn.export(run, to=to, out=tmp_path / f"adder.{ENDINGS.get(to, to)}")
     done = carrynet("import", made.path, "--out", "back", cwd=tmp_path)

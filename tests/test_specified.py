@@ -20,6 +20,8 @@ from carrynet.spec import recipe as recipes, tasks
 from carrynet.spec.recipe import SPECIFIED, Recipe
 from carrynet.spec.stage import Stage
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 SPECIFICATION = recipes.get("specified")
 
 
