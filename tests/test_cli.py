@@ -22,7 +22,7 @@ from carrynet import cli, tasks
 from carrynet.bench import COMPARISONS
 from carrynet.cli import output
 from carrynet.engines import ENGINES
-from carrynet.judge import extraction as extract
+from carrynet.judge import evaluation as evaluations, extraction as extract
 from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.network import Network
 from carrynet.report import plots, text
@@ -33,6 +33,8 @@ from carrynet.sweep.settings import KEEP
 from carrynet.sweep.table import FORMATS
 from tests.conftest import started, words_up_to
 from tests.folders import create
+
+pytestmark = pytest.mark.usefixtures("short_words")
 
 
 def process(*arguments: object, cwd: Path, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -183,6 +185,7 @@ def test_operands_can_have_leading_zeros(place: Path) -> None:
     assert len(document["digits"]) == 9
 
 
+@words_up_to(evaluations.LENGTHS[-1])
 def test_evaluate(place: Path) -> None:
     done = carrynet("evaluate", "runs/right", cwd=place)
     assert done.returncode == 0
@@ -214,7 +217,6 @@ def test_explain(place: Path) -> None:
     assert {len(digit["hidden"]) for digit in document["digits"]} == {16}
 
 
-@words_up_to(64)
 @pytest.mark.parametrize(
     ("task", "command", "operands", "shown"),
     [
@@ -318,7 +320,6 @@ def test_bad_input_is_one_line_and_exit_2(
     assert sorted(path.as_posix() for path in place.rglob("*")) == before
 
 
-@words_up_to(64)
 @pytest.mark.parametrize(
     ("command", "operands", "task"),
     [
@@ -342,7 +343,6 @@ def test_hints_are_commands_that_work(
     assert carrynet(command, *operands, cwd=tmp_path).returncode in (0, 1)
 
 
-@words_up_to(64)
 @pytest.mark.parametrize(
     ("task", "out"), [("add", "runs/mine"), ("multiply_by:k=2", "some where/else")]
 )
@@ -656,6 +656,7 @@ def shell(line: str, cwd: Path, **environment: str) -> subprocess.CompletedProce
 CLOSED = "carrynet: standard output is closed: send it to a file, or to /dev/null\n"
 
 
+@words_up_to(evaluations.LENGTHS[-1])  # as other processes have them
 def test_1_means_wrong_and_nothing_else(place: Path) -> None:
     """Whatever becomes of the streams."""
     big = "7" * 6000

@@ -43,6 +43,8 @@ from carrynet.spec.stage import Stage
 from tests.conftest import started
 from tests.folders import create
 
+pytestmark = pytest.mark.usefixtures("short_words")
+
 SHORT = Recipe(name="short", hidden=4, stages=(Stage(steps=600),))
 FILES = {
     "recipe.toml",
@@ -110,13 +112,7 @@ def test_the_document(made: Path) -> None:
     assert document["training"]["problems"] == 600
     assert 0 < document["training"]["final_error"] < 8
     assert document["evaluation"]["exhaustive"]["pairs"] == 65_536
-    assert [s["digits"] for s in document["evaluation"]["sampled"]][::2] == [
-        16,
-        64,
-        256,
-        1024,
-        4096,
-    ]
+    assert [s["digits"] for s in document["evaluation"]["sampled"]][::2] == [16, 64]
     assert document["proof"]["verdict"] == "refuted"
     last = document["last_problem"]
     assert last["operands"] == list(training.last_problem(SHORT))
@@ -366,10 +362,10 @@ def test_of_many_at_once_one_gets_the_folder(tmp_path: Path) -> None:
     with ExitStack() as stack:
         processes = [
             stack.enter_context(started(sys.executable, "-c", script, i, cwd=tmp_path, stderr=-1))
-            for i in range(4)
+            for i in range(3)
         ]
         errors = [process.communicate()[1].strip().splitlines() for process in processes]
-    assert sorted(process.returncode for process in processes) == [0, 1, 1, 1]
+    assert sorted(process.returncode for process in processes) == [0, 1, 1]
     for lines in filter(None, errors):
         assert lines[-1].startswith("carrynet.errors.InputError: same exists")
 
@@ -379,10 +375,10 @@ def test_of_many_at_once_each_gets_a_name(tmp_path: Path) -> None:
     arguments = command("train", *short, "--json")
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(started(*arguments, cwd=tmp_path, stdout=-1)) for _ in range(4)
+            stack.enter_context(started(*arguments, cwd=tmp_path, stdout=-1)) for _ in range(3)
         ]
         documents = [json.loads(process.communicate()[0]) for process in processes]
-    assert len({document["run"] for document in documents}) == 4
+    assert len({document["run"] for document in documents}) == 3
 
 
 def test_what_a_killed_creation_leaves_is_swept_away(tmp_path: Path) -> None:
@@ -661,6 +657,7 @@ def with_room_for(bytes_: int, *arguments: object) -> list[str]:
         "import os, resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({bytes_}, {bytes_}))\n"
+        "os.environ['PYTHONDONTWRITEBYTECODE'] = '1'\n"  # of which it would leave a part
         "os.execv(sys.executable, sys.argv[1:])"
     )
     return [sys.executable, "-c", script, *command(*arguments)]
@@ -1216,7 +1213,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
 
 
 def test_many_at_once_do_each_other_no_harm(proved: Path, tmp_path: Path) -> None:
-    """Six proofs of one run, then four trainings that would all replace it."""
+    """Four proofs of one run, then three trainings that would all replace it."""
     path = tmp_path / "run"
     shutil.copytree(proved, path)
 
@@ -1231,7 +1228,7 @@ def test_many_at_once_do_each_other_no_harm(proved: Path, tmp_path: Path) -> Non
                     assert "is being written by" in lines[0]
             return [process.returncode for process in processes]
 
-    codes = at_once(*[command("prove", path, "--budget", 0)] * 6)
+    codes = at_once(*[command("prove", path, "--budget", 0)] * 4)
     assert set(codes) <= {0, 2}
     assert 0 in codes
     assert {file.name for file in path.iterdir()} == {
@@ -1239,8 +1236,8 @@ def test_many_at_once_do_each_other_no_harm(proved: Path, tmp_path: Path) -> Non
         "report.html",
     }
     quick = ("--recipe", "tutorial", "--set", "steps=300", "--digits", 3, "--force", "--out", path)
-    codes = at_once(*[command("train", *quick, "--seed", seed) for seed in range(4)])
-    assert 2 in codes or len(codes) == 4
+    codes = at_once(*[command("train", *quick, "--seed", seed) for seed in range(3)])
+    assert 2 in codes or len(codes) == 3
     run = cn.load(path)  # whose weights are those of its recipe
     assert training.fit(run.recipe, engine=run.engine).digest() == run.network.digest()
     assert [each.name for each in tmp_path.iterdir()] == ["run"]
