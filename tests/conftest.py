@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -120,12 +121,15 @@ def _interruptible() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[None]:
-    """Machine code is built afresh, once for all workers; the user's cache is left alone."""
+    """Code is built afresh, once for all workers; the user's cache is left alone."""
     folder = tmp_path_factory.getbasetemp()
     if worker_id != "master":  # a worker of xdist has its own folder in that of the session
         folder = folder.parent
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CARRYNET_CACHE", str(folder / "machine-code"))
+        if sys.dont_write_bytecode:  # else each process that tests start compiles every module
+            patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+            patch.setenv("PYTHONPYCACHEPREFIX", str(folder / "bytecode"))
         patch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)  # which shows in what is advised
         yield
 
