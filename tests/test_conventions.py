@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from carrynet import tasks
 from carrynet.data import words as problems
@@ -76,6 +76,7 @@ def one_hot(base: int) -> Callable[[tuple[int, ...]], Any]:
         ("subtract:base=10", "numbers", np.array),
     ],
 )
+@settings(max_examples=30)  # of each coding
 @given(st.sampled_from(sorted(ACTIVATIONS)), st.integers(0, 2**32 - 1))
 def test_codings_are_what_the_network_is_fed(
     text: str, coding: str, vector: Callable[..., Any], activation: str, seed: int

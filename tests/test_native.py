@@ -460,7 +460,7 @@ def test_words_are_judged_for_any_formula_as_by_numpy(settings: dict[str, object
     recipe = RECIPES["plain-adam"].with_settings(
         {"hidden": 8, "steps": 25, "batch": 8, "digits": 6, **settings}
     )
-    network = training.fit(recipe, engine="native")
+    network = training.fit(recipe, engine="numpy")
     words = problems.training_words(network.task, 30, seed=5, stream=9, start=0, count=37)
     one, other = native.follow(network, words), reference.follow(network, words)
     assert (one.first_error == other.first_error).all()
@@ -683,7 +683,7 @@ def test_that_kernel_calls_nothing_but_itself() -> None:
 
 def test_threads_may_judge_words_at_once() -> None:
     settings = {"cell": "lstm,gru", "hidden": 8, "steps": 30, "batch": 8, "digits": 6}
-    network = training.fit(RECIPES["plain-adam"].with_settings(settings), engine="native")
+    network = training.fit(RECIPES["plain-adam"].with_settings(settings), engine="numpy")
     roots, _ = reference.expand(network, reference.Prefixes.root(network))
     # what a race would spoil now and then: each call has room of its own behind the weights
     (_, one, _), (_, other, _) = (native._evaluation(network) for _ in range(2))
