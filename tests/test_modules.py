@@ -29,6 +29,7 @@ from carrynet.exchange.tensors import Contents, read
 from carrynet.judge.evaluation import evaluate
 from carrynet.proof import search
 from carrynet.spec.machine import Machine
+from tests.conftest import words_up_to
 from tests.test_cli import carrynet
 
 FOLDER = Path(__file__).parent / "data" / "layers"
@@ -391,6 +392,7 @@ def test_an_import_says_how_other_readings_would_do() -> None:
     assert int(line.rpartition(" ")[2]) < 256
 
 
+@words_up_to(64)
 @pytest.mark.parametrize("name", ["adder_gru", "adder_lstm"])
 def test_samples_are_compared_position_by_position(name: str, tmp_path: Path) -> None:
     samples = FOLDER / f"{name}_samples.npz"

@@ -20,6 +20,7 @@ from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import from_json
 from carrynet.report import described, page, space
 from carrynet.spec.machine import Machine
+from tests.conftest import words_up_to
 from tests.folders import create
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;\"'"
@@ -55,6 +56,7 @@ def model_in(text: str) -> dict[str, Any]:
     return document
 
 
+@words_up_to(64)
 def test_a_page_of_gates_with_its_training_is_not_too_long() -> None:
     run = cn.train("certified", task="tomita:4", cell="gru", hidden=32)
     text = page.html(run)
