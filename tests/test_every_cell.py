@@ -11,6 +11,7 @@ import carrynet as cn
 from carrynet.judge.work import work
 from carrynet.nets import cells
 from carrynet.nets.weights import initialise
+from carrynet.report import plots
 from carrynet.spec.recipe import Recipe
 from carrynet.spec.stage import Stage
 from tests.test_cli import carrynet
@@ -25,7 +26,8 @@ h = mix(w, h, tanh(v + u))
 """
 CELLS = [*cells.CELLS, "gru,elman", "mine.cell"]
 SHORT = ("--recipe", "plain-adam", "--set", "steps=30", "--hidden", 4, "--digits", 6)
-FIGURES = ("learning_curve", "error_maps", "accuracy_by_length", "hidden_space", "weights")
+FIGURES = ("error_maps", "hidden_space", "weights")
+"""What is drawn of a network; the others are of a training and an evaluation, of whatever cell."""
 
 
 def ask(*arguments: object, cwd: Path, codes: tuple[int, ...] = (0, 1)) -> str:
@@ -90,7 +92,8 @@ def test_it_is_judged(trained: Path) -> None:
     assert machine
 
 
-def test_it_is_drawn(trained: Path) -> None:
+def test_it_is_drawn(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "FIGURES", {name: plots.FIGURES[name] for name in FIGURES})
     ask("report", "run", "--plots", cwd=trained)
     for name in FIGURES:
         assert (trained / "run" / "plots" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
