@@ -58,7 +58,8 @@ class Exhaustive:
     margin: float  #: the smallest of any digit, in units of the logit; where one is wrong, <= 0
     wrong: tuple[Operand, ...] | None = None  #: operands of a problem that is answered wrongly
     answered: Answer | None = None  #: the network's answer to it, read with `digits` digits
-    #: problems with a digit within rounding of zero, which were judged one by one
+    #: problems with a digit within rounding of zero, which were judged one by one; all of them
+    #: where errors of rounding grow from symbol to symbol
     doubtful: int = field(default=0, repr=False)
     #: of which the engine, in its batches, says otherwise; there may be more
     differ: int = field(default=0, repr=False)

@@ -20,6 +20,17 @@ def rows_of(a: Array) -> Array:
     return a.reshape(-1, a.shape[-1])
 
 
+def matmul(v: Array, W: Array) -> Array:
+    """v W for vectors of any leading axes, by one product of matrices.
+
+    `dot` makes none of more than two axes, which took up to 80 times as long with 128 units.
+    """
+    if v.ndim <= 2:
+        product: Array = v.dot(W)
+        return product
+    return rows_of(v).dot(W).reshape(*v.shape[:-1], W.shape[-1])
+
+
 ONE, HALF = ({kind: np.array(value, kind) for kind in "fd"} for value in (1, 0.5))
 """1 and 1/2 for arrays of a `dtype.char`: to make them of a number takes as long as to add them."""
 
