@@ -62,7 +62,7 @@ BLOCK = re.compile(r"([^\n]*)\n```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHELL, PYTHON = ("sh", "bash", "shell", "console"), ("python", "pycon", "py")
 COMMAND = re.compile(r"(?:uv run (?:--(?:extra|group) \w+ )*)?carrynet (.*)")
 FILE = re.compile(r"# (\w+\.toml)\n")  # the first line of a file that is shown
-CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+CI = [line.strip() for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()]
 
 
 def read(name: str) -> str:
