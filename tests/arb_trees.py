@@ -29,18 +29,16 @@ def check(
     machine, H, S = task.machine, len(network.bh), len(task.machine.symbols)
     centres, radii = certificate.centres, certificate.radii
     states, trees, slack = certificate.states, certificate.trees, certificate.slack
-    W, T = _matrix(network.Whh, H, H), _matrix(certificate.metric, H, H)
-    regions = len(trees)
+    W = _matrix(network.Whh, H, H)
+    regions, metric_of, known = len(trees), certificate.metric_of, len(certificate.metrics)
+    require(len(metric_of) == regions >= known > 0, "numbers of metrics")
+    require(all(type(k) is int and 0 <= k < known for k in metric_of), "a metric")
+    metrics = [_metric(rows, H) for rows in certificate.metrics]
     require(len(centres) == len(radii) == len(states) == regions > 0, "numbers of regions")
     require(isfinite(slack) and slack >= 0, "slack")
     require(all(type(q) is int and 0 <= q < len(machine.states) for q in states), "a state")
     require(states[0] == 0 and radii[0] == 0 and not any(centres[0]), "the start point")
     require(all(isfinite(r) and r > 0 for r in radii[1:]), "a radius")
-    try:
-        ball = T.inv()  # of |T h| <= 1 the ellipsoid matrix is T^-1 T^-T
-    except ZeroDivisionError:
-        raise Rejected("the certificate is rejected: its metric cannot be inverted") from None
-    ball = ball * ball.transpose()
     model = _Model(
         network.activation,
         W,
@@ -48,10 +46,8 @@ def check(
         drives,
         _conditions(network, task),
         arb(slack),
-        T,
-        T.transpose(),
-        (T.transpose() * T),
-        ball,
+        metrics[0].P,
+        [metrics[k] for k in metric_of],
         [_matrix([centre], 1, H) for centre in centres],
     )
     margin, reach = float("inf"), [arb(0)] * H
@@ -59,7 +55,7 @@ def check(
         if watch is not None:
             watch(i, regions)
         r = arb(radii[i])
-        todo = [(model.centres[i], ball * (r * r), states[i], tree)]
+        todo = [(model.centres[i], model.metrics[i].ball * (r * r), states[i], tree)]
         while todo:
             centre, Q, state, entries = todo.pop()
             listed = type(entries) is list and len(entries) == S
@@ -82,7 +78,7 @@ def check(
                 # the start point is a region without extent: nothing can end in it
                 require(type(entry) is int and 0 < entry < regions, f"tree {i}: a leaf")
                 require(states[entry] == following, f"tree {i}: a leaf in the wrong state")
-                inside = _inside(model, image, Z, model.centres[entry], arb(radii[entry]))
+                inside = _inside(model, image, Z, entry, arb(radii[entry]))
                 require(inside, f"tree {i}: a leaf is not inside region {entry}")
     return reach, arb(margin)
 
@@ -94,11 +90,24 @@ class _Model(NamedTuple):
     drives: list[list[arb]]  # (S, H)
     conditions: list[list[tuple[list[arb], arb]]]  # of each output: (v, b), v . h + b > 0
     slack: arb
-    T: arb_mat  # (H, H) the metric, its transpose, and T^T T
-    Tt: arb_mat
-    P: arb_mat
-    ball: arb_mat  # T^-1 T^-T
+    P: arb_mat  # (H, H) T^T T of the first metric
+    metrics: list["_Metric"]  # of each region
     centres: list[arb_mat]  # (1, H) each
+
+
+class _Metric(NamedTuple):
+    Tt: arb_mat  # T^T
+    P: arb_mat  # T^T T
+    ball: arb_mat  # T^-1 T^-T, the ellipsoid's matrix of |T h| <= 1
+
+
+def _metric(rows: Matrix, H: int) -> _Metric:
+    T = _matrix(rows, H, H)
+    try:
+        inverse = T.inv()
+    except ZeroDivisionError:
+        raise Rejected("the certificate is rejected: a metric cannot be inverted") from None
+    return _Metric(T.transpose(), T.transpose() * T, inverse * inverse.transpose())
 
 
 class _Image(NamedTuple):
@@ -110,7 +119,6 @@ class _Image(NamedTuple):
     p: arb
     total: arb  # sum_j box_j t_j, with any t_j > 0; here about P_jj^1/2
     t: list[arb]
-    trace: arb  # of T Q T^T, for the Q of `_shape`
 
 
 def _step(model: _Model, centre: arb_mat, Z: arb_mat, weighted: arb_mat, symbol: int) -> _Image:
@@ -133,9 +141,7 @@ def _step(model: _Model, centre: arb_mat, Z: arb_mat, weighted: arb_mat, symbol:
     total = sum((x * y for x, y in zip(box, t, strict=True)), arb(0))
     ratio = float(total) / max(float(inner), 1e-20) ** 0.5
     p = arb(min(max(ratio, 1e-6), 1e6))
-    outer = sum((box[j] * model.P[j, j] / t[j] for j in range(H)), arb(0)) * total
-    trace = (1 + p) * inner + (1 + 1 / p) * outer
-    return _Image(arb_mat(1, H, middle), k, box, p, total, t, trace)
+    return _Image(arb_mat(1, H, middle), k, box, p, total, t)
 
 
 def _reach(reach: list[arb], image: _Image, Z: arb_mat) -> list[arb]:
@@ -209,8 +215,8 @@ def _shape(model: _Model, image: _Image, Z: arb_mat) -> arb_mat:
     return arb_mat(H, H, entries)
 
 
-def _inside(model: _Model, image: _Image, Z: arb_mat, centre: arb_mat, radius: arb) -> bool:
-    """Whether the ellipsoid of an image lies in the ball |T (h - centre)| <= radius.
+def _inside(model: _Model, image: _Image, Z: arb_mat, region: int, radius: arb) -> bool:
+    """Whether the ellipsoid of an image lies in a region's ball |T (h - centre)| <= radius.
 
     With B = T^-1 T^-T and d = c - centre it does if for some p > 0 this is positive definite:
 
@@ -218,15 +224,15 @@ def _inside(model: _Model, image: _Image, Z: arb_mat, centre: arb_mat, radius: a
 
     The p is the one that `check_trees` takes, but for rounding.
     """
-    d = image.centre - centre
-    distance = _root(sum((x * x for x in (d * model.Tt).entries()), arb(0)))
+    d, metric = image.centre - model.centres[region], model.metrics[region]
+    distance = _root(sum((x * x for x in (d * metric.Tt).entries()), arb(0)))
     if not distance < radius:
         return False
     far, r = max(float(distance), 1e-6 * float(radius)), float(radius)
     if not far < r:
         return False
     p = arb(far / (r - far))
-    M = model.ball * (radius * radius) - _shape(model, image, Z) * (1 + p)
+    M = metric.ball * (radius * radius) - _shape(model, image, Z) * (1 + p)
     return _positive_definite((M - d.transpose() * d * (1 + 1 / p)).tolist())
 
 

@@ -129,7 +129,8 @@ def test_json_of_too_many_values_is_refused_before_it_is_read(
 TREES = TreeCertificate(
     **ABOUT,
     slack=0.1,
-    metric=[[1.0, 0.5], [0, 2]],
+    metrics=[[[1.0, 0.5], [0, 2]], [[2.0, 0.0], [0.0, 1.0]]],
+    metric_of=[0, 1],
     centres=[[0.0, 0.0], [0.25, -1.0]],
     radii=[0.0, 0.125],
     states=[0, 1],
@@ -188,21 +189,24 @@ NAN = float("nan")
         ("slack", NAN, "slack must be a number"),
         ("slack", float("inf"), "slack must be a number"),
         ("slack", 0.2, "its claim is not what its numbers say"),
-        ("metric", 1.0, "metric must be lists of numbers"),
-        ("metric", {"0": [1.0]}, "metric must be lists of numbers"),
-        ("metric", [[1.0, 0.5], 2.0], "metric must be lists of numbers"),
-        ("metric", [[1.0, 0.5], [0.0, NAN]], "metric must be lists of numbers"),
-        ("metric", [[1.0, "0.5"], [0.0, 1.0]], "metric must be lists of numbers"),
+        ("metrics", 1.0, "metrics must be lists of lists of numbers"),
+        ("metrics", [{"0": [1.0]}], "metrics must be lists of lists of numbers"),
+        ("metrics", [[[1.0, 0.5], 2.0]], "metrics must be lists of lists of numbers"),
+        ("metrics", [[[1.0, 0.5], [0.0, NAN]]], "metrics must be lists of lists of numbers"),
+        ("metrics", [[[1.0, "0.5"], [0.0, 1.0]]], "metrics must be lists of lists of numbers"),
+        ("metric_of", 0, "metric_of must be whole numbers"),
+        ("metric_of", [0, True], "metric_of must be whole numbers"),
+        ("metric_of", [0, 0.0], "metric_of must be whole numbers"),
         ("centres", "00", "centres must be lists of numbers"),
         ("centres", [[0.0, 0.0], {"0": 1}], "centres must be lists of numbers"),
         ("centres", [[0.0, False], [0.0, 0.0]], "centres must be lists of numbers"),
         ("radii", 0.5, "radii must be numbers"),
         ("radii", [0.0, None], "radii must be numbers"),
         ("radii", [0.0, NAN], "radii must be numbers"),
-        ("states", 0, "states must be numbers"),
-        ("states", "01", "states must be numbers"),
-        ("states", [0, True], "states must be numbers"),
-        ("states", [0, 1.0], "states must be numbers"),
+        ("states", 0, "states must be whole numbers"),
+        ("states", "01", "states must be whole numbers"),
+        ("states", [0, True], "states must be whole numbers"),
+        ("states", [0, 1.0], "states must be whole numbers"),
         ("trees", {"0": []}, "trees must be a list"),
         ("trees", [1, []], "a tree must be a list|trees must be a list"),
         ("trees", [[1, 1.0]], "a tree must be a list"),
@@ -222,6 +226,21 @@ NAN = float("nan")
 def test_trees_that_are_none_are_refused(key: str, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"not a certificate: ({message})"):
         from_json({**TREES.to_json(), key: value})
+
+
+def test_trees_with_one_metric_are_read_as_they_once_were_written() -> None:
+    document = TREES.to_json()
+    metric, _ = document.pop("metrics"), document.pop("metric_of")
+    read = from_json({**document, "metric": metric[0]})
+    assert read == replace(TREES, metrics=metric[:1], metric_of=[0, 0])
+    for key, value, message in (
+        ("metric", None, "metrics must be lists of lists of numbers"),
+        ("metrics", metric, "metric_of is missing"),
+        ("metric_of", [0, 1], "metrics is missing"),
+        ("radii", None, "radii must be numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            from_json({**document, "metric": metric[0], key: value})
 
 
 @pytest.mark.parametrize("certificate", [CERTIFICATE, TREES])

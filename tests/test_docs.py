@@ -261,7 +261,7 @@ def test_every_key_of_a_run_is_documented_and_no_other(tmp_path: Path) -> None:
     assert documented("`metrics.jsonl`") == found["metrics.jsonl"]
     assert documented("`evaluation.json`") == found["evaluation.json"] - {"exhaustive", "sampled"}
     assert documented("`proof.json`") == found["proof.json"]
-    others = {"metric", "centres", "radii", "states", "trees", "values"}
+    others = {"metrics", "metric_of", "centres", "radii", "states", "trees", "values"}
     of_regions = {"name", "state", "lower", "upper", "next"}
     document = json.loads((tmp_path / "proved" / "certificate.json").read_text())
     assert documented("`certificate.json`") - others == document.keys()

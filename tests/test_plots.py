@@ -348,7 +348,8 @@ def test_outlines_of_balls_reach_as_far_as_the_balls(hidden: int) -> None:
     certificate = TreeCertificate(
         **hand_built_adder().about,
         slack=0.0,
-        metric=T.tolist(),
+        metrics=[np.eye(hidden).tolist(), T.tolist()],
+        metric_of=[0, 1],
         centres=c.tolist(),
         radii=[0.0, 0.5],
         states=[0, 1],

@@ -144,14 +144,20 @@ def last(key: str, value: Any) -> Callable[[TreeCertificate], TreeCertificate]:
     return lambda c: change(**{key: [*getattr(c, key)[:-1], value]})(c)
 
 
+def metrics(to: Callable[[Any], Any]) -> Callable[[TreeCertificate], TreeCertificate]:
+    """All metrics changed."""
+    return lambda c: replace(c, metrics=[to(T) for T in c.metrics])
+
+
 def shorter(key: str) -> Callable[[TreeCertificate], TreeCertificate]:
     return lambda c: change(**{key: getattr(c, key)[:-1]})(c)
 
 
 NUMBERS, SHAPE, FINITE = "numbers of regions", "a shape", "a number that is not finite"
+METRICS, METRIC = "numbers of metrics", ": a metric$"
 START, STATE, RADIUS, NO_SLACK = "the start point", ": a state$", "a radius", ": slack$"
 LISTED, LEAF, WRONG = "not one entry a symbol", "tree 0: a leaf$", "a leaf in the wrong state"
-INVERSE, OUTPUT, INSIDE = "its metric cannot be inverted", "an output is not shown", "not inside"
+INVERSE, OUTPUT, INSIDE = "a metric cannot be inverted", "an output is not shown", "not inside"
 
 TAMPERED: dict[str, tuple[str, Callable[[TreeCertificate], TreeCertificate]]] = {
     "a symbol is missing": (
@@ -218,23 +224,38 @@ TAMPERED: dict[str, tuple[str, Callable[[TreeCertificate], TreeCertificate]]] = 
             c, centres=[c.centres[0], *([float("nan")] * len(y) for y in c.centres[1:])]
         ),
     ),
-    "centres without end": (FINITE, lambda c: last("centres", [float("inf")] * len(c.metric))(c)),
+    "centres without end": (
+        FINITE, lambda c: last("centres", [float("inf")] * len(c.centres[0]))(c)
+    ),
     "centres too short": (SHAPE, lambda c: replace(c, centres=[y[:-1] for y in c.centres])),
     "a centre too short": (SHAPE, lambda c: last("centres", c.centres[-1][:-1])(c)),
-    "a metric of zeros": (
-        INVERSE, lambda c: replace(c, metric=[[0.0] * len(y) for y in c.metric])
+    "metrics of zeros": (INVERSE, metrics(lambda T: [[0.0] * len(y) for y in T])),
+    "metrics blind to a direction": (INVERSE, metrics(lambda T: [T[0]] * len(T))),
+    "metrics almost blind": (OUTPUT, metrics(lambda T: [[1e-9 * x for x in y] for y in T])),
+    "metrics that are none": (FINITE, metrics(lambda T: [[float("nan")] * len(y) for y in T])),
+    "metrics too small": (SHAPE, metrics(lambda T: T[:-1])),
+    "metrics too narrow": (SHAPE, metrics(lambda T: [y[:-1] for y in T])),
+    "the last metric too small": (SHAPE, lambda c: last("metrics", c.metrics[-1][:-1])(c)),
+    "no metrics": (METRICS, change(metrics=[])),
+    "more metrics than regions": (
+        METRICS, lambda c: replace(c, metrics=[c.metrics[0]] * (len(c.radii) + 1))
     ),
-    "a metric blind to a direction": (
-        INVERSE, lambda c: replace(c, metric=[c.metric[0]] * len(c.metric))
+    "the metric of a region is missing": (METRICS, shorter("metric_of")),
+    "the metric of one region too many": (
+        METRICS, lambda c: replace(c, metric_of=[*c.metric_of, 0])
     ),
-    "a metric almost blind": (
-        OUTPUT, lambda c: replace(c, metric=[[1e-9 * x for x in y] for y in c.metric])
+    "a metric before the first": (METRIC, last("metric_of", -1)),
+    "a metric beyond the last": (METRIC, lambda c: last("metric_of", len(c.metrics))(c)),
+    "a metric that is a truth": (METRIC, last("metric_of", True)),
+    "a metric that is no whole number": (METRIC, last("metric_of", 0.0)),
+    "metrics that are wider than another's": (
+        f"{OUTPUT}|{INSIDE}",
+        lambda c: replace(
+            c,
+            metrics=[c.metrics[0], [[0.05 * x for x in y] for y in c.metrics[-1]]],
+            metric_of=[0, *[1] * (len(c.metric_of) - 1)],
+        ),
     ),
-    "a metric that is none": (
-        FINITE, lambda c: replace(c, metric=[[float("nan")] * len(y) for y in c.metric])
-    ),
-    "a metric too small": (SHAPE, shorter("metric")),
-    "a metric too narrow": (SHAPE, lambda c: last("metric", c.metric[-1][:-1])(c)),
     "more slack than there is": (OUTPUT, change(slack=0.4)),
     "slack below nothing": (NO_SLACK, change(slack=-1e-3)),
     "slack that is no number": (NO_SLACK, change(slack=float("nan"))),
@@ -322,7 +343,7 @@ def test_balls_agree(make: Callable[[], Network]) -> None:
 @settings(max_examples=60)
 @given(
     st.sampled_from(NETWORKS),
-    st.sampled_from(["metric", "centres", "radii", "slack", "Whh", "Why"]),
+    st.sampled_from(["metrics", "centres", "radii", "slack", "Whh", "Why"]),
     st.integers(0, 10**6),
     st.floats(-7, 0.5),
 )
@@ -383,7 +404,7 @@ def test_states_stay_in_the_balls_where_words_end() -> None:
     """Words with the worst errors that the slack allows: after each tree, in the ball it names."""
     network, certificate = found(plainly_trained)
     W = [w.astype(np.float64) for w in network.weights.values()]
-    T, centres = np.array(certificate.metric), np.array(certificate.centres)
+    metrics, centres = np.array(certificate.metrics), np.array(certificate.centres)
     rng, machine = np.random.default_rng(5), network.task.machine
     for _ in range(300):
         h, region, tree_, state = np.zeros(network.hidden), 0, certificate.trees[0], 0
@@ -398,6 +419,7 @@ def test_states_stay_in_the_balls_where_words_end() -> None:
             if isinstance(tree_, int):
                 region, tree_ = tree_, certificate.trees[tree_]
                 assert certificate.states[region] == state
+                T = metrics[certificate.metric_of[region]]
                 radius = np.linalg.norm(T @ (h - centres[region]))
                 assert radius <= certificate.radii[region]
 
@@ -448,16 +470,42 @@ def test_products_cover_their_rounding() -> None:
             assert arb_trees._positive_definite(rows)
 
 
+@pytest.mark.parametrize("H", [1, 3, 16])
+@pytest.mark.parametrize("condition", [0, 4, 9])
+def test_balls_are_held_and_hold(H: int, condition: int) -> None:
+    """The larger matrix less the exact one, and the exact one less the smaller, are definite."""
+    rng, tightest = np.random.default_rng(H), 0.0
+    sizes = 10.0 ** -np.linspace(0, condition, H) if H > 1 else np.ones(1)
+    T = np.linalg.qr(rng.normal(size=(4, H, H)))[0] * sizes @ rng.normal(size=(4, H, H))
+    outer, inner = ellipsoids.balls(T)
+    with flint.ctx.workprec(300):
+        for metric, more, less in zip(T, outer, inner, strict=True):
+            inverse = arb_mat(metric.tolist()).inv()
+            exact = inverse * inverse.transpose()
+            for off in (arb_mat(more.tolist()) - exact, exact - arb_mat(less.tolist())):
+                assert arb_trees._positive_definite(off.tolist())
+            tightest = max(tightest, np.trace(less) / np.trace(more))
+    assert tightest > 1 - 1e-9 * 10.0**condition / 100
+
+
+def test_an_inverse_that_is_none_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    T = np.eye(3)[None] * [1, 2, 3]
+    for lie in (np.zeros_like, lambda T: 2 * T, lambda T: np.full_like(T, np.nan)):
+        monkeypatch.setattr(np.linalg, "inv", lie)
+        with pytest.raises(Rejected, match="a metric cannot be inverted"):
+            ellipsoids.balls(T)
+
+
 def facts_of(H: int, rng: np.random.Generator, activation: str) -> check_trees._Facts:
     """Random weights and a random metric, for binary addition; every output is right."""
     nothing, conditions = np.zeros((4, H)), rng.normal(size=(2, 1, H))
     W, d, T = rng.normal(size=(H, H)) * 2, rng.normal(size=(4, H)) * 3, rng.normal(size=(H, H))
-    T += 2 * np.eye(H)
-    inner = np.linalg.inv(T) @ np.linalg.inv(T).T * (1 - 1e-12)
+    T = np.stack([T + 2 * np.eye(H), np.eye(H)])  # of which the first is used
+    inner = np.linalg.inv(T) @ np.linalg.inv(T).transpose(0, 2, 1) * (1 - 1e-12)
     return check_trees._Facts(
         tasks.add(), activation, W, d, nothing, conditions, np.zeros_like(conditions),
         np.full((2, 1), 1e3), np.zeros((2, 1)), 10 ** rng.uniform(-8, -1),
-        T, nothing, inner, nothing, nothing,
+        T, T.transpose(0, 2, 1) @ T, nothing, inner, np.array([0, 0]), nothing, nothing,
     )  # fmt: skip
 
 
@@ -490,11 +538,12 @@ def test_a_step_holds_every_state_that_follows(activation: str) -> None:
             h += facts.slack * rng.choice([-1, 1], h.shape)
             y = h - images.centre[a]
             inside = np.einsum("ni,ij,nj->n", y, np.linalg.inv(shapes[a]), y)
-            furthest = np.linalg.norm(y @ facts.T.T, axis=1).max()
+            furthest = np.linalg.norm(y @ facts.T[0].T, axis=1).max()
+            (extent,) = images.extents(np.array([a]), facts.P[:1])
             largest = max(largest, inside.max())
-            widest = max(widest, furthest / images.extent[a])
+            widest = max(widest, furthest / extent)
             assert (inside <= 1 + 1e-9).all()
-            assert furthest <= images.extent[a] * (1 + 1e-9)
+            assert furthest <= extent * (1 + 1e-9)
             assert (np.abs(h) <= reach + 1e-12).all()
             output = facts.task.machine.output[0][a]
             assert (h @ facts.conditions[output, 0] + 1e3 >= margin - 1e-9).all()
@@ -509,7 +558,7 @@ def test_what_is_inside_is_inside() -> None:
         H = int(rng.integers(1, 6))
         facts, (Q, x) = facts_of(H, rng, "sigmoid"), ellipsoid(H, rng)
         centre, place = np.zeros(H), rng.normal(size=H) * 10 ** rng.uniform(-4, 0)
-        D, TL = facts.T @ place, facts.T @ np.linalg.cholesky(Q)
+        D, TL = facts.T[0] @ place, facts.T[0] @ np.linalg.cholesky(Q)
         s = np.linalg.solve(np.linalg.cholesky(Q), x.T).T
         for _ in range(40):  # uphill
             s = (D + s @ TL.T) @ TL
@@ -520,9 +569,8 @@ def test_what_is_inside_is_inside() -> None:
             radius = (low + high) / 2
             if radius in (low, high):
                 break
-            inside = ellipsoids.lie_inside(
-                facts.T, facts.inner, place[None], Q[None], centre[None], np.array([radius])
-            )
+            args = place[None], Q[None], centre[None], np.array([radius])
+            inside = ellipsoids.lie_inside(facts.T[:1], facts.inner[:1], *args)
             low, high = (low, radius) if inside[0] else (radius, high)
         assert high > farthest * (1 - 1e-12)
         tight += high < farthest * (1 + 1e-4)
@@ -537,8 +585,8 @@ def test_no_ellipsoid_reaches_further_than_is_said() -> None:
             T, root = rng.normal(size=(H, H)) + 2 * np.eye(H), rng.normal(size=(H, H))
             root *= 10.0 ** rng.uniform(-2, 0, H)  # long this way, and short that way
             d = rng.normal(size=H) * 10.0 ** rng.uniform(-4, 1)
-            far = ellipsoids.distances(T, d[None], np.ones(1))
-            bound = np.sqrt(ellipsoids.reaches(T, (root @ root.T)[None], d[None], far)[0])
+            far, P = ellipsoids.distances(T[None], d[None], np.ones(1)), (T.T @ T)[None]
+            bound = np.sqrt(ellipsoids.reaches(P, (root @ root.T)[None], d[None], far)[0])
             begun, reached = rng.normal(size=H), np.float64(0)
             for u in (begun, -begun):
                 for _ in range(100):  # to the point of {root u + d, |u| = 1} that is furthest
@@ -555,9 +603,9 @@ def test_distances_are_never_less_than_what_they_bound() -> None:
     for _ in range(100):
         H = int(rng.integers(1, 6))
         facts, d = facts_of(H, rng, "sigmoid"), rng.normal(size=H)
-        distance = ellipsoids.distances(facts.T, d[None], np.zeros(1))[0]
+        distance = ellipsoids.distances(facts.T[:1], d[None], np.zeros(1))[0]
         with flint.ctx.workprec(100):
-            exact = arb_mat([d.tolist()]) * arb_mat(facts.T.T.tolist())
+            exact = arb_mat([d.tolist()]) * arb_mat(facts.T[0].T.tolist())
             assert sum((y * y for y in exact.entries()), arb(0)) <= arb(distance) ** 2
 
 
@@ -567,9 +615,9 @@ def test_words_end_where_they_are() -> None:
     for size in (1e-9, 0.2, 0.9):
         facts = facts_of(3, rng, "sigmoid")
         place = np.array([3.0, -3.0, 3.0])
-        ones, extent = np.ones((1, 3)), np.array([3**0.5 * size * 1.01])
-        Z = size**2 * facts.inner[None]
-        words = check_trees._Images(place[None], ones, Z, 0 * ones, extent, states[:1], [1], [7])
+        ones, Z = np.ones((1, 3)), size**2 * facts.inner[:1]
+        root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))
+        words = check_trees._Images(place[None], ones, Z, root, 0 * ones, states[:1], [1], [7])
         for centre, radius, ends in (
             (place, 1.0, True),
             (-place, 1.0, False),
@@ -579,7 +627,7 @@ def test_words_end_where_they_are() -> None:
             there = facts._replace(
                 centres=np.array([0 * place, centre]), radii=np.array([0, radius])
             )
-            assert np.linalg.norm(facts.T @ place) > 2
+            assert np.linalg.norm(facts.T[0] @ place) > 2
             if ends:
                 assert not check_trees._end(there, words, states).tree
                 continue

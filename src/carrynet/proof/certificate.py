@@ -37,7 +37,9 @@ of boxes, numbers being whole multiples of 2^-bits:
 of trees, numbers being doubles, which JSON's decimals stand for to the last bit:
 
     slack
-    metric            T (H, H): region i is the ball |T (h - centre)| <= radius, i = 0 the start
+    metrics           some T (H, H) each
+    metric_of         for each region, which of them: it is the ball |T (h - centre)| <= radius,
+                      region 0 the start
     centres, radii, states
     trees             for each region a list with an entry for each symbol: the number of the
                       region that holds every state after it, or again such a list
@@ -176,7 +178,8 @@ class TreeCertificate(_Claim):
     """Balls, and where every word from them ends.  Region 0 is the start point."""
 
     slack: float
-    metric: Matrix  #: (H, H)
+    metrics: Sequence[Matrix]  #: (K, H, H), by the first of which a word's ellipsoid is made least
+    metric_of: Sequence[int]  #: (G,)
     centres: Matrix  #: (G, H)
     radii: Sequence[float]  #: (G,)
     states: Sequence[int]  #: (G,)
@@ -197,12 +200,14 @@ class TreeCertificate(_Claim):
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> "TreeCertificate":
         _require(_number(values["slack"]), "slack must be a number")
-        for key in ("metric", "centres"):
-            good = isinstance(values[key], list) and all(map(_numbers, values[key]))
-            _require(good, f"{key} must be lists of numbers")
+        metrics, trees = values["metrics"], values["trees"]
+        good = isinstance(metrics, list) and all(map(_matrix, metrics))
+        _require(good, "metrics must be lists of lists of numbers")
+        _require(_matrix(values["centres"]), "centres must be lists of numbers")
         _require(_numbers(values["radii"]), "radii must be numbers")
-        states, trees = values["states"], values["trees"]
-        _require(isinstance(states, list) and all(map(_whole, states)), "states must be numbers")
+        for key in ("metric_of", "states"):
+            good = isinstance(values[key], list) and all(map(_whole, values[key]))
+            _require(good, f"{key} must be whole numbers")
         _require(isinstance(trees, list), "trees must be a list")
         todo = list(trees)
         while todo:
@@ -296,8 +301,7 @@ class StateCertificate(_Claim):
         states, rows = values["states"], values["values"]
         whole = isinstance(states, list) and all(map(_whole, states))
         _require(whole, "states must be whole numbers")
-        good = isinstance(rows, list) and all(map(_numbers, rows))
-        _require(good, "values must be lists of numbers")
+        _require(_matrix(rows), "values must be lists of numbers")
         return cls(**values)
 
 
@@ -325,6 +329,11 @@ def from_json(document: Any) -> Certificate:
         raise InputError(f"not a certificate: its method is not one of {', '.join(KINDS)}")
     head = ("format", "version", "claim", "method")
     values = {key: value for key, value in document.items() if key not in head}
+    if kind is TreeCertificate and not {"metrics", "metric_of"} & values.keys():
+        # of the only metric, as it was once written
+        values["metrics"] = [values.pop("metric", None)]
+        radii = values.get("radii")
+        values["metric_of"] = [0] * len(radii) if isinstance(radii, list) else []
     _keys(values, kind)
     for key in ("task", "cell", "readout", "weights_sha256"):
         _require(isinstance(values[key], str), f"{key} must be text")
@@ -354,6 +363,10 @@ def _number(value: Any) -> bool:
 
 def _numbers(values: Any) -> bool:
     return isinstance(values, list) and all(map(_number, values))
+
+
+def _matrix(rows: Any) -> bool:
+    return isinstance(rows, list) and all(map(_numbers, rows))
 
 
 def _whole(value: Any) -> bool:

@@ -16,7 +16,7 @@ the slack and all that was lost the remainders are a box e, and the image lies i
 
 NumPy's exp, log and tanh are taken to be good to 2^-40, which is 8,000 times what they are.
 
-Shapes: N words, S symbols, H hidden, R conditions of an output.
+Shapes: N words, S symbols, K metrics, G regions, H hidden, R conditions of an output.
 """
 
 import os
@@ -26,16 +26,17 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
-from flint import arb, arb_mat
+from flint import arb
 from numpy.typing import NDArray
 
-from carrynet.proof.certificate import Rejected, TreeCertificate, require
+from carrynet.proof.certificate import TreeCertificate, require
 from carrynet.proof.ellipsoids import (
     DOWN,
     LEAST,
     UP,
     Array,
     U,
+    balls,
     congruent,
     distances,
     enclosed,
@@ -43,7 +44,6 @@ from carrynet.proof.ellipsoids import (
     gamma,
     lie_inside,
     reaches,
-    symmetric,
 )
 from carrynet.proof.model import Elman
 from carrynet.spec.task import Task
@@ -83,9 +83,11 @@ class _Facts(NamedTuple):
     offsets: Array  # (outputs, R)
     offsets_error: Array
     slack: float
-    T: Array  # (H, H) the metric
-    ball: Array  # (H, H) of a ball of radius 1, or more
-    inner: Array  # (H, H) of a ball of radius 1, or less
+    T: Array  # (K, H, H) the metrics
+    P: Array  # (K, H, H) T^T T
+    ball: Array  # (K, H, H) of a ball of radius 1, or more
+    inner: Array  # (K, H, H) of a ball of radius 1, or less
+    metric: NDArray[np.intp]  # (G,) which is a region's
     centres: Array  # (G, H)
     radii: Array  # (G,)
 
@@ -116,23 +118,19 @@ def _facts(
     require(states[0] == 0 and radii[0] == 0 and not any(centres[0]), "the start point")
     # one that is less would make squares that underflow
     require(all(isfinite(r) and r > 1e-100 for r in radii[1:]), "a radius")
-    T = exact(certificate.metric, H, H)
-    try:
-        inverse = arb_mat(T.tolist()).inv()
-    except ZeroDivisionError:
-        raise Rejected("the certificate is rejected: its metric cannot be inverted") from None
-    # |T x| <= 1 exactly if |v . x|^2 <= v T^-1 T^-T v for all v
-    ball, error = enclosed((inverse * inverse.transpose()).tolist())
-    ball = symmetric(ball)
-    off = np.diag(UP * (error + error.T + 16 * U * np.abs(ball)).sum(axis=1))
-    ball, inner = ball + off, ball - off
+    metrics, metric = certificate.metrics, certificate.metric_of
+    require(len(metric) == regions >= len(metrics) > 0, "numbers of metrics")
+    require(all(type(k) is int and 0 <= k < len(metrics) for k in metric), "a metric")
+    T = np.array([exact(rows, H, H) for rows in metrics])
+    outer, inner = balls(T)
     outputs = _conditions(network, task)
     d, d_error = enclosed(drives)
     v, v_error = enclosed([[list(v) for v, _ in conditions] for conditions in outputs])
     b, b_error = enclosed([[b for _, b in conditions] for conditions in outputs])
     return _Facts(
         task, network.activation, exact(network.Whh, H, H), d, d_error, v, v_error, b, b_error,
-        slack, T, ball, inner, exact(centres, regions, H), np.array(radii, dtype=np.float64),
+        slack, T, np.swapaxes(T, 1, 2) @ T, outer, inner, np.array(metric),
+        exact(centres, regions, H), np.array(radii, dtype=np.float64),
     )  # fmt: skip
 
 
@@ -207,7 +205,7 @@ def _check_words(
 def _roots(facts: _Facts, certificate: TreeCertificate, numbers: range) -> _Frontier:
     """The words without symbols, all over their regions."""
     some = slice(numbers.start, numbers.stop)
-    shape = (facts.radii[some] ** 2 * UP)[:, None, None] * facts.ball
+    shape = (facts.radii[some] ** 2 * UP)[:, None, None] * facts.ball[facts.metric[some]]
     trees, states = list(certificate.trees[some]), np.array(certificate.states[some])
     return _Frontier(facts.centres[some], shape, states, trees, list(numbers))
 
@@ -215,17 +213,30 @@ def _roots(facts: _Facts, certificate: TreeCertificate, numbers: range) -> _Fron
 class _Images(NamedTuple):
     """Where words lead that are one symbol longer, M = N S of them: their matrices are s Z s + d.
 
-    Most words end here, and where the extent is enough to see it, no matrix is made of them.
+    Most words end here, and where their extents are enough to see it, no matrix is made of them.
     """
 
     centre: Array  # (M, H)
     scale: Array  # (M, H) s = (1 + p)^1/2 k
     Z: Array  # (N, H, H)
+    root: Array  # (N, H) of Z's diagonal
     diagonal: Array  # (M, H) d
-    extent: Array  # (M,) |T x| is no more
     state: NDArray[np.intp]  # (M,)
     below: list[Any]
     tree: list[int]
+
+    def extents(self, some: NDArray[np.intp], P: Array) -> Array:
+        """Of some of them what |T x| is at most, P = T^T T: the root of the trace of T Q T^T."""
+        H, scale = self.scale.shape[1], self.scale[some]
+        word = some // (len(self.scale) // len(self.Z))
+        squares = np.diagonal(P, axis1=1, axis2=2)
+        trace = ((scale[:, None] @ (P * self.Z[word]))[:, 0] * scale).sum(axis=1)
+        # its terms add up to (sum of t_i s_i Z_ii^1/2)^2 at most
+        terms = (scale * self.root[word] * np.sqrt(squares)).sum(axis=1) * UP
+        trace = np.maximum(trace, 0) + 2 * gamma(3 * H + 8) * terms**2
+        trace += (self.diagonal[some] * squares).sum(axis=1) * UP
+        extents: Array = np.sqrt(trace * UP + LEAST) * UP
+        return extents
 
     def shapes(self, some: NDArray[np.intp]) -> Array:
         """The matrices of some of them."""
@@ -278,20 +289,18 @@ def _follow(facts: _Facts, words: _Frontier) -> tuple[_Images, float, Array]:
         require(False, f"tree {words.tree[bad]}: an output is not shown to be right")
     reach = ((np.abs(middle) + k * root + box) * UP).max(axis=(0, 1))
 
-    P = facts.T.T @ facts.T
+    # p for which the trace in the first metric is least, more or less
+    P = facts.P[0]
     t = np.sqrt(np.maximum(np.diag(P), 1e-12))
     total = (box @ t) * UP
     image = np.maximum(((k @ (P * Z)) * k).sum(axis=-1), 1e-20)
     p = np.clip(total / np.sqrt(image), 1e-6, 1e6)
-    # of T k Z k T^T the trace, whose terms add up to (sum of t_i k_i Z_ii^1/2)^2 at most
-    image += 2 * gamma(3 * H + 8) * ((k * root) @ t * UP) ** 2
-    trace = ((1 + p) * image + (1 + 1 / p) * total**2) * UP + LEAST
     images = _Images(
         middle.reshape(-1, H),
         (k * np.sqrt(1 + p)[..., None]).reshape(-1, H),
         Z,
+        root[:, 0],
         ((1 + 1 / p)[..., None] * (box * total[..., None] / t) * UP).reshape(-1, H),
-        (np.sqrt(trace) * UP).ravel(),
         np.array(machine.delta)[words.state].ravel(),
         [entry for entries in words.below for entry in entries],
         [tree for tree in words.tree for _ in range(S)],
@@ -364,7 +373,7 @@ def _margin(
 def _end(facts: _Facts, images: _Images, states: NDArray[np.intp]) -> _Frontier:
     """Words that go on; of the others it is checked that they end inside their region."""
     regions, go_on = len(states), [type(entry) is list for entry in images.below]
-    inner, leaves = np.flatnonzero(go_on), np.flatnonzero(np.logical_not(go_on))
+    going, leaves = np.flatnonzero(go_on), np.flatnonzero(np.logical_not(go_on))
     for n in leaves.tolist():
         entry = images.below[n]
         # the start point is a region without extent: nothing can end in it
@@ -376,24 +385,27 @@ def _end(facts: _Facts, images: _Images, states: NDArray[np.intp]) -> _Frontier:
         tree = images.tree[leaves[int(np.argmin(right))]]
         require(False, f"tree {tree}: a leaf in the wrong state")
     place, centre, radius = images.centre[leaves], facts.centres[ends], facts.radii[ends]
-    far = distances(facts.T, place - centre, radius)
-    inside = far + images.extent[leaves] < radius * DOWN
+    metric = facts.metric[ends]
+    T, P = facts.T[metric], facts.P[metric]
+    far = distances(T, place - centre, radius)
+    inside = far + images.extents(leaves, P) < radius * DOWN
     hard = np.flatnonzero(~inside)  # a tenth to three fifths of them
     shape = images.shapes(leaves[hard])
-    squares = reaches(facts.T, shape, (place - centre)[hard], far[hard])
+    squares = reaches(P[hard], shape, (place - centre)[hard], far[hard])
     inside[hard] = squares < radius[hard] ** 2 * DOWN
     harder = ~inside[hard]  # of these one in seven to one in twenty
     hard, shape = hard[harder], shape[harder]
-    inside[hard] = lie_inside(facts.T, facts.inner, place[hard], shape, centre[hard], radius[hard])
+    inner = facts.inner[metric[hard]]
+    inside[hard] = lie_inside(T[hard], inner, place[hard], shape, centre[hard], radius[hard])
     if not inside.all():
         n = int(np.argmin(inside))
         require(False, f"tree {images.tree[leaves[n]]}: a leaf is not inside region {ends[n]}")
     return _Frontier(
-        images.centre[inner],
-        images.shapes(inner),
-        images.state[inner],
-        [images.below[n] for n in inner],
-        [images.tree[n] for n in inner],
+        images.centre[going],
+        images.shapes(going),
+        images.state[going],
+        [images.below[n] for n in going],
+        [images.tree[n] for n in going],
     )
 
 

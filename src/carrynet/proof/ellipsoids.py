@@ -9,6 +9,8 @@ the sum of their magnitudes, g(n) = n u / (1 - n u) (Higham 2002, section 3.1), 
     by at most g(2 H) m_i m_j, m = |M|^T q; and a symmetric error E with |E_ij| <= g m_i m_j has
     y E y <= g (sum |y_i| m_i)^2 <= g H sum y_i^2 m_i^2: it is covered by g H m_i^2 on the diagonal.
 
+Each ellipsoid is measured by a metric T of its own, |T x| the length of x, P = T^T T.
+
 Shapes: N ellipsoids, H dimensions.
 """
 
@@ -40,6 +42,37 @@ def symmetric(M: Array) -> Array:
     return (M + np.swapaxes(M, -1, -2)) / 2
 
 
+def balls(T: Array) -> tuple[Array, Array]:
+    """The matrices of the balls |T x| <= 1, or of more, and of less, (K, H, H) each.
+
+    A ball is all x with |v . x|^2 <= v T^-1 T^-T v for every v.  X is taken to be the inverse, and
+    not trusted: with R = 1 - T X, whose norm is r or less, T^-1 is X (1 - R)^-1, so that
+
+        |X^T v| / (1 + r)  <=  |T^-T v|  <=  |X^T v| / (1 - r)
+
+    r^2 is the product of the largest sums of a row and of a column of |R|.  X X^T as computed is
+    off by at most g(H) x_i x_j, x_i the norms of X's rows, which H g(H) x_i^2 on the diagonal
+    covers.  Raises `Rejected` where r is not below 1/2.
+    """
+    H, diagonal = T.shape[1], np.arange(T.shape[1])
+    try:
+        X = np.linalg.inv(T)
+    except np.linalg.LinAlgError:
+        X = np.full_like(T, np.nan)
+    R = np.abs(np.eye(H) - T @ X) + gamma(H + 2) * (np.abs(T) @ np.abs(X) + np.eye(H)) * UP
+    r = np.sqrt(R.sum(axis=1).max(axis=1) * R.sum(axis=2).max(axis=1)) * UP + LEAST
+    require((r < 0.5).all(), "a metric cannot be inverted")
+    squares: Array = symmetric(np.asarray(X @ np.swapaxes(X, 1, 2)))
+    # four times as much, for what is off in what follows
+    off = 4 * H * gamma(H + 2) * (X**2).sum(axis=2) * UP
+    outer, inner = squares.copy(), squares
+    outer[:, diagonal, diagonal] += off
+    inner[:, diagonal, diagonal] -= off
+    outer, inner = outer / ((1 - r) ** 2)[:, None, None], inner / ((1 + r) ** 2)[:, None, None]
+    outer[:, diagonal, diagonal] += LEAST
+    return outer, inner
+
+
 def congruent(Q: Array, M: Array) -> Array:
     """M^T Q M and its rounding errors, on the diagonal: (N, H, H)."""
     H = len(M)
@@ -50,33 +83,37 @@ def congruent(Q: Array, M: Array) -> Array:
     return product
 
 
+def times(M: Array, v: Array) -> Array:
+    """M v, of N matrices and vectors."""
+    return np.asarray((M @ v[:, :, None])[:, :, 0])
+
+
 def distances(T: Array, d: Array, radius: Array) -> Array:
     """Upper bounds of |T d|, for d that are differences of two doubles; at least a little."""
-    H = len(T)
-    lost = gamma(H + 4) * (np.abs(d) @ np.abs(T.T))
-    off = np.linalg.norm(lost, axis=1) + np.linalg.norm(d @ T.T, axis=1)
+    lost = gamma(d.shape[1] + 4) * times(np.abs(T), np.abs(d))
+    off = np.linalg.norm(lost, axis=1) + np.linalg.norm(times(T, d), axis=1)
     return np.maximum(off * UP, NEAREST * radius)
 
 
-def reaches(T: Array, shape: Array, d: Array, far: Array) -> Array:
+def reaches(P: Array, shape: Array, d: Array, far: Array) -> Array:
     """Upper bounds of |T (x + d)|^2 over ellipsoids {x} whose matrices are Q, (N,).
 
     For every p > 0 they are the largest eigenvalues of
 
         T ((1 + p) Q + (1 + 1/p) d^T d) T^T
 
-    at most, and so the roots of the sums of squares of its entries: with P = T^T T
+    at most, and so the roots of the sums of squares of its entries:
 
         (1 + p)^2 tr(Q P Q P) + 2 (1 + p) (1 + 1/p) d P Q P d^T + (1 + 1/p)^2 |T d|^4
 
     |T d| <= far.  With t the norms of T's columns, m = sum q_i t_i and s = sum |d_i| t_i, the
-    entries of Q P are at most q_i m t_j, of P d s t_i, and off by g(2 H + 4) times as much.
+    entries of Q P are at most q_i m t_j, of P d s t_i, and off by g(2 H + 4) times as much, P as it
+    is computed by no more than g(H) t_i t_j.
     """
-    H, P = len(T), T.T @ T
-    t = np.linalg.norm(T, axis=0)
-    m2 = (np.sqrt(np.diagonal(shape, axis1=1, axis2=2)) @ t * UP) ** 2
-    s2 = (np.abs(d) @ t * UP) ** 2
-    A, v = shape @ P, d @ P
+    H, t = d.shape[1], np.sqrt(np.diagonal(P, axis1=1, axis2=2)) * UP
+    m2 = ((np.sqrt(np.diagonal(shape, axis1=1, axis2=2)) * t).sum(axis=1) * UP) ** 2
+    s2 = ((np.abs(d) * t).sum(axis=1) * UP) ** 2
+    A, v = shape @ P, times(P, d)
     squares = np.maximum(np.einsum("nij,nji->n", A, A), 0)
     squares = squares + 2 * gamma(H * H + 4 * H + 16) * m2**2 + LEAST
     along = np.maximum(((v[:, None] @ shape)[:, 0] * v).sum(axis=1), 0)
@@ -93,7 +130,7 @@ def lie_inside(
 ) -> NDArray[np.bool_]:
     """Whether ellipsoids lie in balls |T (h - centre)| <= radius.
 
-    `inner` (H, H) is that of a ball of radius 1, or of less.
+    `inner` (N, H, H) are those of balls of radius 1, or of less.
 
     With B = T^-1 T^-T and d = place - centre an ellipsoid does if, for some p > 0,
 
@@ -111,17 +148,17 @@ def lie_inside(
     and R_ij^2 <= R_i R_j, R_i the largest of |R_ij|, so that the last sum is at most
     H sum R_i y_i^2: enough is R_i <= s m_i^2, with what R and M are off by in R_i.
     """
-    H, diagonal = len(T), np.arange(len(T))
+    H, diagonal = place.shape[1], np.arange(place.shape[1])
     if not len(place):
         return np.ones(0, dtype=bool)
     d = place - centre
-    far = np.maximum(np.linalg.norm(d @ T.T, axis=1), NEAREST * radius)
+    far = np.maximum(np.linalg.norm(times(T, d), axis=1), NEAREST * radius)
     p = far / np.where(far < radius, radius - far, np.nan)
     of_B, of_Q, of_d = radius**2 * DOWN, (1 + p) * UP, (1 + 1 / p) * UP
     M = of_B[:, None, None] * inner
     M -= of_Q[:, None, None] * shape
     M -= (of_d[:, None] * d)[:, :, None] * d[:, None]
-    size = of_B[:, None] * np.diagonal(inner) + of_d[:, None] * d**2
+    size = of_B[:, None] * np.diagonal(inner, axis1=1, axis2=2) + of_d[:, None] * d**2
     size = (size + of_Q[:, None] * np.diagonal(shape, axis1=1, axis2=2)) * UP  # m^2
     spare = 4 * gamma(H + 16)  # s
     M[:, diagonal, diagonal] -= spare * H * size

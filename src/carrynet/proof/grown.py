@@ -42,13 +42,16 @@ def refuses(network: Network) -> str | None:
 
 
 class Grown:
-    """Balls of one radius, found as they are needed, and the trees of words between them."""
+    """Balls of one radius, found as they are needed, and the trees of words between them.
 
-    def __init__(self, model: TreeModel, radius: float) -> None:
-        self.radius, self.end = radius, kernels.GROWING
-        H, (Q, S), R = len(model.T), model.delta.shape, model.rows.shape[2]
+    What an attempt holds of the model alone is that of another one, if there is one.
+    """
+
+    def __init__(self, model: TreeModel, radius: float, other: "Grown | None" = None) -> None:
+        self.model, self.radius, self.end = model, radius, kernels.GROWING
+        (K, H), (Q, S), R = model.sites.shape, model.delta.shape, model.rows.shape[2]
         shape = Shape(
-            jit.processor().lanes,
+            max(4, min(jit.processor().lanes, 1 << (H - 1).bit_length())),  # without much padding
             *(H, 1, 1, model.network.task.neurons),
             activation=model.network.activation,
             readout=model.network.task.readout,
@@ -56,28 +59,16 @@ class Grown:
         self._hidden, self._P, self._L = H, Layout(shape).width, shape.lanes
         self.symbols = S
         self._code = jit.function("trees", shape)
-        ball = self._matrix(model.ball)
-        ball[range(H, self._P), range(H, self._P)] = 1  # nothing is divided by zero
-        t = np.sqrt(np.diag(model.P))
-        asked = model.asked[:, :, None]
         waiting = _MOST_DEPTH * (S - 1) + S + 1
         record = self._P * (1 + self._P)
-        self._sizes = {"S": S, "R": R, "most_depth": _MOST_DEPTH}
+        self._sizes = {"S": S, "R": R, "sites": K, "most_depth": _MOST_DEPTH}
+        self._facts: dict[str, NDArray[Any]] = other._facts if other else self._laid_out(model)
         self._arrays: dict[str, NDArray[Any]] = {
-            "W": self._matrix(model.Whh),
-            "turned": self._matrix(model.Whh.T),
-            "drives": self._rows(model.drives),
-            # where nothing is asked, 0 . h + 1 is positive
-            "conditions": self._rows(np.where(asked[..., None], model.rows, 0)),
-            "offsets": _copied(np.where(asked, model.offsets, 1)),
-            "delta": _copied(model.delta, np.int32),
-            "ball": ball,
-            "squared": self._matrix(model.P),
-            "toward": self._matrix(model.T.T),
-            "scales": self._rows(np.stack([t, 1 / t, 1 / np.diag(model.ball)])),
+            **self._facts,
             "limits": _copied([radius, model.slack + _LOST, *_LIMITS.values()]),
-            "tally": _copied([0, 1, 0, 0, 0], np.int64),  # the start is a ball
-            "counts": buffer(Q, np.int64),
+            "tally": _copied([0, 1, 0, 0, 0, 0], np.int64),  # the start is a ball
+            "counts": buffer(K + Q, np.int64),
+            "heads": _copied(np.full(K + Q, -1), np.int32),
             "order": _copied(np.arange(waiting), np.int32),
             "words": buffer(waiting * record),
             "tags": buffer(waiting * 3, np.int32),
@@ -86,6 +77,7 @@ class Grown:
         }
         self._nodes, self._balls = 0, 0
         self._enlarge(nodes=2**10, balls=2**8)
+        self._list_sites(model)
 
     def grow(self, nodes: int, stop: Callable[[], bool]) -> None:
         """Grow until there are so many nodes, or all trees end, or it is seen that they will not.
@@ -135,20 +127,24 @@ class Grown:
 
     def _enlarge(self, nodes: int, balls: int) -> None:
         """Room for more nodes and balls, with what was there."""
-        P, L, S, Q = self._P, self._L, self.symbols, len(self._arrays["counts"])
+        P, L, S, lists = self._P, self._L, self.symbols, len(self._arrays["counts"])
+        # no list has more than one block that is not full
+        blocks = (balls + self._sizes["sites"]) // (4 * L) + lists
         shapes: dict[str, tuple[tuple[int, ...], Any]] = {
             "next": ((nodes, S), np.int32),
             "roots": ((balls,), np.int32),
             "labels": ((balls,), np.int32),
+            "homes": ((balls,), np.int32),
             "centres": ((balls, P), np.float32),
             "places": ((balls, P), np.float32),
-            "numbers": ((Q, balls), np.int32),
-            "near": ((Q, balls // L, P, L), np.float32),
+            "chain": ((blocks,), np.int32),
+            "numbers": ((blocks, 4 * L), np.int32),
+            "near": ((blocks, 4, P, L), np.float32),
         }
         for name, (shape, kind) in shapes.items():
             array = buffer(int(np.prod(shape)), kind).reshape(shape)
             if name == "near":
-                array[:] = _FAR  # of balls that are not there yet
+                array[:] = _FAR  # of entries that are not there yet
             old = self._arrays.get(name)
             if old is not None:
                 array[tuple(map(slice, old.shape))] = old
@@ -158,6 +154,28 @@ class Grown:
 
     # Layout ------------------------------------------------------------------------------
 
+    def _laid_out(self, model: TreeModel) -> dict[str, NDArray[Any]]:
+        """What is the model's alone."""
+        ball = self._matrices(model.ball)
+        padding = range(self._hidden, self._P)
+        ball[:, padding, padding] = 1  # nothing is divided by zero
+        t = np.sqrt(np.diagonal(model.P, axis1=1, axis2=2))
+        of_ball = np.diagonal(model.ball, axis1=1, axis2=2)
+        asked = model.asked[:, :, None]
+        return {
+            "W": self._matrices(model.Whh[None]),
+            "turned": self._matrices(model.Whh.T[None]),
+            "drives": self._rows(model.drives),
+            # where nothing is asked, 0 . h + 1 is positive
+            "conditions": self._rows(np.where(asked[..., None], model.rows, 0)),
+            "offsets": _copied(np.where(asked, model.offsets, 1)),
+            "delta": _copied(model.delta, np.int32),
+            "ball": ball,
+            "squared": self._matrices(model.P),
+            "toward": self._matrices(model.T.swapaxes(1, 2)),
+            "scales": self._rows(np.stack([t, 1 / t, 1 / of_ball], axis=1)),
+        }
+
     def _rows(self, array: Array) -> Array:
         """Vectors (..., H) in rows of P."""
         rows = buffer(int(np.prod(array.shape[:-1])) * self._P)
@@ -165,11 +183,28 @@ class Grown:
         rows[..., : array.shape[-1]] = array
         return rows
 
-    def _matrix(self, array: Array) -> Array:
-        """A matrix (H, H) in one of (P, P)."""
-        matrix = buffer(self._P**2).reshape(self._P, self._P)
-        matrix[: len(array), : len(array)] = array
-        return matrix
+    def _matrices(self, array: Array) -> Array:
+        """Matrices (K, H, H) in some of (P, P)."""
+        K, H = array.shape[:2]
+        matrices = buffer(K * self._P**2).reshape(K, self._P, self._P)
+        matrices[:, :H, :H] = array
+        return matrices
+
+    def _list_sites(self, model: TreeModel) -> None:
+        """A list of sites for each of the machine's states, after those of the sites' balls."""
+        K, in_block, arrays = len(model.sites), 4 * self._L, self._arrays
+        near = arrays["near"].reshape(-1, 4, self._P, self._L)
+        for list_ in range(K, len(arrays["counts"])):
+            numbers = np.flatnonzero(model.states == list_ - K)
+            for first in range(0, len(numbers), in_block):
+                block = int(arrays["tally"][_BLOCKS])
+                arrays["chain"][block], arrays["heads"][list_] = arrays["heads"][list_], block
+                for n, site in enumerate(numbers[first : first + in_block].tolist()):
+                    arrays["numbers"][block, n] = site
+                    near[block, n // self._L, :, n % self._L] = 0
+                    near[block, n // self._L, : self._hidden, n % self._L] = model.sites[site]
+                arrays["tally"][_BLOCKS] += 1
+            arrays["counts"][list_] = len(numbers)
 
     # What was found ----------------------------------------------------------------------
 
@@ -182,6 +217,11 @@ class Grown:
     def labels(self) -> NDArray[np.int32]:
         """The balls' states (G,)."""
         return self._arrays["labels"]
+
+    @property
+    def homes(self) -> NDArray[np.int32]:
+        """The sites whose metrics are the balls' (G,)."""
+        return self._arrays["homes"]
 
     @property
     def roots(self) -> list[int]:
@@ -203,6 +243,7 @@ def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
 
 
 _MOST_DEPTH = 120
+_BLOCKS = 5  # in the tally
 _TURNS = 512  # nodes between two looks at the clock: some 10 ms with 32 hidden units
 _FAR = 3e38
 _LOST = 5e-7  # in a remainder, which is computed in float32

@@ -1,9 +1,17 @@
-"""A metric of hidden space in which a network contracts: differences shrink along words.
+"""Metrics of hidden space in which a network contracts: differences shrink along words.
 
-Shapes: N steps, H hidden.
+What becomes of a difference depends on where it is.  So there are *sites* in hidden space, each
+of one state of the machine and with a metric of its own, which is that of all hidden states that
+no other site of the same state is nearer to.
+
+Shapes: K sites, S symbols, E steps, H hidden.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from carrynet.data import rng
 from carrynet.data.words import chains, tables
@@ -11,65 +19,179 @@ from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network
 
 
+class States(NamedTuple):
+    """Hidden states, and the states that the machine is in."""
+
+    h: Array  # (N, H)
+    state: NDArray[np.intp]  # (N,)
+
+
+class Metrics(NamedTuple):
+    """Which metric holds where."""
+
+    sites: Array  # (K, H), the first of no account
+    states: NDArray[np.intp]  # (K,) of the machine, in order; -1 of the first
+    T: Array  # (K, H, H): h is |T h| long
+
+
 @np.errstate(over="ignore", invalid="ignore")
-def metric(network: Network) -> Array | None:
-    """A metric T (H, H) in which words contract soon: |T h|^2 = h P h^T, P = T^T T.
+def metrics(network: Network, known: States | None = None) -> Metrics | None:
+    """Metrics T (H, H) in which words contract soon: |T h|^2 = h P h^T, P = T^T T.
 
     P weighs a small change of the hidden state by what it will do to all later states,
 
-        P = P0 + gamma^-2 E[J P J^T],      J = Whh diag(f'(z)) the change one step later,
+        P_i = P0 + g E[J P_j J^T],      J = Whh diag(f'(z)) the change one step later,
 
-    the mean over simulated steps, of which those that grow most count more in each of
-    several rounds.  Scaled so that no unit's z varies by more than 2 r over a ball of
-    radius r.  None when that overflows: then nothing contracts.
+    the mean over steps from site i, which lead to sites j.  When E[J P_j J^T] is formed again and
+    again it grows by some factor; g is a part of its inverse, so that there is a solution.  The
+    steps are from states that random words lead to and, as many, from those that are `known` to be
+    where the network contracts late.  Scaled so that no unit's z varies by more than 2 r over a
+    ball of radius r.  The first metric is the mean of all others, and no site's.  None when
+    something overflows: then nothing contracts.
     """
     weights = network.weights
     Whh, Why = (a.astype(np.float64) for a in (weights.Whh, weights.Why))
-    H = network.hidden
-    slopes, spread = _sample(network)
+    seen, spread = _sample(network)
+    some = [seen] if known is None else [seen, _drawn(known)]
+    before, after = _steps(network, _joined(some))
+    if not (np.isfinite(after.h).all() and np.isfinite(spread).all()):
+        return None
+    H, most = network.hidden, _SITES if known else _FEW_SITES
+    most = min(most, _NUMBERS // H**2) // len(network.task.machine.states)
+    sites = _sites(before, len(network.task.machine.states), max(1, most))
+    K = len(sites.h)
+    slopes = ACTIVATIONS[network.activation].slope(after.h)
+    earlier = _means(Whh, K, nearest(sites, before), nearest(sites, after), slopes)
     base = 2 * np.eye(H) + Why @ Why.T / max(1e-12, float((Why**2).sum()))
-    share = np.full(len(slopes), 1 / len(slopes))
-    for last in [False] * _ROUNDS + [True]:
-        second = (slopes * share[:, None]).T @ slopes  # E[d d^T]
-        P: Array = base
-        for _ in range(30):
-            P = base + _GAMMA**-2 * Whh @ (second * P) @ Whh.T
-            P = P / max(1.0, np.trace(P) / 1e6)
-        if not (np.isfinite(P).all() and np.isfinite(spread).all()):
-            return None
-        L = np.linalg.cholesky(P)
-        if not last:
-            steps = (np.linalg.inv(L) @ Whh * slopes[:, None]) @ L
-            growth = norms(steps @ steps.swapaxes(1, 2)) ** 2
-            share = 0.5 * share + 0.5 * growth / max(1e-300, growth.sum())
+    P: Array = np.repeat(base[None], K, axis=0)
+    growth = 0.0
+    for _ in range(_ROUNDS):
+        P = earlier(P)
+        growth = float(np.linalg.norm(P))
+        P = P / max(growth, 1e-300)
+    P, factor = np.repeat(base[None], K, axis=0), min(_MOST, _SHARE / max(growth, 1e-12))
+    for _ in range(_ROUNDS):
+        P = base + factor * earlier(P)
+    if not np.isfinite(P).all():
+        return None
+    L = np.linalg.cholesky(P)
     # the same lengths, by coordinates of which the first tell most of how states differ
-    T: Array = np.linalg.eigh(L.T @ spread @ L)[1].T[::-1] @ L.T
-    gain = float(np.linalg.norm(np.linalg.inv(T).T @ Whh, axis=0).max())
-    return T * (gain / 2 or 1.0)
+    turn = np.linalg.eigh(L.swapaxes(1, 2) @ spread @ L)[1][:, :, ::-1]
+    T = (L @ turn).swapaxes(1, 2)
+    gain = float(np.linalg.norm(np.linalg.inv(T).swapaxes(1, 2) @ Whh, axis=1).max())
+    T = T * (gain / 2 or 1.0)
+    mean = np.linalg.cholesky((T.swapaxes(1, 2) @ T).mean(axis=0)).T
+    return Metrics(
+        np.concatenate([np.zeros((1, H)), sites.h]),
+        np.concatenate([[-1], sites.state]),
+        np.concatenate([mean[None], T]),
+    )
 
 
-def _sample(network: Network, words: int = 200, length: int = 25) -> tuple[Array, Array]:
-    """Along random words f'(z), shape (N, H), and the covariance of states (H, H).
+def _means(
+    Whh: Array, K: int, start: NDArray[np.intp], end: NDArray[np.intp], slopes: Array
+) -> Callable[[Array], Array]:
+    """E[J P_j J^T] of each site as a function of the P_j (K, H, H).
 
-    Every other word holds on to its state; the covariance is that of states that the machine does
-    not tell apart.
+    By what is the same of all steps between two sites: the mean of d d^T, d = f'(z).
+    """
+    H = len(Whh)
+    order = np.argsort(start * K + end, kind="stable")
+    pairs, first = np.unique((start * K + end)[order], return_index=True)
+    origin, goal = np.divmod(pairs, K)
+    steps = np.bincount(start, minlength=K)
+    upper = np.triu_indices(H)  # the half of what is symmetric
+    whole = np.zeros((H, H), np.intp)
+    whole[upper] = whole.T[upper] = np.arange(len(upper[0]))
+    half = np.ravel_multi_index(upper, (H, H))
+    second = np.stack([(d.T @ d)[upper] for d in np.split(slopes[order], first[1:])])
+    second /= steps[origin, None]
+    ends = np.searchsorted(origin, np.arange(K + 1))
+
+    def means(P: Array) -> Array:
+        halves, sums = P.reshape(K, H * H).take(half, axis=1), np.zeros((K, len(half)))
+        for some, begin, stop in zip(sums, ends, ends[1:], strict=False):
+            np.einsum("nv,nv->v", second[begin:stop], halves[goal[begin:stop]], out=some)
+        product = (sums.take(whole, axis=1).reshape(-1, H) @ Whh.T).reshape(K, H, H)
+        return (product.swapaxes(1, 2).reshape(-1, H) @ Whh.T).reshape(K, H, H)
+
+    return means
+
+
+def nearest(sites: States, states: States) -> NDArray[np.intp]:
+    """Of each hidden state the nearest site of the same machine state, (N,)."""
+    found = np.zeros(len(states.h), np.intp)
+    for q in np.unique(states.state):
+        here, there = np.flatnonzero(states.state == q), np.flatnonzero(sites.state == q)
+        places = sites.h[there]
+        far = (places**2).sum(axis=1) - 2 * states.h[here] @ places.T
+        found[here] = there[far.argmin(axis=1)]
+    return found
+
+
+def _sample(network: Network, words: int = 200, length: int = 25) -> tuple[States, Array]:
+    """States along random words, and the covariance (H, H) of those that the machine takes as one.
+
+    Every other word holds on to its state.
     """
     task, double = network.task, network.astype("float64")
     bits = rng.raw(0, rng.PROOF, 0, words * length * 2).reshape(words, length, 2)
     held = chains(task, length, bits[: words // 2])
     drawn = rng.below(network.symbols, bits[words // 2 :, :, 0])
     h: Array = np.zeros((words, network.hidden))
-    state, delta = np.zeros(words, np.int32), tables(task).delta
-    slopes, spread = [], np.zeros((network.hidden, network.hidden))
+    state, delta = np.zeros(words, np.intp), tables(task).delta.astype(np.intp)
+    seen, spread = [States(h, state)], np.zeros((network.hidden, network.hidden))
     for symbol in np.concatenate([held, drawn]).T:
         h, state = double.step(h, symbol), delta[state, symbol]
-        slopes.append(ACTIVATIONS[network.activation].slope(h))
+        seen.append(States(h, state))
         for q in np.unique(state):
             off = h[state == q] - h[state == q].mean(axis=0)
             spread += off.T @ off
-    sampled = np.concatenate(slopes)
-    order = np.argsort(rng.raw(0, rng.PROOF, words * length * 2, len(sampled)))
-    return sampled[order[:1200]], spread / max(1e-300, float(spread.trace()))
+    return _drawn(_joined(seen)), spread / max(1e-300, float(spread.trace()))
+
+
+def _joined(parts: list[States]) -> States:
+    return States(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _drawn(states: States) -> States:
+    """As many as are looked at, by lot."""
+    some = _lot(len(states.h))[:_STATES]
+    return States(states.h[some], states.state[some])
+
+
+def _lot(count: int) -> NDArray[np.intp]:
+    """The numbers below `count` in an order that is drawn."""
+    return np.argsort(rng.raw(0, rng.PROOF, _DRAWS, count))
+
+
+def _steps(network: Network, states: States) -> tuple[States, States]:
+    """States before and after a symbol: each after every symbol, or as many as are looked at."""
+    S = network.symbols
+    number, symbol = np.divmod(np.sort(_lot(S * len(states.h))[:_STEPS]), S)
+    before = States(states.h[number], states.state[number])
+    after = network.astype("float64").step(before.h, symbol)
+    state = tables(network.task).delta[before.state, symbol].astype(np.intp)
+    return before, States(after, state)
+
+
+def _sites(states: States, count: int, most: int) -> States:
+    """Of each machine state hidden states that lie far apart: each the farthest from all before.
+
+    Of a machine state that was not come to, any.
+    """
+    places, labels = [], []
+    for q in range(count):
+        h = states.h[states.state == q]
+        if not len(h):
+            h = np.zeros((1, states.h.shape[1]))
+        chosen, far = [0], ((h - h[0]) ** 2).sum(axis=1)
+        while len(chosen) < most and far.max() > _APART**2:
+            chosen.append(int(far.argmax()))
+            far = np.minimum(far, ((h - h[chosen[-1]]) ** 2).sum(axis=1))
+        places.append(h[chosen])
+        labels += [q] * len(chosen)
+    return States(np.concatenate(places), np.array(labels))
 
 
 def norms(squares: Array) -> Array:
@@ -82,4 +204,11 @@ def norms(squares: Array) -> Array:
     return np.einsum("nij,nij->n", fourth, fourth) ** (1 / 8)
 
 
-_GAMMA, _ROUNDS = 0.85, 7
+_SITES, _FEW_SITES = 256, 32  # of all states together, or one of each; few at first
+_NUMBERS = 2**18  # in the metrics of all sites
+_STATES = 2400  # from which steps are looked at
+_STEPS = 19200  # at most
+_DRAWS = 2**20  # where in the generator's sequence those of words do not come to
+_SHARE, _ROUNDS = 0.75, 20
+_MOST = 2.5  # of what contracts at once anyway, nothing is to be gained by more
+_APART = 1e-3

@@ -1,6 +1,6 @@
-"""A network as the search for trees needs it, with a metric in which it contracts.
+"""A network as the search for trees needs it, with metrics in which it contracts.
 
-Shapes: S symbols, Q machine states, H hidden, R conditions of an output.
+Shapes: S symbols, Q machine states, K sites, H hidden, R conditions of an output.
 """
 
 from typing import NamedTuple
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from carrynet.data.words import OPEN, tables
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
-from carrynet.proof.metric import metric
+from carrynet.proof.metric import States, metrics
 
 
 class TreeModel(NamedTuple):
-    """The network in float32, the metric in float64."""
+    """The network in float32, the metrics in float64."""
 
     network: Network
     slack: float
@@ -25,16 +25,22 @@ class TreeModel(NamedTuple):
     offsets: Array  # (Q, S, R)
     asked: NDArray[np.bool_]  # (Q, S) whether anything is asked
     delta: NDArray[np.int32]  # (Q, S)
-    T: Array  # (H, H) the metric
-    P: Array  # (H, H) T^T T
-    ball: Array  # (H, H) P^-1, the matrix of a ball of radius 1
+    sites: Array  # (K, H) where each metric holds, see `metric`
+    states: NDArray[np.intp]  # (K,)
+    T: Array  # (K, H, H) the metrics
+    P: Array  # (K, H, H) T^T T
+    ball: Array  # (K, H, H) P^-1, the matrix of a ball of radius 1
 
 
-def tree_model(network: Network, slack: float) -> TreeModel | None:
-    """What is needed of a network; None if there is no metric in which it contracts."""
-    T = metric(network)
-    if T is None:
+def tree_model(network: Network, slack: float, known: States | None = None) -> TreeModel | None:
+    """What is needed of a network; None if there are no metrics in which it contracts.
+
+    `known` are states where it contracts late.
+    """
+    found = metrics(network, known)
+    if found is None:
         return None
+    P = found.T.swapaxes(1, 2) @ found.T
     table, weights = tables(network.task), network.weights
     Why, by = weights.Why.T.astype(np.float64), weights.by.astype(np.float64)
     rows, offsets = [], []
@@ -57,7 +63,7 @@ def tree_model(network: Network, slack: float) -> TreeModel | None:
         np.array(offsets, single)[table.output],
         table.output != OPEN,
         table.delta,
-        T,
-        T.T @ T,
-        np.linalg.inv(T.T @ T),
+        *found,
+        P,
+        np.linalg.inv(P),
     )

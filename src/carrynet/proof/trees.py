@@ -38,7 +38,7 @@ from carrynet.nets.network import Network
 from carrynet.proof import grown
 from carrynet.proof.certificate import TreeCertificate
 from carrynet.proof.grown import Grown
-from carrynet.proof.metric import norms
+from carrynet.proof.metric import States, nearest, norms
 from carrynet.proof.tree_model import TreeModel, tree_model
 from carrynet.watch import Forecast
 
@@ -59,7 +59,7 @@ def search(
         return None
     by = _one_by_one if grown.refuses(network) else _side_by_side
     found = by(model, deadline, watch)
-    return None if found is None else _harvest(model, found)
+    return None if found is None else _harvest(found)
 
 
 def _one_by_one(model: TreeModel, deadline: float, watch: Forecast | None) -> "_Attempt | None":
@@ -77,14 +77,17 @@ def _one_by_one(model: TreeModel, deadline: float, watch: Forecast | None) -> "_
 def _side_by_side(model: TreeModel, deadline: float, watch: Forecast | None) -> Grown | None:
     """Trees of one radius that all end, found with few nodes.
 
-    Every radius is grown to some nodes, in as many threads as there are cores; then those that are
-    neither closed nor hopeless in rounds, each of twice as many nodes as the one before.  All of
-    them are for the radius that is expected to need the fewest when the round begins, one half of
-    that for the next, and so on.  Of those that close in a round the first in this order is taken,
-    so that what is found depends on the clock only where time runs out.
+    Every radius is grown to some nodes, in as many threads as there are cores.  Where that is not
+    enough, the balls are states where the network contracts late: all is begun anew with metrics
+    that know of them.  Then those that are neither closed nor hopeless are grown in rounds, each of
+    twice as many nodes as the one before.  All of them are for the radius that is expected to need
+    the fewest when the round begins, one half of that for the next, and so on.  Of those that close
+    in a round the first in this order is taken, so that what is found depends on the clock only
+    where time runs out.
     """
-    live = [Grown(model, radius) for radius in _GRID]
-    nodes, closed, over, began = _FIRST_NODES, len(live), False, time.monotonic()
+    live = _attempts(model)
+    nodes, closed, over, first = _FIRST_NODES, len(live), False, True
+    began = time.monotonic()
 
     def grow(place: int) -> None:
         nonlocal closed
@@ -105,12 +108,31 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Forecast | None) -> 
                     each.result()
                 if closed < len(live):
                     return live[closed]
+                if first:
+                    first, better = False, _better(live)
+                    if better is not None:
+                        live = _attempts(better)
+                        continue
                 live = [attempt for attempt in live if attempt.goes_on]
                 live.sort(key=lambda attempt: attempt.expected)
                 nodes *= 2
         finally:
             over = True  # also when the user interrupts
     return None
+
+
+def _attempts(model: TreeModel) -> list[Grown]:
+    """One for each radius."""
+    first = Grown(model, _GRID[0])
+    return [first, *(Grown(model, radius, first) for radius in _GRID[1:])]
+
+
+def _better(attempts: Sequence[Grown]) -> TreeModel | None:
+    """The model with metrics that know of the balls of some attempts."""
+    model = attempts[0].model
+    h = np.concatenate([each.centres[: each.made[1]] for each in attempts], dtype=np.float64)
+    state = np.concatenate([each.labels[: each.made[1]] for each in attempts], dtype=np.intp)
+    return tree_model(model.network, model.slack, States(h, state))
 
 
 def _progress(live: Sequence[Grown], seconds: float) -> tuple[int, int, float]:
@@ -185,17 +207,16 @@ class _Attempt:
     radius: float
 
     def __post_init__(self) -> None:
-        self.T, P = self.model.T, self.model.P
-        H, (self.states, self.symbols) = len(self.T), self.model.delta.shape
-        self.metric = self.T.astype(np.float32)
-        self.P, self.columns = P.astype(np.float32), np.sqrt(np.diag(P)).astype(np.float32)
-        self.ball = (self.model.ball * self.radius**2).astype(np.float32)
+        (K, H), self.symbols = self.model.sites.shape, self.model.delta.shape[1]
+        self.T, self.P = self.model.T.astype(np.float32), self.model.P.astype(np.float32)
+        self.columns = np.sqrt(np.diag(self.P[0]))
+        self.balls = (self.model.ball * self.radius**2).astype(np.float32)
         self.at_once = max(1, _CHILD_FLOATS // (self.symbols * H * H))
-        # balls: centres and states
-        self.centres, self.labels = [np.zeros(H, np.float32)], [0]
-        # centres in the metric, T c, and ball numbers, by state
-        self.near = [np.zeros((0, H), np.float32) for _ in range(self.states)]
-        self.numbers: list[list[int]] = [[] for _ in range(self.states)]
+        # balls: centres, states and sites
+        self.centres, self.labels, self.homes = [np.zeros(H, np.float32)], [0], [0]
+        # centres in the metric, T c, and ball numbers, by site
+        self.near = [np.zeros((0, H), np.float32) for _ in range(K)]
+        self.numbers: list[list[int]] = [[] for _ in range(K)]
         # trees: what follows node n and symbol a stands in slot n * S + a: a node, or ~ball
         self.next = np.zeros(0, np.int64)
         self.owner: list[int] = []  # of each node: the slot it fills; ~ball for a root
@@ -203,8 +224,8 @@ class _Attempt:
 
     def closes(self, deadline: float, watch: Forecast | None) -> bool:
         """Follow words until all trees end (True), an output is in doubt, or time is up."""
-        start = np.zeros((1, len(self.T)), np.float32)
-        nothing = np.zeros((1, *self.T.shape), np.float32)
+        H = len(self.columns)
+        start, nothing = np.zeros((1, H), np.float32), np.zeros((1, H, H), np.float32)
         stack = [_Frontier(start, nothing, np.array([0]), np.array([~0]), np.array([0]))]
         waiting: list[_Frontier] = []  # balls whose trees are yet to be grown
         grown = 0
@@ -226,18 +247,18 @@ class _Attempt:
                 words = words.at(np.s_[: self.at_once])
             if words.depth.max() >= _MOST_DEPTH:
                 return False
-            children, trace, margin = self._step(words)
+            children, _, margin = self._step(words)
             if not margin.min() > _LEAST_MARGIN:
                 return False
-            rest, opened = self._end(children, trace)
+            rest, opened = self._end(children)
             if len(rest.state):
                 stack.append(rest)
             waiting += opened
         return True
 
     def _step(self, words: _Frontier) -> tuple[_Frontier, Array, Array]:
-        """Every word one symbol longer; the traces in the metric, and the margins (N * S,)."""
-        model, H, S = self.model, len(self.T), self.symbols
+        """Every word one symbol longer; traces in the first metric, and margins (N * S,)."""
+        model, H, S = self.model, len(self.columns), self.symbols
         count, diagonal = len(words.state), np.arange(H)
         nodes = np.arange(len(self.owner), len(self.owner) + count)
         self._grow(words.slot)
@@ -264,7 +285,7 @@ class _Attempt:
         ).min(axis=2)
         margin[~model.asked[words.state]] = np.inf
 
-        image = np.maximum((k @ (Z * self.P) * k).sum(axis=2), 1e-20)  # trace of k Z k
+        image = np.maximum((k @ (Z * self.P[0]) * k).sum(axis=2), 1e-20)  # trace of k Z k
         box = rho @ self.columns
         p = box / np.sqrt(image)
         scaled = k * np.sqrt(1 + p)[:, :, None]
@@ -283,31 +304,35 @@ class _Attempt:
         )
         return children, trace.ravel(), margin.ravel()
 
-    def _end(self, words: _Frontier, trace: Array) -> tuple[_Frontier, list[_Frontier]]:
+    def _end(self, words: _Frontier) -> tuple[_Frontier, list[_Frontier]]:
         """Let words end in balls that hold them, and make balls of small ones.
 
         Returns the words that go on, and the new balls as words without symbols.
         """
         radius, open_ = np.float32(self.radius), np.ones(len(words.state), bool)
         opened: list[_Frontier] = []
-        small = np.flatnonzero(trace < len(self.T) * radius**2)
-        T, some = self.metric, words.at(small)
-        squares = T @ some.shape @ T.T
+        sites = States(self.model.sites, self.model.states)
+        site = nearest(sites, States(words.centre, words.state))
+        trace = np.einsum("nij,nij->n", self.P[site], words.shape)
+        small = np.flatnonzero(trace < len(self.columns) * radius**2)
+        some, site = words.at(small), site[small]
+        T = self.T[site]
+        squares = T @ some.shape @ T.swapaxes(1, 2)
         size = np.minimum(norms(squares), np.sqrt(trace[small])) * np.float32(1 + 1e-5)
-        place = some.centre @ T.T
+        place = (T @ some.centre[:, :, None])[:, :, 0]
         limit = np.minimum(0.92, _OPEN_AT + 0.02 * some.depth) * radius
-        for state in range(self.states):
-            here = np.flatnonzero((some.state == state) & (size < radius))
-            if len(here) and len(self.near[state]):
-                near, held = self._held(place[here], size[here], squares[here], self.near[state])
-                self._link(some.slot[here[held]], np.array(self.numbers[state])[near[held]])
+        for home in np.unique(site).tolist():
+            here = np.flatnonzero((site == home) & (size < radius))
+            if len(here) and len(self.near[home]):
+                near, held = self._held(place[here], size[here], squares[here], self.near[home])
+                self._link(some.slot[here[held]], np.array(self.numbers[home])[near[held]])
                 open_[small[here[held]]] = False
                 here = here[~held]
             here = here[size[here] < limit[here]]
             here = here[np.argsort(-size[here], kind="stable")]  # room for the larger ones first
             while len(here):
                 first = here[:1]
-                ball = self._make(some.at(first), place[first])
+                ball = self._make(some.at(first), home, place[first])
                 opened.append(ball)
                 _, held = self._held(place[here], size[here], squares[here], place[first])
                 held[0] = True  # the word that the ball was made for
@@ -316,16 +341,17 @@ class _Attempt:
                 here = here[~held]
         return words.at(open_), opened
 
-    def _make(self, word: _Frontier, place: Array) -> _Frontier:
+    def _make(self, word: _Frontier, home: int, place: Array) -> _Frontier:
         """A new ball around the states after a word, as a word without symbols."""
         number, state = len(self.centres), int(word.state[0])
         self.centres.append(word.centre[0])
         self.labels.append(state)
+        self.homes.append(home)
         self.roots.append(-1)
-        self.numbers[state].append(number)
-        self.near[state] = np.concatenate([self.near[state], place])
+        self.numbers[home].append(number)
+        self.near[home] = np.concatenate([self.near[home], place])
         return _Frontier(
-            word.centre, self.ball[None], word.state, np.array([~number]), np.array([0])
+            word.centre, self.balls[home][None], word.state, np.array([~number]), np.array([0])
         )
 
     def _held(
@@ -347,7 +373,7 @@ class _Attempt:
         maybe = np.flatnonzero(~held & (size**2 < t * np.float32(0.998)))
         if len(maybe):
             t = t[maybe]
-            A = np.eye(len(self.T), dtype=np.float32) - squares[maybe] / t[:, None, None]
+            A = np.eye(len(self.columns), dtype=np.float32) - squares[maybe] / t[:, None, None]
             solved = np.linalg.solve(A, D[maybe][:, :, None])[:, :, 0]
             value = (solved * D[maybe]).sum(axis=1) + t
             held[maybe] = value < radius**2 * np.float32(1 - 8e-4)
@@ -374,9 +400,9 @@ class _Attempt:
 # What was found ---------------------------------------------------------------------------
 
 
-def _harvest(model: TreeModel, attempt: "_Attempt | Grown") -> TreeCertificate:
-    """The regions that can be reached from the start, renumbered, and their trees."""
-    number, order = {0: 0}, [0]
+def _harvest(attempt: "_Attempt | Grown") -> TreeCertificate:
+    """The regions that can be reached from the start, renumbered, their metrics and trees."""
+    model, number, order = attempt.model, {0: 0}, [0]
     S, next_, roots = attempt.symbols, attempt.next.tolist(), attempt.roots
 
     def tree(node: int) -> list[Any]:
@@ -393,9 +419,11 @@ def _harvest(model: TreeModel, attempt: "_Attempt | Grown") -> TreeCertificate:
         return entries
 
     trees = [tree(roots[ball]) for ball in order]  # which grows while it is read
+    sites, metric_of = np.unique(np.array(attempt.homes)[order], return_inverse=True)
     return TreeCertificate(
         **model.network.about,
-        metric=model.T.tolist(),
+        metrics=model.T[sites].tolist(),
+        metric_of=metric_of.tolist(),
         centres=[[float(x) for x in attempt.centres[ball]] for ball in order],
         radii=[0.0] + [float(attempt.radius)] * (len(order) - 1),
         states=[int(attempt.labels[ball]) for ball in order],

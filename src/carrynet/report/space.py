@@ -113,13 +113,15 @@ def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
     if isinstance(certificate, StateCertificate):
         states = np.array(certificate.values)[:, : len(plane.centre)]
         return list(plane(states)[:, None])
-    A = np.linalg.solve(np.array(certificate.metric).T, plane.axes.T).T
-    squares, turn = np.linalg.eigh(A @ A.T)
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    ellipse = circle * np.sqrt(squares.clip(0)) @ turn.T
+    circle, ellipses = np.stack([np.cos(angles), np.sin(angles)], axis=1), []
+    for T in certificate.metrics:
+        A = np.linalg.solve(np.array(T).T, plane.axes.T).T
+        squares, turn = np.linalg.eigh(A @ A.T)
+        ellipses.append(circle * np.sqrt(squares.clip(0)) @ turn.T)
     centres = plane(np.array(certificate.centres))
-    return [c + r * ellipse for c, r in zip(centres, certificate.radii, strict=True)]
+    parts = zip(centres, certificate.radii, certificate.metric_of, strict=True)
+    return [c + r * ellipses[k] for c, r, k in parts]
 
 
 def region_states(certificate: Certificate) -> list[int]:

@@ -5,10 +5,12 @@ x x^T <= Q} that holds all hidden states after it.  Records are taken from the t
 made one symbol longer, and what does not end is put back, the largest on top: where the trees
 will not end, the words that show it are soon come to.
 
-Shapes as in `kernels`; G balls, R conditions of an output, F the records that there is room for.
+Shapes as in `kernels`; K sites, G balls, R conditions of an output, B blocks of lists, F the
+records that there is room for.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import llvmlite.ir as ir
 
@@ -28,13 +30,12 @@ TREES = Parameters(
         "conditions": "f4",  # (Q, S, R, P): v . h + b is to be positive
         "offsets": "f4",  # (Q, S, R)
         "delta": "i4",  # (Q, S)
-        "ball": "f4",  # (P, P) the matrix B of a ball of radius 1
-        "squared": "f4",  # (P, P) the metric's T^T T
-        "toward": "f4",  # (P, P) the metric's T^T
-        "scales": "f4",  # (3, P) t_j = |T_.j|, 1 / t_j, and B_jj
+        "ball": "f4",  # (K, P, P) the matrix B of a ball of radius 1, in the metric of each site
+        "squared": "f4",  # (K, P, P) the metric's T^T T
+        "toward": "f4",  # (K, P, P) the metric's T^T
+        "scales": "f4",  # (K, 3, P) t_j = |T_.j|, 1 / t_j, and 1 / B_jj
         "limits": "f4",  # (8,) see LIMITS
-        "tally": "i8",  # (5,) see TALLY
-        "counts": "i8",  # (Q,) balls of each state
+        "tally": "i8",  # (6,) see TALLY
         "order": "i4",  # (F,) the records: the stack's, from its bottom, then those to spare
         "words": "f4",  # (F, P + P P) centre and matrix
         "tags": "i4",  # (F, 3) state, symbols read, and the slot that waits; ~ball at a root
@@ -42,13 +43,17 @@ TREES = Parameters(
         "next": "i4",  # (N, S) what follows a node: a node, or ~ball
         "roots": "i4",  # (G,) the node of a ball
         "labels": "i4",  # (G,) the state of a ball
+        "homes": "i4",  # (G,) the site of a ball
         "centres": "f4",  # (G, P)
         "places": "f4",  # (G, P) T c
-        "numbers": "i4",  # (Q, G) the balls of each state
-        "near": "f4",  # (Q, G / L, P, L) their places, across lanes
+        "counts": "i8",  # (K + Q,) how much is in a list: each site's balls, each state's sites
+        "heads": "i4",  # (K + Q,) the last block of a list, or -1
+        "chain": "i4",  # (B,) the block before a block, or -1
+        "numbers": "i4",  # (B, 4 L) the balls, or sites, of a block
+        "near": "f4",  # (B, 4, P, L) where they are, across lanes: T c of balls, sites themselves
         "work": "f4",  # `trees_room`
     },
-    ("S", "R", "most_nodes", "most_balls", "most_depth", "turns"),
+    ("S", "R", "sites", "most_nodes", "most_balls", "most_depth", "turns"),
 )
 
 LIMITS = ("radius", "slack", "within", "open_at", "opening", "open_most", "margin", "floor")
@@ -56,9 +61,9 @@ LIMITS = ("radius", "slack", "within", "open_at", "opening", "open_most", "margi
 part up to which it gets a ball of its own: open_at + opening * symbols, at most open_most; the
 least margin; the least pivot, as a part of B's diagonal."""
 
-TALLY = ("nodes", "balls", "grown", "waiting", "status")
+TALLY = ("nodes", "balls", "grown", "waiting", "status", "blocks")
 """What `tally` holds: nodes made, balls made, balls whose trees were begun, words on the stack,
-and how the call ended."""
+how the call ended, and blocks of lists."""
 
 
 def trees_room(shape: Shape) -> int:
@@ -89,6 +94,15 @@ class Grower(Ellipsoid):
         return self.builder.sext(value, INT)
 
 
+class _Metric(NamedTuple):
+    """Where the numbers of a site's metric are; see TREES."""
+
+    ball: Value
+    squared: Value
+    toward: Value
+    scales: Value
+
+
 def trees(shape: Shape) -> ir.Module:
     """`trees(...)`: grow trees by up to `turns` nodes, and say in the tally how that ended.
 
@@ -116,6 +130,12 @@ def trees(shape: Shape) -> ir.Module:
         for v in range(C):
             body(v, v * L)
 
+    def metric(site: Value) -> _Metric:
+        ball, squared, toward = (
+            k.at(array, k.mul(site, P * P)) for array in (k.ball, k.squared, k.toward)
+        )
+        return _Metric(ball, squared, toward, k.at(k.scales, k.mul(site, 3 * P)))
+
     def end(status: int) -> None:
         k.set_count("status", status)
         k.done()
@@ -134,9 +154,10 @@ def trees(shape: Shape) -> ir.Module:
         start = b.icmp_signed("==", ball, k.i64(0))
         size = k.splat(b.select(start, zero, squared))  # the start is a point
         matrix = k.add(word, P)
+        shape_of = metric(k.signed(k.homes, ball)).ball
         k.loop(
             P * P,
-            lambda i: k.store(k.fmul(size, k.load(k.ball, i)), k.words, k.add(matrix, i)),
+            lambda i: k.store(k.fmul(size, k.load(shape_of, i)), k.words, k.add(matrix, i)),
             step=L,
         )
         tag = k.mul(k.signed(k.order, 0), 3)
@@ -239,8 +260,7 @@ def trees(shape: Shape) -> ir.Module:
             [k.load(rho, v * L) for v in range(C)], [k.load(k.scales, v * L) for v in range(C)]
         )
         ratio = b.fdiv(box, image)
-        trace = b.fadd(image, box)
-        trace = b.fmul(trace, trace)
+        size = b.fadd(image, box)
         grown = k.splat(k.sqrt(b.fadd(one, ratio)))
         added = k.splat(b.fmul(b.fadd(one, b.fdiv(one, ratio)), box))
 
@@ -266,8 +286,8 @@ def trees(shape: Shape) -> ir.Module:
         k.store_integer(after, k.tags, at_tag, 32)
         k.store_integer(k.add(depth, 1), k.tags, k.add(at_tag, 1), 32)
         k.store_integer(slot, k.tags, k.add(at_tag, 2), 32)
-        k.store(trace, k.traces, name)
-        ended = ends(word, after, slot, trace, k.add(depth, 1), matrix)
+        k.store(b.fmul(size, size), k.traces, name)
+        ended = ends(word, after, slot, k.add(depth, 1), matrix)
         with b.if_then(b.icmp_signed("==", ended, k.i64(0))):
             # on the stack, below those that are larger
 
@@ -281,24 +301,22 @@ def trees(shape: Shape) -> ir.Module:
             k.store_integer(last, k.order, top, 32)
             k.set_count("waiting", k.add(top, 1))
 
-    def ends(
-        word: Value, state: Value, slot: Value, trace: Value, depth: Value, matrix: Value
-    ) -> Value:
+    def ends(word: Value, state: Value, slot: Value, depth: Value, matrix: Value) -> Value:
         """Whether a word ends, in a ball that holds it or in one of its own: 1 or 0."""
+        site = nearest(k.add(k.sites, state), k.words, word, k.number(3.1e38))
+        own = metric(site)
         # Q_jj <= r^2 B_jj, the least that must hold
         worst: Value | None = None
         for v in range(C):
-            part = k.fmul(k.load(diagonal, v * L), k.load(k.scales, 2 * P + v * L))
+            part = k.fmul(k.load(diagonal, v * L), k.load(own.scales, 2 * P + v * L))
             worst = part if worst is None else k.most(part, worst)
         worst = k.largest(worst)
-        units = b.fmul(k.number(float(shape.hidden)), squared)
-        small = b.and_(b.fcmp_ordered("<", trace, units), b.fcmp_ordered("<", worst, room))
 
         def try_balls() -> Value:
-            for v, value in enumerate(k.row(k.words, word, k.toward)):
+            for v, value in enumerate(k.row(k.words, word, own.toward)):
                 k.store(value, place, v * L)
-            some = b.icmp_signed("<", k.i64(0), k.integer(k.counts, state, 64))
-            held = k.when(some, lambda: is_held(word, state, slot, trace, matrix))
+            some = b.icmp_signed("<", k.i64(0), k.integer(k.counts, site, 64))
+            held = k.when(some, lambda: is_held(word, own, site, slot, matrix))
             return b.or_(held, k.when(b.icmp_signed("==", held, k.i64(0)), opens))
 
         def opens() -> Value:
@@ -309,19 +327,22 @@ def trees(shape: Shape) -> ir.Module:
             size = b.fmul(b.fmul(size, size), squared)
 
             def fits() -> Value:
-                arguments = [A, k.ball, matrix, zeros, size, one, zero, k.limit("floor")]
+                arguments = [A, own.ball, matrix, zeros, size, one, zero, k.limit("floor")]
                 return k.when(
                     b.icmp_signed("!=", b.call(definite, arguments), k.i64(0)),
-                    lambda: opened(word, state, slot),
+                    lambda: opened(word, state, site, slot),
                 )
 
             return k.when(b.fcmp_ordered("<", worst, size), fits)
 
-        return k.when(small, try_balls)
+        return k.when(b.fcmp_ordered("<", worst, room), try_balls)
 
-    def is_held(word: Value, state: Value, slot: Value, trace: Value, matrix: Value) -> Value:
-        """Whether the nearest ball of a state holds a word, which then ends there."""
-        ball = k.signed(k.numbers, k.add(k.mul(state, k.most_balls), nearest(state)))
+    def is_held(word: Value, own: _Metric, site: Value, slot: Value, matrix: Value) -> Value:
+        """Whether the nearest ball of a site holds a word, which then ends there.
+
+        Where none is within the radius, some ball that is not.
+        """
+        ball = nearest(site, place, 0, squared)
         distance: Value | None = None
         for v in range(C):
             center = k.add(k.mul(ball, P), v * L)
@@ -337,9 +358,9 @@ def trees(shape: Shape) -> ir.Module:
             far = b.select(b.fcmp_ordered(">", distance, least), distance, least)
             p = b.fdiv(far, b.fsub(radius, far))
             numbers = [room, b.fadd(one, p), b.fadd(one, b.fdiv(one, p)), k.limit("floor")]
-            surely = b.fcmp_ordered("<", b.fadd(far, k.sqrt(trace)), limit)
+            surely = b.fcmp_ordered("<", b.fadd(far, k.sqrt(trace(matrix, own))), limit)
             tested = k.when(
-                b.not_(surely), lambda: b.call(definite, [A, k.ball, matrix, apart, *numbers])
+                b.not_(surely), lambda: b.call(definite, [A, own.ball, matrix, apart, *numbers])
             )
 
             def link() -> Value:
@@ -350,35 +371,51 @@ def trees(shape: Shape) -> ir.Module:
 
         return k.when(b.fcmp_ordered("<", distance, limit), fits)
 
-    def nearest(state: Value) -> Value:
-        """Which of a state's balls is nearest to `place`; any, where none is within the radius.
+    def trace(matrix: Value, own: _Metric) -> Value:
+        """That of T Q T^T, the sum of the squares of the half axes."""
 
-        Balls lie across lanes, four vectors of them are begun at once.  Most are seen to be too
-        far away by the first few coordinates alone, along which states differ most.
+        def part(i: Value, *sums: Value) -> list[Value]:
+            at = [k.add(i, v * L) for v in range(C)]
+            return [
+                k.fma(k.load(matrix, here), k.load(own.squared, here), value)
+                for here, value in zip(at, sums, strict=True)
+            ]
+
+        sums = k.loop(P * P, part, [k.constant(0.0)] * C, step=P)
+        for value in sums[1:]:
+            sums[0] = k.fadd(sums[0], value)
+        return k.total(sums[0])
+
+    def nearest(which: Value, of: Value, start: Integer, limit: Value) -> Value:
+        """What in a list is nearest to a place; where none is within the limit, any of the list.
+
+        A list's entries lie across lanes, four vectors of them in a block are begun at once.  Most
+        are seen to be too far away by the first few coordinates alone, along which states differ
+        most.
         """
-        count = k.integer(k.counts, state, 64)
-        groups = k.div(k.add(count, L - 1), L)
-        size = P * L
-        first = k.mul(k.mul(state, k.div(k.most_balls, L)), size)
         few = min(_FIRST_COORDINATES, (shape.hidden + 1) // 2)
-        k.store(k.splat(b.fmul(radius, radius)), lane_values)
-        k.store(ir.Constant(k.integers, [0] * L), lane_indices)
+        last = k.signed(k.heads, which)
+        first = k.mul(last, 4)
+        k.store(k.splat(limit), lane_values)
+        k.store(k.splat_integer(first), lane_indices)
 
         def square(at: Value, i: Integer, sums: Value) -> Value:
-            off = k.fsub(k.load(k.near, k.add(at, k.mul(i, L))), k.broadcast(place, i))
+            here = k.broadcast(of, k.add(start, i))
+            off = k.fsub(k.load(k.near, k.add(at, k.mul(i, L))), here)
             return k.fma(off, off, sums)
 
-        def group(g: Value) -> None:
-            starts = [k.add(first, k.mul(k.add(g, i), size)) for i in range(4)]
+        def block(_: Value, name: Value) -> list[Value]:
+            starts = [k.mul(k.add(k.mul(name, 4), i), P * L) for i in range(4)]
 
             def unit(i: Value, *sums: Value) -> list[Value]:
                 return [square(at, i, value) for at, value in zip(starts, sums, strict=True)]
 
             for n, value in enumerate(k.loop(few, unit, [k.constant(0.0)] * 4)):
                 with b.if_then(k.any(b.fcmp_ordered("<", value, k.load(lane_values)))):
-                    rest(starts[n], k.add(g, n), value)
+                    rest(starts[n], k.add(k.mul(name, 4), n), value)
+            return [k.signed(k.chain, name)]
 
-        def rest(start: Value, g: Value, value: Value) -> None:
+        def rest(start: Value, group: Value, value: Value) -> None:
             sums = [value] + [k.constant(0.0)] * 3
             for i in range(few, shape.hidden):
                 sums[i % 4] = square(start, i, sums[i % 4])
@@ -386,33 +423,42 @@ def trees(shape: Shape) -> ir.Module:
             best, index = k.load(lane_values), k.load_integers(lane_indices)
             less = b.fcmp_ordered("<", value, best)
             k.store(b.select(less, value, best), lane_values)
-            k.store(b.select(less, k.splat_integer(g), index), lane_indices)
+            k.store(b.select(less, k.splat_integer(group), index), lane_indices)
 
-        k.loop(groups, group, step=4)
+        blocks = k.div(k.add(k.integer(k.counts, which, 64), 4 * L - 1), 4 * L)
+        k.loop(blocks, block, [last])
 
-        def lane(i: Value, best: Value, which: Value) -> list[Value]:
+        def lane(i: Value, best: Value, at: Value) -> list[Value]:
             value = k.scalar(lane_values, i)
             less = b.fcmp_ordered("<", value, best)
             mine = k.add(k.mul(k.signed(lane_indices, i), L), i)
-            return [b.select(less, value, best), b.select(less, mine, which)]
+            return [b.select(less, value, best), b.select(less, mine, at)]
 
-        return k.loop(L, lane, [k.number(3.1e38), k.i64(0)])[1]
+        _, entry = k.loop(L, lane, [k.number(3.1e38), k.mul(first, L)])
+        return k.signed(k.numbers, entry)
 
-    def opened(word: Value, state: Value, slot: Value) -> Value:
+    def opened(word: Value, state: Value, site: Value, slot: Value) -> Value:
         """A ball around a word, which ends there."""
-        ball, count = k.count("balls"), k.integer(k.counts, state, 64)
+        ball, count = k.count("balls"), k.integer(k.counts, site, 64)
+        inside = b.sub(count, k.mul(k.div(count, 4 * L), 4 * L))
+        with b.if_then(b.icmp_signed("==", inside, k.i64(0))):
+            block = k.count("blocks")
+            k.store_integer(k.signed(k.heads, site), k.chain, block, 32)
+            k.store_integer(block, k.heads, site, 32)
+            k.set_count("blocks", k.add(block, 1))
+        entry = k.add(k.mul(k.signed(k.heads, site), 4 * L), inside)
+        k.store_integer(ball, k.numbers, entry, 32)
         k.store_integer(state, k.labels, ball, 32)
-        k.store_integer(ball, k.numbers, k.add(k.mul(state, k.most_balls), count), 32)
+        k.store_integer(site, k.homes, ball, 32)
         for v in range(C):
             at = k.add(k.mul(ball, P), v * L)
             k.store(k.load(k.words, k.add(word, v * L)), k.centres, at)
             k.store(k.load(place, v * L), k.places, at)
-        group = k.add(k.mul(state, k.div(k.most_balls, L)), k.div(count, L))
-        lane = b.sub(count, k.mul(k.div(count, L), L))
-        start = k.add(k.mul(group, P * L), lane)
+        group = k.div(entry, L)
+        start = k.add(k.mul(group, P * L), b.sub(entry, k.mul(group, L)))
         k.loop(P, lambda i: k.store(k.scalar(place, i), k.near, k.add(start, k.mul(i, L))))
         k.store_integer(b.not_(ball), k.next, slot, 32)
-        k.store_integer(k.add(count, 1), k.counts, state, 64)
+        k.store_integer(k.add(count, 1), k.counts, site, 64)
         k.set_count("balls", k.add(ball, 1))
         return k.i64(1)
 
