@@ -77,13 +77,13 @@ def _one_by_one(model: TreeModel, deadline: float, watch: Forecast | None) -> "_
 def _side_by_side(model: TreeModel, deadline: float, watch: Forecast | None) -> Grown | None:
     """Trees of one radius that all end, found with few nodes.
 
-    Every radius is grown to some nodes, in as many threads as there are cores.  Where that is not
-    enough, the balls are states where the network contracts late: all is begun anew with metrics
-    that know of them.  Then those that are neither closed nor hopeless are grown in rounds, each of
-    twice as many nodes as the one before.  All of them are for the radius that is expected to need
-    the fewest when the round begins, one half of that for the next, and so on.  Of those that close
-    in a round the first in this order is taken, so that what is found depends on the clock only
-    where time runs out.
+    Every radius is grown to some nodes, in as many threads as there are cores; then those that are
+    neither closed nor hopeless in rounds, each of twice as many nodes as the one before.  All of
+    them are for the radius that is expected to need the fewest when the round begins, one half of
+    that for the next, and so on.  Where `_ENOUGH` are not, the balls are states where the network
+    contracts late, and all is begun anew with metrics that know of them.  Of those that close in a
+    round the first in this order is taken, so that what is found depends on the clock only where
+    time runs out.
     """
     live = _attempts(model)
     nodes, closed, over, first = _FIRST_NODES, len(live), False, True
@@ -108,10 +108,10 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Forecast | None) -> 
                     each.result()
                 if closed < len(live):
                     return live[closed]
-                if first:
+                if first and nodes >= _ENOUGH:
                     first, better = False, _better(live)
                     if better is not None:
-                        live = _attempts(better)
+                        live, nodes = _attempts(better), _FIRST_NODES
                         continue
                 live = [attempt for attempt in live if attempt.goes_on]
                 live.sort(key=lambda attempt: attempt.expected)
@@ -445,6 +445,9 @@ _RADII = (4.0, 2.0, 1.2, 0.8, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2, 0.17, 0.14,
 _SHARE = 0.6  # of the time that is left, for one radius, where they are tried one by one
 _GRID = tuple(4 * 0.5 ** (i / 2) for i in range(16))  # the radii that are tried side by side
 _FIRST_NODES = 2**11  # of each of them, in the first round
+_ENOUGH = (
+    2**13
+)  # for networks for which the first metrics do, in less time than to make better ones
 _MANY_TREES = 64  # that are done: of so many one may tell how the others will be
 _OPEN_AT = 0.4  # of the radius: the size up to which a word that no ball holds gets its own
 _MOST_DEPTH = 120
