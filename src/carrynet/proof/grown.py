@@ -3,7 +3,7 @@
 The kernel is `engines.kernels.trees`; here its arrays are laid out, and enlarged when they are
 full.  An attempt may be grown a little at a time, and several side by side, in threads.
 
-Shapes: S symbols, Q machine states, G balls, N nodes, P the hidden units padded, L lanes.
+Shapes: S symbols, Q machine states, K sites, G balls, N nodes, P the hidden units padded, L lanes.
 """
 
 from collections.abc import Callable
@@ -243,7 +243,7 @@ def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
 
 
 _MOST_DEPTH = 120
-_BLOCKS = 5  # in the tally
+_BLOCKS = 5  # where the tally has them
 _TURNS = 512  # nodes between two looks at the clock: some 10 ms with 32 hidden units
 _FAR = 3e38
 _LOST = 5e-7  # in a remainder, which is computed in float32

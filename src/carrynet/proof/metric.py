@@ -56,7 +56,7 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
     before, after = _steps(network, _joined(some))
     if not (np.isfinite(after.h).all() and np.isfinite(spread).all()):
         return None
-    H, most = network.hidden, _SITES if known else _FEW_SITES
+    H, most = network.hidden, _FEW_SITES if known is None else _SITES
     most = min(most, _NUMBERS // H**2) // len(network.task.machine.states)
     sites = _sites(before, len(network.task.machine.states), max(1, most))
     K = len(sites.h)
@@ -192,16 +192,6 @@ def _sites(states: States, count: int, most: int) -> States:
         places.append(h[chosen])
         labels += [q] * len(chosen)
     return States(np.concatenate(places), np.array(labels))
-
-
-def norms(squares: Array) -> Array:
-    """Close upper bounds of the norms of matrices M, from M M^T: shape (N, H, H) to (N,).
-
-    (trace of (M M^T)^4)^(1/8): at most H^(1/8) times the norm, and the nearer the fewer
-    directions are large.
-    """
-    fourth = squares @ squares
-    return np.einsum("nij,nij->n", fourth, fourth) ** (1 / 8)
 
 
 _SITES, _FEW_SITES = 256, 32  # of all states together, or one of each; few at first

@@ -2,13 +2,14 @@
 
 The regions of the proof are the exact start point and finitely many balls
 
-    { h : |T (h - c)|_2 <= r }        T the metric, c the centre, r the radius
+    { h : |T (h - c)|_2 <= r }        T a metric, c the centre, r the radius
 
-each labelled with a state of the machine.  From a region every word is followed, as an
-ellipsoid that holds all hidden states after it, until the ellipsoid lies inside some ball
-that is labelled with the machine's state; on the way all outputs must be right.  The words
-that were followed are the region's tree.  When every tree ends, the answer to every word of
-every length is right, by induction over the leaves that a word passes.
+each in the metric of the site that its centre is nearest to (`metric`), and labelled with a state
+of the machine.  From a region every word is followed, as an ellipsoid that holds all hidden states
+after it, until the ellipsoid lies inside some ball that is labelled with the machine's state; on
+the way all outputs must be right.  The words that were followed are the region's tree.  When every
+tree ends, the answer to every word of every length is right, by induction over the leaves that a
+word passes.
 
 This module searches, in float32 and many words at once; the checker trusts none of it.
 
@@ -18,9 +19,10 @@ k_j, so that the image is (k Z k) plus a box rho, and that fits in the ellipsoid
 
     (1 + p) k Z k + (1 + 1/p) diag(rho_j^2 / alpha_j)       p > 0, sum of alpha_j = 1
 
-with p and alpha chosen so that the trace in the metric is least.
+with p and alpha chosen so that the trace in the first metric, the mean of all, is least.
 
-Shapes: N words, S symbols, Q machine states, G balls, H hidden, Y output, R conditions of one.
+Shapes: N words, S symbols, Q machine states, K sites, G balls, H hidden, Y output, R
+conditions of one.
 """
 
 import os
@@ -38,7 +40,7 @@ from carrynet.nets.network import Network
 from carrynet.proof import grown
 from carrynet.proof.certificate import TreeCertificate
 from carrynet.proof.grown import Grown
-from carrynet.proof.metric import States, nearest, norms
+from carrynet.proof.metric import States, nearest
 from carrynet.proof.tree_model import TreeModel, tree_model
 from carrynet.watch import Forecast
 
@@ -180,6 +182,16 @@ _CHORDS = {"sigmoid": _sigmoid_chord, "tanh": _tanh_chord, "relu": _relu_chord}
 """On [z - w, z + w] the activation is within rho of middle + k (x - z): (k, middle, rho)."""
 
 
+def _norms(squares: Array) -> Array:
+    """Close upper bounds of the norms of matrices M, from M M^T: shape (N, H, H) to (N,).
+
+    (trace of (M M^T)^4)^(1/8): at most H^(1/8) times the norm, and the nearer the fewer
+    directions are large.
+    """
+    fourth = squares @ squares
+    return np.einsum("nij,nij->n", fourth, fourth) ** (1 / 8)
+
+
 class _Frontier(NamedTuple):
     """Words that are followed side by side, each from a ball."""
 
@@ -318,7 +330,7 @@ class _Attempt:
         some, site = words.at(small), site[small]
         T = self.T[site]
         squares = T @ some.shape @ T.swapaxes(1, 2)
-        size = np.minimum(norms(squares), np.sqrt(trace[small])) * np.float32(1 + 1e-5)
+        size = np.minimum(_norms(squares), np.sqrt(trace[small])) * np.float32(1 + 1e-5)
         place = (T @ some.centre[:, :, None])[:, :, 0]
         limit = np.minimum(0.92, _OPEN_AT + 0.02 * some.depth) * radius
         for home in np.unique(site).tolist():
