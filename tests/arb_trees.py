@@ -5,7 +5,7 @@ hold the true value, and a comparison is true only if it is certain.  Some hundr
 """
 
 from math import isfinite
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flint import arb, arb_mat
 
@@ -55,9 +55,22 @@ def check(
         if watch is not None:
             watch(i, regions)
         r = arb(radii[i])
-        todo = [(model.centres[i], model.metrics[i].ball * (r * r), states[i], tree)]
+        todo = [(model.centres[i], model.metrics[i].ball * (r * r), states[i], tree, False)]
         while todo:
-            centre, Q, state, entries = todo.pop()
+            centre, Q, state, entries, read = todo.pop()
+            if type(entries) is dict:
+                half, parts = _half(Q, entries, i)
+                for sign, entry in zip((1, -1), entries["parts"], strict=True):
+                    place = centre + half * sign
+                    if type(entry) in (list, dict):
+                        todo.append((place, parts, state, entry, read))
+                        continue
+                    require(read, f"tree {i}: a leaf before the first symbol")
+                    require(type(entry) is int and 0 < entry < regions, f"tree {i}: a leaf")
+                    require(states[entry] == state, f"tree {i}: a leaf in the wrong state")
+                    inside = _inside(model, place, parts, entry, arb(radii[entry]))
+                    require(inside, f"tree {i}: a leaf is not inside region {entry}")
+                continue
             listed = type(entries) is list and len(entries) == S
             require(listed, f"tree {i}: not one entry a symbol")
             Z = model.Wt * Q * W
@@ -72,15 +85,19 @@ def check(
                     require(answer > 0, f"tree {i}: an output is not shown to be right")
                     margin = min(margin, answer)
                 following = machine.delta[state][a]
-                if type(entry) is list:
-                    todo.append((image.centre, _shape(model, image, Z), following, entry))
+                if type(entry) in (list, dict):
+                    todo.append((image.centre, _shape(model, image, Z), following, entry, True))
                     continue
                 # the start point is a region without extent: nothing can end in it
                 require(type(entry) is int and 0 < entry < regions, f"tree {i}: a leaf")
                 require(states[entry] == following, f"tree {i}: a leaf in the wrong state")
-                inside = _inside(model, image, Z, entry, arb(radii[entry]))
+                Q_ = _shape(model, image, Z)
+                inside = _inside(model, image.centre, Q_, entry, arb(radii[entry]))
                 require(inside, f"tree {i}: a leaf is not inside region {entry}")
     return reach, arb(margin)
+
+
+LETTERS = {**{str(n): n for n in range(10)}, **{"abcdefghi"[n]: -1 - n for n in range(9)}}
 
 
 class _Model(NamedTuple):
@@ -215,8 +232,26 @@ def _shape(model: _Model, image: _Image, Z: arb_mat) -> arb_mat:
     return arb_mat(H, H, entries)
 
 
-def _inside(model: _Model, image: _Image, Z: arb_mat, region: int, radius: arb) -> bool:
-    """Whether the ellipsoid of an image lies in a region's ball |T (h - centre)| <= radius.
+def _half(Q: arb_mat, cut: dict[str, Any], tree: int) -> tuple[arb_mat, arb_mat]:
+    """How far the parts of a cut lie from its centre (1, H), and their matrix."""
+    H = Q.nrows()
+    axis: Any = cut.get("axis")
+    parts: Any = cut.get("parts")
+    two = len(cut) == 2 and type(parts) is list and len(parts) == 2
+    require(two, f"tree {tree}: not two parts")
+    good = type(axis) is str and len(axis) == H and all(a in LETTERS for a in axis)
+    require(good, f"tree {tree}: an axis")
+    row = arb_mat(1, H, [LETTERS[a] for a in axis])
+    b = row * Q
+    square = (b * row.transpose())[0, 0]
+    require(square > 0, "an axis that a word has no extent along")
+    return b * (1 / square.sqrt()) * (arb(3) / 8), (
+        Q - b.transpose() * b * (arb(3) / 4 / square)
+    ) * (arb(25) / 16)
+
+
+def _inside(model: _Model, centre: arb_mat, Q: arb_mat, region: int, radius: arb) -> bool:
+    """Whether an ellipsoid lies in a region's ball |T (h - centre)| <= radius.
 
     With B = T^-1 T^-T and d = c - centre it does if for some p > 0 this is positive definite:
 
@@ -224,7 +259,7 @@ def _inside(model: _Model, image: _Image, Z: arb_mat, region: int, radius: arb) 
 
     The p is the one that `check_trees` takes, but for rounding.
     """
-    d, metric = image.centre - model.centres[region], model.metrics[region]
+    d, metric = centre - model.centres[region], model.metrics[region]
     distance = _root(sum((x * x for x in (d * metric.Tt).entries()), arb(0)))
     if not distance < radius:
         return False
@@ -232,7 +267,7 @@ def _inside(model: _Model, image: _Image, Z: arb_mat, region: int, radius: arb) 
     if not far < r:
         return False
     p = arb(far / (r - far))
-    M = metric.ball * (radius * radius) - _shape(model, image, Z) * (1 + p)
+    M = metric.ball * (radius * radius) - Q * (1 + p)
     return _positive_definite((M - d.transpose() * d * (1 + 1 / p)).tolist())
 
 

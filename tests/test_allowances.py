@@ -161,7 +161,7 @@ def test_a_ball_is_that_of_the_inverse_metric(
         """Off by more than it is."""
         return np.linalg.solve(T, np.eye(3)) + off
 
-    def follow(facts: Any, words: Any) -> Any:
+    def follow(facts: Any, trees: Any, words: Any) -> Any:
         begun.append((words, facts.ball, facts.inner))
         raise Rejected("seen")
 
@@ -213,7 +213,7 @@ def random_facts(rng: np.random.Generator, H: int, leads: float) -> check_trees.
     P, metric = T.transpose(0, 2, 1) @ T, np.array([0, 1])
     return check_trees._Facts(
         tasks.compare(), "tanh", W, d, off[0], v, off[1], b + leads, off[2], 0.125,
-        T, P, o, o, metric, o, o,
+        T, P, o, o, metric, o, o, np.array([0, 0]),
     )  # fmt: skip
 
 
@@ -255,9 +255,14 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
     roots = rng.normal(size=(N, H, H)) / 4
     c, Q = rng.normal(size=(N, H)), roots @ roots.transpose(0, 2, 1)
     state = np.array([0, 1, 2, 1])
-    below = [[f"{n}{a}" for a in range(S)] for n in range(N)]
-    words = check_trees._Frontier(c, Q, state, below, list(range(N)))
-    images, margin, reach = check_trees._follow(facts, words)
+    entry = np.array([2, 0, 3, 1])
+    follows = np.arange(N * S).reshape(N, S) + 100
+    o = np.zeros(0, dtype=np.intp)
+    place = np.array([3, 1, 2, 0])  # of entries, among those that are no cuts
+    no = np.zeros(N, dtype=bool)
+    trees = check_trees._Trees(no, place, 10 + np.arange(N), follows, o.astype(np.int8), o, o)
+    words = check_trees._Frontier(c, Q, state, entry)
+    images, margin, reach = check_trees._follow(facts, trees, words)
     shapes = images.shapes(np.arange(N * S)[::-1])[::-1]
 
     margins, reaches = [], []
@@ -274,7 +279,8 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
         child = n * S + a
         assert np.allclose(images.centre[child], middle)
         assert images.state[child] == machine.delta[state[n]][a]
-        assert (images.below[child], images.tree[child]) == (f"{n}{a}", n)
+        assert images.follows[child] == follows[place[entry[n]], a]
+        assert images.tree[child] == 10 + entry[n]
         shape = shapes[child]
         p = shape[0, 1] / (k[0] * k[1] * Z[0, 1]) - 1  # which may be any positive number
         assert p > 0
@@ -293,14 +299,58 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
     assert np.allclose(reach, np.max(reaches, axis=0), rtol=1e-9)
 
 
+def test_a_cut_has_its_allowances(coarse: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut by cut, as the docstring of `halves` has it, beside all at once."""
+    for module in (ellipsoids, check_trees):
+        monkeypatch.setattr(module, "U", 2.0**-26)  # of which an axis may lose a part
+    rng, H, N = np.random.default_rng(16), 3, 5
+    facts, roots = random_facts(rng, H, 1.0), rng.normal(size=(N, H, H))
+    c, Q = rng.normal(size=(N, H)), roots @ roots.transpose(0, 2, 1)
+    texts = ["9a0", "012", "i9i", "00b", "111"]
+    axes = of([9, -1, 0], [0, 1, 2], [-9, 9, -9], [0, 0, -2], [1, 1, 1])
+    state, entry = np.array([0, 1, 2, 1, 0]), np.array([4, 3, 2, 1, 0])
+    ends = [[1, 1, 1, 1], [2, 2, 2, 2]]
+    tables = [{"axis": text, "parts": ends} for text in texts]
+    trees = check_trees._tables(tables, 4, H)
+    assert trees.axes[trees.place[~trees.roots]].tolist() == axes.tolist()
+    images, margin, reach = check_trees._cut(facts, trees, words_of(c, Q, state, trees, entry))
+    assert (margin, reach.tolist()) == (np.inf, [0] * H)
+    for n, i in enumerate(entry):
+        a, q = axes[i], 1.01 * np.sqrt(np.diag(Q[n]))
+        b = Q[n] @ a
+        t = a @ b
+        lost = gamma(8 * H + 16) * (1.01 * q @ np.abs(a)) ** 2 / t * (1 + 1e-3)
+        off = 1.01 * (lost * q + 4 * ellipsoids.U * np.abs(c[n]))
+        expected = 25 / 16 * (Q[n] - 3 / 4 * np.outer(b, b) / t) * (1 + 1e-9)
+        expected += np.diag(1.01 * (4 * H * lost * q**2 + 2e9 * H * off**2) + 1e-3)
+        for side, sign in enumerate((1, -1)):
+            part = 2 * n + side
+            assert np.allclose(images.centre[part], c[n] + sign * 3 / 8 * b / np.sqrt(t))
+            follows = trees.follows[trees.place[~images.follows[part]]]
+            assert (follows.tolist(), images.tree[part]) == (ends[side], i)
+            assert images.state[part] == state[n]
+            shape = images.shapes(np.array([part]))[0]
+            of_shapes = np.diag(np.diag(expected) * 32 * H * ellipsoids.U + 1e-3)
+            assert np.allclose(shape, expected + of_shapes, rtol=1e-9)
+            assert np.allclose(images.root[n], 1.01 * np.sqrt(np.diag(expected)), rtol=1e-9)
+
+
+def words_of(c: Any, Q: Any, state: Any, trees: Any, numbers: Any) -> Any:
+    """Words at the roots of some trees."""
+    return check_trees._Frontier(c, Q, state, ~trees.roots[numbers])
+
+
 def test_a_distance_has_its_allowance(coarse: None) -> None:
     rng, H, N = np.random.default_rng(10), 3, 5
     T, d, radius = rng.normal(size=(N, H, H)), rng.normal(size=(N, H)), 1.0
-    for n, distance in enumerate(ellipsoids.distances(T, d, np.full(N, radius))):
-        lost = gamma(H + 4) * np.abs(T[n]) @ np.abs(d[n])
-        expected = 1.01 * (np.linalg.norm(T[n] @ d[n]) + np.linalg.norm(lost))
+    P = T.transpose(0, 2, 1) @ T
+    far, v = ellipsoids.distances(P, d, np.full(N, radius))
+    for n, distance in enumerate(far):
+        s = 1.01 * np.abs(d[n]) @ (1.01 * np.linalg.norm(T[n], axis=0))
+        expected = 1.01 * np.sqrt((T[n] @ d[n]) @ (T[n] @ d[n]) + gamma(4 * H + 8) * s**2)
         assert distance == pytest.approx(expected, rel=1e-9)
-    nearest = ellipsoids.distances(T, 0 * d, np.full(N, radius))
+        assert np.allclose(v[n], P[n] @ d[n])
+    nearest, _ = ellipsoids.distances(P, 0 * d, np.full(N, radius))
     assert np.allclose(nearest, 1e-6, rtol=1e-9)
 
 
@@ -310,7 +360,8 @@ def test_what_an_ellipsoid_reaches_has_its_allowances(coarse: None) -> None:
     metrics, roots = rng.normal(size=(2, N, H, H))
     P = metrics.transpose(0, 2, 1) @ metrics
     shape, d, far = roots @ roots.transpose(0, 2, 1), rng.normal(size=(N, H)), rng.uniform(2, 9, N)
-    for n, square in enumerate(ellipsoids.reaches(P, shape, d, far)):
+    v = (P @ d[:, :, None])[:, :, 0]
+    for n, square in enumerate(ellipsoids.reaches(P, shape, d, v, far)):
         T, t = metrics[n], 1.01 * np.linalg.norm(metrics[n], axis=0)
         S, D = T @ shape[n] @ T.T, T @ d[n]
         m2, s2 = (1.01 * np.sqrt(np.diag(shape[n])) @ t) ** 2, (1.01 * np.abs(d[n]) @ t) ** 2
@@ -331,26 +382,26 @@ def test_to_end_has_its_allowances(by: str, coarse: None, monkeypatch: pytest.Mo
     facts, root = random_facts(rng, H, 0.0), rng.normal(size=(H, H))
     place, centre = rng.normal(size=(2, 1, H))
     Z, ones = (root @ root.T)[None], np.ones((1, H))
-    far = ellipsoids.distances(facts.T[1:], place - centre, of(0))
-    images = check_trees._Images(place, ones, Z, ones, 0 * ones, states[:1], [1], [0])
-    first = np.array([0])
+    far, v = ellipsoids.distances(facts.P[1:], place - centre, of(0))
+    first, trees = np.array([0]), check_trees._tables([[1] * 4] * 2, 4, H)
+    images = check_trees._Images(place, ones, Z, ones, 0 * ones, states[:1], first + 1, first)
     if by == "extent":
-        monkeypatch.setattr(check_trees, "reaches", lambda P, Q, d, far: np.full(len(far), np.inf))
+        monkeypatch.setattr(check_trees, "reaches", lambda P, Q, d, v, far: far * np.inf)
         least = (far + images.extents(first, facts.P[1:])) / 0.98
     else:
         nothing = lambda *_: of(np.inf)  # noqa: E731
         monkeypatch.setattr(check_trees._Images, "extents", nothing)
-        square = ellipsoids.reaches(facts.P[1:], images.shapes(first), place - centre, far)
+        square = ellipsoids.reaches(facts.P[1:], images.shapes(first), place - centre, v, far)
         least = np.sqrt(square / 0.98)
     for factor, ends in ((1 + 1e-9, True), (1 - 1e-9, False)):
         there = facts._replace(
             centres=np.concatenate([0 * centre, centre]), radii=of(0, factor * least[0])
         )
         if ends:
-            assert not check_trees._end(there, images, states).tree
+            assert not len(check_trees._end(there, trees, images).entry)
             continue
         with pytest.raises(Rejected, match="a leaf is not inside region 1"):
-            check_trees._end(there, images, states)
+            check_trees._end(there, trees, images)
 
 
 def to_be_definite(

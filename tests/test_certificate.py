@@ -134,7 +134,10 @@ TREES = TreeCertificate(
     centres=[[0.0, 0.0], [0.25, -1.0]],
     radii=[0.0, 0.125],
     states=[0, 1],
-    trees=[[1, 1, [1, 1, 1, 1], 1], [1, [1, 1, 1, [1, 1, 1, 1]], 1, 1]],
+    trees=[
+        [1, 1, [1, 1, 1, 1], 1],
+        [1, [1, {"axis": "0i", "parts": [1, [1, 1, 1, 1]]}, 1, [1, 1, 1, 1]], 1, 1],
+    ],
 )
 
 
@@ -213,7 +216,12 @@ NAN = float("nan")
         ("trees", [[1, True]], "a tree must be a list"),
         ("trees", [[1, [1, [1, None]]]], "a tree must be a list"),
         ("trees", [[1, "1"]], "a tree must be a list"),
-        ("trees", [[], {}], "a tree must be a list"),
+        ("trees", [[], {}], "a cut must have an axis and a list of parts"),
+        ("trees", [[{"axis": "00", "parts": 1}]], "a cut must have an axis and a list of parts"),
+        ("trees", [{"axis": "00", "parts": [], "a": 1}], "a cut must have an axis and a list of"),
+        ("trees", [[{"axis": [0, 0], "parts": []}]], "an axis must be text of ihgfedcba0123456789"),
+        ("trees", [[{"axis": "0-", "parts": []}]], "an axis must be text of ihgfedcba0123456789"),
+        ("trees", [[{"axis": "00", "parts": [None]}]], "a tree must be a list"),
         ("method", "forest", "its method is not one of boxes, trees"),
         ("method", "boxes", ".* is missing|unknown key"),
         ("version", 1, "it has version 1, not 2"),

@@ -388,13 +388,19 @@ def test_a_tree_whose_slack_is_less_than_rounding() -> None:
 
 def spoiled(entries: Any) -> Any:
     """A tree whose last leaf is a region that is not there."""
+    if isinstance(entries, int):
+        return 10**6
+    if isinstance(entries, dict):
+        return {**entries, "parts": spoiled(entries["parts"])}
     *others, last = entries
-    return [*others, spoiled(last) if isinstance(last, list) else 10**6]
+    return [*others, spoiled(last)]
 
 
 def nodes(entries: Any) -> int:
-    """Of a tree, its leaves left out."""
-    return 1 + sum(nodes(entry) for entry in entries if isinstance(entry, list))
+    """Of a tree, its leaves and its cuts left out."""
+    if isinstance(entries, dict):
+        return sum(map(nodes, entries["parts"]))
+    return 1 + sum(map(nodes, entries)) if isinstance(entries, list) else 0
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 7])

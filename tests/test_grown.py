@@ -10,21 +10,22 @@ import pytest
 from carrynet import tasks
 from carrynet.data import words
 from carrynet.engines import jit, native
+from carrynet.engines.kernels import CUT_EVERY
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
-from carrynet.proof import grown, metric, trees as tree
-from carrynet.proof.certificate import Rejected, TreeCertificate
+from carrynet.proof import ellipsoids, grown, metric, trees as tree
+from carrynet.proof.certificate import AXIS, Rejected, TreeCertificate
 from carrynet.proof.check import check
 from carrynet.proof.grown import Grown
 from carrynet.proof.search import model
 from carrynet.proof.tree_model import TreeModel, tree_model
 from carrynet.spec.recipe import RECIPES
 from tests.conftest import hand_built_adder
-from tests.test_tree import comparer, plainly_trained, relu_adder, tanh_adder
+from tests.test_tree import comparer, hardly_proved, plainly_trained, relu_adder, tanh_adder
 
 SLACK = 1e-4
-NETWORKS = [hand_built_adder, tanh_adder, relu_adder, comparer, plainly_trained]
+NETWORKS = [hand_built_adder, tanh_adder, relu_adder, comparer, plainly_trained, hardly_proved]
 
 pytestmark = pytest.mark.skipif(
     native.unavailable() is not None, reason="there is no machine code here"
@@ -57,13 +58,18 @@ def lenient(network: Network) -> TreeModel:
     return found._replace(offsets=np.ones_like(found.offsets))
 
 
-def word_of(attempt: Grown, slot: int) -> tuple[int, list[int]]:
-    """The ball and the word that lead to a slot."""
-    word: list[int] = []
+Step = int | tuple[str, int]
+"""A symbol, or an axis and which part of a word that is cut across it."""
+
+
+def word_of(attempt: Grown, slot: int) -> tuple[int, list[Step]]:
+    """The ball and the steps that lead to a slot."""
+    word: list[Step] = []
+    axes = attempt.axes
     by_node = {node: slot for slot, node in enumerate(attempt.next.tolist()) if node > 0}
     while True:
-        node, symbol = divmod(slot, attempt.symbols)
-        word.append(symbol)
+        node, place = divmod(slot, attempt.symbols)
+        word.append((axes[node], place) if node in axes else place)
         if node not in by_node:
             return attempt.roots.index(node), word[::-1]
         slot = by_node[node]
@@ -74,7 +80,7 @@ class ByNumpy:
 
     def __init__(self, model: TreeModel, radius: float) -> None:
         self.attempt = tree._Attempt(model._replace(slack=SLACK + grown._LOST), radius)
-        self.steps: dict[tuple[int, ...], tuple[tree._Frontier, Any]] = {}
+        self.steps: dict[tuple[Step, ...], tuple[tree._Frontier, Any]] = {}
 
     def follow(self, attempt: Grown, slot: int) -> tuple[Any, Any, Any]:
         """Centre, matrix and trace of the ellipsoid that waits for a slot."""
@@ -85,13 +91,25 @@ class ByNumpy:
             *(np.array([n]) for n in (attempt.labels[ball], ~0, 0)),
         )
         trace: Any = np.zeros(1)
-        for length, symbol in enumerate(word):
+        for length, step in enumerate(word):
+            if not isinstance(step, int):
+                words = part(words, *step)
+                trace = np.einsum("ij,nij->n", self.attempt.P[0], words.shape)
+                continue
             begun = (ball, *word[:length])
             if begun not in self.steps:
                 self.steps[begun] = self.attempt._step(words)[:2]
             children, traces = self.steps[begun]
-            words, trace = children.at([symbol]), traces[[symbol]]
+            words, trace = children.at([step]), traces[[step]]
         return words.centre[0], words.shape[0], trace[0]
+
+
+def part(words: tree._Frontier, axis: str, which: int) -> tree._Frontier:
+    """One part of a word that is cut across an axis."""
+    a = np.array([AXIS.index(letter) - 9 for letter in axis], dtype=np.float64)
+    before = words.centre.astype(np.float64), words.shape.astype(np.float64)
+    (centres,), shape = ellipsoids.halves(*before, a[None])
+    return words._replace(centre=centres[[which]], shape=shape)
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
@@ -113,7 +131,7 @@ def test_words_are_followed_as_by_numpy(
             waiting = int(arrays["tally"][3])
             for record in arrays["order"][:waiting].tolist():
                 data = arrays["words"][record * (P + P * P) :][: P + P * P]
-                state, depth, slot = arrays["tags"][3 * record :][:3].tolist()
+                state, depth, slot, since = arrays["tags"][4 * record :][:4].tolist()
                 if slot < 0:
                     continue
                 centre, shape, trace = by_numpy.follow(attempt, slot)
@@ -127,10 +145,42 @@ def test_words_are_followed_as_by_numpy(
                 )
                 assert not ours[hidden:].any()
                 assert arrays["traces"][record] == pytest.approx(trace, rel=1e-3)
-                assert depth == len(word_of(attempt, slot)[1])
+                steps = word_of(attempt, slot)[1]
+                assert depth == sum(isinstance(step, int) for step in steps)
+                read = [isinstance(step, int) for step in reversed(steps)]
+                assert since == [*read, False].index(False)
                 assert 0 <= state < len(network.task.machine.states)
                 compared += 1
     assert compared
+
+
+def test_words_are_cut_across_their_longest_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is the eigenvector of the largest of T Q T^T, nearly; T the metric of the site."""
+    network = hardly_proved()
+    model = tree_model(network, SLACK)
+    assert model is not None
+    attempt, by_numpy = Grown(model, 0.25), ByNumpy(model, 0.25)
+    attempt.grow(3000, lambda: False)
+    slots = {node: slot for slot, node in enumerate(attempt.next.tolist()) if node > 0}
+    sites, best, depths = metric.States(model.sites, model.states), [], []
+    for node, axis in list(attempt.axes.items())[:200]:
+        centre, shape, _ = by_numpy.follow(attempt, slots[node])
+        ball, steps = word_of(attempt, slots[node])
+        state = int(attempt.labels[ball])
+        for step in steps:
+            state = int(model.delta[state, step]) if isinstance(step, int) else state
+        (site,) = metric.nearest(sites, metric.States(centre[None], np.array([state])))
+        squares = model.T[site] @ shape @ model.T[site].T
+        a = np.array([AXIS.index(letter) - 9 for letter in axis])
+        q = shape @ a / np.sqrt(a @ shape @ a)
+        long = np.linalg.norm(model.T[site] @ q) ** 2
+        best.append(long / np.linalg.eigvalsh(squares)[-1])
+        assert long > 0.95 * 0.4 * np.trace(squares)
+        depths.append([*(isinstance(step, int) for step in reversed(steps)), False].index(False))
+    assert len(best) > 100
+    assert max(best) < 1.001
+    assert np.median(best) > 0.99
+    assert min(depths) == CUT_EVERY
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
@@ -227,7 +277,7 @@ def test_metrics_know_of_the_balls_that_were_not_enough(monkeypatch: pytest.Monk
     assert balls is not None
     h, state = balls
     assert len(h) == len(state) > 1000
-    assert ((h >= 0) & (h <= 1)).all()
+    assert ((h > -0.2) & (h < 1.2)).all()  # of parts, some have no state
     assert set(state.tolist()) == {0, 1}
 
 
@@ -253,7 +303,7 @@ def test_what_is_found_is_accepted(make: Any) -> None:
     assert one == again
 
 
-@pytest.mark.parametrize("make", NETWORKS)
+@pytest.mark.parametrize("make", NETWORKS[:-1])  # the last one needs cuts
 def test_without_machine_code_numpy_searches(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
     network = make()
     monkeypatch.setattr(grown, "refuses", lambda network: "not here")
@@ -332,7 +382,7 @@ def test_symbols_may_be_many() -> None:
     arrays = attempt._arrays
     waiting = arrays["order"][: int(arrays["tally"][3])]
     assert len(set(arrays["order"].tolist())) == len(arrays["order"])
-    slots = arrays["tags"].reshape(-1, 3)[waiting, 2]
+    slots = arrays["tags"].reshape(-1, 4)[waiting, 2]
     for node in set((slots // 100).tolist()):
         traces = arrays["traces"][waiting[slots // 100 == node]]
         assert (np.diff(traces) >= 0).all()

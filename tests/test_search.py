@@ -276,10 +276,16 @@ def test_a_check_of_trees_counts_their_words(monkeypatch: pytest.MonkeyPatch) ->
     found = prove(trained_by("tutorial", 16, 4), budget=60, tell=said.append)
     assert isinstance(found, cn.Proved)
     assert isinstance(found.certificate, TreeCertificate)
-    todo, words = list(found.certificate.trees), 0
+    todo, words, cuts = list(found.certificate.trees), 0, 0
     while todo:
-        words += 1
-        todo += [entry for entry in todo.pop() if isinstance(entry, list)]
+        entry = todo.pop()
+        if isinstance(entry, dict):  # the same word, in two parts
+            cuts += 1
+            todo += entry["parts"]
+        elif isinstance(entry, list):
+            words += 1
+            todo += entry
+    assert cuts > 10
     assert f"checking {found.regions:,} regions" in said
     assert said[-1] == f"checking, {words:,} of {words:,} words of trees"
 

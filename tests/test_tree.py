@@ -74,6 +74,11 @@ def comparer(k: float = 20.0) -> Network:
     )
 
 
+def hardly_proved() -> Network:
+    """What contracts so late that without cuts no trees end, of all radii."""
+    return training.fit(RECIPES["tutorial"].with_settings({"hidden": 8, "seed": 65}))
+
+
 def plainly_trained() -> Network:
     return training.fit(RECIPES["tutorial"].with_settings({"hidden": 8, "seed": 20}))
 
@@ -87,7 +92,7 @@ def found(make: Callable[[], Network]) -> tuple[Network, TreeCertificate]:
 
 
 @pytest.mark.parametrize(
-    "make", [hand_built_adder, tanh_adder, relu_adder, comparer, plainly_trained]
+    "make", [hand_built_adder, tanh_adder, relu_adder, comparer, plainly_trained, hardly_proved]
 )
 def test_right_networks_are_proved(make: Callable[[], Network]) -> None:
     network, certificate = found(make)
@@ -264,6 +269,117 @@ TAMPERED: dict[str, tuple[str, Callable[[TreeCertificate], TreeCertificate]]] = 
 }  # fmt: skip
 
 
+def cuts(to: Callable[[dict[str, Any]], Any]) -> Callable[[TreeCertificate], TreeCertificate]:
+    """All cuts changed."""
+
+    def changed(entry: Any) -> Any:
+        if isinstance(entry, dict):
+            return to({**entry, "parts": list(map(changed, entry["parts"]))})
+        return list(map(changed, entry)) if isinstance(entry, list) else entry
+
+    return lambda c: replace(c, trees=list(map(changed, c.trees)))
+
+
+def axis(to: Callable[[str], Any]) -> Callable[[TreeCertificate], TreeCertificate]:
+    return cuts(lambda cut: {**cut, "axis": to(cut["axis"])})
+
+
+def parts(to: Callable[[list[Any]], Any]) -> Callable[[TreeCertificate], TreeCertificate]:
+    return cuts(lambda cut: {**cut, "parts": to(cut["parts"])})
+
+
+TWO, AXIS, EXTENT = "not two parts", "an axis$", "no extent along"
+FORGED_CUTS: dict[str, tuple[str, Callable[[TreeCertificate], TreeCertificate]]] = {
+    "one part": (TWO, parts(lambda both: both[:1])),
+    "three parts": (TWO, parts(lambda both: [*both, both[0]])),
+    "no parts": (TWO, cuts(lambda cut: {"axis": cut["axis"]})),
+    "parts that are no list": (TWO, parts(tuple)),
+    "another key": (TWO, cuts(lambda cut: {**cut, "part": 1})),
+    "no axis": (AXIS, cuts(lambda cut: {"cut": "0", "parts": cut["parts"]})),
+    "an axis of numbers": (AXIS, axis(lambda text: [1] * len(text))),
+    "an axis too short": (AXIS, axis(lambda text: text[:-1])),
+    "an axis too long": (AXIS, axis(lambda text: text + "0")),
+    "an axis of other letters": (AXIS, axis(lambda text: "j" + text[1:])),
+    "an axis of capital letters": (AXIS, axis(lambda text: "A" + text[1:])),
+    "an axis of nothing": (EXTENT, axis(lambda text: "0" * len(text))),
+    "the axis the other way": (f"{INSIDE}|{OUTPUT}", axis(
+        lambda text: "".join(str("0abcdefghi".index(x)) if x in "abcdefghi" else
+                             "0abcdefghi"[int(x)] for x in text)
+    )),
+    "parts exchanged": (f"{INSIDE}|{OUTPUT}", parts(lambda both: both[::-1])),
+    "one part twice": (f"{INSIDE}|{OUTPUT}", parts(lambda both: [both[0], both[0]])),
+    "no cut": (f"{INSIDE}|{OUTPUT}|{LISTED}", cuts(lambda cut: cut["parts"][0])),
+    "a part that is nothing": ("a leaf$", parts(lambda both: [None, both[1]])),
+    "a part in the start point": ("a leaf$", parts(lambda both: [both[0], 0])),
+    "a part in a region that is not there": ("a leaf$", parts(lambda both: [both[0], 10**6])),
+    "a part before the first region": ("a leaf$", parts(lambda both: [both[0], -1])),
+    "a part in another state": (
+        WRONG, lambda c: parts(lambda both: [
+            next(i for i, q in enumerate(c.states) if i and q != c.states[each])
+            if isinstance(each, int) else each for each in both
+        ])(c)
+    ),
+    "an axis of other digits": (AXIS, axis(lambda text: chr(0xFF11) + text[1:])),
+    "a leaf without a symbol": (
+        "a leaf before the first symbol",
+        lambda c: replace(c, trees=[*c.trees[:-1], {"axis": "1" * 8, "parts": [1, c.trees[-1]]}]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", FORGED_CUTS)
+def test_tampering_with_cuts_is_noticed(how: str) -> None:
+    network, certificate = found(hardly_proved)
+    message, tamper = FORGED_CUTS[how]
+    with pytest.raises(Rejected, match=message):
+        check(model(network), tamper(certificate))
+    assert oracle(network, tamper(certificate)) is None
+
+
+def test_no_region_is_there_because_its_parts_lie_in_it() -> None:
+    """Cut again and again until only slivers are left to follow: none of it was ever followed."""
+    matrix, none = np.ones((1, 1)), np.zeros(1)
+    weights = Weights(
+        Wxh=20 * matrix, Whh=0.01 * matrix, bh=none - 10, Why=4 * matrix, by=none
+    )  # fmt: skip
+    network = Network(tasks.multiply_by(1), "tanh", weights)
+
+    def cut(first: Any, other: Any) -> dict[str, Any]:
+        return {"axis": "9", "parts": [first, other]}
+
+    def sliver(count: int, upper: bool) -> Any:
+        """The outermost part after so many cuts is followed; all others are in region 1."""
+        if not count:
+            return [1, 1]
+        return cut(sliver(count - 1, upper), 1) if upper else cut(1, sliver(count - 1, upper))
+
+    certificate = TreeCertificate(
+        **network.about, slack=SLACK, metrics=[matrix.tolist()], metric_of=[0, 0],
+        centres=[[0.0], [0.0]], radii=[0.0, 20.0], states=[0, 0],
+        trees=[[1, 1], cut(sliver(8, upper=True), sliver(8, upper=False))],
+    )  # fmt: skip
+    for judge in (ours, oracle):
+        assert judge(network, certificate) is None
+    with pytest.raises(Rejected, match="tree 1: a leaf before the first symbol"):
+        check(model(network), certificate)
+
+
+def test_a_tree_may_be_cut_before_its_first_symbol() -> None:
+    """That of any region but the start point; then the same words follow twice."""
+    network, certificate = found(hand_built_adder)
+    first, *others = certificate.trees
+    cut = [{"axis": "12f", "parts": [tree, tree]} for tree in others]
+    once, twice = (
+        check(model(network), replace(certificate, trees=[first, *trees]))
+        for trees in (others, cut)
+    )
+    assert twice.margin == pytest.approx(once.margin, rel=1e-3)
+    assert twice.margin != once.margin
+    begun = {"axis": "12f", "parts": [first, first]}
+    with pytest.raises(Rejected, match=EXTENT):
+        check(model(network), replace(certificate, trees=[begun, *others]))
+
+
 @pytest.mark.parametrize("make", [hand_built_adder, relu_adder])
 @pytest.mark.parametrize("how", TAMPERED)
 def test_tampering_is_noticed(how: str, make: Callable[[], Network]) -> None:
@@ -328,7 +444,7 @@ def ours(network: Network, certificate: TreeCertificate) -> tuple[list[float], f
     return [float(x) for x in reach], float(margin)
 
 
-NETWORKS = [hand_built_adder, tanh_adder, relu_adder, comparer]
+NETWORKS = [hand_built_adder, tanh_adder, relu_adder, comparer, hardly_proved]
 
 
 @pytest.mark.parametrize("make", NETWORKS)
@@ -359,7 +475,7 @@ def test_what_is_accepted_balls_accept(
         return (array * (1 + scale * rng.normal(size=array.shape))).tolist()
 
     if what in ("Whh", "Why"):
-        changed = np.array(moved(getattr(network.weights, what)))
+        changed = np.array(moved(getattr(network.weights, what)), network.dtype)
         network = replace(network, weights=network.weights.replace(**{what: changed}))
         certificate = replace(certificate, weights_sha256=network.digest())
     elif what == "slack":
@@ -406,8 +522,19 @@ def test_states_stay_in_the_balls_where_words_end() -> None:
     W = [w.astype(np.float64) for w in network.weights.values()]
     metrics, centres = np.array(certificate.metrics), np.array(certificate.centres)
     rng, machine = np.random.default_rng(5), network.task.machine
+    ended = cuts = 0
+
+    def opened(entries: list[Any]) -> list[Any]:
+        """Where a word may be: in one of the parts of each cut, which are tried both."""
+        nonlocal cuts
+        while any(isinstance(entry, dict) for entry in entries):
+            cuts += 1
+            parts = [e["parts"] if isinstance(e, dict) else [e] for e in entries]
+            entries = [entry for some in parts for entry in some]
+        return entries
+
     for _ in range(300):
-        h, region, tree_, state = np.zeros(network.hidden), 0, certificate.trees[0], 0
+        h, state, places = np.zeros(network.hidden), 0, opened([certificate.trees[0]])
         for _ in range(60):
             a = int(rng.integers(4))
             x = np.array(network.task.digits_of(a), dtype=float)
@@ -415,13 +542,21 @@ def test_states_stay_in_the_balls_where_words_end() -> None:
             h += certificate.slack * rng.choice([-1, 1], network.hidden)
             logit = (h @ W[3] + W[4])[0]
             assert (logit > 0) == machine.output[state][a]
-            state, tree_ = machine.delta[state][a], tree_[a]
-            if isinstance(tree_, int):
-                region, tree_ = tree_, certificate.trees[tree_]
+            state = machine.delta[state][a]
+            following = opened([entries[a] for entries in places])
+            regions = {entry for entry in following if isinstance(entry, int)}
+            places = [entry for entry in following if not isinstance(entry, int)]
+            for region in regions:
                 assert certificate.states[region] == state
                 T = metrics[certificate.metric_of[region]]
-                radius = np.linalg.norm(T @ (h - centres[region]))
-                assert radius <= certificate.radii[region]
+                if np.linalg.norm(T @ (h - centres[region])) <= certificate.radii[region]:
+                    ended += 1
+                    places += opened([certificate.trees[region]])
+            assert places
+            unique = {id(entry): entry for entry in places}
+            places = list(unique.values())[:50]
+    assert ended > 1000
+    assert cuts > 1000
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
@@ -506,7 +641,11 @@ def facts_of(H: int, rng: np.random.Generator, activation: str) -> check_trees._
         tasks.add(), activation, W, d, nothing, conditions, np.zeros_like(conditions),
         np.full((2, 1), 1e3), np.zeros((2, 1)), 10 ** rng.uniform(-8, -1),
         T, T.transpose(0, 2, 1) @ T, nothing, inner, np.array([0, 0]), nothing, nothing,
+        np.array([0, 0]),
     )  # fmt: skip
+
+
+NO_TREES = check_trees._tables([[1, 1, 1, 1], [1, 1, 1, 1]], 4, 1)
 
 
 def ellipsoid(H: int, rng: np.random.Generator) -> tuple[Any, Any]:
@@ -526,9 +665,9 @@ def test_a_step_holds_every_state_that_follows(activation: str) -> None:
         H = int(rng.integers(1, 6))
         facts, (Q, x) = facts_of(H, rng, activation), ellipsoid(H, rng)
         c = rng.uniform(-1, 1, H)
-        words = check_trees._Frontier(c[None], Q[None], np.array([0]), [[0] * 4], [0])
+        words = check_trees._Frontier(c[None], Q[None], np.array([0]), np.array([0]))
         with np.errstate(all="ignore"):
-            images, margin, reach = check_trees._follow(facts, words)
+            images, margin, reach = check_trees._follow(facts, NO_TREES, words)
         shapes = images.shapes(np.arange(4))
         for a in range(4):
             z = (c + x) @ facts.W + facts.drives[a]
@@ -549,6 +688,77 @@ def test_a_step_holds_every_state_that_follows(activation: str) -> None:
             assert (h @ facts.conditions[output, 0] + 1e3 >= margin - 1e-9).all()
     assert largest > 0.9
     assert widest > 0.9
+
+
+def test_halves_hold_every_point_of_theirs() -> None:
+    """On either side, those of the surface too; along the axis no more than 5/8 of it is left."""
+    rng, largest = np.random.default_rng(15), 0.0
+    for _ in range(200):
+        H = int(rng.integers(1, 6))
+        Q, x = ellipsoid(H, rng)
+        c, a = rng.normal(size=H), rng.integers(-9, 10, H).astype(float)
+        a[rng.integers(H)] = 9  # not all of them zero
+        (centres,), (part,) = ellipsoids.halves(c[None], Q[None], a[None])
+        x = np.concatenate([x, x * rng.random(len(x))[:, None] ** (1 / H)])
+        q = Q @ a / np.sqrt(a @ Q @ a)
+        x = np.concatenate([x, q[None], -q[None]])  # the ends of the axis
+        for sign, centre in zip((1, -1), centres, strict=True):
+            off = c + x[sign * (x @ a) >= 0] - centre
+            inside = np.einsum("ni,ij,nj->n", off, np.linalg.inv(part), off)
+            largest = max(largest, inside.max())
+            assert (inside <= 1 + 1e-6).all()
+        assert a @ part @ a == pytest.approx(25 / 64 * (a @ Q @ a), rel=1e-6)
+    assert largest > 0.99
+
+
+@pytest.mark.parametrize("H", [1, 3, 16])
+def test_halves_cover_their_rounding(H: int) -> None:
+    """Each matrix less the exact one, and what the centre is off by, is definite; in 300 bits."""
+    rng = np.random.default_rng(H)
+    for _ in range(8):
+        root = rng.normal(size=(H, H)) * 10 ** rng.uniform(-5, 2, H)
+        Q = ellipsoids.symmetric(root @ root.T)
+        Q[range(H), range(H)] *= 1 + 1e-10
+        c = rng.normal(size=H) * 10 ** rng.uniform(-3, 1)
+        a = rng.integers(-9, 10, H).astype(float)
+        a[0] = 9
+        (centres,), (part,) = ellipsoids.halves(c[None], Q[None], a[None])
+        with flint.ctx.workprec(300):
+            row, exact = arb_mat([a.tolist()]), arb_mat(Q.tolist())
+            b = row * exact
+            square = (b * row.transpose())[0, 0]
+            less = (exact - b.transpose() * b * (arb(3) / 4 / square)) * (arb(25) / 16)
+            for sign, centre in zip((1, -1), centres.tolist(), strict=True):
+                off = (
+                    arb_mat([centre])
+                    - arb_mat([c.tolist()])
+                    - b * (sign * arb(3) / 8 / square.sqrt())
+                )
+                # holds {off + y}, y y^T <= less, if this is definite for some r
+                r = arb(5e-10)
+                held = less * (1 + r) + off.transpose() * off * (1 + 1 / r)
+                assert arb_trees._positive_definite((arb_mat(part.tolist()) - held).tolist())
+
+
+def test_no_axis_is_cut_along_which_there_is_nothing() -> None:
+    Q = np.diag([1.0, 0.0, 1e-30])
+    thin = np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]]) + 1e-15 * np.eye(3)
+    none = np.array([[1.0, 2, 0], [2, 1, 0], [0, 0, 1]])  # not even an ellipsoid
+    for matrix, a, good in (
+        (Q, [1, 0, 0], True),
+        (Q, [0, 1, 0], False),
+        (Q, [0, 0, 0], False),
+        (Q, [9, -9, 9], True),
+        (thin, [1, 1, 0], True),
+        (thin, [1, -1, 0], False),
+        (none, [1, -1, 0], False),
+    ):
+        args = np.zeros((1, 3)), matrix[None], np.array([a], dtype=float)
+        if good:
+            assert np.isfinite(ellipsoids.halves(*args)[1]).all()
+            continue
+        with np.errstate(all="ignore"), pytest.raises(Rejected, match=EXTENT):
+            ellipsoids.halves(*args)
 
 
 def test_what_is_inside_is_inside() -> None:
@@ -585,8 +795,9 @@ def test_no_ellipsoid_reaches_further_than_is_said() -> None:
             T, root = rng.normal(size=(H, H)) + 2 * np.eye(H), rng.normal(size=(H, H))
             root *= 10.0 ** rng.uniform(-2, 0, H)  # long this way, and short that way
             d = rng.normal(size=H) * 10.0 ** rng.uniform(-4, 1)
-            far, P = ellipsoids.distances(T[None], d[None], np.ones(1)), (T.T @ T)[None]
-            bound = np.sqrt(ellipsoids.reaches(P, (root @ root.T)[None], d[None], far)[0])
+            P = (T.T @ T)[None]
+            far, v = ellipsoids.distances(P, d[None], np.ones(1))
+            bound = np.sqrt(ellipsoids.reaches(P, (root @ root.T)[None], d[None], v, far)[0])
             begun, reached = rng.normal(size=H), np.float64(0)
             for u in (begun, -begun):
                 for _ in range(100):  # to the point of {root u + d, |u| = 1} that is furthest
@@ -603,7 +814,8 @@ def test_distances_are_never_less_than_what_they_bound() -> None:
     for _ in range(100):
         H = int(rng.integers(1, 6))
         facts, d = facts_of(H, rng, "sigmoid"), rng.normal(size=H)
-        distance = ellipsoids.distances(facts.T[:1], d[None], np.zeros(1))[0]
+        (distance,), (v,) = ellipsoids.distances(facts.P[:1], d[None], np.zeros(1))
+        assert np.allclose(v, facts.P[0] @ d)
         with flint.ctx.workprec(100):
             exact = arb_mat([d.tolist()]) * arb_mat(facts.T[0].T.tolist())
             assert sum((y * y for y in exact.entries()), arb(0)) <= arb(distance) ** 2
@@ -612,12 +824,13 @@ def test_distances_are_never_less_than_what_they_bound() -> None:
 def test_words_end_where_they_are() -> None:
     """Small ones, whose extent is enough, and larger ones: not in the mirrored ball."""
     rng, states = np.random.default_rng(14), np.array([0, 0])
+    of_7 = np.array([1]), np.array([7])  # a leaf in region 1, and its tree
     for size in (1e-9, 0.2, 0.9):
         facts = facts_of(3, rng, "sigmoid")
         place = np.array([3.0, -3.0, 3.0])
         ones, Z = np.ones((1, 3)), size**2 * facts.inner[:1]
         root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))
-        words = check_trees._Images(place[None], ones, Z, root, 0 * ones, states[:1], [1], [7])
+        words = check_trees._Images(place[None], ones, Z, root, 0 * ones, states[:1], *of_7)
         for centre, radius, ends in (
             (place, 1.0, True),
             (-place, 1.0, False),
@@ -629,10 +842,10 @@ def test_words_end_where_they_are() -> None:
             )
             assert np.linalg.norm(facts.T[0] @ place) > 2
             if ends:
-                assert not check_trees._end(there, words, states).tree
+                assert not len(check_trees._end(there, NO_TREES, words).entry)
                 continue
             with pytest.raises(Rejected, match="tree 7: a leaf is not inside region 1"):
-                check_trees._end(there, words, states)
+                check_trees._end(there, NO_TREES, words)
 
 
 def test_an_output_that_is_no_number_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

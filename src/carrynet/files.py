@@ -107,9 +107,15 @@ def json_lines(documents: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(document) + "\n" for document in documents)
 
 
-def json_text(document: Mapping[str, Any]) -> str:
-    """A document as readable JSON; numbers that JSON has not are refused."""
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+def json_text(document: Mapping[str, Any], deep: bool = True) -> str:
+    """A document as readable JSON; numbers that JSON has not are refused.
+
+    Unless it is to be indented as deep as it goes, each of its keys has one line.
+    """
+    if deep:
+        return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    lines = (f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in document.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
@@ -124,9 +130,7 @@ def from_json(data: str | bytes) -> Any:
     """
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     _refuse_long_numbers(text)
-    # every value but the first comes after one of these; in texts they are counted, too
-    if sum(map(text.count, ",[{")) >= MOST_VALUES:
-        raise ValueError(f"it has more than {MOST_VALUES:,} values")
+    refuse_many_values(text)
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no number of JSON")
@@ -138,6 +142,13 @@ def from_json(data: str | bytes) -> Any:
         return table
 
     return json.loads(text, parse_constant=refuse, object_pairs_hook=pairs)
+
+
+def refuse_many_values(text: str) -> None:
+    """Raise `ValueError` for a text in JSON of more values than are read."""
+    # every value but the first comes after one of these; in texts they are counted, too
+    if sum(map(text.count, ",[{")) >= MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES:,} values")
 
 
 def from_toml(text: str) -> dict[str, Any]:

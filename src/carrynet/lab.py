@@ -378,7 +378,7 @@ def _standing(subject: Record | Network) -> Standing:
         return Standing()
     proof = subject.proof
     if isinstance(proof, Proved):
-        certificate = files.json_text(proof.certificate.to_json()).encode()
+        certificate = proof.certificate.text().encode()
         return Standing(in_words(proof), proof.certificate.claim, files.sha256(certificate))
     if isinstance(proof, Refuted):
         task = subject.network.task

@@ -10,8 +10,9 @@ labelled with a state of the task's machine, such that
 
 By induction over its length, every word is then answered rightly.  In place of `step`, every
 word that begins in a region may be followed for several steps, its outputs right on the way,
-until it lies in some region: then the words that are followed are the region's tree.  Or the
-regions are single states, of a network that never rounds and comes to finitely many.
+until it lies in some region: then the words that are followed are the region's tree.  The states
+after a word may be followed in two parts, each to regions of its own.  Or the regions are single
+states, of a network that never rounds and comes to finitely many.
 
 Plain Python, because the checker trusts this module; what finds certificates is in `search`,
 `boxes`, `trees` and `closure`, what believes them in `check`.  All numbers are exact.  A
@@ -42,7 +43,9 @@ of trees, numbers being doubles, which JSON's decimals stand for to the last bit
                       region 0 the start
     centres, radii, states
     trees             for each region a list with an entry for each symbol: the number of the
-                      region that holds every state after it, or again such a list
+                      region that holds every state after it, or again such a list; or, where
+                      the states are cut in two, a table: axis, a letter of `AXIS` for each unit,
+                      and parts, the entries of those where axis . (h - centre) is positive and not
 
 of states, numbers being doubles:
 
@@ -74,6 +77,8 @@ MOST_BYTES = 96 * 2**20
 Those of 20,000 boxes with 100 successors have some 60 MB.  How much memory one takes is bounded
 by `files.MOST_VALUES`: reading and checking it take less than 1 GB.
 """
+AXIS = "ihgfedcba0123456789"
+"""The letters of an axis, one for each unit, stand for -9 to 9: its direction need not be exact."""
 MOST_INCLUSIONS = 70_000_000
 """The most that the checker compares: regions times symbols times units; about a minute."""
 
@@ -172,6 +177,10 @@ class _Claim:
         head = {**HEAD, "claim": self.claim, "method": self.method}
         return {**head, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
+    def text(self) -> str:
+        """As JSON."""
+        return files.json_text(self.to_json())
+
 
 @dataclass(frozen=True)
 class TreeCertificate(_Claim):
@@ -183,9 +192,13 @@ class TreeCertificate(_Claim):
     centres: Matrix  #: (G, H)
     radii: Sequence[float]  #: (G,)
     states: Sequence[int]  #: (G,)
-    trees: Sequence[Sequence[Any]]  #: (G,) nested lists
+    trees: Sequence[Any]  #: (G,) nested lists, and tables of an axis and two parts
 
     method: ClassVar[str] = "trees"
+
+    def text(self) -> str:
+        """As JSON, one key a line: trees are nested too deeply to be indented."""
+        return files.json_text(self.to_json(), deep=False)
 
     @property
     def tolerance(self) -> float:
@@ -212,7 +225,13 @@ class TreeCertificate(_Claim):
         todo = list(trees)
         while todo:
             tree = todo.pop()
-            _require(isinstance(tree, list), "a tree must be a list")
+            if isinstance(tree, dict):
+                good = tree.keys() == {"axis", "parts"} and isinstance(tree["parts"], list)
+                _require(good, "a cut must have an axis and a list of parts")
+                good = isinstance(tree["axis"], str) and set(tree["axis"]) <= set(AXIS)
+                _require(good, f"an axis must be text of {AXIS}")
+                tree = tree["parts"]
+            _require(isinstance(tree, list), "a tree must be a list, or a cut")
             todo += [entry for entry in tree if not _whole(entry)]
         return cls(**values)
 

@@ -14,9 +14,13 @@ the slack and all that was lost the remainders are a box e, and the image lies i
 
     (1 + p) k Z k + (1 + 1/p) diag(e_j^2 / alpha_j),    p > 0, sum of alpha_j <= 1
 
+A word may also be cut in two across an axis, and each part is followed on its own.  What ends
+somewhere must have read a symbol: the proof is by induction over the leaves that a word passes.
+
 NumPy's exp, log and tanh are taken to be good to 2^-40, which is 8,000 times what they are.
 
-Shapes: N words, S symbols, K metrics, G regions, H hidden, R conditions of an output.
+Shapes: N words, S symbols, K metrics, G regions, E entries of trees that are no leaves, C of which
+are cuts, H hidden, R conditions of an output.
 """
 
 import os
@@ -29,7 +33,8 @@ import numpy as np
 from flint import arb
 from numpy.typing import NDArray
 
-from carrynet.proof.certificate import TreeCertificate, require
+from carrynet.files import MOST_VALUES
+from carrynet.proof.certificate import AXIS, TreeCertificate, require
 from carrynet.proof.ellipsoids import (
     DOWN,
     LEAST,
@@ -42,6 +47,7 @@ from carrynet.proof.ellipsoids import (
     enclosed,
     exact,
     gamma,
+    halves,
     lie_inside,
     reaches,
 )
@@ -50,7 +56,7 @@ from carrynet.spec.task import Task
 from carrynet.watch import Watch
 
 _LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
-_PART = 16  # regions whose trees one thread begins together
+_PART = 128  # regions whose trees one thread begins together
 _TURNS = 64  # batches after which it lets others have what is left
 _AT_ONCE = 2**19  # S H^2 for each of the words that are followed at once
 
@@ -67,7 +73,9 @@ def check(
     `drives` are x Wxh + bh for each symbol.  Raises `Rejected`.
     """
     with np.errstate(all="ignore"):
-        return _check(_facts(network, task, drives, certificate), certificate, watch)
+        facts = _facts(network, task, drives, certificate)
+        H, S = len(facts.W), len(task.machine.symbols)
+        return _check(facts, _tables(certificate.trees, S, H), watch)
 
 
 class _Facts(NamedTuple):
@@ -90,18 +98,30 @@ class _Facts(NamedTuple):
     metric: NDArray[np.intp]  # (G,) which is a region's
     centres: Array  # (G, H)
     radii: Array  # (G,)
+    states: NDArray[np.intp]  # (G,)
+
+
+class _Trees(NamedTuple):
+    """All trees as tables: what follows an entry is a region, or ~ the number of an entry."""
+
+    cut: NDArray[np.bool_]  # (E,) whether an entry is a cut
+    place: NDArray[np.intp]  # (E,) its place among the cuts, or among the others
+    tree: NDArray[np.intp]  # (E,) where it is, for messages
+    follows: NDArray[np.intp]  # (E - C, S), for each symbol
+    axes: NDArray[np.int8]  # (C, H)
+    parts: NDArray[np.intp]  # (C, 2) what follows
+    roots: NDArray[np.intp]  # (G,)
 
 
 class _Frontier(NamedTuple):
     centre: Array  # (N, H)
     shape: Array  # (N, H, H)
     state: NDArray[np.intp]  # (N,) of the machine
-    below: list[Any]  # (N,) what follows: an entry for each symbol
-    tree: list[int]  # (N,) where it is, for messages
+    entry: NDArray[np.intp]  # (N,)
 
-    def part(self, some: slice) -> "_Frontier":
-        centre, shape, state, below, tree = self
-        return _Frontier(centre[some], shape[some], state[some], below[some], tree[some])
+    def part(self, some: Any) -> "_Frontier":
+        """Those of some places."""
+        return _Frontier(*(array[some] for array in self))
 
 
 def _facts(
@@ -130,20 +150,77 @@ def _facts(
     return _Facts(
         task, network.activation, exact(network.Whh, H, H), d, d_error, v, v_error, b, b_error,
         slack, T, np.swapaxes(T, 1, 2) @ T, outer, inner, np.array(metric),
-        exact(centres, regions, H), np.array(radii, dtype=np.float64),
+        exact(centres, regions, H), np.array(radii, dtype=np.float64), np.array(states),
     )  # fmt: skip
 
 
-def _check(
-    facts: _Facts, certificate: TreeCertificate, watch: Watch | None
-) -> tuple[list[arb], arb]:
+def _tables(trees: Sequence[Any], symbols: int, hidden: int) -> _Trees:
+    """Trees as tables; whatever is no tree is refused.
+
+    So is a leaf before which no symbol is read: a region whose parts lie in itself says nothing.
+    """
+    regions = len(trees)
+    cut: list[bool] = []
+    place: list[int] = []
+    tree: list[int] = []
+    follows: list[list[int]] = []
+    axes: list[str] = []
+    parts: list[list[int]] = []
+    roots: list[Any] = list(trees)
+    # entries that are no leaves: where one is found, in which tree, and whether a symbol was read
+    todo: list[tuple[list[Any], int, int, bool]] = [(roots, i, i, False) for i in range(regions)]
+    while todo:
+        among, n, i, read = todo.pop()
+        entry, among[n] = among[n], ~len(tree)
+        require(len(tree) < MOST_VALUES, "more entries than are read")
+        tree.append(i)
+        cut.append(type(entry) is dict)
+        if type(entry) is dict:
+            axis: Any = entry.get("axis")
+            below: Any = entry.get("parts")
+            listed = len(entry) == 2 and type(below) is list and len(below) == 2
+            require(listed, f"tree {i}: not two parts")
+            written = type(axis) is str and len(axis) == hidden and set(axis) <= set(AXIS)
+            require(written, f"tree {i}: an axis")
+            place.append(len(axes))
+            axes.append(axis)
+            parts.append(below := below.copy())
+        else:
+            listed = type(entry) is list and len(entry) == symbols
+            require(listed, f"tree {i}: not one entry a symbol")
+            read = True
+            place.append(len(follows))
+            follows.append(below := entry.copy())
+        for m, each in enumerate(below):
+            if type(each) is not int:
+                require(type(each) in (list, dict), f"tree {i}: a leaf")
+                todo.append((below, m, i, read))
+            # the start point is a region without extent: nothing can end in it
+            elif not 0 < each < regions:
+                require(False, f"tree {i}: a leaf")
+            else:
+                require(read, f"tree {i}: a leaf before the first symbol")
+    values = np.zeros(128, dtype=np.int8)
+    values[[ord(letter) for letter in AXIS]] = np.arange(len(AXIS)) - AXIS.index("0")
+    return _Trees(
+        np.array(cut, dtype=bool),
+        np.array(place, dtype=np.intp),
+        np.array(tree, dtype=np.intp),
+        np.array(follows, dtype=np.intp).reshape(-1, symbols),
+        values[np.frombuffer("".join(axes).encode("ascii"), dtype=np.uint8)].reshape(-1, hidden),
+        np.array(parts, dtype=np.intp).reshape(-1, 2),
+        np.array(roots, dtype=np.intp),
+    )
+
+
+def _check(facts: _Facts, trees: _Trees, watch: Watch | None) -> tuple[list[arb], arb]:
     """Every tree, words in one thread and words in another: none has to do with any other.
 
     Few trees may have most of the words, and so what a thread has left over goes to whichever is
     free.  Which words are followed together does not depend on that.
     """
-    margin, reach, done, known = np.inf, np.zeros(len(facts.W)), 0, _words(certificate.trees)
-    regions, at_once = len(certificate.trees), os.cpu_count() or 1
+    margin, reach, done = np.inf, np.zeros(len(facts.W)), 0
+    known, regions, at_once = len(trees.follows), len(trees.roots), os.cpu_count() or 1
     todo: list[range | list[_Frontier]] = [
         range(first, min(first + _PART, regions)) for first in range(0, regions, _PART)
     ]
@@ -151,7 +228,7 @@ def _check(
         going: set[Future[tuple[float, Array, int, list[_Frontier]]]] = set()
         while todo or going:
             while todo and len(going) < at_once:  # what is left over first: it takes memory
-                going.add(pool.submit(_check_words, facts, certificate, todo.pop()))
+                going.add(pool.submit(_check_words, facts, trees, todo.pop()))
             ended, going = wait(going, return_when=FIRST_COMPLETED)
             for each in ended:
                 least, most, followed, left = each.result()
@@ -164,54 +241,50 @@ def _check(
     return [arb(float(x)) for x in reach], arb(float(margin))
 
 
-def _words(trees: Sequence[Sequence[Any]]) -> int:
-    """How many words are followed."""
-    count, todo = 0, [tree for tree in trees if type(tree) is list]  # another is refused later
-    while todo:
-        count += 1
-        todo += [entry for entry in todo.pop() if type(entry) is list]
-    return count
-
-
 def _check_words(
-    facts: _Facts, certificate: TreeCertificate, part: range | list[_Frontier]
+    facts: _Facts, trees: _Trees, part: range | list[_Frontier]
 ) -> tuple[float, Array, int, list[_Frontier]]:
     """Follow words of some trees, or words that were left over.
 
     The smallest margin, what |h| can reach (H,), how many were followed, and those left over.
     """
     H, S = len(facts.W), len(facts.task.machine.symbols)
-    at_once, states = max(1, _AT_ONCE // (S * H * H)), np.array(certificate.states)
+    at_once = max(1, _AT_ONCE // (S * H * H))
     margin, reach, count = np.inf, np.zeros(H), 0
     with np.errstate(all="ignore"):
-        todo = [_roots(facts, certificate, part)] if isinstance(part, range) else part
+        todo = [_roots(facts, trees, part)] if isinstance(part, range) else part
         while todo and count < _TURNS * at_once:
             parts = [todo.pop()]
-            while todo and sum(len(part.tree) for part in parts) < at_once:
+            while todo and sum(len(part.entry) for part in parts) < at_once:
                 parts.append(todo.pop())
             words = _joined(parts)
-            if len(words.tree) > at_once:
+            if len(words.entry) > at_once:
                 todo.append(words.part(slice(at_once, None)))
                 words = words.part(slice(at_once))
-            images, least, most = _follow(facts, words)
-            count += len(words.tree)
-            margin, reach = np.minimum(margin, least), np.maximum(reach, most)
-            inner = _end(facts, images, states)
-            if inner.tree:
-                todo.append(inner)
+            cut = trees.cut[words.entry]
+            for some, follow in ((words.part(~cut), _follow), (words.part(cut), _cut)):
+                if not len(some.entry):
+                    continue
+                images, least, most = follow(facts, trees, some)
+                margin, reach = np.minimum(margin, least), np.maximum(reach, most)
+                inner = _end(facts, trees, images)
+                if len(inner.entry):
+                    todo.append(inner)
+            count += int((~cut).sum())
     return float(margin), reach, count, todo
 
 
-def _roots(facts: _Facts, certificate: TreeCertificate, numbers: range) -> _Frontier:
+def _roots(facts: _Facts, trees: _Trees, numbers: range) -> _Frontier:
     """The words without symbols, all over their regions."""
     some = slice(numbers.start, numbers.stop)
     shape = (facts.radii[some] ** 2 * UP)[:, None, None] * facts.ball[facts.metric[some]]
-    trees, states = list(certificate.trees[some]), np.array(certificate.states[some])
-    return _Frontier(facts.centres[some], shape, states, trees, list(numbers))
+    return _Frontier(facts.centres[some], shape, facts.states[some], ~trees.roots[some])
 
 
 class _Images(NamedTuple):
     """Where words lead that are one symbol longer, M = N S of them: their matrices are s Z s + d.
+
+    Or the parts of words that are cut, of which there are M = 2 N.
 
     Most words end here, and where their extents are enough to see it, no matrix is made of them.
     """
@@ -222,8 +295,8 @@ class _Images(NamedTuple):
     root: Array  # (N, H) of Z's diagonal
     diagonal: Array  # (M, H) d
     state: NDArray[np.intp]  # (M,)
-    below: list[Any]
-    tree: list[int]
+    follows: NDArray[np.intp]  # (M,) a region, or ~ the number of an entry
+    tree: NDArray[np.intp]  # (M,)
 
     def extents(self, some: NDArray[np.intp], P: Array) -> Array:
         """Of some of them what |T x| is at most, P = T^T T: the root of the trace of T Q T^T."""
@@ -242,7 +315,8 @@ class _Images(NamedTuple):
         """The matrices of some of them."""
         H, scale = self.scale.shape[1], self.scale[some]
         shape = self.Z[some // (len(self.scale) // len(self.Z))]
-        shape *= scale[:, :, None] * scale[:, None, :]
+        shape *= scale[:, :, None]
+        shape *= scale[:, None, :]
         diagonal = shape.reshape(-1, H * H)[:, :: H + 1]
         diagonal += self.diagonal[some]
         # each product s_i Z_ij s_j is off by 8 u at most
@@ -255,22 +329,13 @@ def _joined(parts: list[_Frontier]) -> _Frontier:
     """Words that are followed together."""
     if len(parts) == 1:
         return parts[0]
-    return _Frontier(
-        np.concatenate([part.centre for part in parts]),
-        np.concatenate([part.shape for part in parts]),
-        np.concatenate([part.state for part in parts]),
-        [entries for part in parts for entries in part.below],
-        [tree for part in parts for tree in part.tree],
-    )
+    return _Frontier(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _follow(facts: _Facts, words: _Frontier) -> tuple[_Images, float, Array]:
+def _follow(facts: _Facts, trees: _Trees, words: _Frontier) -> tuple[_Images, float, Array]:
     """Every word one symbol longer (N * S); the smallest margin, and what |h| can reach (H,)."""
     H, machine = len(facts.W), facts.task.machine
     S = len(machine.symbols)
-    for entries, tree in zip(words.below, words.tree, strict=True):
-        listed = type(entries) is list and len(entries) == S
-        require(listed, f"tree {tree}: not one entry a symbol")
     Z = congruent(words.shape, facts.W)
     root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))[:, None] * UP  # (N, 1, H)
 
@@ -286,7 +351,8 @@ def _follow(facts: _Facts, words: _Frontier) -> tuple[_Images, float, Array]:
     margin = np.where(asked, margin, np.inf)  # where it is open, the machine asks nothing
     if not (margin > 0).all():
         bad = int(np.argmin(margin > 0)) // S
-        require(False, f"tree {words.tree[bad]}: an output is not shown to be right")
+        tree = trees.tree[words.entry[bad]]
+        require(False, f"tree {tree}: an output is not shown to be right")
     reach = ((np.abs(middle) + k * root + box) * UP).max(axis=(0, 1))
 
     # p for which the trace in the first metric is least, more or less
@@ -302,10 +368,29 @@ def _follow(facts: _Facts, words: _Frontier) -> tuple[_Images, float, Array]:
         root[:, 0],
         ((1 + 1 / p)[..., None] * (box * total[..., None] / t) * UP).reshape(-1, H),
         np.array(machine.delta)[words.state].ravel(),
-        [entry for entries in words.below for entry in entries],
-        [tree for tree in words.tree for _ in range(S)],
+        trees.follows[trees.place[words.entry]].ravel(),
+        np.repeat(trees.tree[words.entry], S),
     )
     return images, float(margin.min()), reach
+
+
+def _cut(facts: _Facts, trees: _Trees, words: _Frontier) -> tuple[_Images, float, Array]:
+    """The parts of words that are cut (N * 2); no margin, and nothing that |h| can reach."""
+    N, H = words.centre.shape
+    cut = trees.place[words.entry]
+    axes = trees.axes[cut].astype(np.float64)
+    centres, shapes = halves(words.centre, words.shape, axes)
+    images = _Images(
+        centres.reshape(2 * N, H),
+        np.ones((2 * N, H)),
+        shapes,
+        np.sqrt(np.diagonal(shapes, axis1=1, axis2=2)) * UP,
+        np.zeros((2 * N, H)),
+        np.repeat(words.state, 2),
+        trees.parts[cut].ravel(),
+        np.repeat(trees.tree[words.entry], 2),
+    )
+    return images, np.inf, np.zeros(H)
 
 
 def _chord(activation: str, z: Array, w: Array) -> tuple[Array, Array, Array]:
@@ -370,43 +455,32 @@ def _margin(
     return (centre - spread - root_of_square - lost).min(axis=-1)
 
 
-def _end(facts: _Facts, images: _Images, states: NDArray[np.intp]) -> _Frontier:
+def _end(facts: _Facts, trees: _Trees, images: _Images) -> _Frontier:
     """Words that go on; of the others it is checked that they end inside their region."""
-    regions, go_on = len(states), [type(entry) is list for entry in images.below]
-    going, leaves = np.flatnonzero(go_on), np.flatnonzero(np.logical_not(go_on))
-    for n in leaves.tolist():
-        entry = images.below[n]
-        # the start point is a region without extent: nothing can end in it
-        if not (type(entry) is int and 0 < entry < regions):
-            require(False, f"tree {images.tree[n]}: a leaf")
-    ends = np.array([images.below[n] for n in leaves], dtype=np.intp)
-    right = states[ends] == images.state[leaves]
+    going, leaves = np.flatnonzero(images.follows < 0), np.flatnonzero(images.follows >= 0)
+    ends = images.follows[leaves]
+    right = facts.states[ends] == images.state[leaves]
     if not right.all():
         tree = images.tree[leaves[int(np.argmin(right))]]
         require(False, f"tree {tree}: a leaf in the wrong state")
     place, centre, radius = images.centre[leaves], facts.centres[ends], facts.radii[ends]
-    metric = facts.metric[ends]
-    T, P = facts.T[metric], facts.P[metric]
-    far = distances(T, place - centre, radius)
+    metric, d = facts.metric[ends], place - centre
+    P = facts.P[metric]
+    far, v = distances(P, d, radius)
     inside = far + images.extents(leaves, P) < radius * DOWN
     hard = np.flatnonzero(~inside)  # a tenth to three fifths of them
     shape = images.shapes(leaves[hard])
-    squares = reaches(P[hard], shape, (place - centre)[hard], far[hard])
+    squares = reaches(P[hard], shape, d[hard], v[hard], far[hard])
     inside[hard] = squares < radius[hard] ** 2 * DOWN
     harder = ~inside[hard]  # of these one in seven to one in twenty
     hard, shape = hard[harder], shape[harder]
-    inner = facts.inner[metric[hard]]
-    inside[hard] = lie_inside(T[hard], inner, place[hard], shape, centre[hard], radius[hard])
+    T, inner = facts.T[metric[hard]], facts.inner[metric[hard]]
+    inside[hard] = lie_inside(T, inner, place[hard], shape, centre[hard], radius[hard])
     if not inside.all():
         n = int(np.argmin(inside))
         require(False, f"tree {images.tree[leaves[n]]}: a leaf is not inside region {ends[n]}")
-    return _Frontier(
-        images.centre[going],
-        images.shapes(going),
-        images.state[going],
-        [images.below[n] for n in going],
-        [images.tree[n] for n in going],
-    )
+    entries = ~images.follows[going]
+    return _Frontier(images.centre[going], images.shapes(going), images.state[going], entries)
 
 
 def _conditions(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:

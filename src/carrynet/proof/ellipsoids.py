@@ -1,9 +1,10 @@
 """Ellipsoids in doubles, with bounds on every rounding error: the arithmetic of `check_trees`.
 
-An ellipsoid is {c + x}, c and the symmetric matrix Q exact doubles, with |v . x|^2 <= v Q v for
-every vector v.  Q may always be made larger, and so every rounding error is put on its diagonal.
-In doubles, u = 2^-53, a sum of n products in any order is off by at most g(n) times
-the sum of their magnitudes, g(n) = n u / (1 - n u) (Higham 2002, section 3.1), and
+An ellipsoid is {c + x}, c and the matrix Q exact doubles, with |v . x|^2 <= v Q v for every vector
+v; Q is symmetric, but for a rounding error, of which every bound below has more than enough.  Q may
+always be made larger, and so every rounding error is put on its diagonal.  In doubles, u = 2^-53, a
+sum of n products in any order is off by at most g(n) times the sum of their magnitudes,
+g(n) = n u / (1 - n u) (Higham 2002, section 3.1), and
 
     |Q_ij| <= q_i q_j, q_i = Q_ii^1/2; so for a matrix M, each entry of M^T Q M as computed is off
     by at most g(2 H) m_i m_j, m = |M|^T q; and a symmetric error E with |E_ij| <= g m_i m_j has
@@ -83,20 +84,66 @@ def congruent(Q: Array, M: Array) -> Array:
     return product
 
 
+def halves(centre: Array, Q: Array, axis: Array) -> tuple[Array, Array]:
+    """Ellipsoids that hold the two halves of others, where axis . x is positive and where not.
+
+    `axis` (N, H) are exact.  Returns centres (N, 2, H), and matrices (N, H, H), one for both.
+
+    With b = Q a, t = a Q a and q = b / t^1/2 the first half lies in {c + m q + y}, y y^T <= Q',
+
+        Q' = (1 - m)^2 / (1 - 2 m) (Q - 2 m q^T q),    0 <= m < 1/2;  here 25/16 (Q - 3/4 q^T q)
+
+    for in coordinates in which Q is 1 and q the first unit vector x_1 is between 0 and 1, and
+
+        (x_1 - m)^2 + (1 - 2 m) (1 - x_1^2)  =  (1 - m)^2 - 2 m x_1 (1 - x_1)
+
+    The ellipsoid method (Groetschel, Lovasz and Schrijver 1988, section 3.1) has that m for which
+    the volume is least; here long ones are to become short.
+
+    Rounding: n = sum q_i |a_i|, q_i = Q_ii^1/2, and w = n^2 / t, which is 1 at least.  Then b_i is
+    off by g(H) q_i n, t by g(2 H + 2) n^2, and as |b_i| <= q_i t^1/2, entries of Q' are by less
+    than 2 l q_i q_j, l = g(8 H + 16) w, if that is small, which 2 H l q_i^2 on the diagonal covers;
+    as much again covers the rest.  Centres are off by e_i, less than l q_i + 4 u |c_i|, and
+    (1 + r) Q' + (1 + 1/r) H diag(e^2) holds what is moved so far; r = 1e-9.  Raises `Rejected`
+    where l is not small.
+    """
+    H, diagonal = centre.shape[1], np.arange(centre.shape[1])
+    size = np.sqrt(np.diagonal(Q, axis1=1, axis2=2)) * UP
+    b = times(Q, axis)
+    t = (b * axis).sum(axis=1)
+    lost = gamma(8 * H + 16) * ((size * np.abs(axis)).sum(axis=1) * UP) ** 2 / t * (1 + 1e-3)
+    require(((t > 0) & (lost < 1e-4)).all(), "an axis that a word has no extent along")
+    q = b / np.sqrt(t)[:, None]
+    parts: Array = symmetric(25 / 16 * (Q - 3 / 4 * q[:, :, None] * q[:, None]))
+    off = (lost[:, None] * size + 4 * U * np.abs(centre)) * UP
+    parts *= 1 + 1e-9
+    of_rounding = 4 * H * lost[:, None] * size**2 + 2e9 * H * off**2
+    parts[:, diagonal, diagonal] += of_rounding * UP + LEAST
+    return np.stack([centre + 3 / 8 * q, centre - 3 / 8 * q], axis=1), parts
+
+
 def times(M: Array, v: Array) -> Array:
     """M v, of N matrices and vectors."""
     return np.asarray((M @ v[:, :, None])[:, :, 0])
 
 
-def distances(T: Array, d: Array, radius: Array) -> Array:
-    """Upper bounds of |T d|, for d that are differences of two doubles; at least a little."""
-    lost = gamma(d.shape[1] + 4) * times(np.abs(T), np.abs(d))
-    off = np.linalg.norm(lost, axis=1) + np.linalg.norm(times(T, d), axis=1)
-    return np.maximum(off * UP, NEAREST * radius)
+def distances(P: Array, d: Array, radius: Array) -> tuple[Array, Array]:
+    """Upper bounds of |T d| (N,), for d that are differences of two doubles; at least a little.
+
+    |T d|^2 = d P d is off by g(2 H + 4) s^2 at most, s = sum |d_i| t_i and t the norms of T's
+    columns, P as it is computed by g(H) t_i t_j.  Also P d (N, H), for `reaches`.
+    """
+    H, t = d.shape[1], np.sqrt(np.diagonal(P, axis1=1, axis2=2)) * UP
+    v = times(P, d)
+    lost = gamma(4 * H + 8) * ((np.abs(d) * t).sum(axis=1) * UP) ** 2
+    far = np.sqrt(np.maximum((v * d).sum(axis=1), 0) + lost) * UP
+    return np.maximum(far, NEAREST * radius), v
 
 
-def reaches(P: Array, shape: Array, d: Array, far: Array) -> Array:
+def reaches(P: Array, shape: Array, d: Array, v: Array, far: Array) -> Array:
     """Upper bounds of |T (x + d)|^2 over ellipsoids {x} whose matrices are Q, (N,).
+
+    With v = P d.
 
     For every p > 0 they are the largest eigenvalues of
 
@@ -113,7 +160,7 @@ def reaches(P: Array, shape: Array, d: Array, far: Array) -> Array:
     H, t = d.shape[1], np.sqrt(np.diagonal(P, axis1=1, axis2=2)) * UP
     m2 = ((np.sqrt(np.diagonal(shape, axis1=1, axis2=2)) * t).sum(axis=1) * UP) ** 2
     s2 = ((np.abs(d) * t).sum(axis=1) * UP) ** 2
-    A, v = shape @ P, times(P, d)
+    A = shape @ P
     squares = np.maximum(np.einsum("nij,nji->n", A, A), 0)
     squares = squares + 2 * gamma(H * H + 4 * H + 16) * m2**2 + LEAST
     along = np.maximum(((v[:, None] @ shape)[:, 0] * v).sum(axis=1), 0)

@@ -3,7 +3,8 @@
 The kernel is `engines.kernels.trees`; here its arrays are laid out, and enlarged when they are
 full.  An attempt may be grown a little at a time, and several side by side, in threads.
 
-Shapes: S symbols, Q machine states, K sites, G balls, N nodes, P the hidden units padded, L lanes.
+Shapes: S symbols, Q machine states, K sites, G balls, N nodes, A axes, P the hidden units padded,
+L lanes.
 """
 
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from carrynet import files
 from carrynet.engines import jit, native
 from carrynet.engines.packed import buffer
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
+from carrynet.proof.certificate import AXIS
 from carrynet.proof.tree_model import TreeModel
 
 if not jit.missing:
@@ -27,9 +30,6 @@ MOST_HIDDEN = 64
 
 MOST_SYMBOLS = 128
 """There is room for all words that may wait: so many, less one, for each symbol of the longest."""
-
-MOST_NODES = 2**22
-"""A certificate of more would take minutes to check."""
 
 
 def refuses(network: Network) -> str | None:
@@ -58,25 +58,27 @@ class Grown:
         )
         self._hidden, self._P, self._L = H, Layout(shape).width, shape.lanes
         self.symbols = S
+        # a certificate of more would take minutes to check, or have more values than are read
+        self.most_nodes = min(2**22, files.MOST_VALUES // max(S, 4))
         self._code = jit.function("trees", shape)
-        waiting = _MOST_DEPTH * (S - 1) + S + 1
+        # of every symbol of the longest word all others, of every cut the other part
+        waiting = _MOST_DEPTH * (S - 1) + _MOST_DEPTH // kernels.CUT_EVERY + S + 1
         record = self._P * (1 + self._P)
         self._sizes = {"S": S, "R": R, "sites": K, "most_depth": _MOST_DEPTH}
         self._facts: dict[str, NDArray[Any]] = other._facts if other else self._laid_out(model)
         self._arrays: dict[str, NDArray[Any]] = {
             **self._facts,
             "limits": _copied([radius, model.slack + _LOST, *_LIMITS.values()]),
-            "tally": _copied([0, 1, 0, 0, 0, 0], np.int64),  # the start is a ball
+            "tally": _copied(np.arange(len(kernels.TALLY)) == _BALLS, np.int64),  # the start
             "counts": buffer(K + Q, np.int64),
             "heads": _copied(np.full(K + Q, -1), np.int32),
             "order": _copied(np.arange(waiting), np.int32),
             "words": buffer(waiting * record),
-            "tags": buffer(waiting * 3, np.int32),
+            "tags": buffer(waiting * len(kernels.TAGS), np.int32),
             "traces": buffer(waiting),
             "work": buffer(kernels.trees_room(shape)),
         }
-        self._nodes, self._balls = 0, 0
-        self._enlarge(nodes=2**10, balls=2**8)
+        self._enlarge(nodes=2**10, balls=2**8, axes=2**8)
         self._list_sites(model)
 
     def grow(self, nodes: int, stop: Callable[[], bool]) -> None:
@@ -85,25 +87,28 @@ class Grown:
         `stop` is asked every few milliseconds.
         """
         while self.goes_on and self.made[0] < nodes and not stop():
-            made, balls = self.made
-            if self.end == kernels.FULL:  # of whichever is
-                self._enlarge(
-                    self._nodes * (2 if made >= self._nodes else 1),
-                    self._balls * (2 if balls + self.symbols > self._balls else 1),
-                )
-            self._code(**self._arrays, **self._sizes, turns=min(nodes - made, _TURNS))
-            self.end = int(self._arrays["tally"][4])
+            if self.end == kernels.FULL:
+                tally, sizes = self._arrays["tally"], self._sizes
+                more = {
+                    name: sizes[f"most_{name}"]
+                    # of whichever may not have room for what follows a node
+                    * (2 if tally[place] + self.symbols > sizes[f"most_{name}"] else 1)
+                    for name, place in _ROOM.items()
+                }
+                self._enlarge(**more)
+            self._code(**self._arrays, **self._sizes, turns=min(nodes - self.made[0], _TURNS))
+            self.end = int(self._arrays["tally"][_STATUS])
 
     @property
     def made(self) -> tuple[int, int]:
         """How many nodes and balls there are."""
-        nodes, balls = self._arrays["tally"][:2].tolist()
+        nodes, balls = self._arrays["tally"][[_NODES, _BALLS]].tolist()
         return nodes, balls
 
     @property
     def begun(self) -> tuple[int, int]:
         """How many balls' trees were begun, out of how many so far."""
-        return int(self._arrays["tally"][2]), self.made[1]
+        return int(self._arrays["tally"][_GROWN]), self.made[1]
 
     @property
     def expected(self) -> float:
@@ -122,16 +127,18 @@ class Grown:
     @property
     def goes_on(self) -> bool:
         """Whether all trees may yet end."""
-        full = self.end == kernels.FULL and self.made[0] < MOST_NODES
+        full = self.end == kernels.FULL and self.made[0] < self.most_nodes
         return full or self.end == kernels.GROWING
 
-    def _enlarge(self, nodes: int, balls: int) -> None:
-        """Room for more nodes and balls, with what was there."""
+    def _enlarge(self, nodes: int, balls: int, axes: int) -> None:
+        """Room for more nodes, balls and axes, with what was there."""
         P, L, S, lists = self._P, self._L, self.symbols, len(self._arrays["counts"])
         # no list has more than one block that is not full
         blocks = (balls + self._sizes["sites"]) // (4 * L) + lists
         shapes: dict[str, tuple[tuple[int, ...], Any]] = {
             "next": ((nodes, S), np.int32),
+            "cuts": ((nodes,), np.int32),
+            "axes": ((axes, P), np.float32),
             "roots": ((balls,), np.int32),
             "labels": ((balls,), np.int32),
             "homes": ((balls,), np.int32),
@@ -149,8 +156,7 @@ class Grown:
             if old is not None:
                 array[tuple(map(slice, old.shape))] = old
             self._arrays[name] = array
-        self._nodes, self._balls = nodes, balls
-        self._sizes |= {"most_nodes": nodes, "most_balls": balls}
+        self._sizes |= {"most_nodes": nodes, "most_balls": balls, "most_axes": axes}
 
     # Layout ------------------------------------------------------------------------------
 
@@ -230,8 +236,20 @@ class Grown:
         return roots
 
     @property
+    def axes(self) -> dict[int, str]:
+        """The axes (H,) across which words are cut, by their nodes, as `AXIS` has them."""
+        cuts = self._arrays["cuts"][: self.made[0]]
+        nodes = np.flatnonzero(cuts >= 0)
+        axes = self._arrays["axes"][cuts[nodes], : self._hidden].astype(int)
+        letters = np.array(list(AXIS))[axes + kernels.MOST_AXIS]
+        return dict(zip(nodes.tolist(), map("".join, letters), strict=True))
+
+    @property
     def next(self) -> NDArray[np.int32]:
-        """What follows each node and symbol, a node or ~ball: (N S,)."""
+        """What follows each node and symbol, a node or ~ball: (N S,).
+
+        Of a word that is cut the first two are its parts.
+        """
         return self._arrays["next"].ravel()[: self.made[0] * self.symbols]
 
 
@@ -243,12 +261,16 @@ def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
 
 
 _MOST_DEPTH = 120
-_BLOCKS = 5  # where the tally has them
+if not jit.missing:
+    _NODES, _BALLS, _GROWN, _STATUS, _BLOCKS, _AXES = map(
+        kernels.TALLY.index, ("nodes", "balls", "grown", "status", "blocks", "axes")
+    )
+    _ROOM = {"nodes": _NODES, "balls": _BALLS, "axes": _AXES}
 _TURNS = 512  # nodes between two looks at the clock: some 10 ms with 32 hidden units
 _FAR = 3e38
-_LOST = 5e-7  # in a remainder, which is computed in float32
+_LOST = 1e-7  # in a remainder, which is computed in float32
 _LIMITS = {
-    "within": 1 - 4e-4,  # what float32 and the checker's roundings may take
+    "within": 1 - 4e-3,  # what float32 and the checker's roundings may take
     "open_at": 0.4,
     "opening": 0.02,
     "open_most": 0.92,

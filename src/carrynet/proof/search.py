@@ -32,7 +32,14 @@ from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.network import HasNetwork, Network, network_of
 from carrynet.proof import boxes, closure, trees as tree
 from carrynet.proof.boxes import Boxes, Plan
-from carrynet.proof.certificate import Certificate, Rejected, TreeCertificate, from_json, require
+from carrynet.proof.certificate import (
+    MOST_BYTES,
+    Certificate,
+    Rejected,
+    TreeCertificate,
+    from_json,
+    require,
+)
 from carrynet.proof.model import Model
 from carrynet.proof.verdict import Effort, Proved, Refuted, Undecided, Verdict
 from carrynet.spec.tables import to_facts
@@ -350,8 +357,12 @@ def _checked(
 ) -> Proved | None:
     """A proof, if the checker accepts the certificate, also when it is read from a file."""
     try:
-        if certificate.count > _MANY:
-            from_json(files.from_json(files.json_text(certificate.to_json())))
+        if isinstance(certificate, TreeCertificate):
+            text = certificate.text()
+            files.refuse_many_values(text)
+            require(len(text) <= MOST_BYTES, f"it has more than {MOST_BYTES:,} bytes")
+        elif certificate.count > _MANY:
+            from_json(files.from_json(certificate.text()))
         result = _check(network, certificate, tell)
     except (Rejected, ValueError) as error:
         tried.append(f"{method}: {error}")

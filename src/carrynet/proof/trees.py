@@ -11,6 +11,9 @@ the way all outputs must be right.  The words that were followed are the region'
 tree ends, the answer to every word of every length is right, by induction over the leaves that a
 word passes.
 
+An ellipsoid that is long in one direction need not wait until that contracts: it may be cut in two
+across it, and each part is followed on its own.
+
 This module searches, in float32 and many words at once; the checker trusts none of it.
 
 An ellipsoid is {c + x : x x^T <= Q}, Q an (H, H) matrix.  One step: with Z = Whh^T Q Whh the
@@ -21,13 +24,18 @@ k_j, so that the image is (k Z k) plus a box rho, and that fits in the ellipsoid
 
 with p and alpha chosen so that the trace in the first metric, the mean of all, is least.
 
+A cut across the axis a: with q = Q a / (a Q a)^1/2 the halves where a . x is positive and negative
+fit in the ellipsoids around c + 3/8 q and c - 3/8 q of 25/16 (Q - 3/4 q^T q), see
+`ellipsoids.halves`: along q they are 5/8 as long, otherwise 5/4 as wide.  An axis need
+not be exact: its numbers are -9 to 9.  By machine code only.
+
 Shapes: N words, S symbols, Q machine states, K sites, G balls, H hidden, Y output, R
 conditions of one.
 """
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -141,7 +149,7 @@ def _progress(live: Sequence[Grown], seconds: float) -> tuple[int, int, float]:
     """What is told after so many seconds: how far that attempt is that is expected to close."""
     some = [each for each in live if each.goes_on and each.begun[0] > _MANY_TREES]
     best = min(some, key=lambda each: each.expected, default=None)
-    if best is None or best.expected > grown.MOST_NODES:
+    if best is None or best.expected > best.most_nodes:
         return (*max(each.begun for each in live), 0.0)
     return (*best.begun, seconds * best.expected / best.made[0])
 
@@ -276,7 +284,7 @@ class _Attempt:
         self._grow(words.slot)
         half = (words.shape.reshape(-1, H) @ model.Whh).reshape(-1, H, H)
         Z = model.Whh.T @ half
-        w = np.sqrt(np.maximum(Z[:, diagonal, diagonal], 1e-12)) * np.float32(1 + 1e-5)
+        w = np.sqrt(np.maximum(Z[:, diagonal, diagonal], 1e-12)) * np.float32(1 + 1e-6)
         z = (words.centre @ model.Whh)[:, None] + model.drives
         chord = _CHORDS[model.network.activation]
         k, middle, rho = (
@@ -393,6 +401,11 @@ class _Attempt:
 
     # The trees ---------------------------------------------------------------------------
 
+    @property
+    def axes(self) -> dict[int, str]:
+        """No word is cut in two."""
+        return {}
+
     def _grow(self, slots: NDArray[np.intp]) -> None:
         """Make a node for the word of each slot."""
         for slot in slots.tolist():
@@ -416,19 +429,23 @@ def _harvest(attempt: "_Attempt | Grown") -> TreeCertificate:
     """The regions that can be reached from the start, renumbered, their metrics and trees."""
     model, number, order = attempt.model, {0: 0}, [0]
     S, next_, roots = attempt.symbols, attempt.next.tolist(), attempt.roots
+    axes = attempt.axes
 
-    def tree(node: int) -> list[Any]:
-        entries: list[Any] = []
-        for following in next_[node * S : (node + 1) * S]:
-            if following >= 0:
-                entries.append(tree(following))
-                continue
-            ball = ~following
-            if ball not in number:
-                number[ball] = len(order)
-                order.append(ball)
-            entries.append(number[ball])
-        return entries
+    def entry(following: int) -> Any:
+        """A tree, or the number of a region."""
+        if following >= 0:
+            return tree(following)
+        ball = ~following
+        if ball not in number:
+            number[ball] = len(order)
+            order.append(ball)
+        return number[ball]
+
+    def tree(node: int) -> Any:
+        slots = next_[node * S : (node + 1) * S]
+        if node in axes:
+            return {"axis": axes[node], "parts": [entry(following) for following in slots[:2]]}
+        return [entry(following) for following in slots]
 
     trees = [tree(roots[ball]) for ball in order]  # which grows while it is read
     sites, metric_of = np.unique(np.array(attempt.homes)[order], return_inverse=True)
@@ -442,15 +459,6 @@ def _harvest(attempt: "_Attempt | Grown") -> TreeCertificate:
         trees=trees,
         slack=model.slack,
     )
-
-
-def leaves(tree: list[Any]) -> Iterator[int]:
-    """The regions at the leaves of a tree, left to right."""
-    for entry in tree:
-        if isinstance(entry, int):
-            yield entry
-        else:
-            yield from leaves(entry)
 
 
 _RADII = (4.0, 2.0, 1.2, 0.8, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2, 0.17, 0.14, 0.11)

@@ -289,7 +289,7 @@ def _begins_outside(certificate: Certificate, network: Network) -> bool:
 
 def _compressed(certificate: Certificate) -> str | None:
     """The certificate's JSON, deflated; None where it is too long for a page."""
-    data = zlib.compress(files.json_text(certificate.to_json()).encode(), 9)
+    data = zlib.compress(certificate.text().encode(), 9)
     return _base64(data) if len(data) <= MOST_BYTES else None
 
 

@@ -213,11 +213,14 @@ def finish(folder: Path, network: Network, evaluation: Evaluation, proof: Verdic
     config = {key: value for key, value in found.items() if key not in outdated}
     if "hardened" in config and _has_got_worse(config, network, evaluation, proof):
         config["worse_than"] = config["hardened"]
-    documents = {"evaluation": evaluation.to_json(), "proof": verdict.to_json(proof)}
+    texts = {
+        "evaluation": files.json_text(evaluation.to_json()),
+        "proof": files.json_text(verdict.to_json(proof)),
+    }
     if isinstance(proof, Proved):
-        documents["certificate"] = proof.certificate.to_json()
-    contents = {f"{name}.json": files.json_text(each).encode() for name, each in documents.items()}
-    hashes = {f"{name}_sha256": files.sha256(contents[f"{name}.json"]) for name in documents}
+        texts["certificate"] = proof.certificate.text()
+    contents = {f"{name}.json": text.encode() for name, text in texts.items()}
+    hashes = {f"{name}_sha256": files.sha256(contents[f"{name}.json"]) for name in texts}
     config |= {"status": "complete", **hashes}
     mechanism = read_mechanism(folder, config)
     training = read_recipe(folder, config), read_metrics(folder)
@@ -227,7 +230,7 @@ def finish(folder: Path, network: Network, evaluation: Evaluation, proof: Verdic
     locks.replace_all(folder, contents)
     for file in folder.iterdir():
         stale = file.name == "checkpoint.safetensors" or is_leftover(file)
-        if stale or (file.name == "certificate.json" and "certificate" not in documents):
+        if stale or (file.name == "certificate.json" and "certificate" not in texts):
             files.guard(file, file.unlink, missing_ok=True)
     return _read_run(folder, config, proof)
 

@@ -3,13 +3,14 @@
 A word waits as a record: the centre c (P,) and the matrix Q (P, P) of the ellipsoid {c + x :
 x x^T <= Q} that holds all hidden states after it.  Records are taken from the top of a stack,
 made one symbol longer, and what does not end is put back, the largest on top: where the trees
-will not end, the words that show it are soon come to.
+will not end, the words that show it are soon come to.  A word that is long in one direction is
+cut in two across it, if it was not of late.
 
 Shapes as in `kernels`; K sites, G balls, R conditions of an output, B blocks of lists, F the
 records that there is room for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import llvmlite.ir as ir
@@ -35,12 +36,14 @@ TREES = Parameters(
         "toward": "f4",  # (K, P, P) the metric's T^T
         "scales": "f4",  # (K, 3, P) t_j = |T_.j|, 1 / t_j, and 1 / B_jj
         "limits": "f4",  # (8,) see LIMITS
-        "tally": "i8",  # (6,) see TALLY
+        "tally": "i8",  # (7,) see TALLY
         "order": "i4",  # (F,) the records: the stack's, from its bottom, then those to spare
         "words": "f4",  # (F, P + P P) centre and matrix
-        "tags": "i4",  # (F, 3) state, symbols read, and the slot that waits; ~ball at a root
+        "tags": "i4",  # (F, 4) see TAGS
         "traces": "f4",  # (F,) of T Q T^T
-        "next": "i4",  # (N, S) what follows a node: a node, or ~ball
+        "next": "i4",  # (N, S) what follows a node: a node, or ~ball; of a cut the two first slots
+        "cuts": "i4",  # (N,) the axis across which a node's word is cut; -1 where symbols follow
+        "axes": "f4",  # (A, P) of whole numbers up to MOST_AXIS
         "roots": "i4",  # (G,) the node of a ball
         "labels": "i4",  # (G,) the state of a ball
         "homes": "i4",  # (G,) the site of a ball
@@ -53,7 +56,7 @@ TREES = Parameters(
         "near": "f4",  # (B, 4, P, L) where they are, across lanes: T c of balls, sites themselves
         "work": "f4",  # `trees_room`
     },
-    ("S", "R", "sites", "most_nodes", "most_balls", "most_depth", "turns"),
+    ("S", "R", "sites", "most_nodes", "most_balls", "most_axes", "most_depth", "turns"),
 )
 
 LIMITS = ("radius", "slack", "within", "open_at", "opening", "open_most", "margin", "floor")
@@ -61,9 +64,19 @@ LIMITS = ("radius", "slack", "within", "open_at", "opening", "open_most", "margi
 part up to which it gets a ball of its own: open_at + opening * symbols, at most open_most; the
 least margin; the least pivot, as a part of B's diagonal."""
 
-TALLY = ("nodes", "balls", "grown", "waiting", "status", "blocks")
+TALLY = ("nodes", "balls", "grown", "waiting", "status", "blocks", "axes")
 """What `tally` holds: nodes made, balls made, balls whose trees were begun, words on the stack,
-how the call ended, and blocks of lists."""
+how the call ended, blocks of lists, and axes across which words were cut."""
+
+TAGS = ("state", "depth", "slot", "since")
+"""What `tags` hold: the machine's state, symbols read, the slot that waits, which is ~ball at a
+root, and symbols read since the word was cut, or began."""
+
+CUT_EVERY = 2
+"""Symbols that are read between two cuts, at least."""
+
+MOST_AXIS = 9
+"""The largest number of an axis."""
 
 
 def trees_room(shape: Shape) -> int:
@@ -118,7 +131,9 @@ def trees(shape: Shape) -> ir.Module:
     weighted = k.at(k.work, 2 * P * P)
     A = half  # no longer needed when children are tested
     rows = [k.at(k.work, 3 * P * P + i * P) for i in range(12)]
-    drive, width, on_diagonal, slope, rho, through, scaled, diagonal, place, apart, zeros, _ = rows
+    drive, width, on_diagonal, slope, rho, through, scaled, diagonal, place, apart, zeros, axis = (
+        rows
+    )
     lane_values = k.at(k.work, 3 * P * P + 12 * P)
     lane_indices = k.at(k.work, 3 * P * P + 12 * P + 32)
     zero, one = k.number(0.0), k.number(1.0)
@@ -136,6 +151,13 @@ def trees(shape: Shape) -> ir.Module:
         )
         return _Metric(ball, squared, toward, k.at(k.scales, k.mul(site, 3 * P)))
 
+    def tagged(name: Value, tag: str) -> Value:
+        return k.signed(k.tags, k.add(k.mul(name, len(TAGS)), TAGS.index(tag)))
+
+    def tag(name: Value, values: Sequence[Integer]) -> None:
+        for i, value in enumerate(values):
+            k.store_integer(value, k.tags, k.add(k.mul(name, len(TAGS)), i), 32)
+
     def end(status: int) -> None:
         k.set_count("status", status)
         k.done()
@@ -145,7 +167,8 @@ def trees(shape: Shape) -> ir.Module:
         ball = k.count("grown")
         with b.if_then(b.icmp_signed("==", ball, k.count("balls"))):
             end(CLOSED)
-        word = k.mul(k.signed(k.order, 0), record)
+        name = k.signed(k.order, 0)
+        word = k.mul(name, record)
         each(
             lambda v, at: k.store(
                 k.load(k.centres, k.add(k.mul(ball, P), at)), k.words, k.add(word, at)
@@ -160,10 +183,7 @@ def trees(shape: Shape) -> ir.Module:
             lambda i: k.store(k.fmul(size, k.load(shape_of, i)), k.words, k.add(matrix, i)),
             step=L,
         )
-        tag = k.mul(k.signed(k.order, 0), 3)
-        k.store_integer(k.signed(k.labels, ball), k.tags, tag, 32)
-        k.store_integer(0, k.tags, k.add(tag, 1), 32)
-        k.store_integer(b.not_(ball), k.tags, k.add(tag, 2), 32)
+        tag(name, [k.signed(k.labels, ball), 0, b.not_(ball), 0])
         k.set_count("grown", k.add(ball, 1))
         k.set_count("waiting", 1)
 
@@ -171,17 +191,14 @@ def trees(shape: Shape) -> ir.Module:
         with b.if_then(b.icmp_signed("==", k.count("waiting"), k.i64(0))):
             begin(_)
         waiting = k.sub(k.count("waiting"), 1)
-        name = k.signed(k.order, waiting)
-        word, tag = k.mul(name, record), k.mul(name, 3)
-        state, depth = k.signed(k.tags, tag), k.signed(k.tags, k.add(tag, 1))
-        slot = k.signed(k.tags, k.add(tag, 2))
-        node = k.count("nodes")
-        with b.if_then(b.icmp_signed(">=", depth, k.most_depth), likely=False):
+        name, node = k.signed(k.order, waiting), k.count("nodes")
+        slot = tagged(name, "slot")
+        with b.if_then(b.icmp_signed(">=", tagged(name, "depth"), k.most_depth), likely=False):
             end(DEEP)
-        balls = k.add(k.count("balls"), k.S)
-        full = b.or_(
-            b.icmp_signed(">=", node, k.most_nodes), b.icmp_signed(">", balls, k.most_balls)
-        )
+        full = b.icmp_signed(">=", node, k.most_nodes)
+        for what in ("balls", "axes"):
+            after = k.add(k.count(what), k.S)
+            full = b.or_(full, b.icmp_signed(">", after, getattr(k, f"most_{what}")))
         with b.if_then(full, likely=False):
             end(FULL)
         with b.if_else(b.icmp_signed("<", slot, k.i64(0))) as (root, inner):
@@ -189,7 +206,19 @@ def trees(shape: Shape) -> ir.Module:
                 k.store_integer(node, k.roots, b.not_(slot), 32)
             with inner:
                 k.store_integer(node, k.next, slot, 32)
+        k.store_integer(-1, k.cuts, node, 32)
+        k.set_count("waiting", waiting)
+        ripe = b.icmp_signed(">=", tagged(name, "since"), k.i64(CUT_EVERY))
+        two = b.icmp_signed(">=", k.S, k.i64(2))  # slots, for the two parts
+        parted = k.when(b.and_(ripe, two), lambda: cut(name, node))
+        with b.if_then(b.icmp_signed("==", parted, k.i64(0))):
+            follow(name, node)
+        k.set_count("nodes", k.add(node, 1))
 
+    def follow(name: Value, node: Value) -> None:
+        """Make a word longer by every symbol."""
+        word, bottom = k.mul(name, record), k.count("waiting")
+        state, depth, since = (tagged(name, tag) for tag in ("state", "depth", "since"))
         # what all symbols share
         k.product(k.words, k.add(word, P), k.W, half)
         k.product(k.turned, 0, half, Z)
@@ -204,19 +233,18 @@ def trees(shape: Shape) -> ir.Module:
         def widths(v: int, at: int) -> None:
             k.store(received[v], drive, at)
             size = k.sqrt(k.at_least(1e-12, k.load(on_diagonal, at)))
-            k.store(k.fmul(size, k.constant(1 + 1e-5)), width, at)
+            k.store(k.fmul(size, k.constant(1 + 1e-6)), width, at)
 
         each(widths)
-        k.set_count("waiting", waiting)
-        k.loop(k.S, lambda a: child(a, state, depth, node, waiting))
-        k.set_count("nodes", k.add(node, 1))
+        tags = [state, k.add(depth, 1), k.add(since, 1)]
+        k.loop(k.S, lambda a: child(a, tags, node, bottom))
 
-    def child(symbol: Value, state: Value, depth: Value, node: Value, bottom: Value) -> None:
+    def child(symbol: Value, tags: Sequence[Value], node: Value, bottom: Value) -> None:
+        state, depth, since = tags
         edge = k.add(k.mul(state, k.S), symbol)
         after = k.signed(k.delta, edge)
         slot = k.add(k.mul(node, k.S), symbol)
-        top = k.count("waiting")
-        name = k.signed(k.order, top)
+        name = k.signed(k.order, k.count("waiting"))
         word = k.mul(name, record)
         matrix = k.at(k.words, k.add(word, P))
         slack = k.splat(k.limit("slack"))
@@ -282,14 +310,16 @@ def trees(shape: Shape) -> ir.Module:
             k.store(k.scalar(diagonal, i), matrix, k.mul(i, P + 1))
 
         k.loop(P, fill)
-        at_tag = k.mul(name, 3)
-        k.store_integer(after, k.tags, at_tag, 32)
-        k.store_integer(k.add(depth, 1), k.tags, k.add(at_tag, 1), 32)
-        k.store_integer(slot, k.tags, k.add(at_tag, 2), 32)
         k.store(b.fmul(size, size), k.traces, name)
-        ended = ends(word, after, slot, k.add(depth, 1), matrix)
+        tag(name, [after, depth, slot, since])
+        settle(name, matrix, bottom)
+
+    def settle(name: Value, matrix: Value, bottom: Value) -> None:
+        """Let a word end, or put it on the stack: below those from `bottom` on that are larger."""
+        top = k.count("waiting")
+        state, depth, slot = (tagged(name, tag) for tag in ("state", "depth", "slot"))
+        ended = ends(k.mul(name, record), state, slot, depth, matrix)
         with b.if_then(b.icmp_signed("==", ended, k.i64(0))):
-            # on the stack, below those that are larger
 
             def sink(j: Value, carried: Value) -> list[Value]:
                 other = k.signed(k.order, j)
@@ -301,9 +331,89 @@ def trees(shape: Shape) -> ir.Module:
             k.store_integer(last, k.order, top, 32)
             k.set_count("waiting", k.add(top, 1))
 
+    def cut(name: Value, node: Value) -> Value:
+        """Cut a word in two across its longest axis, if that has much of its trace: 1 or 0."""
+        word, state = k.mul(name, record), tagged(name, "state")
+        matrix = k.at(k.words, k.add(word, P))
+        own = metric(nearest(k.add(k.sites, state), k.words, word, k.number(_FAR)))
+        # x = x P Q, again and again, is the longest half axis, and x P the functional `axis`
+        x = through  # and in the end q
+        each(lambda _, at: k.store(k.constant(1.0), x, at))
+
+        def squeeze(_: Value) -> None:
+            functional = k.row(x, 0, own.squared)
+            inner = k.sqrt(k.dot(functional, [k.load(x, v * L) for v in range(C)]))
+            scale = k.splat(b.fdiv(one, inner))
+            for v, value in enumerate(functional):
+                k.store(k.fmul(value, scale), axis, v * L)
+            for v, value in enumerate(k.row(axis, 0, matrix)):
+                k.store(value, x, v * L)
+
+        k.loop(_POWERS, squeeze)
+        most: Value | None = None
+        for v in range(C):
+            size = k.abs(k.load(axis, v * L))
+            most = size if most is None else k.most(size, most)
+        scale = k.splat(b.fdiv(k.number(MOST_AXIS), k.largest(most)))
+        whole = k.constant(1.5 * 2**23)  # added and taken away, it rounds
+
+        def rounded(_: int, at: int) -> None:
+            value = k.fmul(k.load(axis, at), scale)
+            k.store(k.fsub(k.fadd(value, whole), whole), axis, at)
+
+        each(rounded)
+        q = k.row(axis, 0, matrix)
+        spread = k.dot(q, [k.load(axis, v * L) for v in range(C)])
+        scale = k.splat(b.fdiv(one, k.sqrt(spread)))
+        for v, value in enumerate(q):
+            k.store(k.fmul(value, scale), x, v * L)
+        long = k.form(x, own.squared)
+
+        def parts() -> Value:
+            count, bottom = k.count("axes"), k.count("waiting")
+            k.store_integer(count, k.cuts, node, 32)
+            row = k.mul(count, P)
+            each(lambda _, at: k.store(k.load(axis, at), k.axes, k.add(row, at)))
+            k.set_count("axes", k.add(count, 1))
+            # the first part takes the word's own place
+            k.loop(P * P, lambda i: k.store(k.load(matrix, i), Z, i), step=L)
+            each(lambda _, at: k.store(k.load(k.words, k.add(word, at)), drive, at))
+            tags = [state, tagged(name, "depth")]
+            for i, side in enumerate((1.0, -1.0)):
+                part(side, [*tags, k.add(k.mul(node, k.S), i), k.i64(0)], bottom)
+            return k.i64(1)
+
+        enough = b.fmul(k.number(_LONG), trace(matrix, own))
+        return k.when(b.fcmp_ordered(">", long, enough), parts)
+
+    def part(side: float, tags: Sequence[Value], bottom: Value) -> None:
+        """One part of the word {drive + Z}, which is cut; `through` is q."""
+        name = k.signed(k.order, k.count("waiting"))
+        word = k.mul(name, record)
+        matrix = k.at(k.words, k.add(word, P))
+
+        def move(_: int, at: int) -> None:
+            moved = k.fma(k.load(through, at), k.constant(side * _SHIFT), k.load(drive, at))
+            k.store(moved, k.words, k.add(word, at))
+
+        each(move)
+
+        def fill(i: Value) -> None:
+            here = k.fmul(k.broadcast(through, i), k.constant(-2 * _SHIFT))
+            for v in range(C):
+                at = k.add(k.mul(i, P), v * L)
+                value = k.fma(here, k.load(through, v * L), k.load(Z, at))
+                k.store(k.fmul(value, k.constant((1 - _SHIFT) ** 2 / (1 - 2 * _SHIFT))), matrix, at)
+            k.store(k.scalar(matrix, k.mul(i, P + 1)), diagonal, i)
+
+        k.loop(P, fill)
+        k.store(trace(matrix, metric(k.i64(0))), k.traces, name)
+        tag(name, tags)
+        settle(name, matrix, bottom)
+
     def ends(word: Value, state: Value, slot: Value, depth: Value, matrix: Value) -> Value:
         """Whether a word ends, in a ball that holds it or in one of its own: 1 or 0."""
-        site = nearest(k.add(k.sites, state), k.words, word, k.number(3.1e38))
+        site = nearest(k.add(k.sites, state), k.words, word, k.number(_FAR))
         own = metric(site)
         # Q_jj <= r^2 B_jj, the least that must hold
         worst: Value | None = None
@@ -434,7 +544,7 @@ def trees(shape: Shape) -> ir.Module:
             mine = k.add(k.mul(k.signed(lane_indices, i), L), i)
             return [b.select(less, value, best), b.select(less, mine, at)]
 
-        _, entry = k.loop(L, lane, [k.number(3.1e38), k.mul(first, L)])
+        _, entry = k.loop(L, lane, [k.number(_FAR), k.mul(first, L)])
         return k.signed(k.numbers, entry)
 
     def opened(word: Value, state: Value, site: Value, slot: Value) -> Value:
@@ -467,5 +577,9 @@ def trees(shape: Shape) -> ir.Module:
     return module
 
 
+_SHIFT = 3 / 8  # how far the centre of a part lies from that of the word, as a part of q
+_LONG = 0.4  # the part of a word's trace that its longest axis has, if it is cut
+_POWERS = 8  # by which that is found
+_FAR = 3.1e38
 _FIRST_COORDINATES = 8  # of a place, by which most balls are seen to be too far away
 _NEAREST = 1e-6  # of the radius: a word that is nearer to a centre is taken to be so far away
