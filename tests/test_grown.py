@@ -10,7 +10,6 @@ import pytest
 from carrynet import tasks
 from carrynet.data import words
 from carrynet.engines import jit, native
-from carrynet.engines.kernels import CUT_EVERY
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
@@ -154,8 +153,10 @@ def test_words_are_followed_as_by_numpy(
     assert compared
 
 
-def test_words_are_cut_across_their_longest_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_are_cut_across_their_longest_axis() -> None:
     """Which is the eigenvector of the largest of T Q T^T, nearly; T the metric of the site."""
+    from carrynet.engines.kernels import CUT_EVERY
+
     network = hardly_proved()
     model = tree_model(network, SLACK)
     assert model is not None

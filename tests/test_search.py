@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import carrynet as cn
-from carrynet import tasks, watch
+from carrynet import files, tasks, watch
 from carrynet.judge.evaluation import evaluate
 from carrynet.judge.work import work
 from carrynet.learn import training
@@ -288,6 +288,25 @@ def test_a_check_of_trees_counts_their_words(monkeypatch: pytest.MonkeyPatch) ->
     assert cuts > 10
     assert f"checking {found.regions:,} regions" in said
     assert said[-1] == f"checking, {words:,} of {words:,} words of trees"
+
+
+@pytest.mark.parametrize(("where", "limit", "said"), [
+    (files, "MOST_VALUES", "it has more than 100 values"),
+    (search, "MOST_BYTES", "it has more than 100 bytes"),
+])  # fmt: skip
+def test_no_proof_is_given_that_could_not_be_read_again(
+    monkeypatch: pytest.MonkeyPatch, where: Any, limit: str, said: str
+) -> None:
+    network, tried, said_of_it = trained_by("tutorial", 16, 4), list[str](), list[str]()
+    found = prove(network, budget=60)
+    assert isinstance(found, cn.Proved)
+    assert (
+        search._checked(network, "trees", found.certificate, tried, said_of_it.append) is not None
+    )
+    monkeypatch.setattr(where, limit, 100)
+    assert search._checked(network, "trees", found.certificate, tried, said_of_it.append) is None
+    assert len(tried) == 1
+    assert said in tried[0]
 
 
 def test_what_is_told_in_every_turn_of_a_loop_is_thinned_out(

@@ -1,6 +1,5 @@
 """Proofs by balls and word trees: found, checked, and refused when they are wrong."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ import pytest
 from flint import arb, arb_mat
 from hypothesis import given, settings, strategies as st
 
-from carrynet import tasks
+from carrynet import files, tasks
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
@@ -97,7 +96,8 @@ def found(make: Callable[[], Network]) -> tuple[Network, TreeCertificate]:
 def test_right_networks_are_proved(make: Callable[[], Network]) -> None:
     network, certificate = found(make)
     assert check(model(network), certificate).margin > 0
-    assert from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
+    assert from_json(files.from_json(certificate.text())) == certificate
+    assert certificate.text().count("\n") == len(certificate.to_json()) + 2  # a key a line
     # the bound holds for every word, so also for random ones
     words = np.random.default_rng(0).integers(0, len(network.task.machine.symbols), (20, 200))
     for word in words.tolist():

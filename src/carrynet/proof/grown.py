@@ -69,7 +69,7 @@ class Grown:
         self._arrays: dict[str, NDArray[Any]] = {
             **self._facts,
             "limits": _copied([radius, model.slack + _LOST, *_LIMITS.values()]),
-            "tally": _copied(np.arange(len(kernels.TALLY)) == _BALLS, np.int64),  # the start
+            "tally": _copied([name == "balls" for name in kernels.TALLY], np.int64),  # the start
             "counts": buffer(K + Q, np.int64),
             "heads": _copied(np.full(K + Q, -1), np.int32),
             "order": _copied(np.arange(waiting), np.int32),
@@ -88,27 +88,22 @@ class Grown:
         """
         while self.goes_on and self.made[0] < nodes and not stop():
             if self.end == kernels.FULL:
-                tally, sizes = self._arrays["tally"], self._sizes
-                more = {
-                    name: sizes[f"most_{name}"]
-                    # of whichever may not have room for what follows a node
-                    * (2 if tally[place] + self.symbols > sizes[f"most_{name}"] else 1)
-                    for name, place in _ROOM.items()
-                }
-                self._enlarge(**more)
+                room = {name: self._sizes[f"most_{name}"] for name in ("nodes", "balls", "axes")}
+                for name, most in room.items():  # for what may follow a node
+                    room[name] = most * (2 if self._count(name) + self.symbols > most else 1)
+                self._enlarge(**room)
             self._code(**self._arrays, **self._sizes, turns=min(nodes - self.made[0], _TURNS))
-            self.end = int(self._arrays["tally"][_STATUS])
+            self.end = self._count("status")
 
     @property
     def made(self) -> tuple[int, int]:
         """How many nodes and balls there are."""
-        nodes, balls = self._arrays["tally"][[_NODES, _BALLS]].tolist()
-        return nodes, balls
+        return self._count("nodes"), self._count("balls")
 
     @property
     def begun(self) -> tuple[int, int]:
         """How many balls' trees were begun, out of how many so far."""
-        return int(self._arrays["tally"][_GROWN]), self.made[1]
+        return self._count("grown"), self._count("balls")
 
     @property
     def expected(self) -> float:
@@ -129,6 +124,9 @@ class Grown:
         """Whether all trees may yet end."""
         full = self.end == kernels.FULL and self.made[0] < self.most_nodes
         return full or self.end == kernels.GROWING
+
+    def _count(self, name: str) -> int:
+        return int(self._arrays["tally"][kernels.TALLY.index(name)])
 
     def _enlarge(self, nodes: int, balls: int, axes: int) -> None:
         """Room for more nodes, balls and axes, with what was there."""
@@ -199,17 +197,17 @@ class Grown:
     def _list_sites(self, model: TreeModel) -> None:
         """A list of sites for each of the machine's states, after those of the sites' balls."""
         K, in_block, arrays = len(model.sites), 4 * self._L, self._arrays
-        near = arrays["near"].reshape(-1, 4, self._P, self._L)
+        near, tally = arrays["near"].reshape(-1, 4, self._P, self._L), arrays["tally"]
         for list_ in range(K, len(arrays["counts"])):
             numbers = np.flatnonzero(model.states == list_ - K)
             for first in range(0, len(numbers), in_block):
-                block = int(arrays["tally"][_BLOCKS])
+                block = self._count("blocks")
                 arrays["chain"][block], arrays["heads"][list_] = arrays["heads"][list_], block
                 for n, site in enumerate(numbers[first : first + in_block].tolist()):
                     arrays["numbers"][block, n] = site
                     near[block, n // self._L, :, n % self._L] = 0
                     near[block, n // self._L, : self._hidden, n % self._L] = model.sites[site]
-                arrays["tally"][_BLOCKS] += 1
+                tally[kernels.TALLY.index("blocks")] += 1
             arrays["counts"][list_] = len(numbers)
 
     # What was found ----------------------------------------------------------------------
@@ -261,11 +259,6 @@ def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
 
 
 _MOST_DEPTH = 120
-if not jit.missing:
-    _NODES, _BALLS, _GROWN, _STATUS, _BLOCKS, _AXES = map(
-        kernels.TALLY.index, ("nodes", "balls", "grown", "status", "blocks", "axes")
-    )
-    _ROOM = {"nodes": _NODES, "balls": _BALLS, "axes": _AXES}
 _TURNS = 512  # nodes between two looks at the clock: some 10 ms with 32 hidden units
 _FAR = 3e38
 _LOST = 1e-7  # in a remainder, which is computed in float32

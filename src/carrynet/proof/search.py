@@ -355,7 +355,10 @@ def _check(network: Network, certificate: Certificate, tell: Tell) -> "Checked":
 def _checked(
     network: Network, method: str, certificate: Certificate, tried: list[str], tell: Tell
 ) -> Proved | None:
-    """A proof, if the checker accepts the certificate, also when it is read from a file."""
+    """A proof, if the checker accepts the certificate, also when it is read from a file.
+
+    Trees are not read again to see that: they take longest, and what limits them is their number.
+    """
     try:
         if isinstance(certificate, TreeCertificate):
             text = certificate.text()
