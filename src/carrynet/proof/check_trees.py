@@ -58,7 +58,7 @@ from carrynet.watch import Watch
 _LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
 _PART = 128  # regions whose trees one thread begins together
 _TURNS = 64  # batches after which it lets others have what is left
-_AT_ONCE = 2**19  # S H^2 for each of the words that are followed at once
+_AT_ONCE = 2**20  # S H^2 for each of the words that are followed at once
 
 
 def check(
@@ -117,7 +117,7 @@ class _Frontier(NamedTuple):
     centre: Array  # (N, H)
     shape: Array  # (N, H, H)
     state: NDArray[np.intp]  # (N,) of the machine
-    entry: NDArray[np.intp]  # (N,)
+    entry: NDArray[np.intp]  # (N,), either all of them cuts or none
 
     def part(self, some: Any) -> "_Frontier":
         """Those of some places."""
@@ -198,8 +198,8 @@ def _tables(trees: Sequence[Any], symbols: int, hidden: int) -> _Trees:
             # the start point is a region without extent: nothing can end in it
             elif not 0 < each < regions:
                 require(False, f"tree {i}: a leaf")
-            else:
-                require(read, f"tree {i}: a leaf before the first symbol")
+            elif not read:
+                require(False, f"tree {i}: a leaf before the first symbol")
     values = np.zeros(128, dtype=np.int8)
     values[[ord(letter) for letter in AXIS]] = np.arange(len(AXIS)) - AXIS.index("0")
     return _Trees(
@@ -252,33 +252,51 @@ def _check_words(
     at_once = max(1, _AT_ONCE // (S * H * H))
     margin, reach, count = np.inf, np.zeros(H), 0
     with np.errstate(all="ignore"):
-        todo = [_roots(facts, trees, part)] if isinstance(part, range) else part
-        while todo and count < _TURNS * at_once:
-            parts = [todo.pop()]
-            while todo and sum(len(part.entry) for part in parts) < at_once:
-                parts.append(todo.pop())
+        todo: dict[bool, list[_Frontier]] = {False: [], True: []}  # whether they are cut
+        for words in _roots(facts, trees, part) if isinstance(part, range) else part:
+            todo[bool(trees.cut[words.entry[0]])].append(words)
+        while any(todo.values()) and count < _TURNS * at_once:
+            cut = _count(todo[True]) > _count(todo[False])
+            some = todo[cut]
+            parts = [some.pop()]
+            while some and _count(parts) < at_once:
+                parts.append(some.pop())
             words = _joined(parts)
             if len(words.entry) > at_once:
-                todo.append(words.part(slice(at_once, None)))
+                some.append(words.part(slice(at_once, None)))
                 words = words.part(slice(at_once))
-            cut = trees.cut[words.entry]
-            for some, follow in ((words.part(~cut), _follow), (words.part(cut), _cut)):
-                if not len(some.entry):
-                    continue
-                images, least, most = follow(facts, trees, some)
-                margin, reach = np.minimum(margin, least), np.maximum(reach, most)
-                inner = _end(facts, trees, images)
-                if len(inner.entry):
-                    todo.append(inner)
-            count += int((~cut).sum())
-    return float(margin), reach, count, todo
+            images, least, most = (_cut if cut else _follow)(facts, trees, words)
+            margin, reach = np.minimum(margin, least), np.maximum(reach, most)
+            for longer in _end(facts, trees, images):
+                todo[bool(trees.cut[longer.entry[0]])].append(longer)
+            count += 0 if cut else len(words.entry)
+    return float(margin), reach, count, [*todo[False], *todo[True]]
 
 
-def _roots(facts: _Facts, trees: _Trees, numbers: range) -> _Frontier:
+def _count(parts: list[_Frontier]) -> int:
+    return sum(len(part.entry) for part in parts)
+
+
+def _roots(facts: _Facts, trees: _Trees, numbers: range) -> list[_Frontier]:
     """The words without symbols, all over their regions."""
-    some = slice(numbers.start, numbers.stop)
-    shape = (facts.radii[some] ** 2 * UP)[:, None, None] * facts.ball[facts.metric[some]]
-    return _Frontier(facts.centres[some], shape, facts.states[some], ~trees.roots[some])
+    regions = np.array(numbers)
+    return [
+        _Frontier(
+            facts.centres[some],
+            (facts.radii[some] ** 2 * UP)[:, None, None] * facts.ball[facts.metric[some]],
+            facts.states[some],
+            entry,
+        )
+        for some, entry in _apart(trees, regions, ~trees.roots[regions])
+    ]
+
+
+def _apart(
+    trees: _Trees, words: NDArray[np.intp], entry: NDArray[np.intp]
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Words and their entries: those that are followed, those that are cut; none is empty."""
+    cut = trees.cut[entry]
+    return [(words[some], entry[some]) for some in (~cut, cut) if some.any()]
 
 
 class _Images(NamedTuple):
@@ -455,7 +473,7 @@ def _margin(
     return (centre - spread - root_of_square - lost).min(axis=-1)
 
 
-def _end(facts: _Facts, trees: _Trees, images: _Images) -> _Frontier:
+def _end(facts: _Facts, trees: _Trees, images: _Images) -> list[_Frontier]:
     """Words that go on; of the others it is checked that they end inside their region."""
     going, leaves = np.flatnonzero(images.follows < 0), np.flatnonzero(images.follows >= 0)
     ends = images.follows[leaves]
@@ -479,8 +497,10 @@ def _end(facts: _Facts, trees: _Trees, images: _Images) -> _Frontier:
     if not inside.all():
         n = int(np.argmin(inside))
         require(False, f"tree {images.tree[leaves[n]]}: a leaf is not inside region {ends[n]}")
-    entries = ~images.follows[going]
-    return _Frontier(images.centre[going], images.shapes(going), images.state[going], entries)
+    return [
+        _Frontier(images.centre[some], images.shapes(some), images.state[some], entry)
+        for some, entry in _apart(trees, going, ~images.follows[going])
+    ]
 
 
 def _conditions(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:

@@ -40,7 +40,9 @@ def gamma(n: int) -> float:
 
 def symmetric(M: Array) -> Array:
     """The means of matrices and their transposes: exactly symmetric."""
-    return (M + np.swapaxes(M, -1, -2)) / 2
+    twice = M + np.swapaxes(M, -1, -2)
+    twice /= 2  # in place: this is much of what a word takes
+    return twice
 
 
 def balls(T: Array) -> tuple[Array, Array]:
@@ -114,7 +116,10 @@ def halves(centre: Array, Q: Array, axis: Array) -> tuple[Array, Array]:
     lost = gamma(8 * H + 16) * ((size * np.abs(axis)).sum(axis=1) * UP) ** 2 / t * (1 + 1e-3)
     require(((t > 0) & (lost < 1e-4)).all(), "an axis that a word has no extent along")
     q = b / np.sqrt(t)[:, None]
-    parts: Array = symmetric(25 / 16 * (Q - 3 / 4 * q[:, :, None] * q[:, None]))
+    parts: Array = 3 / 4 * q[:, :, None] * q[:, None]
+    np.subtract(Q, parts, out=parts)
+    parts *= 25 / 16
+    parts = symmetric(parts)
     off = (lost[:, None] * size + 4 * U * np.abs(centre)) * UP
     parts *= 1 + 1e-9
     of_rounding = 4 * H * lost[:, None] * size**2 + 2e9 * H * off**2
