@@ -185,10 +185,11 @@ def _sites(states: States, count: int, most: int) -> States:
         h = states.h[states.state == q]
         if not len(h):
             h = np.zeros((1, states.h.shape[1]))
-        chosen, far = [0], ((h - h[0]) ** 2).sum(axis=1)
+        squares = (h**2).sum(axis=1)
+        chosen, far = [0], squares + squares[0] - 2 * h @ h[0]
         while len(chosen) < most and far.max() > _APART**2:
             chosen.append(int(far.argmax()))
-            far = np.minimum(far, ((h - h[chosen[-1]]) ** 2).sum(axis=1))
+            far = np.minimum(far, squares + squares[chosen[-1]] - 2 * h @ h[chosen[-1]])
         places.append(h[chosen])
         labels += [q] * len(chosen)
     return States(np.concatenate(places), np.array(labels))

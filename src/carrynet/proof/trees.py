@@ -91,13 +91,14 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Forecast | None) -> 
     neither closed nor hopeless in rounds, each of twice as many nodes as the one before.  All of
     them are for the radius that is expected to need the fewest when the round begins, one half of
     that for the next, and so on.  Where `_ENOUGH` are not, the balls are states where the network
-    contracts late, and all is begun anew with metrics that know of them.  Of those that close in a
-    round the first in this order is taken, so that what is found depends on the clock only where
-    time runs out.
+    contracts late, and all is begun anew with metrics that know of them, unless there is too little
+    time for that from the first.  Of those that close in a round the first in this order is taken,
+    so that what is found depends on the clock only where time runs out.
     """
     live = _attempts(model)
-    nodes, closed, over, first = _FIRST_NODES, len(live), False, True
+    nodes, closed, over = _FIRST_NODES, len(live), False
     began = time.monotonic()
+    first = deadline - began > _TIME_FOR_MORE
 
     def grow(place: int) -> None:
         nonlocal closed
@@ -465,9 +466,8 @@ _RADII = (4.0, 2.0, 1.2, 0.8, 0.6, 0.5, 0.42, 0.35, 0.29, 0.24, 0.2, 0.17, 0.14,
 _SHARE = 0.6  # of the time that is left, for one radius, where they are tried one by one
 _GRID = tuple(4 * 0.5 ** (i / 2) for i in range(16))  # the radii that are tried side by side
 _FIRST_NODES = 2**11  # of each of them, in the first round
-_ENOUGH = (
-    2**13
-)  # for networks for which the first metrics do, in less time than to make better ones
+_ENOUGH = 2**13  # for whom the first metrics do, in less time than it takes to make better ones
+_TIME_FOR_MORE = 3.0  # seconds: with two, fewer networks of 32 units were proved for it
 _MANY_TREES = 64  # that are done: of so many one may tell how the others will be
 _OPEN_AT = 0.4  # of the radius: the size up to which a word that no ball holds gets its own
 _MOST_DEPTH = 120
