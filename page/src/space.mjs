@@ -14,6 +14,18 @@ const COLOURS = 8;
 /** Of what a machine's state is drawn in. */
 export const stateColour = (q) => `var(--s${q % COLOURS})`;
 
+/** The points of x, y, x, y, ... */
+const pairs = (ends) => Array.from({ length: ends.length / 2 }, (_, k) => [ends[2 * k], ends[2 * k + 1]]);
+
+/** Points of an ellipse, of which there are the centre and two half axes; none of a single point. */
+function corners([x, y, ax, ay, bx, by]) {
+  if (!(ax || ay || bx || by)) return [];
+  return Array.from({ length: 60 }, (_, k) => {
+    const angle = k * Math.PI / 30, cos = Math.cos(angle), sin = Math.sin(angle);
+    return [x + cos * ax + sin * bx, y + cos * ay + sin * by];
+  });
+}
+
 export function space(scene, say, signal) {
   const { task, network, subject } = scene, { regions, snapshots } = subject, { points, held, groups } = visited(network);
   if (!points.every((point) => point.every(Number.isFinite))) return [];
@@ -22,7 +34,8 @@ export function space(scene, say, signal) {
   moments[snapshots.length - 1] = final;
   const flatAt = (moment) => (moments[moment] ??= visited(snapshots[moment].network).points.map((point) => project(plane, point)));
   const chosen = () => snapshots[scene.moment].network, isLast = () => scene.moment === snapshots.length - 1;
-  const outlines = (regions?.outlines ?? []).map((ends, i) => ({ state: regions.state[i], outline: Array.from({ length: ends.length / 2 }, (_, k) => [ends[2 * k], ends[2 * k + 1]]) }));
+  const outlines = (regions?.ellipses?.map(corners) ?? regions?.outlines.map(pairs) ?? []).map((outline, i) => ({ state: regions.state[i], outline }));
+  const fill = 0.1 * Math.min(1, 20 / outlines.length), stroke = outlines.length > 60 ? 0.7 : 1.5; // fainter where they overlap
   const first = network.start.subarray(0, network.hidden), start = project(plane, first), zero = first.every((value) => value === 0);
   const fixed = [...final, start, ...outlines.flatMap(({ outline }) => outline)].filter((p) => p.every(Number.isFinite));
   const extentOf = (points, k) => points.reduce(([low, high], p) => [Math.min(low, p[k]), Math.max(high, p[k])], [Infinity, -Infinity]);
@@ -47,7 +60,7 @@ export function space(scene, say, signal) {
     axis(svg, axisLeft(y).ticks(5), margin, 0);
     const outlined = line((p) => x(p[0]), (p) => y(p[1]));
     for (const { state, outline } of outlines)
-      if (outline.length) svg.append(s("path", { d: `${outlined(outline)}Z`, fill: stateColour(state), "fill-opacity": 0.1, stroke: stateColour(state), "stroke-width": 1.5 }));
+      if (outline.length) svg.append(s("path", { d: `${outlined(outline)}Z`, fill: stateColour(state), "fill-opacity": fill, stroke: stateColour(state), "stroke-width": stroke }));
     flat.forEach((p, i) => svg.append(s("circle", { cx: x(p[0]), cy: y(p[1]), r: 2.6, fill: stateColour(held[i]), "fill-opacity": 0.7 })));
     const [a, b] = [x(start[0]), y(start[1])];
     svg.append(s("path", { class: "start", d: `M${a - 7} ${b}h14M${a} ${b - 7}v14`, stroke: "var(--ink)", "stroke-width": 2.2 }));

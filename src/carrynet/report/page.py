@@ -23,9 +23,10 @@ import numpy as np
 from carrynet import __version__, files
 from carrynet.judge.evaluation import Evaluation, wilson
 from carrynet.judge.extraction import MOST_STATES, compare, extract
+from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.proof import verdict
-from carrynet.proof.certificate import BoxCertificate, Certificate
+from carrynet.proof.certificate import BoxCertificate, Certificate, TreeCertificate
 from carrynet.proof.verdict import Proved
 from carrynet.report import described, drawing, space
 from carrynet.report.advice import ways
@@ -42,11 +43,11 @@ PART = 5
 """Of a machine that was found in part only so many states are drawn, and '…' for the others."""
 MOST_ASKED = 10**6
 """The machine that a network has learned is not looked for where that takes more questions."""
-MOST_BYTES = 100_000
-"""A certificate that is longer, compressed, is left out of the page; so are some snapshots.
+MOST_BYTES = 590_000
+"""No page is longer, but of a network that is too large itself.
 
-Both are a third longer as text; with the views, 275 KB, and what can be trained, 25 KB, a page of
-them stays below 600 KB.
+Of what may be long the certificate gets up to half of the room that is left by the rest, regions up
+to half of what is left then, and snapshots what remains, at least two of them.
 """
 
 
@@ -66,14 +67,17 @@ def document(model: Mapping[str, Any], summary: str, script: str) -> str:
 
     `summary` is for readers without scripts.
     """
-    # in JSON, `<` occurs in strings only, where its escape means the same
-    text = json.dumps(model, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return Template(_resource("page.html")).substitute(
         title=escape(_title(model["name"])),
         summary=escape(summary),
-        model=text,
+        model=_text(model),
         script=_resource(script),
     )
+
+
+def _text(model: Any) -> str:
+    """JSON, in which `<` occurs in strings only, where its escape means the same."""
+    return json.dumps(model, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def write(run: Record, path: Path) -> Path:
@@ -98,7 +102,7 @@ def model(run: Record) -> dict[str, Any]:
     network, task, proof = run.network, run.network.task, run.proof
     certificate = proof.certificate if isinstance(proof, Proved) else None
     plane = _plane(network)
-    return {
+    page = {
         "format": FORMAT,
         "version": VERSION,
         "name": _name(run),
@@ -106,7 +110,6 @@ def model(run: Record) -> dict[str, Any]:
         "formulas": described.network(network),
         "trainable": described.trainable(),
         "model": _base64(_safetensors(network.weights, network)),
-        "snapshots": _snapshots(run),
         "metrics": _columns(run.metrics),
         "evaluation": _tested(run.evaluation),
         "proof": _exact(verdict.to_json(proof)),
@@ -114,8 +117,6 @@ def model(run: Record) -> dict[str, Any]:
         "claim": certificate and certificate.claim,
         "learned": _learned(network),
         "plane": plane and {key: array.tolist() for key, array in vars(plane).items()},
-        "regions": certificate and plane and _regions(certificate, network, plane),
-        "certificate": certificate and _compressed(certificate),
         "source": run.source and run.source.to_json(),
         "mechanism": run.mechanism and files.json_text(run.mechanism.to_json()),
         "recipe": run.recipe.to_toml(),
@@ -146,6 +147,23 @@ def model(run: Record) -> dict[str, Any]:
             "command": _command(run),
         },
     }
+    room = MOST_BYTES - len(_resource("view.mjs").encode()) - _length(page)
+    page["certificate"] = _within(room // 2, certificate and _compressed(certificate))
+    room -= _length(page["certificate"])
+    drawn = certificate and plane and _regions(certificate, network, plane)
+    page["regions"] = _within(room // 2, drawn)
+    page["snapshots"] = _snapshots(run, room - _length(page["regions"]))
+    return page
+
+
+def _length(part: Any) -> int:
+    """How many bytes of a page a part of its model takes."""
+    return len(_text(part).encode())
+
+
+def _within(most: int, part: Any) -> Any:
+    """A part of the model; None where it would be too long."""
+    return part if _length(part) <= most else None
 
 
 def _name(run: Record) -> str:
@@ -177,12 +195,12 @@ def _command(run: Record) -> str | None:
     return f"carrynet train --recipe recipe.toml{begin} --engine {run.engine}"
 
 
-def _snapshots(run: Record) -> str | None:
-    """Snapshots as safetensors: all, or of a large network as many as are not too long."""
+def _snapshots(run: Record, room: int) -> str | None:
+    """Snapshots as safetensors: all, or as many as fit in so many bytes."""
     if not run.snapshots:
         return None
-    size = sum(array.nbytes for array in run.network.weights.values())
-    most = min(len(run.snapshots), max(2, MOST_BYTES // size))
+    size = _length(_base64(_safetensors(run.network.weights, run.network)))
+    most = min(len(run.snapshots), max(2, room // size))
     chosen = np.linspace(0, len(run.snapshots) - 1, most).round().astype(int)
     tensors = {
         f"{each.problem}.{name}": array
@@ -261,18 +279,30 @@ def _plane(network: Network) -> space.Plane | None:
 def _regions(
     certificate: Certificate, network: Network, plane: space.Plane
 ) -> dict[str, Any] | None:
-    """A certificate's regions, to be drawn: their outlines, as x, y, x, y, ..."""
+    """A certificate's regions, to be drawn: their outlines, as x, y, x, y, ...
+
+    Of balls, which may be hundreds, as a centre and two half axes: x, y each.
+    """
     states = space.region_states(certificate)
     if len(states) > MOST_REGIONS:
         return None
-    outlines = [np.round(outline, 3) for outline in space.outlines(certificate, plane)]
+    if isinstance(certificate, TreeCertificate):
+        ellipses = space.ellipses(certificate, plane).reshape(-1, 6)
+        return {"kind": "balls", "state": states, "ellipses": np.round(ellipses, 4).tolist()}
+    outlines = [_rounded(outline) for outline in space.outlines(certificate, plane)]
     return {
-        "kind": "balls" if certificate.method == "trees" else certificate.method,
+        "kind": certificate.method,
         "state": states,
         "begins_outside": _begins_outside(certificate, network),
-        # of a point there is none
-        "outlines": [o.ravel().tolist() if np.ptp(o, axis=0).any() else [] for o in outlines],
+        "outlines": [outline.ravel().tolist() for outline in outlines],
     }
+
+
+def _rounded(outline: Array) -> Array:
+    """The corners that can be told apart; none of a point."""
+    corners = np.round(outline, 3)
+    apart: Array = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)]
+    return apart
 
 
 def _begins_outside(certificate: Certificate, network: Network) -> bool:
@@ -287,10 +317,9 @@ def _begins_outside(certificate: Certificate, network: Network) -> bool:
     )
 
 
-def _compressed(certificate: Certificate) -> str | None:
-    """The certificate's JSON, deflated; None where it is too long for a page."""
-    data = zlib.compress(certificate.text().encode(), 9)
-    return _base64(data) if len(data) <= MOST_BYTES else None
+def _compressed(certificate: Certificate) -> str:
+    """The certificate's JSON, deflated."""
+    return _base64(zlib.compress(certificate.text().encode(), 9))
 
 
 def _base64(data: bytes) -> str:

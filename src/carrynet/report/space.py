@@ -17,7 +17,12 @@ from carrynet.data.words import Words, tables
 from carrynet.nets.arrays import Array, in_one_thread
 from carrynet.nets.bptt import unroll
 from carrynet.nets.network import Network
-from carrynet.proof.certificate import BoxCertificate, Certificate, StateCertificate
+from carrynet.proof.certificate import (
+    BoxCertificate,
+    Certificate,
+    StateCertificate,
+    TreeCertificate,
+)
 from carrynet.spec.task import Task
 
 _WORDS, _LENGTH = 48, 16  # of each kind of word along which hidden states are shown
@@ -97,8 +102,7 @@ def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
     """The polygon (V, 2) of each region's projection to a plane.
 
     Of a box it is exact, a zonotope; of the state's parts a plane is in the first.  The
-    projection of a ball |T (h - c)| <= r is an ellipse, {A u : |u| <= r} about the projected c
-    with A = axes T^-1 of shape (2, H), drawn with 60 corners.  Of a single state it is a point.
+    projection of a ball is an ellipse, drawn with 60 corners.  Of a single state it is a point.
     """
     if isinstance(certificate, BoxCertificate):
         polygons = []
@@ -114,14 +118,24 @@ def outlines(certificate: Certificate, plane: Plane) -> list[Array]:
         states = np.array(certificate.values)[:, : len(plane.centre)]
         return list(plane(states)[:, None])
     angles = np.linspace(0, 2 * np.pi, 60, endpoint=False)
-    circle, ellipses = np.stack([np.cos(angles), np.sin(angles)], axis=1), []
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return [centre + circle @ halves for centre, *halves in ellipses(certificate, plane)]
+
+
+def ellipses(certificate: TreeCertificate, plane: Plane) -> Array:
+    """The projections of balls: of each the centre and two half axes, (G, 3, 2).
+
+    A ball |T (h - c)| <= r becomes {A u : |u| <= r} about the projected c, A = axes T^-1 of
+    shape (2, H).
+    """
+    halves = []
     for T in certificate.metrics:
         A = np.linalg.solve(np.array(T).T, plane.axes.T).T
         squares, turn = np.linalg.eigh(A @ A.T)
-        ellipses.append(circle * np.sqrt(squares.clip(0)) @ turn.T)
-    centres = plane(np.array(certificate.centres))
-    parts = zip(centres, certificate.radii, certificate.metric_of, strict=True)
-    return [c + r * ellipses[k] for c, r, k in parts]
+        halves.append(np.sqrt(squares.clip(0))[:, None] * turn.T)
+    radii, centres = np.array(certificate.radii), plane(np.array(certificate.centres))
+    scaled = radii[:, None, None] * np.array(halves)[list(certificate.metric_of)]
+    return np.concatenate([centres[:, None], scaled], axis=1)
 
 
 def region_states(certificate: Certificate) -> list[int]:
