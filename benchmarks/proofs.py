@@ -15,6 +15,7 @@ from statistics import median
 
 import carrynet as cn
 from carrynet.cli import options
+from carrynet.judge.evaluation import affordable_digits, evaluate
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.proof import check
@@ -39,7 +40,7 @@ class Outcome:
     verdict: Verdict
     searched: float  # seconds, the check included
     checked: float  # seconds
-    long_wrong: bool  # refuted, though right on all pairs of 8-digit numbers
+    passed: bool  # all problems of up to 8 digits, or of as many as make 65,536
     hardened: str | None  # the verdict after hardening
 
 
@@ -51,13 +52,14 @@ def run(job: Job) -> Outcome:
         started = time.perf_counter()
         check.check(model(network), found.certificate)
         checked = time.perf_counter() - started
-    missed = isinstance(found, Refuted) and found.digits > 9
+    digits = affordable_digits(network.task, 8, 2**16)
+    passed = evaluate(network, digits).all_right
     hardened = None
     if job.harden:
         recipe = training.hardening(job.recipe, network)
         stronger = training.fit(recipe, state=training.start(recipe, network), reports=1)
         hardened = timed(stronger, 0.0)[0].verdict
-    return Outcome(found, seconds, checked, missed, hardened)
+    return Outcome(found, seconds, checked, passed, hardened)
 
 
 def timed(network: Network, budget: float) -> tuple[Verdict, float]:
@@ -83,7 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     columns = (
-        *("task", "H", "proved", "refuted", "of them beyond 9 digits", "undecided"),
+        *("task", "H", "proved", "refuted", "of them right on 8 digits", "undecided"),
         *("decided in 10 s", "regions", "slack", "search s", "longest", "check s", "longest"),
         "proved when hardened",
     )
@@ -120,7 +122,7 @@ def row(task: str, hidden: int, outcomes: list[Outcome]) -> str:
         str(hidden),
         f"{counts['proved']} of {len(outcomes)}",
         str(counts["refuted"]),
-        str(sum(o.long_wrong for o in outcomes)),
+        str(sum(isinstance(o.verdict, Refuted) and o.passed for o in outcomes)),
         str(counts["undecided"]),
         str(sum(o.verdict.verdict != "undecided" and o.searched <= 10 for o in outcomes)),
         f"{median(p.regions for p in proofs):.0f}" if proofs else "",

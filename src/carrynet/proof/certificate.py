@@ -45,7 +45,8 @@ of trees, numbers being doubles, which JSON's decimals stand for to the last bit
     trees             for each region a list with an entry for each symbol: the number of the
                       region that holds every state after it, or again such a list; or, where
                       the states are cut in two, a table: axis, a letter of `AXIS` for each unit,
-                      and parts, the entries of those where axis . (h - centre) is positive and not
+                      and parts, the entries of those where axis . (h - c) is positive and not,
+                      c the centre of the ellipsoid that the checker has come to
 
 of states, numbers being doubles:
 
