@@ -412,3 +412,17 @@ def test_a_search_for_trees_says_how_far_it_came(monkeypatch: pytest.MonkeyPatch
         assert (
             found.tried[-1] == f"trees: none closed {'whatever the budget' if over else 'in 8 s'}"
         )
+
+
+def test_a_short_search_that_ends_early_says_nothing_of_longer_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no time for metrics that are made anew, nor what is found by them."""
+    network = trained_by("tutorial", 16, 4)
+    for budget, over in ((trees.TIME_FOR_MORE, False), (trees.TIME_FOR_MORE + 2, True)):
+        monkeypatch.setattr(trees, "search", lambda *_, **__: None)
+        found = prove(network, budget=budget)
+        assert isinstance(found, Undecided)
+        assert found.effort.over == over
+        told = f"in {budget:g} s"
+        assert found.tried[-1] == f"trees: none closed {'whatever the budget' if over else told}"

@@ -2,7 +2,7 @@
 
 Part of `check`, which sees to it that the certificate is about this network.  It computes
 anew where every word from every region leads, and shares no code with the search.  Trees have
-up to a million leaves, so that it works on many words at once, in NumPy.  Whatever is not a
+up to millions of leaves, so that it works on many words at once, in NumPy.  Whatever is not a
 number fails, since every condition is an inequality that must hold.
 
 A region is {c + x}, c and the symmetric matrix Q exact doubles, with |v . x|^2 <= v Q v for

@@ -145,16 +145,18 @@ def prove(
         about = f", about {expected:.0f} s in all" if expected else ""
         tell_used(f"trees of words, {done} of {so_far} regions so far{about}")
 
+    # with less, the search did without metrics that a larger budget has time for
+    whole = budget > tree.TIME_FOR_MORE + 1
     trees = tree.search(network, slack=_smallest_slack(network), deadline=deadline, watch=watch)
     if trees is None:
         # what is cut off has had all of the time or, of NumPy's attempts, more than half of it
-        effort = replace(effort, over=deadline - monotonic() > budget / 2)
+        effort = replace(effort, over=whole and deadline - monotonic() > budget / 2)
         how = "whatever the budget" if effort.over else f"in {budget:g} s"
         tried.append(f"trees: none closed {how}")
     elif proof := proved("trees", trees):
         return proof
     else:
-        effort = replace(effort, over=True)  # it would be found again
+        effort = replace(effort, over=whole)  # it would be found again
     return Undecided(tuple(tried), monotonic() - started, effort)
 
 

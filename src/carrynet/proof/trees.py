@@ -52,6 +52,10 @@ from carrynet.proof.metric import States, nearest
 from carrynet.proof.tree_model import TreeModel, tree_model
 from carrynet.watch import Forecast
 
+TIME_FOR_MORE = 3.0
+"""Seconds of which a search must have more to make metrics anew: with two, fewer networks of 32
+units were proved for it."""
+
 
 @in_one_thread
 def search(
@@ -91,14 +95,14 @@ def _side_by_side(model: TreeModel, deadline: float, watch: Forecast | None) -> 
     neither closed nor hopeless in rounds, each of twice as many nodes as the one before.  All of
     them are for the radius that is expected to need the fewest when the round begins, one half of
     that for the next, and so on.  Where `_ENOUGH` are not, the balls are states where the network
-    contracts late, and all is begun anew with metrics that know of them, unless there is too little
-    time for that from the first.  Of those that close in a round the first in this order is taken,
+    contracts late, and all is begun anew with metrics that know of them, if the search had more
+    than `TIME_FOR_MORE`.  Of those that close in a round the first in this order is taken,
     so that what is found depends on the clock only where time runs out.
     """
     live = _attempts(model)
     nodes, closed, over = _FIRST_NODES, len(live), False
     began = time.monotonic()
-    first = deadline - began > _TIME_FOR_MORE
+    first = deadline - began > TIME_FOR_MORE
 
     def grow(place: int) -> None:
         nonlocal closed
@@ -467,7 +471,6 @@ _SHARE = 0.6  # of the time that is left, for one radius, where they are tried o
 _GRID = tuple(4 * 0.5 ** (i / 2) for i in range(16))  # the radii that are tried side by side
 _FIRST_NODES = 2**11  # of each of them, in the first round
 _ENOUGH = 2**13  # for whom the first metrics do, in less time than it takes to make better ones
-_TIME_FOR_MORE = 3.0  # seconds: with two, fewer networks of 32 units were proved for it
 _MANY_TREES = 64  # that are done: of so many one may tell how the others will be
 _OPEN_AT = 0.4  # of the radius: the size up to which a word that no ball holds gets its own
 _MOST_DEPTH = 120
