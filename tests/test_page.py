@@ -99,6 +99,17 @@ def test_a_page_of_hundreds_of_balls_is_not_too_long(proved: cn.Run) -> None:
     assert centre + b == pytest.approx(outlines[:, 15], abs=2e-4)
 
 
+def test_where_there_is_no_room_two_snapshots_are_left(
+    proved: cn.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MOST_BYTES", 1_000)
+    model = model_in(page.html(proved))
+    assert model["certificate"] is model["regions"] is None
+    kept = safetensors.numpy.load(base64.b64decode(model["snapshots"]))
+    first, *_, last = proved.snapshots
+    assert {int(name.split(".")[0]) for name in kept} == {first.problem, last.problem}
+
+
 def test_the_page_is_one_file_that_asks_for_nothing(proved: cn.Run) -> None:
     text = page.html(proved)
     assert len(text.encode()) < 600_000

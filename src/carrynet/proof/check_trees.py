@@ -112,6 +112,10 @@ class _Trees(NamedTuple):
     parts: NDArray[np.intp]  # (C, 2) what follows
     roots: NDArray[np.intp]  # (G,)
 
+    def cuts(self, words: "_Frontier") -> bool:
+        """Whether these words are cut, and not followed."""
+        return bool(self.cut[words.entry[0]])
+
 
 class _Frontier(NamedTuple):
     centre: Array  # (N, H)
@@ -254,12 +258,12 @@ def _check_words(
     with np.errstate(all="ignore"):
         todo: dict[bool, list[_Frontier]] = {False: [], True: []}  # whether they are cut
         for words in _roots(facts, trees, part) if isinstance(part, range) else part:
-            todo[bool(trees.cut[words.entry[0]])].append(words)
+            todo[trees.cuts(words)].append(words)
         while any(todo.values()) and count < _TURNS * at_once:
-            cut = _count(todo[True]) > _count(todo[False])
+            cut = _words(todo[True]) > _words(todo[False])
             some = todo[cut]
             parts = [some.pop()]
-            while some and _count(parts) < at_once:
+            while some and _words(parts) < at_once:
                 parts.append(some.pop())
             words = _joined(parts)
             if len(words.entry) > at_once:
@@ -268,12 +272,13 @@ def _check_words(
             images, least, most = (_cut if cut else _follow)(facts, trees, words)
             margin, reach = np.minimum(margin, least), np.maximum(reach, most)
             for longer in _end(facts, trees, images):
-                todo[bool(trees.cut[longer.entry[0]])].append(longer)
+                todo[trees.cuts(longer)].append(longer)
             count += 0 if cut else len(words.entry)
     return float(margin), reach, count, [*todo[False], *todo[True]]
 
 
-def _count(parts: list[_Frontier]) -> int:
+def _words(parts: list[_Frontier]) -> int:
+    """How many words there are in all."""
     return sum(len(part.entry) for part in parts)
 
 

@@ -145,7 +145,7 @@ def prove(
         about = f", about {expected:.0f} s in all" if expected else ""
         tell_used(f"trees of words, {done} of {so_far} regions so far{about}")
 
-    # with less, the search did without metrics that a larger budget has time for
+    # with less, metrics were not made anew, as with more they would; the first take up to a second
     whole = budget > tree.TIME_FOR_MORE + 1
     trees = tree.search(network, slack=_smallest_slack(network), deadline=deadline, watch=watch)
     if trees is None:
