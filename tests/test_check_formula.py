@@ -27,7 +27,7 @@ from carrynet.nets.readings.numbers import NUMBERS
 from carrynet.nets.recurrence import blank
 from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import balls, check_formula, search
-from carrynet.proof.certificate import BoxCertificate, Rejected, from_json
+from carrynet.proof.certificate import BoxCertificate, Region, Rejected, from_json
 from carrynet.proof.check import check
 from carrynet.proof.model import read_model
 from carrynet.proof.verdict import Proved, Refuted
@@ -233,6 +233,23 @@ def test_sums_that_may_overflow_are_rejected() -> None:
     forged = replace(certificate, **other.about)
     with pytest.raises(Rejected, match="may overflow"):
         check(search.model(other), forged)
+
+
+@pytest.mark.parametrize(("dtype", "doubled"), [("float32", 14), ("float32", 26), ("float64", 54)])
+def test_sums_of_too_many_terms_are_rejected(dtype: str, doubled: int) -> None:
+    """Of n roundings n eps / (1 - n eps) is no bound where n eps is one, and negative beyond."""
+    lines = ["z = h @ W1 + b1", *["z = z + z"] * doubled, "logits = z @ Why + by"]
+    readout = Formula.parse("\n".join(lines), ("h",), "logits")
+    task = cn.tasks.parse("parity")
+    cell = Formula.parse("h = 0.5 * tanh(x @ Wxh + bh + h @ Whh)")
+    weights = initialise(task, 2, cell, readout=readout, width=0.1, dtype=dtype)
+    network, delta = Network(task, cell, weights, readout), task.machine.delta
+    regions = tuple(
+        Region(str(q), q, (-5000, -5000), (5000, 5000), tuple(delta[q])) for q in range(2)
+    )
+    forged = BoxCertificate(**network.about, bits=10, slack=1, regions=regions)
+    with pytest.raises(Rejected, match=f"sums have too many terms for {dtype}"):
+        check(search.model(network), forged)
 
 
 def test_a_wrong_network_is_never_proved() -> None:

@@ -23,6 +23,8 @@ export class Rounding {
   /** The most that a sum is off by, of terms with sizes of such a sum, rounded so often. */
   of(n, size) {
     require(2 * size < this.largest, "overflow", this);
+    // of one whole eps, as of 24 sums doubled, g(n) is no bound
+    require(n * this.eps < 2 ** -10, "terms", this);
     const share = up(up(n * this.eps) / down(1 - up(n * this.eps)));
     return up(up(share * size) + up(2 * n * this.eta));
   }

@@ -31,6 +31,10 @@ from carrynet.proof.model import EPSILON, LARGEST, SMALLEST, of_type
 
 Balls = Sequence[arb]
 
+MOST_ROUNDINGS = 2.0**-10
+"""On any way through a sum, times eps: where they come to one, as of sums that are doubled 24
+times, g(n) is no bound."""
+
 
 class Value(NamedTuple):
     """A vector: its balls in exact arithmetic, what they were added up from, and how often."""
@@ -59,6 +63,7 @@ class Arithmetic:
         n = value.roundings
         if not n:
             return value.balls
+        require(n * self.eps < MOST_ROUNDINGS, f"sums have too many terms for {self.dtype}")
         share, least = n * self.eps / (1 - n * self.eps), 2 * n * self.eta
         for size in value.size:
             require(2 * size < self.largest, f"sums may overflow {self.dtype}")

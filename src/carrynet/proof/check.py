@@ -311,6 +311,7 @@ def _rounding(dtype: str, count: int, size: arb) -> arb:
     """A bound on the error of a sum of `count` terms whose magnitudes add up to `size`."""
     require(2 * size < arb((1, LARGEST[dtype])), f"sums may overflow {dtype}")
     eps = arb((1, EPSILON[dtype]))
+    require(count * eps < 1, f"sums have too many terms for {dtype}")
     return count * eps / (1 - count * eps) * size + 2 * count * arb((1, SMALLEST[dtype]))
 
 
