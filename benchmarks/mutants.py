@@ -60,6 +60,7 @@ def _subject(module: str, *tests: str) -> Subject:
 SUBJECTS = {
     "check": _subject("carrynet.proof.check", "false_claims", "allowances", "check"),
     "check_trees": _subject("carrynet.proof.check_trees", "allowances", "tree", "false_claims"),
+    "check_affine": _subject("carrynet.proof.check_affine", "affine_trees"),
     "ellipsoids": _subject("carrynet.proof.ellipsoids", "allowances", "tree", "false_claims"),
     "check_formula": _subject("carrynet.proof.check_formula", "check_formula"),
     "check_states": _subject("carrynet.proof.check_states", "states"),

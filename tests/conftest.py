@@ -159,3 +159,13 @@ def trained() -> cn.Run:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Clusters first: a cluster forks, which a process in which JAX has started must not do."""
     items.sort(key=lambda item: item.path.name != "test_cluster.py")
+
+
+def sticky_words(network: Network, count: int, length: int) -> np.ndarray:
+    """Random words (count, length), two of three of which tend to repeat their symbol."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, network.symbols, (count, length))
+    stay = rng.random((count, length)) < np.resize([0.0, 0.9, 0.99], count)[:, None]
+    for t in range(1, length):
+        words[:, t] = np.where(stay[:, t], words[:, t - 1], words[:, t])
+    return words

@@ -64,16 +64,24 @@ def test_what_does_not_help_is_not_advised(adder: Network) -> None:
     assert ways(replace(run, proof=cn.Refuted((1, 1), 2, 1, 0, 2, True, 0.0))) == ()
 
 
-def test_of_gates_there_are_no_trees_but_walkers() -> None:
+def test_of_gates_trees_and_walkers_share_a_budget() -> None:
     task = tasks.parse("parity")
     for cell, counted in (("gru", True), ("lstm", True), ("mgu", False), ("gru,gru", False)):
         network = Network(task, cell, initialise(task, 4, cell))
         search, harden, digits = ways(undecided(network, Effort(rate=1e5)))
         assert (search.kind, search.command) == ("walkers", "carrynet prove runs/0001")
-        assert "for up to\n10 s; that decides only if there is one" in search.text
-        more, *_ = ways(undecided(network, Effort(10)))
+        assert "trees of words, and for a wrong word on from" in search.text
+        assert "for up to 10 s" in search.text
+        more, *_ = ways(undecided(network, Effort(10, over=True)))
         assert more.command == "carrynet prove runs/0001 --budget 40"
         assert "a wrong word 4 times as long" in more.text
+        longer, *_ = ways(undecided(network, Effort(10, 300, 1200)))
+        assert longer.command == "carrynet prove runs/0001 --budget 40"
+        assert "trees of words 4 times as long" in longer.text
+        assert "when 3.3 s were over, 300 of 1,200 regions were done" in longer.text
+        surely, *_ = ways(undecided(network, Effort(10, 300, 1200, expected=14)))
+        assert surely.command == "carrynet prove runs/0001 --budget 90"
+        assert "for up to 30 s; about 14 s would do" in surely.text
         assert harden.kind == ("harden.counted" if counted else "harden")
         assert (digits.kind, digits.values["digits"]) == ("digits.words", 19)
         assert digits.command == "carrynet prove runs/0001 --budget 0 --digits 19"

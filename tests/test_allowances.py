@@ -21,7 +21,7 @@ from carrynet.nets.weights import Weights, initialise
 from carrynet.proof import check as checker, check_trees, ellipsoids
 from carrynet.proof.certificate import Rejected
 from tests.conftest import by_letters, elman, hand_built_adder
-from tests.test_tree import found
+from tests.test_tree import found, steps_of
 
 
 @pytest.fixture(autouse=True)
@@ -169,8 +169,9 @@ def test_a_ball_is_that_of_the_inverse_metric(
     monkeypatch.setattr(check_trees, "_follow", follow)
     facts = by_letters(network)
     drives = checker._drives(facts, network.task)
+    steps = check_trees.OfElman.read(facts, network.task, drives)
     with pytest.raises(Rejected, match="seen"):
-        check_trees.check(facts, network.task, drives, claim)
+        check_trees.check(steps, network.task, claim)
     ((words, (first, ball), (_, inner)),) = begun
     X = inverse(T)
     R = np.abs(np.eye(3) - T @ X) + 1.01 * gamma(5) * (np.abs(T) @ np.abs(X) + np.eye(3))
@@ -198,7 +199,7 @@ def test_products_have_their_allowance(coarse: None) -> None:
 @pytest.mark.parametrize(("z", "slope"), [(5.0, 1), (-5.0, 0)])
 def test_a_chord_has_its_allowance(z: float, slope: int, coarse: None) -> None:
     """Of a straight piece of a relu, where nothing else is left."""
-    k, middle, radius = check_trees._chord("relu", of(z), of(1))
+    k, middle, radius = check_trees.chord("relu", of(z), of(1))
     w = 1.01 * 1 + 8 * 2.0**-12 * abs(z)
     assert (k[0], middle[0]) == (slope, slope * z)
     assert radius[0] == pytest.approx(1.01 * 1e-3 * (1 + abs(z) + w))
@@ -211,23 +212,26 @@ def random_facts(rng: np.random.Generator, H: int, leads: float) -> check_trees.
     W, T = rng.normal(size=(H, H)), rng.normal(size=(2, H, H)) + 2 * np.eye(H)
     o = np.zeros((H, H))  # for what is not used
     P, metric = T.transpose(0, 2, 1) @ T, np.array([0, 1])
+    steps = check_trees.OfElman(tasks.compare(), "tanh", W, d, off[0], v, off[1], b + leads, off[2])
     return check_trees._Facts(
-        tasks.compare(), "tanh", W, d, off[0], v, off[1], b + leads, off[2], 0.125,
+        tasks.compare(), steps, 0.125,
         T, P, o, o, metric, o, o, np.array([0, 0]),
     )  # fmt: skip
 
 
-def least_lead(facts: Any, output: int, Z: Any, r: Any, k: Any, middle: Any, e: Any) -> float:
+def least_lead(
+    facts: check_trees._Facts, output: int, Z: Any, r: Any, k: Any, middle: Any, e: Any
+) -> float:
     """Of an image, all over it: the lead of the logit that is to be the largest."""
     H, leads = len(Z), []
     for y in range(2):
-        v, b = facts.conditions[output, y], facts.offsets[output, y]
+        v, b = steps_of(facts).rows[output, y], steps_of(facts).offsets[output, y]
         through = v * k
         furthest = 1.01 * np.abs(through) @ r
         ellipsoid = 1.01 * np.sqrt(through @ Z @ through + gamma(2 * H + 8) * furthest**2)
         sizes = np.abs(v) @ np.abs(middle) + abs(b) + np.abs(v) @ e + furthest
-        data = facts.conditions_error[output, y] @ (np.abs(middle) + k * r + e)
-        data += facts.offsets_error[output, y]
+        data = steps_of(facts).rows_error[output, y] @ (np.abs(middle) + k * r + e)
+        data += steps_of(facts).offsets_error[output, y]
         lost = 1.01 * (2 * gamma(H + 8) * sizes + data) + 1e-3
         leads.append(v @ middle + b - np.abs(v) @ e - ellipsoid - lost)
     return min(leads)
@@ -241,7 +245,7 @@ def test_a_margin_has_its_allowances(leads: float, coarse: None) -> None:
     Z, r = root @ root.transpose(0, 2, 1), rng.uniform(0, 1, (N, 1, H))
     k, e = (rng.uniform(0, 1, (N, S, H)) for _ in range(2))
     middle, output = rng.normal(size=(N, S, H)), rng.integers(0, 3, (N, S))
-    found = check_trees._margin(facts, output, Z, r, k, middle, e)
+    found = steps_of(facts).margin(output, Z, r, k, middle, e)
     for n, a in product(range(N), range(S)):
         expected = least_lead(facts, output[n, a], Z[n], r[n, 0], k[n, a], middle[n, a], e[n, a])
         assert found[n, a] == pytest.approx(expected, rel=1e-9)
@@ -251,7 +255,7 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
     """Word by word, as the docstring of `check_trees` has it, beside all words at once."""
     rng, H, N, S = np.random.default_rng(7), 3, 4, 4
     facts = random_facts(rng, H, 100.0)
-    W, (T, other), machine = facts.W, facts.T, facts.task.machine
+    W, (T, other), machine = steps_of(facts).W, facts.T, facts.task.machine
     roots = rng.normal(size=(N, H, H)) / 4
     c, Q = rng.normal(size=(N, H)), roots @ roots.transpose(0, 2, 1)
     state = np.array([0, 1, 2, 1])
@@ -270,9 +274,9 @@ def test_a_step_has_its_allowances(coarse: None) -> None:
         m = 1.01 * np.abs(W).T @ np.sqrt(np.diag(Q[n]))
         Z = W.T @ Q[n] @ W + np.diag(2 * gamma(2 * H + 8) * H * m**2 + 1e-3)
         r = 1.01 * np.sqrt(np.diag(Z))
-        size = np.abs(c[n]) @ np.abs(W) + np.abs(facts.drives[a])
-        error = 1.01 * (gamma(H + 2) * size + facts.drives_error[a])
-        k, middle, e = check_trees._chord("tanh", c[n] @ W + facts.drives[a], r + error)
+        size = np.abs(c[n]) @ np.abs(W) + np.abs(steps_of(facts).drives[a])
+        error = 1.01 * (gamma(H + 2) * size + steps_of(facts).drives_error[a])
+        k, middle, e = check_trees.chord("tanh", c[n] @ W + steps_of(facts).drives[a], r + error)
         e = 1.01 * (e + k * error + facts.slack)
         reaches.append(1.01 * (np.abs(middle) + k * r + e))
         margins.append(least_lead(facts, machine.output[state[n]][a], Z, r, k, middle, e))

@@ -32,6 +32,7 @@ from carrynet.proof.check import check
 from carrynet.proof.model import read_model
 from carrynet.proof.verdict import Proved, Refuted
 from carrynet.spec.task import Task
+from tests.conftest import sticky_words
 
 OPEN_GATE, SHUT = 12.0, -12.0
 
@@ -103,12 +104,7 @@ def test_gated_networks_are_proved_and_cross_examined(cell: str, task: str) -> N
     network, verdict = proved(cell, task)
     assert verdict.method == "boxes"
     assert verdict.slack > 1e-3
-    machine = network.task.machine
-    rng = np.random.default_rng(0)
-    words = rng.integers(0, len(machine.symbols), (64, 300))
-    stay = rng.random((64, 300)) < np.resize([0.0, 0.9, 0.99], 64)[:, None]
-    for t in range(1, 300):
-        words[:, t] = np.where(stay[:, t], words[:, t - 1], words[:, t])
+    rng, words = np.random.default_rng(1), sticky_words(network, 64, 300)
     for dtype in ("float32", "float64"):
         typed = network.astype(dtype)
         state = np.repeat(typed.start[None], len(words), axis=0)

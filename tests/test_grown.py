@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from carrynet.nets.weights import Weights
 from carrynet.proof import ellipsoids, grown, metric, trees as tree
 from carrynet.proof.certificate import AXIS, Rejected, TreeCertificate
 from carrynet.proof.check import check
+from carrynet.proof.followed import Followed, Words
 from carrynet.proof.grown import Grown
 from carrynet.proof.search import model
 from carrynet.proof.tree_model import TreeModel, tree_model
@@ -78,32 +79,35 @@ class ByNumpy:
     """Words as NumPy's search follows them, each beginning of them once."""
 
     def __init__(self, model: TreeModel, radius: float) -> None:
-        self.attempt = tree._Attempt(model._replace(slack=SLACK + grown._LOST), radius)
-        self.steps: dict[tuple[Step, ...], tuple[tree._Frontier, Any]] = {}
+        self.attempt, self.radius = Followed(model, radius), radius
+        self.steps: dict[tuple[Step, ...], tuple[Words, Any]] = {}
 
     def follow(self, attempt: Grown, slot: int) -> tuple[Any, Any, Any]:
         """Centre, matrix and trace of the ellipsoid that waits for a slot."""
         ball, word = word_of(attempt, slot)
-        words = tree._Frontier(
+        model, home = self.attempt.model, attempt.homes[ball]
+        words = Words(
             attempt.centres[ball][None],
-            self.attempt.balls[[attempt.homes[ball]]] * (ball > 0),
-            *(np.array([n]) for n in (attempt.labels[ball], ~0, 0)),
+            (model.ball[[home]] * self.radius**2 * (ball > 0)).astype(np.float32),
+            *(np.array([n]) for n in (attempt.labels[ball], ~0, 0, 0)),
         )
         trace: Any = np.zeros(1)
         for length, step in enumerate(word):
             if not isinstance(step, int):
                 words = part(words, *step)
-                trace = np.einsum("ij,nij->n", self.attempt.P[0], words.shape)
+                trace = np.einsum("ij,nij->n", model.P[0], words.shape)
                 continue
             begun = (ball, *word[:length])
             if begun not in self.steps:
-                self.steps[begun] = self.attempt._step(words)[:2]
+                stepped = self.attempt.step(words, np.array([0]))
+                assert stepped is not None
+                self.steps[begun] = stepped
             children, traces = self.steps[begun]
             words, trace = children.at([step]), traces[[step]]
         return words.centre[0], words.shape[0], trace[0]
 
 
-def part(words: tree._Frontier, axis: str, which: int) -> tree._Frontier:
+def part(words: Words, axis: str, which: int) -> Words:
     """One part of a word that is cut across an axis."""
     a = np.array([AXIS.index(letter) - 9 for letter in axis], dtype=np.float64)
     before = words.centre.astype(np.float64), words.shape.astype(np.float64)
@@ -242,7 +246,7 @@ def test_a_metric_weighs_a_difference_by_what_it_will_do() -> None:
     found = tree_model(network, SLACK)
     assert found is not None
     sites = metric.States(found.sites, found.states)
-    before, after = metric._steps(network, metric._sample(network)[0])
+    before, _, after = metric._steps(network, metric._sample(network)[0], metric._STEPS)
     here, there = metric.nearest(sites, before), metric.nearest(sites, after)
     means, counts = np.zeros_like(found.P), np.bincount(here, minlength=len(found.P))
     for i, j, h in zip(here, there, after.h, strict=True):
@@ -304,11 +308,11 @@ def test_what_is_found_is_accepted(make: Any) -> None:
     assert one == again
 
 
-@pytest.mark.parametrize("make", NETWORKS[:-1])  # the last one needs cuts
+@pytest.mark.parametrize("make", NETWORKS)
 def test_without_machine_code_numpy_searches(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
     network = make()
     monkeypatch.setattr(grown, "refuses", lambda network: "not here")
-    monkeypatch.delattr(tree, "_side_by_side")
+    monkeypatch.delattr(Grown, "grow")
     found = search(network)
     assert found is not None
     assert check(model(network), found).margin > 0
@@ -334,8 +338,6 @@ def test_nodes_go_where_trees_come_to_an_end(monkeypatch: pytest.MonkeyPatch) ->
     class Attempt:
         """One of the smallest radius ends a tree every 400 nodes, the others end three in all."""
 
-        expected = Grown.expected
-
         def __init__(self, _: object, radius: float, __: object = None) -> None:
             self.radius, self.made = radius, (0, 500)
             attempts.append(self)
@@ -358,7 +360,8 @@ def test_nodes_go_where_trees_come_to_an_end(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(tree, "Grown", Attempt)
     monkeypatch.setattr(tree, "_better", lambda attempts: None)
-    found: Any = tree._side_by_side(cast("Any", None), time.monotonic() + 60, None)
+    live: Any = [Attempt(None, radius) for radius in tree._GRID]
+    found: Any = tree._side_by_side(live, time.monotonic() + 60, None)
     assert found.closed
     assert sum(attempt.made[0] for attempt in attempts) < 5 * needed
 

@@ -438,7 +438,8 @@ def ours(network: Network, certificate: TreeCertificate) -> tuple[list[float], f
     facts = by_letters(network)
     try:
         drives = check_boxes._drives(facts, network.task)
-        reach, margin = check_trees.check(facts, network.task, drives, certificate)
+        steps = check_trees.OfElman.read(facts, network.task, drives)
+        reach, margin = check_trees.check(steps, network.task, certificate)
     except Rejected:
         return None
     return [float(x) for x in reach], float(margin)
@@ -565,7 +566,7 @@ def test_chords_hold_the_activation(activation: str) -> None:
     z, w = rng.normal(0, 6, count), 10 ** rng.uniform(-9, 1.5, count)
     w[:5], z[:3] = 0.0, [0.0, 700.0, -700.0]
     with np.errstate(all="ignore"):
-        k, middle, radius = check_trees._chord(activation, z, w)
+        k, middle, radius = check_trees.chord(activation, z, w)
     assert (radius < 0.6 * w + 1e-8 * (1 + np.abs(z))).all()  # not for being wide
     with flint.ctx.workprec(100):
         for i in range(count):
@@ -637,12 +638,20 @@ def facts_of(H: int, rng: np.random.Generator, activation: str) -> check_trees._
     W, d, T = rng.normal(size=(H, H)) * 2, rng.normal(size=(4, H)) * 3, rng.normal(size=(H, H))
     T = np.stack([T + 2 * np.eye(H), np.eye(H)])  # of which the first is used
     inner = np.linalg.inv(T) @ np.linalg.inv(T).transpose(0, 2, 1) * (1 - 1e-12)
-    return check_trees._Facts(
+    steps = check_trees.OfElman(
         tasks.add(), activation, W, d, nothing, conditions, np.zeros_like(conditions),
-        np.full((2, 1), 1e3), np.zeros((2, 1)), 10 ** rng.uniform(-8, -1),
+        np.full((2, 1), 1e3), np.zeros((2, 1)),
+    )  # fmt: skip
+    return check_trees._Facts(
+        tasks.add(), steps, 10 ** rng.uniform(-8, -1),
         T, T.transpose(0, 2, 1) @ T, nothing, inner, np.array([0, 0]), nothing, nothing,
         np.array([0, 0]),
     )  # fmt: skip
+
+
+def steps_of(facts: check_trees._Facts) -> check_trees.OfElman:
+    assert isinstance(facts.steps, check_trees.OfElman)
+    return facts.steps
 
 
 NO_TREES = check_trees._tables([[1, 1, 1, 1], [1, 1, 1, 1]], 4, 1)
@@ -670,7 +679,7 @@ def test_a_step_holds_every_state_that_follows(activation: str) -> None:
             images, margin, reach = check_trees._follow(facts, NO_TREES, words)
         shapes = images.shapes(np.arange(4))
         for a in range(4):
-            z = (c + x) @ facts.W + facts.drives[a]
+            z = (c + x) @ steps_of(facts).W + steps_of(facts).drives[a]
             h = np.maximum(z, 0) if activation == "relu" else (
                 np.tanh(z) if activation == "tanh" else 1 / (1 + np.exp(-z))
             )  # fmt: skip
@@ -685,7 +694,7 @@ def test_a_step_holds_every_state_that_follows(activation: str) -> None:
             assert furthest <= extent * (1 + 1e-9)
             assert (np.abs(h) <= reach + 1e-12).all()
             output = facts.task.machine.output[0][a]
-            assert (h @ facts.conditions[output, 0] + 1e3 >= margin - 1e-9).all()
+            assert (h @ steps_of(facts).rows[output, 0] + 1e3 >= margin - 1e-9).all()
     assert largest > 0.9
     assert widest > 0.9
 
@@ -850,8 +859,8 @@ def test_words_end_where_they_are() -> None:
 
 def test_an_output_that_is_no_number_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     network, certificate = found(hand_built_adder)
-    nothing = lambda facts, output, *_: np.full(output.shape, np.nan)  # noqa: E731
-    monkeypatch.setattr(check_trees, "_margin", nothing)
+    nothing = lambda steps, output, *_: np.full(output.shape, np.nan)  # noqa: E731
+    monkeypatch.setattr(check_trees.OfElman, "margin", nothing)
     with pytest.raises(Rejected, match="output"):
         check(model(network), certificate)
 

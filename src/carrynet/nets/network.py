@@ -303,25 +303,44 @@ class Network:
 
         The S images of a box share its products, and whatever all symbols feed alike.
         """
+        ends = zip(self.parts(box.l[:, None]), self.parts(box.u[:, None]), strict=True)
+        new = self.carry(reading, [Box(l=low, u=high) for low, high in ends])
+        shape = len(box.l), len(self.task.machine.symbols)
+        lower, upper = zip(*map(ends_of, new), strict=True)
+        return Box(l=_for_all(shape, lower), u=_for_all(shape, upper))
+
+    def carry(self, reading: Forward, parts: Sequence[Any]) -> list[Any]:
+        """The parts of the state after every symbol, of whatever values a reading is of.
+
+        From those before, (N, 1, ...); what all symbols feed alike has 1 in place of S.
+        """
         slots = self._slots.copy()
         for slot in self.cell.drives:
             alike = (slots[slot] == slots[slot][:1]).all()
             slots[slot] = slots[slot][:1] if alike else slots[slot]
-        ends = zip(self.parts(box.l[:, None]), self.parts(box.u[:, None]), strict=True)
-        slots[1 : 1 + len(self.widths)] = [Box(l=low, u=high) for low, high in ends]
+        slots[1 : 1 + len(self.widths)] = parts
         interpret(self.cell.of_state, reading, slots)
-        shape = len(box.l), len(self.task.machine.symbols)
-        lower, upper = zip(*map(ends_of, self._new(slots)), strict=True)
-        return Box(l=_for_all(shape, lower), u=_for_all(shape, upper))
+        return self._new(slots)
 
     def enclose_readout(self, reading: Enclosure, box: Box) -> tuple[Array, Array, Array, Array]:
         """Of boxes (N, D), what the last layer of the readout is fed, c and r; its Why and by."""
-        *layers, product, bias = self.readout.instructions
+        v = self.feed(reading, Box(l=self.parts(box.l)[0], u=self.parts(box.u)[0]))
+        return v.c, v.r, *self.last_layer
+
+    def feed(self, reading: Forward, h: Any) -> Any:
+        """What the last layer of the readout is fed, of whatever values a reading is of."""
+        *layers, product, _ = self.readout.instructions
         slots = self._read_out_slots.copy()
-        slots[0] = Box(l=self.parts(box.l)[0], u=self.parts(box.u)[0])
+        slots[0] = h
         interpret(layers, reading, slots)
-        v, Why = (slots[i] for i in product.operands)
-        return v.c, v.r, Why, slots[bias.operands[1]]
+        return slots[product.operands[0]]
+
+    @property
+    def last_layer(self) -> tuple[Array, Array]:
+        """Why (d, Y) and by (Y,) of the readout's last layer, which is linear."""
+        *_, product, bias = self.readout.instructions
+        Why, by = (self._read_out_slots[each.operands[1]] for each in (product, bias))
+        return Why, by
 
     def astype(self, dtype: str) -> "Network":
         """The same network with its weights in another type."""

@@ -98,7 +98,7 @@ class Arithmetic:
         a, b = _vectors(a, b)
         return Value(
             [p + sign * q for p, q in zip(a.balls, b.balls, strict=True)],
-            [p + q for p, q in zip(_sizes(a), _sizes(b), strict=True)],
+            [p + q for p, q in zip(sizes(a), sizes(b), strict=True)],
             a.roundings + b.roundings + 1,
         )
 
@@ -141,6 +141,11 @@ def exact(balls: Balls) -> Value:
     return Value(balls, (), 0)
 
 
+def holds(constant: float, dtype: str) -> bool:
+    """Whether a type has a constant of a formula."""
+    return of_type([constant], dtype)
+
+
 def hull(one: Value, other: Value) -> Value:
     """What holds both of two values that the same instruction yields."""
     balls = [p.union(q) for p, q in zip(one.balls, other.balls, strict=True)]
@@ -159,8 +164,11 @@ def slots_of(formula: Formula, weights: Mapping[str, Any], arithmetic: Arithmeti
         slots[slot] = _matrix(weights[name]) if matrix else exact([arb(w) for w in weights[name]])
     for slot, constant in formula.constant_slots.items():
         rounding = abs(constant) * arithmetic.eps + arithmetic.eta
-        held = of_type([constant], arithmetic.dtype)
-        slots[slot] = arb(constant) if held else _widened(arb(constant), rounding)
+        slots[slot] = (
+            arb(constant)
+            if holds(constant, arithmetic.dtype)
+            else _widened(arb(constant), rounding)
+        )
     return slots
 
 
@@ -170,7 +178,8 @@ def _vectors(*values: Value | arb) -> list[Value]:
     return [v if isinstance(v, Value) else exact([v] * width) for v in values]
 
 
-def _sizes(value: Value) -> Balls:
+def sizes(value: Value) -> Balls:
+    """Of what it was added up from, or its own."""
     return value.size if value.roundings else [_most(ball) for ball in value.balls]
 
 

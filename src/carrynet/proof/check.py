@@ -95,12 +95,7 @@ def check(model: Model, certificate: Certificate, watch: Watch | None = None) ->
         elif elman is not None:
             margin = _check_elman(elman, task, certificate, watch)
         else:
-            require(isinstance(certificate, BoxCertificate), "trees are of Elman's cell only")
-            assert isinstance(certificate, BoxCertificate)
-            require(certificate.slack >= 0, "its slack is negative")
-            from carrynet.proof import check_formula
-
-            margin = check_formula.check(model, task, certificate, watch)
+            margin = _check_formula(model, task, certificate, watch)
         return Checked(certificate.count, certificate.tolerance, below(margin.lower()))
     finally:
         flint.ctx.prec = before
@@ -127,10 +122,26 @@ def _check_elman(
     else:
         from carrynet.proof import check_trees  # which needs NumPy
 
-        reach, margin = check_trees.check(elman, task, drives, certificate, watch)
+        steps = check_trees.OfElman.read(elman, task, drives)
+        reach, margin = check_trees.check(steps, task, certificate, watch)
         slack = arb(certificate.slack)
     _check_rounding(elman, task, reach, slack, margin)
     return margin
+
+
+def _check_formula(
+    model: Model, task: Task, certificate: BoxCertificate | TreeCertificate, watch: Watch | None
+) -> arb:
+    """Check a certificate about any other cell; the smallest margin."""
+    require(certificate.slack >= 0, "its slack is negative")
+    if isinstance(certificate, BoxCertificate):
+        from carrynet.proof import check_formula
+
+        return check_formula.check(model, task, certificate, watch)
+    from carrynet.proof import check_affine, check_trees  # which need NumPy
+
+    steps = check_affine.Steps(model, task)
+    return check_trees.check(steps, task, certificate, watch)[1]
 
 
 def _check_model(model: Model, task: Task) -> None:

@@ -8,9 +8,10 @@ number fails, since every condition is an inequality that must hold.
 A region is {c + x}, c and the symmetric matrix Q exact doubles, with |v . x|^2 <= v Q v for
 every vector v; `ellipsoids` has their arithmetic, in which every rounding error makes Q larger.
 
-One step: z = c W + d + x W, where x W is in {Z}, Z = W^T Q W.  There each unit's activation
-is a chord of slope k_j and a remainder in an interval, whose middle is the new centre.  With
-the slack and all that was lost the remainders are a box e, and the image lies in
+One step of Elman's cell: z = c W + d + x W, where x W is in {Z}, Z = W^T Q W.  There each unit's
+activation is a chord of slope k_j and a remainder in an interval, whose middle is the new centre.
+(Of other cells see `check_affine`: k is 1 then.)  With the slack and all that was lost the
+remainders are a box e, and the image lies in
 
     (1 + p) k Z k + (1 + 1/p) diag(e_j^2 / alpha_j),    p > 0, sum of alpha_j <= 1
 
@@ -27,7 +28,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from flint import arb
@@ -51,45 +52,70 @@ from carrynet.proof.ellipsoids import (
     lie_inside,
     reaches,
 )
-from carrynet.proof.model import Elman
+from carrynet.proof.model import Elman, Matrix
 from carrynet.spec.task import Task
 from carrynet.watch import Watch
 
 _LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
 _PART = 128  # regions whose trees one thread begins together
 _TURNS = 64  # batches after which it lets others have what is left
-_AT_ONCE = 2**20  # S H^2 for each of the words that are followed at once
+_AT_ONCE = 2**20  # numbers in the largest array of the words that are followed at once
 
 
 def check(
-    network: Elman,
-    task: Task,
-    drives: list[list[arb]],
-    certificate: TreeCertificate,
-    watch: Watch | None = None,
+    steps: "Steps", task: Task, certificate: TreeCertificate, watch: Watch | None = None
 ) -> tuple[list[arb], arb]:
     """Check trees of words: what |h| can reach (H,), and a lower bound of the smallest margin.
 
-    `drives` are x Wxh + bh for each symbol.  Raises `Rejected`.
+    Raises `Rejected`.
     """
     with np.errstate(all="ignore"):
-        facts = _facts(network, task, drives, certificate)
-        H, S = len(facts.W), len(task.machine.symbols)
-        return _check(facts, _tables(certificate.trees, S, H), watch)
+        facts = _facts(steps, task, certificate)
+        symbols = len(task.machine.symbols)
+        return _check(facts, _tables(certificate.trees, symbols, facts.width), watch)
+
+
+class Steps(Protocol):
+    """What a network makes of words that are one symbol longer."""
+
+    @property
+    def width(self) -> int:
+        """H, of the whole state."""
+
+    @property
+    def numbers(self) -> int:
+        """In the largest array that one word needs."""
+
+    @property
+    def start(self) -> Sequence[float]:
+        """The state before the first symbol (H,)."""
+
+    def follow(self, centre: Array, Q: Array, state: NDArray[np.intp], slack: float) -> "Followed":
+        """The images of {c + x} under every symbol, grown by the slack in every unit.
+
+        Raises `Rejected`.
+        """
+
+
+class Followed(NamedTuple):
+    """The images of words: {centre + k x}, x in {Z}, and a box.
+
+    M S' of them, N S in all, which follow from N words: M = N where the symbols share their Z, else
+    M = N S and S' = 1.
+    """
+
+    centre: Array  # (M, S', H)
+    k: Array  # (M, S', H)
+    Z: Array  # (M, H, H)
+    box: Array  # (M, S', H)
+    margin: Array  # (N, S), of what the machine answers, also where it may answer anything
 
 
 class _Facts(NamedTuple):
-    """The network and the regions as doubles; `_error` arrays say what they may be off by."""
+    """The network and the regions as doubles."""
 
     task: Task
-    activation: str
-    W: Array  # (H, H)
-    drives: Array  # (S, H)
-    drives_error: Array
-    conditions: Array  # (outputs, R, H): v . h + b must be positive
-    conditions_error: Array
-    offsets: Array  # (outputs, R)
-    offsets_error: Array
+    steps: Steps
     slack: float
     T: Array  # (K, H, H) the metrics
     P: Array  # (K, H, H) T^T T
@@ -99,6 +125,11 @@ class _Facts(NamedTuple):
     centres: Array  # (G, H)
     radii: Array  # (G,)
     states: NDArray[np.intp]  # (G,)
+
+    @property
+    def width(self) -> int:
+        """H, of the whole state."""
+        return self.steps.width
 
 
 class _Trees(NamedTuple):
@@ -128,18 +159,18 @@ class _Frontier(NamedTuple):
         return _Frontier(*(array[some] for array in self))
 
 
-def _facts(
-    network: Elman, task: Task, drives: list[list[arb]], certificate: TreeCertificate
-) -> _Facts:
+def _facts(steps: Steps, task: Task, certificate: TreeCertificate) -> _Facts:
     """Everything that is computed but once, in part by Arb."""
-    H, regions = len(network.bh), len(certificate.trees)
+    H, regions = steps.width, len(certificate.trees)
     centres, radii, states = certificate.centres, certificate.radii, certificate.states
     require(len(centres) == len(radii) == len(states) == regions > 0, "numbers of regions")
     slack = float(certificate.slack)
     require(isfinite(slack) and slack >= certificate.slack >= 0, "slack")
     known = len(task.machine.states)
     require(all(type(q) is int and 0 <= q < known for q in states), "a state")
-    require(states[0] == 0 and radii[0] == 0 and not any(centres[0]), "the start point")
+    places = exact(centres, regions, H)
+    starts = places[0].tolist() == list(steps.start)
+    require(states[0] == 0 and radii[0] == 0 and starts, "the start point")
     # one that is less would make squares that underflow
     require(all(isfinite(r) and r > 1e-100 for r in radii[1:]), "a radius")
     metrics, metric = certificate.metrics, certificate.metric_of
@@ -147,14 +178,9 @@ def _facts(
     require(all(type(k) is int and 0 <= k < len(metrics) for k in metric), "a metric")
     T = np.array([exact(rows, H, H) for rows in metrics])
     outer, inner = balls(T)
-    outputs = _conditions(network, task)
-    d, d_error = enclosed(drives)
-    v, v_error = enclosed([[list(v) for v, _ in conditions] for conditions in outputs])
-    b, b_error = enclosed([[b for _, b in conditions] for conditions in outputs])
     return _Facts(
-        task, network.activation, exact(network.Whh, H, H), d, d_error, v, v_error, b, b_error,
-        slack, T, np.swapaxes(T, 1, 2) @ T, outer, inner, np.array(metric),
-        exact(centres, regions, H), np.array(radii, dtype=np.float64), np.array(states),
+        task, steps, slack, T, np.swapaxes(T, 1, 2) @ T, outer, inner, np.array(metric),
+        places, np.array(radii, dtype=np.float64), np.array(states),
     )  # fmt: skip
 
 
@@ -223,7 +249,7 @@ def _check(facts: _Facts, trees: _Trees, watch: Watch | None) -> tuple[list[arb]
     Few trees may have most of the words, and so what a thread has left over goes to whichever is
     free.  Which words are followed together does not depend on that.
     """
-    margin, reach, done = np.inf, np.zeros(len(facts.W)), 0
+    margin, reach, done = np.inf, np.zeros(facts.width), 0
     known, regions, at_once = len(trees.follows), len(trees.roots), os.cpu_count() or 1
     todo: list[range | list[_Frontier]] = [
         range(first, min(first + _PART, regions)) for first in range(0, regions, _PART)
@@ -252,9 +278,8 @@ def _check_words(
 
     The smallest margin, what |h| can reach (H,), how many were followed, and those left over.
     """
-    H, S = len(facts.W), len(facts.task.machine.symbols)
-    at_once = max(1, _AT_ONCE // (S * H * H))
-    margin, reach, count = np.inf, np.zeros(H), 0
+    at_once = max(1, _AT_ONCE // facts.steps.numbers)
+    margin, reach, count = np.inf, np.zeros(facts.width), 0
     with np.errstate(all="ignore"):
         todo: dict[bool, list[_Frontier]] = {False: [], True: []}  # whether they are cut
         for words in _roots(facts, trees, part) if isinstance(part, range) else part:
@@ -357,25 +382,18 @@ def _joined(parts: list[_Frontier]) -> _Frontier:
 
 def _follow(facts: _Facts, trees: _Trees, words: _Frontier) -> tuple[_Images, float, Array]:
     """Every word one symbol longer (N * S); the smallest margin, and what |h| can reach (H,)."""
-    H, machine = len(facts.W), facts.task.machine
+    H, machine = facts.width, facts.task.machine
     S = len(machine.symbols)
-    Z = congruent(words.shape, facts.W)
-    root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))[:, None] * UP  # (N, 1, H)
-
-    z = (words.centre @ facts.W)[:, None] + facts.drives  # (N, S, H)
-    size = (np.abs(words.centre) @ np.abs(facts.W))[:, None] + np.abs(facts.drives)
-    error = (gamma(H + 2) * size + facts.drives_error) * UP
-    k, middle, box = _chord(facts.activation, z, root + error)
-    box = (box + k * error + facts.slack) * UP
-
+    middle, k, Z, box, margin = facts.steps.follow(
+        words.centre, words.shape, words.state, facts.slack
+    )
     asked = np.array([[y is not None for y in row] for row in machine.output])[words.state]
-    output = np.array([[y or 0 for y in row] for row in machine.output])[words.state]  # (N, S)
-    margin = _margin(facts, output, Z, root, k, middle, box)
     margin = np.where(asked, margin, np.inf)  # where it is open, the machine asks nothing
     if not (margin > 0).all():
         bad = int(np.argmin(margin > 0)) // S
         tree = trees.tree[words.entry[bad]]
         require(False, f"tree {tree}: an output is not shown to be right")
+    root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))[:, None] * UP  # (M, 1, H)
     reach = ((np.abs(middle) + k * root + box) * UP).max(axis=(0, 1))
 
     # p for which the trace in the first metric is least, more or less
@@ -397,6 +415,76 @@ def _follow(facts: _Facts, trees: _Trees, words: _Frontier) -> tuple[_Images, fl
     return images, float(margin.min()), reach
 
 
+class OfElman(NamedTuple):
+    """The steps of Elman's cell as doubles; `_error` arrays say what they may be off by."""
+
+    task: Task
+    activation: str
+    W: Array  # (H, H)
+    drives: Array  # (S, H)
+    drives_error: Array
+    rows: Array  # (outputs, R, H): v . h + b must be positive
+    rows_error: Array
+    offsets: Array  # (outputs, R)
+    offsets_error: Array
+
+    @classmethod
+    def read(cls, network: Elman, task: Task, drives: list[list[arb]]) -> "OfElman":
+        """`drives` are x Wxh + bh for each symbol."""
+        H, outputs = len(network.bh), conditions(network.Why, network.by, task)
+        v = enclosed([[list(v) for v, _ in some] for some in outputs])
+        b = enclosed([[b for _, b in some] for some in outputs])
+        W = exact(network.Whh, H, H)
+        return cls(task, network.activation, W, *enclosed(drives), *v, *b)
+
+    @property
+    def width(self) -> int:
+        """H."""
+        return len(self.W)
+
+    @property
+    def numbers(self) -> int:
+        """S H^2, of images."""
+        return len(self.task.machine.symbols) * self.width**2
+
+    @property
+    def start(self) -> Sequence[float]:
+        """Zero."""
+        return [0.0] * self.width
+
+    def follow(self, centre: Array, Q: Array, state: NDArray[np.intp], slack: float) -> Followed:
+        """Every word one symbol longer; all share their Z."""
+        W, Z = self.W, congruent(Q, self.W)
+        root = np.sqrt(np.diagonal(Z, axis1=1, axis2=2))[:, None] * UP  # (N, 1, H)
+        z = (centre @ W)[:, None] + self.drives  # (N, S, H)
+        size = (np.abs(centre) @ np.abs(W))[:, None] + np.abs(self.drives)
+        error = (gamma(self.width + 2) * size + self.drives_error) * UP
+        k, middle, box = chord(self.activation, z, root + error)
+        box = (box + k * error + slack) * UP
+        table = [[y or 0 for y in row] for row in self.task.machine.output]
+        margin = self.margin(np.array(table)[state], Z, root, k, middle, box)
+        return Followed(middle, k, Z, box, margin)
+
+    def margin(
+        self, output: Any, Z: Array, root: Array, k: Array, middle: Array, box: Array
+    ) -> Array:
+        """Lower bounds of v . h + b over images, the least of an output's conditions: (N, S)."""
+        H, v = self.width, self.rows[output]  # (N, S, R, H)
+        b, size = self.offsets[output], np.abs(v)
+        centre = (v @ middle[..., None])[..., 0] + b
+        spread = (size @ box[..., None])[..., 0]
+        through = v * k[:, :, None]
+        reach = (np.abs(through) @ np.swapaxes(root, 1, 2)[:, None])[..., 0] * UP
+        square = ((through @ Z[:, None]) * through).sum(axis=-1)
+        root_of_square = np.sqrt(np.maximum(square + gamma(2 * H + 8) * reach**2, 0)) * UP
+        sizes = (size @ np.abs(middle)[..., None])[..., 0] + np.abs(b) + spread + reach
+        most = np.abs(middle) + k * root + box
+        of_data = (self.rows_error[output] @ most[..., None])[..., 0] + self.offsets_error[output]
+        lost = (2 * gamma(H + 8) * sizes + of_data) * UP + LEAST
+        least: Array = (centre - spread - root_of_square - lost).min(axis=-1)
+        return least
+
+
 def _cut(facts: _Facts, trees: _Trees, words: _Frontier) -> tuple[_Images, float, Array]:
     """The parts of words that are cut (N * 2); no margin, and nothing that |h| can reach."""
     N, H = words.centre.shape
@@ -416,7 +504,7 @@ def _cut(facts: _Facts, trees: _Trees, words: _Frontier) -> tuple[_Images, float
     return images, np.inf, np.zeros(H)
 
 
-def _chord(activation: str, z: Array, w: Array) -> tuple[Array, Array, Array]:
+def chord(activation: str, z: Array, w: Array) -> tuple[Array, Array, Array]:
     """k, middle and radius: |f(x) - k (x - z) - middle| <= radius for all x in [z - w, z + w].
 
     The remainder f(x) - k (x - z) is extreme at the ends or where f' = k, where it changes so
@@ -458,26 +546,6 @@ def _activate(activation: str, x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-def _margin(
-    facts: _Facts, output: Any, Z: Array, root: Array, k: Array, middle: Array, box: Array
-) -> Array:
-    """Lower bounds of v . h + b over images, the least of all conditions of an output: (N, S)."""
-    H, v = len(facts.W), facts.conditions[output]  # (N, S, R, H)
-    b, size = facts.offsets[output], np.abs(v)
-    centre = (v @ middle[..., None])[..., 0] + b
-    spread = (size @ box[..., None])[..., 0]
-    through = v * k[:, :, None]
-    reach = (np.abs(through) @ np.swapaxes(root, 1, 2)[:, None])[..., 0] * UP
-    square = ((through @ Z[:, None]) * through).sum(axis=-1)
-    root_of_square = np.sqrt(np.maximum(square + gamma(2 * H + 8) * reach**2, 0)) * UP
-    sizes = (size @ np.abs(middle)[..., None])[..., 0] + np.abs(b) + spread + reach
-    most = np.abs(middle) + k * root + box
-    of_data = (facts.conditions_error[output] @ most[..., None])[..., 0]
-    of_data = of_data + facts.offsets_error[output]
-    lost = (2 * gamma(H + 8) * sizes + of_data) * UP + LEAST
-    return (centre - spread - root_of_square - lost).min(axis=-1)
-
-
 def _end(facts: _Facts, trees: _Trees, images: _Images) -> list[_Frontier]:
     """Words that go on; of the others it is checked that they end inside their region."""
     going, leaves = np.flatnonzero(images.follows < 0), np.flatnonzero(images.follows >= 0)
@@ -508,16 +576,18 @@ def _end(facts: _Facts, trees: _Trees, images: _Images) -> list[_Frontier]:
     ]
 
 
-def _conditions(network: Elman, task: Task) -> list[list[tuple[list[arb], arb]]]:
+def conditions(Why: Matrix, by: Sequence[float], task: Task) -> list[list[tuple[list[arb], arb]]]:
     """What must be positive for each output: the logit, or its lead over every other one."""
     Y = task.neurons
-    columns = [[arb(row[y]) for row in network.Why] for y in range(Y)]
-    by = [arb(b) for b in network.by]
+    columns, biases = [[arb(row[y]) for row in Why] for y in range(Y)], [arb(b) for b in by]
     if task.readout == "bits":
-        return [[([-x for x in columns[0]], -by[0])], [(columns[0], by[0])]]
+        return [[([-x for x in columns[0]], -biases[0])], [(columns[0], biases[0])]]
     return [
         [
-            ([x - y for x, y in zip(columns[a], columns[b], strict=True)], by[a] - by[b])
+            (
+                [x - y for x, y in zip(columns[a], columns[b], strict=True)],
+                biases[a] - biases[b],
+            )
             for b in range(Y)
             if b != a
         ]

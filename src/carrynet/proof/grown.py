@@ -19,7 +19,7 @@ from carrynet.engines.packed import buffer
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.proof.certificate import AXIS
-from carrynet.proof.tree_model import TreeModel
+from carrynet.proof.tree_model import LOST, TreeModel
 
 if not jit.missing:
     from carrynet.engines import kernels
@@ -34,6 +34,8 @@ MOST_SYMBOLS = 128
 
 def refuses(network: Network) -> str | None:
     """Why a network's trees are not grown by machine code; None if they are."""
+    if not network.elman:
+        return "trees are grown by machine code for Elman's cell"
     if network.hidden > MOST_HIDDEN:
         return f"trees are grown by machine code for up to {MOST_HIDDEN} hidden units"
     if len(network.task.machine.symbols) > MOST_SYMBOLS:
@@ -48,7 +50,8 @@ class Grown:
     """
 
     def __init__(self, model: TreeModel, radius: float, other: "Grown | None" = None) -> None:
-        self.model, self.radius, self.end = model, radius, kernels.GROWING
+        self.model, self.radius, self.slack = model, radius, model.slack
+        self.end = kernels.GROWING
         (K, H), (Q, S), R = model.sites.shape, model.delta.shape, model.rows.shape[2]
         shape = Shape(
             max(4, min(jit.processor().lanes, 1 << (H - 1).bit_length())),  # without much padding
@@ -68,7 +71,7 @@ class Grown:
         self._facts: dict[str, NDArray[Any]] = other._facts if other else self._laid_out(model)
         self._arrays: dict[str, NDArray[Any]] = {
             **self._facts,
-            "limits": _copied([radius, model.slack + _LOST, *_LIMITS.values()]),
+            "limits": _copied([radius, self.slack + LOST, *_LIMITS.values()]),
             "tally": _copied([name == "balls" for name in kernels.TALLY], np.int64),  # the start
             "counts": buffer(K + Q, np.int64),
             "heads": _copied(np.full(K + Q, -1), np.int32),
@@ -104,15 +107,6 @@ class Grown:
     def begun(self) -> tuple[int, int]:
         """How many balls' trees were begun, out of how many so far."""
         return self._count("grown"), self._count("balls")
-
-    @property
-    def expected(self) -> float:
-        """How many nodes there would be, were the trees to come like those that are done.
-
-        Until the second tree is done, like the first: what has few nodes so far is tried, too.
-        """
-        begun, balls = self.begun
-        return self.made[0] * balls / max(1, begun - 1)
 
     @property
     def closed(self) -> bool:
@@ -160,6 +154,7 @@ class Grown:
 
     def _laid_out(self, model: TreeModel) -> dict[str, NDArray[Any]]:
         """What is the model's alone."""
+        Whh = model.single.weights.Whh
         ball = self._matrices(model.ball)
         padding = range(self._hidden, self._P)
         ball[:, padding, padding] = 1  # nothing is divided by zero
@@ -167,9 +162,9 @@ class Grown:
         of_ball = np.diagonal(model.ball, axis1=1, axis2=2)
         asked = model.asked[:, :, None]
         return {
-            "W": self._matrices(model.Whh[None]),
-            "turned": self._matrices(model.Whh.T[None]),
-            "drives": self._rows(model.drives),
+            "W": self._matrices(Whh[None]),
+            "turned": self._matrices(Whh.T[None]),
+            "drives": self._rows(model.single.drives),
             # where nothing is asked, 0 . h + 1 is positive
             "conditions": self._rows(np.where(asked[..., None], model.rows, 0)),
             "offsets": _copied(np.where(asked, model.offsets, 1)),
@@ -261,7 +256,6 @@ def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
 _MOST_DEPTH = 120
 _TURNS = 512  # nodes between two looks at the clock: some 10 ms with 32 hidden units
 _FAR = 3e38
-_LOST = 1e-7  # in a remainder, which is computed in float32
 _LIMITS = {
     "within": 1 - 4e-3,  # what float32 and the checker's roundings may take
     "open_at": 0.4,

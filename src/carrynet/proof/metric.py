@@ -4,7 +4,7 @@ What becomes of a difference depends on where it is.  So there are *sites* in hi
 of one state of the machine and with a metric of its own, which is that of all hidden states that
 no other site of the same state is nearer to.
 
-Shapes: K sites, S symbols, E steps, H hidden.
+Shapes: K sites, S symbols, E steps, H the whole state.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from carrynet.data import rng
 from carrynet.data.words import chains, tables
 from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network
+from carrynet.proof import affine
 
 
 class States(NamedTuple):
@@ -40,29 +41,33 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
 
     P weighs a small change of the hidden state by what it will do to all later states,
 
-        P_i = P0 + g E[J P_j J^T],      J = Whh diag(f'(z)) the change one step later,
+        P_i = P0 + g E[J P_j J^T],      J the change one step later, Whh diag(f'(z)) of Elman's,
 
     the mean over steps from site i, which lead to sites j.  When E[J P_j J^T] is formed again and
     again it grows by some factor; g is a part of its inverse, so that there is a solution.  The
     steps are from states that random words lead to and, as many, from those that are `known` to be
-    where the network contracts late.  Scaled so that no unit's z varies by more than 2 r over a
-    ball of radius r.  The first metric is the mean of all others, and no site's.  None when
-    something overflows: then nothing contracts.
+    where the network contracts late.  Scaled so that nothing that an activation is taken of varies
+    by more than 2 r over a ball of radius r.  The first metric is the mean of all others, and no
+    site's.  None when something overflows: then nothing contracts.
     """
-    weights = network.weights
-    Whh, Why = (a.astype(np.float64) for a in (weights.Whh, weights.Why))
     seen, spread = _sample(network)
     some = [seen] if known is None else [seen, _drawn(known)]
-    before, after = _steps(network, _joined(some))
+    H, most = len(network.start), _FEW_SITES if known is None else _SITES
+    steps = _STEPS if network.elman else min(_STEPS, max(_LEAST_STEPS, _JACOBIANS // H**2))
+    before, symbol, after = _steps(network, _joined(some), steps)
     if not (np.isfinite(after.h).all() and np.isfinite(spread).all()):
         return None
-    H, most = network.hidden, _FEW_SITES if known is None else _SITES
     most = min(most, _NUMBERS // H**2) // len(network.task.machine.states)
     sites = _sites(before, len(network.task.machine.states), max(1, most))
     K = len(sites.h)
-    slopes = ACTIVATIONS[network.activation].slope(after.h)
-    earlier = _means(Whh, K, nearest(sites, before), nearest(sites, after), slopes)
-    base = 2 * np.eye(H) + Why @ Why.T / max(1e-12, float((Why**2).sum()))
+    ends, single = (nearest(sites, before), nearest(sites, after)), network.astype("float32")
+    if network.elman:
+        Whh = network.weights.Whh.astype(np.float64)
+        slopes = ACTIVATIONS[network.activation].slope(after.h)
+        earlier = _means(Whh, K, *ends, slopes)
+    else:
+        earlier = _means_of(affine.jacobians(single, before.h, symbol), K, *ends)
+    base = _base(single, seen.h)
     P: Array = np.repeat(base[None], K, axis=0)
     growth = 0.0
     for _ in range(_ROUNDS):
@@ -78,8 +83,7 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
     # the same lengths, by coordinates of which the first tell most of how states differ
     turn = np.linalg.eigh(L.swapaxes(1, 2) @ spread @ L)[1][:, :, ::-1]
     T = (L @ turn).swapaxes(1, 2)
-    gain = float(np.linalg.norm(np.linalg.inv(T).swapaxes(1, 2) @ Whh, axis=1).max())
-    T = T * (gain / 2 or 1.0)
+    T = T * (_gain(single, sites.h, np.linalg.inv(T)) / 2 or 1.0)
     mean = np.linalg.cholesky((T.swapaxes(1, 2) @ T).mean(axis=0)).T
     return Metrics(
         np.concatenate([np.zeros((1, H)), sites.h]),
@@ -118,6 +122,52 @@ def _means(
     return means
 
 
+def _means_of(
+    J: Array, K: int, start: NDArray[np.intp], end: NDArray[np.intp]
+) -> Callable[[Array], Array]:
+    """The same of any cell, from the J (E, H, H) themselves, row by row of the new state."""
+    order = np.argsort(start, kind="stable")
+    J, end = J[order], end[order]
+    ends = np.searchsorted(start[order], np.arange(K + 1))
+
+    def means(P: Array) -> Array:
+        sums, halves = np.zeros(P.shape), P.astype(J.dtype)
+        for some, begin, stop in zip(sums, ends, ends[1:], strict=False):
+            if begin < stop:
+                here = J[begin:stop]
+                later = halves[end[begin:stop]] @ here
+                some[:] = np.tensordot(here, later, axes=((0, 1), (0, 1))) / (stop - begin)
+        return np.asarray((sums + sums.swapaxes(1, 2)) / 2)
+
+    return means
+
+
+def _base(network: Network, h: Array) -> Array:
+    """P0: any change counts, and twice as much what the logits make of it."""
+    H = len(network.start)
+    if network.elman:
+        Why = network.weights.Why.astype(np.float64)
+        of_logits = Why @ Why.T
+    else:
+        of_logits, width = np.zeros((H, H)), network.hidden
+        L = affine.readouts(network, h[:_READOUTS, :width]).astype(np.float64)
+        of_logits[:width, :width] = np.tensordot(L, L, axes=((0, 1), (0, 1)))
+    return np.asarray(2 * np.eye(H) + of_logits / max(1e-12, float(of_logits.trace())))
+
+
+def _gain(network: Network, h: Array, inverse: Array) -> float:
+    """By how much what an activation is taken of varies over balls of radius 1, at most.
+
+    `inverse` (K, H, H) are those of the metrics, h (K, H) their sites.
+    """
+    if network.elman:
+        Whh = network.weights.Whh.astype(np.float64)
+        return float(np.linalg.norm(inverse.swapaxes(1, 2) @ Whh, axis=1).max())
+    # small ones, over which the network is linear
+    balls = (_SMALL**2 * inverse @ inverse.swapaxes(1, 2)).astype(np.float32)
+    return affine.Images(network, h.astype(np.float32), balls).reading.widest / _SMALL
+
+
 def nearest(sites: States, states: States) -> NDArray[np.intp]:
     """Of each hidden state the nearest site of the same machine state, (N,)."""
     found = np.zeros(len(states.h), np.intp)
@@ -138,9 +188,9 @@ def _sample(network: Network, words: int = 200, length: int = 25) -> tuple[State
     bits = rng.raw(0, rng.PROOF, 0, words * length * 2).reshape(words, length, 2)
     held = chains(task, length, bits[: words // 2])
     drawn = rng.below(network.symbols, bits[words // 2 :, :, 0])
-    h: Array = np.zeros((words, network.hidden))
+    h: Array = np.repeat(double.start[None], words, axis=0)
     state, delta = np.zeros(words, np.intp), tables(task).delta.astype(np.intp)
-    seen, spread = [States(h, state)], np.zeros((network.hidden, network.hidden))
+    seen, spread = [States(h, state)], np.zeros((h.shape[1], h.shape[1]))
     for symbol in np.concatenate([held, drawn]).T:
         h, state = double.step(h, symbol), delta[state, symbol]
         seen.append(States(h, state))
@@ -165,14 +215,14 @@ def _lot(count: int) -> NDArray[np.intp]:
     return np.argsort(rng.raw(0, rng.PROOF, _DRAWS, count))
 
 
-def _steps(network: Network, states: States) -> tuple[States, States]:
-    """States before and after a symbol: each after every symbol, or as many as are looked at."""
+def _steps(network: Network, states: States, most: int) -> tuple[States, NDArray[np.intp], States]:
+    """States before a symbol, the symbol, and after it: after every symbol, or of that so many."""
     S = network.symbols
-    number, symbol = np.divmod(np.sort(_lot(S * len(states.h))[:_STEPS]), S)
+    number, symbol = np.divmod(np.sort(_lot(S * len(states.h))[:most]), S)
     before = States(states.h[number], states.state[number])
     after = network.astype("float64").step(before.h, symbol)
     state = tables(network.task).delta[before.state, symbol].astype(np.intp)
-    return before, States(after, state)
+    return before, symbol, States(after, state)
 
 
 def _sites(states: States, count: int, most: int) -> States:
@@ -199,6 +249,9 @@ _SITES, _FEW_SITES = 256, 32  # of all states together, or one of each; few at f
 _NUMBERS = 2**18  # in the metrics of all sites
 _STATES = 2400  # from which steps are looked at
 _STEPS = 19200  # at most
+_JACOBIANS, _LEAST_STEPS = 2**21, 200  # numbers in those of all steps, of other cells than Elman's
+_READOUTS = 100  # states at which the readout is made linear
+_SMALL = 1e-3
 _DRAWS = 2**20  # where in the generator's sequence those of words do not come to
 _SHARE, _ROUNDS = 0.75, 20
 _MOST = 2.5  # of what contracts at once anyway, nothing is to be gained by more

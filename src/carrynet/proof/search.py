@@ -5,15 +5,15 @@
     states         all of them, of what never rounds          proves what has finitely many
     long words     nearest to an error, or repetitive         refutes
     trees          of words, from ball to ball                proves what forgets slowly
-    walkers        where there are no trees: from where an    refutes what drifts slowly
-                   error was near
+    walkers        of other cells than Elman's: from where    refutes what drifts slowly
+                   an error was near
 
 Whatever is found is judged by somebody else: a counterexample by the network itself, a
 certificate by `check`.  All but the last two always do the same work; only those, which may
 take long, look at the clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
 from types import MappingProxyType
@@ -125,17 +125,42 @@ def prove(
     tried.append(
         "long words: those that come nearest to an error, long chains and random ones are right"
     )
+    begun, effort = monotonic(), Effort()
+    if budget:
+        proof, effort = _by_trees(network, for_trees(network, budget), proved, tried, tell)
+        if proof is not None:
+            return proof
+    else:
+        tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
     if not network.elman:
-        tried.append(f"trees: of Elman's cell only so far, not of {network.kind}")
-        refutation = refute.by_walkers(network, budget or None, tell)
+        left = max(budget - for_trees(network, budget), begun + budget - monotonic()) or None
+        refutation = refute.by_walkers(network, left, tell)
         if refutation is not None:
             return replace(_refuted(network, refutation), seconds=monotonic() - started)
-        how = f"in {budget:g} s" if budget else "in the time of a few rounds"
+        how = f"in {left:.2g} s" if left else "in the time of a few rounds"
         tried.append(f"walkers: none came to an error {how}, from the states nearest to one")
-        return Undecided(tuple(tried), monotonic() - started, Effort(budget))
-    if budget == 0:
-        tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
-        return Undecided(tuple(tried), monotonic() - started)
+    return Undecided(tuple(tried), monotonic() - started, replace(effort, budget=budget))
+
+
+def for_trees(network: Network, budget: float) -> float:
+    """What trees of words have of a budget: of other cells than Elman's a third, walkers the rest.
+
+    What trees decide of gates they mostly decide soon.
+    """
+    return budget if network.elman else budget / 3
+
+
+def _by_trees(
+    network: Network,
+    budget: float,
+    proved: Callable[[str, Certificate], Proved | None],
+    tried: list[str],
+    tell: Tell,
+) -> tuple[Proved | None, Effort]:
+    """A proof, if there is one, and how far the search came."""
+    if refused := tree.refuses(network):
+        tried.append(f"trees: {refused}")
+        return None, Effort(budget, over=True)
     effort, deadline, tell_used = Effort(budget), monotonic() + budget, within(tell, budget)
     tell_used("trees of words")
 
@@ -147,17 +172,20 @@ def prove(
 
     # with less, metrics were not made anew, as with more they would; the first take up to a second
     whole = budget > tree.TIME_FOR_MORE + 1
-    trees = tree.search(network, slack=_smallest_slack(network), deadline=deadline, watch=watch)
-    if trees is None:
-        # what is cut off has had all of the time or, of NumPy's attempts, more than half of it
-        effort = replace(effort, over=whole and deadline - monotonic() > budget / 2)
-        how = "whatever the budget" if effort.over else f"in {budget:g} s"
-        tried.append(f"trees: none closed {how}")
-    elif proof := proved("trees", trees):
-        return proof
-    else:
-        effort = replace(effort, over=whole)  # it would be found again
-    return Undecided(tuple(tried), monotonic() - started, effort)
+    slack = _smallest_slack(network) if network.elman else _SLACK_OF_TREES[network.dtype.name]
+    found = tree.search(network, slack=slack, deadline=deadline, watch=watch)
+    if found is not None:
+        # what is refused would be found again
+        return proved("trees", found), replace(effort, over=whole)
+    # what is cut off has had all of the time
+    effort = replace(effort, over=whole and deadline - monotonic() > budget / 2)
+    how = "whatever the budget" if effort.over else f"in {budget:.3g} s"
+    tried.append(f"trees: none closed {how}")
+    return None, effort
+
+
+_SLACK_OF_TREES = {"float32": 1e-6, "float64": 1e-12}
+"""Of other cells than Elman's, at least; the search raises it to what covers rounding."""
 
 
 def decide(

@@ -1,6 +1,7 @@
 """A network as the search for trees needs it, with metrics in which it contracts.
 
-Shapes: S symbols, Q machine states, K sites, H hidden, R conditions of an output.
+Shapes: S symbols, Q machine states, K sites, H the whole state, R conditions of an output, d what
+the readout's last layer is fed.
 """
 
 from typing import NamedTuple
@@ -11,17 +12,18 @@ from numpy.typing import NDArray
 from carrynet.data.words import OPEN, tables
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
+from carrynet.proof import affine
 from carrynet.proof.metric import States, metrics
 
 
 class TreeModel(NamedTuple):
-    """The network in float32, the metrics in float64."""
+    """A network and what is asked of it in float32, and metrics in float64."""
 
     network: Network
-    slack: float
-    Whh: Array  # (H, H)
-    drives: Array  # (S, H)
-    rows: Array  # (Q, S, R, H) what must stay positive of an answer: rows . h + offsets
+    single: Network  # the same in float32
+    slack: float  # what each unit may be off by at every step
+    rounding: float  # and is anyway, about, in the network's type; 0 where the slack covers that
+    rows: Array  # (Q, S, R, d) what must stay positive of an answer: rows . v + offsets
     offsets: Array  # (Q, S, R)
     asked: NDArray[np.bool_]  # (Q, S) whether anything is asked
     delta: NDArray[np.int32]  # (Q, S)
@@ -40,9 +42,10 @@ def tree_model(network: Network, slack: float, known: States | None = None) -> T
     found = metrics(network, known)
     if found is None:
         return None
+    of_type = 0.0 if network.elman else float(affine.rounding(network, found.sites).max())
     P = found.T.swapaxes(1, 2) @ found.T
-    table, weights = tables(network.task), network.weights
-    Why, by = weights.Why.T.astype(np.float64), weights.by.astype(np.float64)
+    table, (last, bias) = tables(network.task), network.last_layer
+    Why, by = last.T.astype(np.float64), bias.astype(np.float64)
     rows, offsets = [], []
     for output in range(len(network.task.machine.outputs)):
         if network.task.readout == "bits":
@@ -56,9 +59,9 @@ def tree_model(network: Network, slack: float, known: States | None = None) -> T
     single = np.float32
     return TreeModel(
         network,
+        network.astype("float32"),
         slack,
-        weights.Whh.astype(single),
-        network.drives.astype(single),
+        of_type,
         np.array(rows, single)[table.output],
         np.array(offsets, single)[table.output],
         table.output != OPEN,
@@ -67,3 +70,7 @@ def tree_model(network: Network, slack: float, known: States | None = None) -> T
         P,
         np.linalg.inv(P),
     )
+
+
+LOST = 1e-7
+"""In a unit, which is computed in float32."""

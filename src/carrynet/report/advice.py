@@ -11,7 +11,7 @@ from typing import Any
 
 from carrynet.judge.evaluation import MOST_PROBLEMS, affordable_digits
 from carrynet.nets.network import Network
-from carrynet.proof.search import BUDGET
+from carrynet.proof.search import BUDGET, for_trees
 from carrynet.proof.verdict import Effort, Undecided
 from carrynet.runs.folder import argument, program
 from carrynet.runs.record import Record
@@ -49,8 +49,8 @@ SENTENCES = MappingProxyType(
         "were done in {seconds:g} s; the check takes longer",
         "budget.unknown": "searches for trees of words {times} times as long; how long it takes is "
         "not known",
-        "walkers": "searches for a wrong word on from the states nearest to an error, for up to\n"
-        "{seconds:g} s; that decides only if there is one and it is found",
+        "walkers": "searches for trees of words, and for a wrong word on from the states nearest "
+        "to an error,\nfor up to {seconds:g} s",
         "walkers.more": "searches for a wrong word {times} times as long; that decides only if "
         "there is\none and it is found",
         "harden": "trains on, to another network, whose answers may differ; this run stays as it "
@@ -71,8 +71,8 @@ def ways(run: Record, known: int = 0) -> tuple[Way, ...]:
 
     `known` is a number of digits up to which it is right, beside those of the run's evaluation.
 
-    Trees of words are for Elman's cell only, walkers for others; a network by construction is not
-    trained on, which would blur it.
+    Of other cells than Elman's trees of words have but a part of a budget, walkers the rest; a
+    network by construction is not trained on, which would blur it.
     """
     if not isinstance(run.proof, Undecided) or run.path is None:
         return ()
@@ -81,23 +81,26 @@ def ways(run: Record, known: int = 0) -> tuple[Way, ...]:
 
 
 def _search(run: Record, effort: Effort) -> list[Way]:
-    prove = _command("prove", run)
-    if not run.network.elman:
-        if not effort.budget:
-            return [Way("walkers", prove, {"seconds": BUDGET})]
-        more = f"{prove} --budget {MORE * effort.budget:g}"
-        return [Way("walkers.more", more, {"times": MORE})]
-    if effort.over:
-        return []
+    prove, elman = _command("prove", run), run.network.elman
     if not effort.budget:
-        return [Way("trees", prove, {"seconds": BUDGET})]
-    values = {"times": MORE, "seconds": effort.budget, "done": effort.done, "found": effort.found}
-    budget, kind = MORE * effort.budget, "budget" if effort.found else "budget.unknown"
+        return [Way("trees" if elman else "walkers", prove, {"seconds": BUDGET})]
+    more = MORE * effort.budget
+    if effort.over:
+        return [] if elman else [Way("walkers.more", f"{prove} --budget {more:g}", {"times": MORE})]
+    seconds = for_trees(run.network, effort.budget)
+    values = {
+        "times": MORE,
+        "seconds": _round(seconds, 2),
+        "done": effort.done,
+        "found": effort.found,
+    }
+    kind = "budget" if effort.found else "budget.unknown"
     if effort.expected:
         # twice as long, since regions may lead to more than are known
-        budget, kind = _round(2 * max(effort.expected, effort.budget), 1), "budget.expected"
+        budget, kind = _round(2 * max(effort.expected, seconds), 1), "budget.expected"
         values |= {"budget": budget, "expected": _round(effort.expected, 2)}
-    return [Way(kind, f"{prove} --budget {budget:g}", values)]
+        more = budget * effort.budget / seconds
+    return [Way(kind, f"{prove} --budget {more:g}", values)]
 
 
 def _round(number: float, digits: int) -> float:

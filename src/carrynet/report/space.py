@@ -126,14 +126,15 @@ def ellipses(certificate: TreeCertificate, plane: Plane) -> Array:
     """The projections of balls: of each the centre and two half axes, (G, 3, 2).
 
     A ball |T (h - c)| <= r becomes {A u : |u| <= r} about the projected c, A = axes T^-1 of
-    shape (2, H).
+    shape (2, D); of the state's parts a plane is in the first.
     """
-    halves = []
+    H, halves = len(plane.centre), []
     for T in certificate.metrics:
-        A = np.linalg.solve(np.array(T).T, plane.axes.T).T
+        axes = np.pad(plane.axes, ((0, 0), (0, len(T) - H)))
+        A = np.linalg.solve(np.array(T).T, axes.T).T
         squares, turn = np.linalg.eigh(A @ A.T)
         halves.append(np.sqrt(squares.clip(0))[:, None] * turn.T)
-    radii, centres = np.array(certificate.radii), plane(np.array(certificate.centres))
+    radii, centres = np.array(certificate.radii), plane(np.array(certificate.centres)[:, :H])
     scaled = radii[:, None, None] * np.array(halves)[list(certificate.metric_of)]
     return np.concatenate([centres[:, None], scaled], axis=1)
 
