@@ -1,10 +1,12 @@
 """Networks that were proved, disturbed at random: is whatever is proved of them still right?
 
     uv run python -m benchmarks.adversary --mutants 5000
+    uv run python -m benchmarks.adversary --mutants 1000 --trees 2
 
 Each mutant of a proved gated network has a disturbance of a kind and a size drawn at random: all
 weights, or one matrix, one row, one weight; gates exchanged; numbers rounded to few bits.  It is
-decided as any network is.  What is proved is checked once more, and cross-examined by words that a
+decided as any network is, or, with `--trees`, by trees of words alone that are found in so many
+seconds.  What is proved is checked once more, and cross-examined by words that a
 search for errors tries, in float32 and in float64, and by long words in balls of 200 bits, carried
 out here with nothing of carrynet's readings.  A certificate of the original, renamed to speak of
 the mutant, is given to the checker, too: what it accepts counts as proved.
@@ -28,9 +30,9 @@ import carrynet as cn
 from carrynet.data.words import OPEN, answers, tables
 from carrynet.judge import refutation
 from carrynet.nets.network import Network
-from carrynet.proof import check, search
+from carrynet.proof import check, search, trees
 from carrynet.proof.certificate import BoxCertificate, Rejected
-from carrynet.proof.verdict import Proved, Refuted
+from carrynet.proof.verdict import Proved, Refuted, Undecided, Verdict
 
 SUBJECTS = (
     *(("gru", "add", 8), ("lstm", "add", 8), ("mgu", "add", 12), ("gru-reset-before", "add", 8)),
@@ -38,6 +40,7 @@ SUBJECTS = (
     *(("lstm", "compare", 12), ("gru,lstm", "add", 8), ("elman,gru", "parity", 8)),
 )
 KINDS = ("all", "matrix", "row", "weight", "gates", "rounded")
+SLACK = 1e-9  # that trees are asked for: as little as covers rounding
 LONG = 120  # symbols of the words in balls
 
 
@@ -52,14 +55,34 @@ class Outcome:
     wrong: str  #: what is wrong about that; '' if nothing
 
 
-def originals(cell: str, task: str, hidden: int) -> list[tuple[str, Network, Proved]]:
+def decided(network: Network, seconds: float | None) -> Verdict:
+    """The verdict on a network; by errors and trees alone where there are seconds for trees."""
+    if seconds is None:
+        return search.prove(network, budget=0)
+    if (found := refutation.refute(network)) is not None:
+        return search._refuted(network, found)
+    deadline = time.monotonic() + seconds
+    certificate = trees.search(network, slack=SLACK, deadline=deadline)
+    if certificate is None:
+        return Undecided(("trees",), seconds)
+    try:
+        checked = check.check(search.model(network), certificate)
+    except Rejected as error:
+        return Undecided((str(error),), seconds)
+    figures = (checked.regions, checked.slack, checked.margin)
+    return Proved("trees", *figures, seconds, certificate)
+
+
+def originals(
+    cell: str, task: str, hidden: int, seconds: float | None
+) -> list[tuple[str, Network, Proved]]:
     """A certified network in either type, the first of some seeds that is proved in both."""
     for seed in range(20):
         run = cn.train("certified", cell=cell, task=task, hidden=hidden, seed=seed, progress=False)
         found = []
         for dtype in ("float32", "float64"):
             network = run.network.astype(dtype)
-            proof = search.prove(network, budget=0)
+            proof = decided(network, seconds)
             if isinstance(proof, Proved):
                 found.append((f"{cell} {task} {dtype}", network, proof))
         if len(found) == 2:
@@ -97,12 +120,12 @@ def mutant(network: Network, kind: str, rng: np.random.Generator) -> Network:
     return network.moved(type(network.weights)({k: w.astype(dtype) for k, w in weights.items()}))
 
 
-def judged(job: tuple[str, Network, Proved, str, int]) -> Outcome:
+def judged(job: tuple[str, Network, Proved, str, int, float | None]) -> Outcome:
     """The verdict on a mutant, and whether it stands."""
-    subject, network, proof, kind, seed = job
+    subject, network, proof, kind, seed, seconds = job
     rng = np.random.default_rng(seed)
     disturbed = mutant(network, kind, rng)
-    found = search.prove(disturbed, budget=0)
+    found = decided(disturbed, seconds)
     passed_off = accepts(disturbed, proof)
     wrong = ""
     if isinstance(found, Proved) or passed_off:
@@ -216,12 +239,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--trees", type=float, metavar="SECONDS", help="by trees of words alone")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    subjects = [each for subject in SUBJECTS for each in originals(*subject)]
+    subjects = [each for subject in SUBJECTS for each in originals(*subject, arguments.trees)]
     print(f"{len(subjects)} proved networks in {time.perf_counter() - started:.0f} s", flush=True)
     jobs = [
-        (*subjects[k % len(subjects)], KINDS[k // len(subjects) % len(KINDS)], arguments.seed + k)
+        (
+            *subjects[k % len(subjects)],
+            KINDS[k // len(subjects) % len(KINDS)],
+            arguments.seed + k,
+            arguments.trees,
+        )
         for k in range(arguments.mutants)
     ]
     with ProcessPoolExecutor() as pool:

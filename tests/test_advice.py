@@ -75,6 +75,8 @@ def test_of_gates_trees_and_walkers_share_a_budget() -> None:
         more, *_ = ways(undecided(network, Effort(10, over=True)))
         assert more.command == "carrynet prove runs/0001 --budget 40"
         assert "a wrong word 4 times as long" in more.text
+        first, *_ = ways(undecided(network, Effort(1)))  # of which trees had nothing
+        assert (first.kind, first.command) == ("walkers", "carrynet prove runs/0001")
         longer, *_ = ways(undecided(network, Effort(10, 300, 1200)))
         assert longer.command == "carrynet prove runs/0001 --budget 40"
         assert "trees of words 4 times as long" in longer.text

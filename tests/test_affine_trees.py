@@ -25,6 +25,7 @@ from carrynet.proof.check import check
 from carrynet.proof.check_affine import Steps
 from carrynet.proof.search import model
 from carrynet.proof.verdict import Proved, Undecided
+from carrynet.report.space import ellipses, principal_plane
 from carrynet.spec.task import Task
 from tests.conftest import hand_built_adder, sticky_words
 from tests.test_check_formula import by_hand
@@ -474,7 +475,12 @@ def test_two_thirds_of_a_budget_are_for_walkers(
     verdict = cn.prove(network, budget=0)
     assert given == {"walkers": None}
     assert isinstance(verdict, Undecided)
-    assert any(line.startswith("trees: not tried, for want of a budget") for line in verdict.tried)
+    assert any(line.startswith("trees: not tried, for want of a budget:") for line in verdict.tried)
+    given.clear()
+    verdict = cn.prove(network, budget=1)
+    assert given == {"walkers": pytest.approx(1, abs=0.1)}
+    assert isinstance(verdict, Undecided)
+    assert "trees: not tried, for want of a budget of 3 s or more" in verdict.tried
 
 
 def test_cuts_and_balls_are_those_that_are_checked() -> None:
@@ -483,6 +489,24 @@ def test_cuts_and_balls_are_those_that_are_checked() -> None:
     text = certificate.text()
     assert '"axis"' in text or len(certificate.radii) > 2
     assert check(model(network), certificate).regions == len(certificate.radii)
+
+
+def test_balls_are_drawn_as_the_first_part_of_the_state_sees_them() -> None:
+    """Every point of a ball's surface within its ellipse, and some on its border."""
+    network, certificate = found("lstm")
+    rng, H = np.random.default_rng(4), network.hidden
+    plane = principal_plane(rng.normal(size=(50, H)))
+    for i, (centre, *halves) in enumerate(ellipses(certificate, plane)):
+        u = rng.normal(size=(20_000, 2 * H))
+        u *= certificate.radii[i] / np.linalg.norm(u, axis=1)[:, None]
+        T = np.array(certificate.metrics[certificate.metric_of[i]])
+        h = np.array(certificate.centres[i]) + np.linalg.solve(T, u.T).T
+        off = plane(h[:, :H]) - centre
+        if not i:  # the start is a point
+            assert np.abs(off).max() < 1e-12
+            continue
+        far = np.linalg.norm(np.linalg.solve(np.array(halves).T, off.T), axis=0)
+        assert 0.7 < far.max() <= 1 + 1e-9
 
 
 def test_a_certificate_for_elmans_cell_by_numpy_is_checked_in_its_own_way() -> None:

@@ -54,6 +54,9 @@ BUDGET = 10.0
 The check of what it finds is not counted: of trees it may take longer than their search.
 """
 
+LEAST_FOR_TREES = 1.0
+"""Seconds that trees of other cells than Elman's are tried with, at least."""
+
 PLANS = MappingProxyType({1: (0.5, 0.3), 2: (0.3, 0.15), 3: (0.3, 0.15, 0.08), 4: (0.15,)})
 """Lengths of the histories, and gaps of the groups, that boxes are tried with."""
 
@@ -126,14 +129,16 @@ def prove(
         "long words: those that come nearest to an error, long chains and random ones are right"
     )
     begun, effort = monotonic(), Effort()
-    if budget:
-        proof, effort = _by_trees(network, for_trees(network, budget), proved, tried, tell)
+    if seconds := for_trees(network, budget):
+        proof, effort = _by_trees(network, seconds, proved, tried, tell)
         if proof is not None:
             return proof
-    else:
+    elif not budget:
         tried.append("trees: not tried, for want of a budget: 'carrynet prove' has one")
+    else:
+        tried.append(f"trees: not tried, for want of a budget of {3 * LEAST_FOR_TREES:g} s or more")
     if not network.elman:
-        left = max(budget - for_trees(network, budget), begun + budget - monotonic()) or None
+        left = max(budget - seconds, begun + budget - monotonic()) if budget else None
         refutation = refute.by_walkers(network, left, tell)
         if refutation is not None:
             return replace(_refuted(network, refutation), seconds=monotonic() - started)
@@ -145,9 +150,12 @@ def prove(
 def for_trees(network: Network, budget: float) -> float:
     """What trees of words have of a budget: of other cells than Elman's a third, walkers the rest.
 
-    What trees decide of gates they mostly decide soon.
+    What trees decide of gates they mostly decide soon; but metrics alone take them half a second,
+    and so they have nothing of a third that is less than `LEAST_FOR_TREES`.
     """
-    return budget if network.elman else budget / 3
+    if network.elman:
+        return budget
+    return budget / 3 if budget >= 3 * LEAST_FOR_TREES else 0.0
 
 
 def _by_trees(

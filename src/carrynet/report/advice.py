@@ -82,7 +82,7 @@ def ways(run: Record, known: int = 0) -> tuple[Way, ...]:
 
 def _search(run: Record, effort: Effort) -> list[Way]:
     prove, elman = _command("prove", run), run.network.elman
-    if not effort.budget:
+    if not effort.budget or not for_trees(run.network, effort.budget):
         return [Way("trees" if elman else "walkers", prove, {"seconds": BUDGET})]
     more = MORE * effort.budget
     if effort.over:
