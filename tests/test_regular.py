@@ -83,6 +83,7 @@ def test_networks_are_counted_as_the_table_says(tables: Any) -> None:
     [
         ("table.csv", ("plan.toml", "mips.toml")),
         ("narrow.csv", ("narrow.toml",)),
+        ("longer.csv", ("longer.toml",)),
         ("answered.csv", ("answered.toml",)),
     ],
 )
@@ -134,6 +135,25 @@ def test_the_text_quotes_the_networks_of_half_the_width(name: str) -> None:
     assert 2 * narrow.recipe(0).hidden == wide.recipe(0).hidden
     for line in by_recipe(rows):
         assert line in text
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_text_quotes_the_networks_that_had_ten_seconds(name: str) -> None:
+    text, rows = (STUDY / name).read_text(encoding="utf-8"), kept("regular/longer.csv")
+    before = kept("regular/table.csv")
+    for cell in ("gru", "elman,elman"):
+        mine = [row for row in rows if row["cell"] == cell]
+        counts = [str(sum(int(row[key]) for row in mine)) for key in SHOWN]
+        assert f"| `{cell}` | {' | '.join(counts)} |" in text
+    proved = {(row["task"], row["cell"]): row["proved"] for row in rows}
+    for task, count in (("xor", "5"), ("not", "5"), ("or", "4")):
+        assert proved[f"bitwise_{task}", "gru"] == count
+    assert proved["even_digit", "gru"] == "5"
+    assert sum(count == "5" for (_, cell), count in proved.items() if cell != "gru") == 11
+    tasks = ("bitwise_xor", "bitwise_or", "bitwise_not", "even_digit")
+    plain = [row for row in before if (row["cell"], row["recipe"]) == ("gru", "plain")]
+    earlier = {row["task"]: (row["networks"], row["proved"]) for row in plain}
+    assert [earlier[task] for task in tasks] == [("3", "0")] * 4
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])

@@ -113,7 +113,9 @@ class Followed:
                     return
                 self._begin()
             words = self._taken()
-            if self._nodes + len(words.state) > self.most_nodes or words.depth.max() >= _MOST_DEPTH:
+            waiting = sum(len(part.state) for part in self._stack) * len(self._columns) ** 2
+            many = self._nodes + len(words.state) > self.most_nodes or waiting > _MOST_WAITING
+            if many or words.depth.max() >= _MOST_DEPTH:
                 self.goes_on = False
                 return
             number = np.arange(self._nodes, self._nodes + len(words.state))
@@ -384,4 +386,5 @@ _MOST_AXIS = AXIS.index("0")
 _LEAST_MARGIN = 1e-3
 _ROUNDING, _WIDER = 2.5, 12.0  # times what rounding is about: of a point, and for each radius
 _WITHIN = 1 - 4e-3  # of the radius, within which a word ends: what float32 may take
+_MOST_WAITING = 2**24  # numbers in the shapes of the words that wait: 64 MB for each radius
 _FLOATS = 2**19  # numbers in the shapes of the words made at once
