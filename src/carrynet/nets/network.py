@@ -309,15 +309,20 @@ class Network:
         lower, upper = zip(*map(ends_of, new), strict=True)
         return Box(l=_for_all(shape, lower), u=_for_all(shape, upper))
 
-    def carry(self, reading: Forward, parts: Sequence[Any]) -> list[Any]:
+    def carry(
+        self, reading: Forward, parts: Sequence[Any], symbols: NDArray[np.intp] | None = None
+    ) -> list[Any]:
         """The parts of the state after every symbol, of whatever values a reading is of.
 
-        From those before, (N, 1, ...); what all symbols feed alike has 1 in place of S.
+        From those before, (N, 1, ...); what all symbols feed alike has 1 in place of S.  Or after
+        one symbol each (N,).
         """
         slots = self._slots.copy()
         for slot in self.cell.drives:
-            alike = (slots[slot] == slots[slot][:1]).all()
-            slots[slot] = slots[slot][:1] if alike else slots[slot]
+            if (slots[slot] == slots[slot][:1]).all():
+                slots[slot] = slots[slot][:1]
+            elif symbols is not None:
+                slots[slot] = slots[slot][symbols][:, None]
         slots[1 : 1 + len(self.widths)] = parts
         interpret(self.cell.of_state, reading, slots)
         return self._new(slots)

@@ -140,16 +140,18 @@ class Images:
     """The images {m + L y + r}, |r| <= e, of ellipsoids {c + y} under every symbol."""
 
     @quiet
-    def __init__(self, network: Network, centre: Array, Q: Array) -> None:
-        """Of a network in float32, from c (N, D) and Q (N, D, D)."""
-        (N, D), S = centre.shape, network.symbols
+    def __init__(
+        self, network: Network, centre: Array, Q: Array, symbols: NDArray[np.intp] | None = None
+    ) -> None:
+        """Of a network in float32, from c (N, D) and Q (N, D, D); or under one symbol each (N,)."""
+        (N, D), S = centre.shape, network.symbols if symbols is None else 1
         self.reading, unit = Affine(Q), np.eye(D, dtype=centre.dtype)
         self._network, self._Q, at, parts = network, Q, 0, []
         for part in network.parts(centre[:, None]):
             width = part.shape[-1]
             parts.append(Form(part, unit[None, None, at : at + width]))
             at += width
-        new = [_form(value, D) for value in network.carry(self.reading, parts)]
+        new = [_form(value, D) for value in network.carry(self.reading, parts, symbols)]
         self._new, self._h = new, new[0]
         self._shape = shape = N, S
 
@@ -195,10 +197,11 @@ class Images:
 
 
 def _form(value: Value, D: int) -> Form:
-    """A part of the new state, which need not depend on the old."""
+    """A part of the new state, which need not depend on the old: (S, d) then, or (N, 1, d)."""
     if isinstance(value, Form):
         return value
-    m = np.asarray(value)[None]
+    m = np.asarray(value)
+    m = m if m.ndim == 3 else m[None]
     return Form(m, np.zeros((1, 1, m.shape[-1], D), m.dtype))
 
 
@@ -209,12 +212,20 @@ def jacobians(network: Network, h: Array, symbols: NDArray[np.intp]) -> Array:
     """
     N, D = h.shape
     found = np.empty((N, D, D), np.float32)
-    each = max(1, _AT_ONCE // (network.symbols * D * D))
+    each = max(1, _AT_ONCE // (D * D))
     for some in np.array_split(np.arange(N), -(-N // each)):
         nothing = np.zeros((len(some), D, D), np.float32)
-        images = Images(network, h[some].astype(np.float32), nothing)
-        found[some] = images.L[np.arange(len(some)), symbols[some]]
+        found[some] = Images(network, h[some].astype(np.float32), nothing, symbols[some]).L[:, 0]
     return found
+
+
+def widest(network: Network, h: Array, Q: Array) -> float:
+    """The largest spread of what an activation is taken of, over ellipsoids about h (N, H)."""
+    most, each = 0.0, max(1, _AT_ONCE // (network.symbols * h.shape[1] ** 2))
+    for some in np.array_split(np.arange(len(h)), -(-len(h) // each)):
+        images = Images(network, h[some].astype(np.float32), Q[some].astype(np.float32))
+        most = max(most, images.reading.widest)
+    return most
 
 
 def readouts(network: Network, h: Array) -> Array:
@@ -272,8 +283,8 @@ _AT_ONCE = 2**22  # numbers in the maps that are made at once
 
 
 @quiet
-def rounding(network: Network, h: Array) -> Array:
-    """About what each unit is off by after a step in the network's own type, (D,) at most.
+def rounding(network: Network, h: Array) -> float:
+    """About what a unit is off by after a step in the network's own type, at most.
 
     The most from states h (N, D): a sum of n terms is by n eps of the sum of their sizes, an
     activation by 8 eps.
@@ -281,8 +292,7 @@ def rounding(network: Network, h: Array) -> Array:
     reading = _Rounding(float(np.finfo(network.dtype).eps) / 2)
     parts = [_Rounded(part, 0.0) for part in network.parts(h[:, None].astype(network.dtype))]
     new = [_rounded(part) for part in network.carry(reading, parts)]
-    most = [np.broadcast_to(part.off, part.value.shape).max(axis=(0, 1)) for part in new]
-    return np.concatenate(most).astype(np.float64)
+    return max(float(np.max(part.off)) for part in new)
 
 
 class _Rounded(NamedTuple):

@@ -8,7 +8,8 @@ read JSON by in `files`), `equations` and `formula` of `nets`, which read the eq
 specification (`machine`, `codec`, `encoding`, `task`, `rules`, `builtin` and `tables` of `spec`,
 which say what is read and what a right answer is), Python, and Arb with its binding python-flint;
 for trees of words, which are too many for Arb, also `check_trees` and `ellipsoids`, which bound the
-rounding of doubles; for other cells than Elman's also `check_formula` and `balls`; for states
+rounding of doubles; for other cells than Elman's also `check_formula`, or of trees `check_affine`,
+and `balls`; for states
 that are listed `check_states`, which needs no balls.
 
 Boxes of a network whose equations are Elman's are checked here, of others in `check_formula`.

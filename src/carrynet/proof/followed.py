@@ -21,17 +21,20 @@ from carrynet.proof.metric import States, nearest
 from carrynet.proof.tree_model import LOST, TreeModel
 
 MOST_STATE = 128
-"""Beyond it metrics alone take longer than a search has, of other cells than Elman's."""
+"""Of other cells than Elman's: with more, metrics alone take seconds."""
 
 MOST_NUMBERS = 2**24
-"""In the largest maps of what follows a single word: symbols times units times the state's."""
+"""In the largest maps of what follows a single word, symbols times units times the state's, and in
+the metrics of all states of the machine."""
 
 
 def refuses(network: Network) -> str | None:
     """Why a network's trees are not followed by NumPy; None if they are."""
-    D = len(network.start)
+    D, states = len(network.start), len(network.task.machine.states)
     if D > MOST_STATE and not network.elman:
         return f"they are for networks with up to {MOST_STATE} units in all parts of the state"
+    if states * D**2 > MOST_NUMBERS:
+        return "they are for networks with fewer units, or machines with fewer states"
     widest = max(size for array in network.weights.values() for size in array.shape)
     if network.symbols * D * (D if network.elman else max(D, widest)) > MOST_NUMBERS:
         return "they are for networks with fewer units, or fewer symbols"
@@ -76,7 +79,8 @@ def _joined(parts: list[Words]) -> Words:
 class Followed:
     """Balls of one radius, found as they are needed, and the trees of words between them."""
 
-    def __init__(self, model: TreeModel, radius: float) -> None:
+    def __init__(self, model: TreeModel, radius: float, other: "Followed | None" = None) -> None:
+        """What an attempt holds of the model alone is that of another one, if there is one."""
         self.model, self.radius = model, radius
         # the checker, which bounds rounding, knows the less of states the larger an ellipsoid is
         self.slack = max(model.slack, (_ROUNDING + _WIDER * radius) * model.rounding)
@@ -84,13 +88,14 @@ class Followed:
         self.closed, self.goes_on = False, True  # whether all trees end, and whether they may
         # a certificate of more would take minutes to check, or have more values than are read
         self.most_nodes = min(2**22, files.MOST_VALUES // max(self.symbols, 4))
-        self._T, self._P = model.T.astype(np.float32), model.P.astype(np.float32)
+        self._T: Array = other._T if other else model.T.astype(np.float32)
+        self._P: Array = other._P if other else model.P.astype(np.float32)
         self._columns = np.sqrt(np.diag(self._P[0]))
-        self._ball = (model.ball * radius**2).astype(np.float32)
+        self._ball: Array = other._ball if other else model.ball.astype(np.float32)
         self._sites = States(model.sites.astype(np.float32), model.states)
         self._at_once = max(1, _FLOATS // (self.symbols * D * D))
         self._stack: list[Words] = []
-        self._begun = 0  # balls whose trees were begun
+        self._done = self._begun = 0  # balls whose trees are done, and those that were begun
         # centres in the metric, T c, and ball numbers, by site
         self._near = [np.zeros((0, D), np.float32) for _ in range(K)]
         self._numbers: list[list[int]] = [[] for _ in range(K)]
@@ -101,6 +106,7 @@ class Followed:
         self._nodes = 0
         self._axes: dict[int, Array] = {}
 
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def grow(self, nodes: int, stop: Callable[[], bool]) -> None:
         """Grow until there are so many nodes, or all trees end, or it is seen that they will not.
 
@@ -109,7 +115,7 @@ class Followed:
         while self.goes_on and self._nodes < nodes and not stop():
             if not self._stack:
                 if self._begun == len(self._labels):
-                    self.closed, self.goes_on = True, False
+                    self.closed, self.goes_on, self._done = True, False, self._begun
                     return
                 self._begin()
             words = self._taken()
@@ -131,15 +137,15 @@ class Followed:
 
     def _begin(self) -> None:
         """The trees of as many balls again as were begun, at most as fill a batch."""
-        first = self._begun
+        first = self._done = self._begun
         self._begun = min(len(self._labels), 2 * first + 1, first + self._at_once)
         balls = np.arange(first, self._begun)
-        shape = self._ball[np.array(self._homes)[balls]]
+        shape = self._ball[np.array(self._homes[first : self._begun])] * np.float32(self.radius**2)
         shape[balls == 0] = 0  # the start is a point
         nothing = np.zeros(len(balls), np.intp)
-        centre, state = np.array(self._centres[first:]), np.array(self._labels[first:])
-        count = len(balls)
-        words = Words(centre[:count], shape, state[:count], ~balls, nothing, nothing)
+        centre = np.array(self._centres[first : self._begun])
+        state = np.array(self._labels[first : self._begun])
+        words = Words(centre, shape, state, ~balls, nothing, nothing)
         self._stack.append(words)
 
     def _taken(self) -> Words:
@@ -309,8 +315,11 @@ class Followed:
 
     @property
     def begun(self) -> tuple[int, int]:
-        """How many balls' trees were begun, out of how many so far."""
-        return self._begun, len(self._labels)
+        """How many balls' trees are done, and one more, out of how many so far.
+
+        Of those that were begun together it is not known which are.
+        """
+        return min(self._done + 1, len(self._labels)), len(self._labels)
 
     @property
     def centres(self) -> Array:

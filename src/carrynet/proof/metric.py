@@ -48,7 +48,7 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
     steps are from states that random words lead to and, as many, from those that are `known` to be
     where the network contracts late.  Scaled so that nothing that an activation is taken of varies
     by more than 2 r over a ball of radius r.  The first metric is the mean of all others, and no
-    site's.  None when something overflows: then nothing contracts.
+    site's.  None when something overflows, or digits are lost: then nothing contracts.
     """
     seen, spread = _sample(network)
     some = [seen] if known is None else [seen, _drawn(known)]
@@ -79,7 +79,10 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
         P = base + factor * earlier(P)
     if not np.isfinite(P).all():
         return None
-    L = np.linalg.cholesky(P)
+    try:
+        L = np.linalg.cholesky(P)
+    except np.linalg.LinAlgError:  # sums have lost what makes them definite
+        return None
     # the same lengths, by coordinates of which the first tell most of how states differ
     turn = np.linalg.eigh(L.swapaxes(1, 2) @ spread @ L)[1][:, :, ::-1]
     T = (L @ turn).swapaxes(1, 2)
@@ -164,8 +167,8 @@ def _gain(network: Network, h: Array, inverse: Array) -> float:
         Whh = network.weights.Whh.astype(np.float64)
         return float(np.linalg.norm(inverse.swapaxes(1, 2) @ Whh, axis=1).max())
     # small ones, over which the network is linear
-    balls = (_SMALL**2 * inverse @ inverse.swapaxes(1, 2)).astype(np.float32)
-    return affine.Images(network, h.astype(np.float32), balls).reading.widest / _SMALL
+    balls = _SMALL**2 * inverse @ inverse.swapaxes(1, 2)
+    return affine.widest(network, h, balls) / _SMALL
 
 
 def nearest(sites: States, states: States) -> NDArray[np.intp]:

@@ -34,6 +34,7 @@ class TreeModel(NamedTuple):
     ball: Array  # (K, H, H) P^-1, the matrix of a ball of radius 1
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def tree_model(network: Network, slack: float, known: States | None = None) -> TreeModel | None:
     """What is needed of a network; None if there are no metrics in which it contracts.
 
@@ -42,7 +43,7 @@ def tree_model(network: Network, slack: float, known: States | None = None) -> T
     found = metrics(network, known)
     if found is None:
         return None
-    of_type = 0.0 if network.elman else float(affine.rounding(network, found.sites).max())
+    of_type = 0.0 if network.elman else affine.rounding(network, found.sites)
     P = found.T.swapaxes(1, 2) @ found.T
     table, (last, bias) = tables(network.task), network.last_layer
     Why, by = last.T.astype(np.float64), bias.astype(np.float64)

@@ -116,6 +116,8 @@ class Attempt(Protocol):
 
 def refuses(network: Network) -> str | None:
     """Why there is no search for a network's trees; None if there is."""
+    if max(float(np.abs(each).max(initial=0)) for each in network.weights.values()) > _LARGEST:
+        return "they are searched in float32, and its weights are too large for that"
     return followed.refuses(network) if grown.refuses(network) else None
 
 
@@ -130,13 +132,14 @@ def search(
     `deadline` is an instant of `time.monotonic()`.  A ball that is too large gets outputs wrong,
     one that is too small needs too many others: all radii are tried at once.
     """
+    anew = deadline - time.monotonic() > TIME_FOR_MORE
     model = tree_model(network, slack)
-    found = None if model is None else _side_by_side(_attempts(model), deadline, watch)
+    found = None if model is None else _side_by_side(_attempts(model), deadline, watch, anew)
     return None if found is None else _harvest(found)
 
 
 def _side_by_side(
-    live: Sequence[Attempt], deadline: float, watch: Forecast | None
+    live: Sequence[Attempt], deadline: float, watch: Forecast | None, anew: bool = True
 ) -> Attempt | None:
     """Trees of one radius that all end, found with few nodes.
 
@@ -144,15 +147,14 @@ def _side_by_side(
     neither closed nor hopeless in rounds, each of twice as many nodes as the one before.  All of
     them are for the radius that is expected to need the fewest when the round begins, one half of
     that for the next, and so on.  Where `_ENOUGH` are not, the balls are states where the network
-    contracts late, and all is begun anew with metrics that know of them, if the search had more
-    than `TIME_FOR_MORE`.  Of those that close in a round the first in this order is taken,
+    contracts late, and all is begun anew with metrics that know of them, where `anew` says so.  Of
+    those that close in a round the first in this order is taken,
     so that what is found depends on the clock only where time runs out.
     """
     native = isinstance(live[0], Grown)
     least = _FIRST_NODES if native else _FEWER_NODES
     nodes, closed, over = least, len(live), False
     began = time.monotonic()
-    first = deadline - began > TIME_FOR_MORE
 
     def grow(place: int) -> None:
         nonlocal closed
@@ -174,8 +176,8 @@ def _side_by_side(
                     each.result()
                 if closed < len(live):
                     return live[closed]
-                if first and nodes >= _ENOUGH:
-                    first, better = False, _better(live)
+                if anew and nodes >= _ENOUGH:
+                    anew, better = False, _better(live)
                     if better is not None:
                         live, nodes = _attempts(better), least
                         continue
@@ -190,7 +192,8 @@ def _side_by_side(
 def _attempts(model: TreeModel) -> Sequence[Attempt]:
     """One for each radius."""
     if grown.refuses(model.network):
-        return [Followed(model, radius) for radius in _GRID]
+        begun = Followed(model, _GRID[0])
+        return [begun, *(Followed(model, radius, begun) for radius in _GRID[1:])]
     first = Grown(model, _GRID[0])
     return [first, *(Grown(model, radius, first) for radius in _GRID[1:])]
 
@@ -265,3 +268,4 @@ _GRID = tuple(4 * 0.5 ** (i / 2) for i in range(16))  # the radii that are tried
 _FIRST_NODES, _FEWER_NODES = 2**11, 2**8  # of each in the first round; by NumPy
 _ENOUGH = 2**13  # nodes: those who need no more are done before better metrics would be made
 _MANY_TREES = 64  # that are done: of so many one may tell how the others will be
+_LARGEST = 1e38  # of weights: float32 has little more
