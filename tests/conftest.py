@@ -14,9 +14,11 @@ from hypothesis import settings
 
 import carrynet as cn
 from carrynet import lab, tasks
+from carrynet.data.words import answers
 from carrynet.judge.evaluation import LENGTHS, Evaluation, by_length, evaluate
 from carrynet.judge.measures import shares
 from carrynet.nets.arrays import Array
+from carrynet.nets.losses import predict
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
 from carrynet.proof.model import Elman
@@ -169,3 +171,20 @@ def sticky_words(network: Network, count: int, length: int) -> np.ndarray:
     for t in range(1, length):
         words[:, t] = np.where(stay[:, t], words[:, t - 1], words[:, t])
     return words
+
+
+def cross_examine(
+    network: Network, slack: dict[str, float], count: int = 64, length: int = 300
+) -> None:
+    """Assert that it answers sticky words as its task does, in the types that are named.
+
+    Moved by nearly so much in every unit at every step, in the worst direction as often as not.
+    """
+    rng, words = np.random.default_rng(1), sticky_words(network, count, length)
+    for dtype, most in slack.items():
+        typed = network.astype(dtype)
+        state = np.repeat(typed.start[None], count, axis=0)
+        for t, expected in enumerate(answers(network.task, words).T):
+            state = typed.step(state, words[:, t])
+            state = state + (0.9 * most * rng.choice([-1, 1], state.shape)).astype(dtype)
+            assert (predict(typed.read(state)) == expected).all()

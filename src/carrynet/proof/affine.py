@@ -146,24 +146,21 @@ class Images:
         """Of a network in float32, from c (N, D) and Q (N, D, D); or under one symbol each (N,)."""
         (N, D), S = centre.shape, network.symbols if symbols is None else 1
         self.reading, unit = Affine(Q), np.eye(D, dtype=centre.dtype)
-        self._network, self._Q, at, parts = network, Q, 0, []
+        self._network, self._shape, at, parts = network, (N, S), 0, []
         for part in network.parts(centre[:, None]):
             width = part.shape[-1]
             parts.append(Form(part, unit[None, None, at : at + width]))
             at += width
         new = [_form(value, D) for value in network.carry(self.reading, parts, symbols)]
         self._new, self._h = new, new[0]
-        self._shape = shape = N, S
-
-        def whole(arrays: list[Array], last: int) -> Array:
-            return np.concatenate(
-                [np.broadcast_to(a, (*shape, *a.shape[-last:])) for a in arrays], axis=-last
-            )
-
-        self._whole = whole
-        self.m = whole([each.m for each in new], 1)  #: (N, S, D)
+        self.m = self._whole([each.m for each in new], 1)  #: (N, S, D)
         errors = [np.zeros_like(each.m) if each.e is None else each.e for each in new]
-        self.e = whole(errors, 1)  #: (N, S, D)
+        self.e = self._whole(errors, 1)  #: (N, S, D)
+
+    def _whole(self, arrays: list[Array], last: int) -> Array:
+        """What is known of the parts of the state, of the whole, for all words and symbols."""
+        wide = [np.broadcast_to(a, (*self._shape, *a.shape[-last:])) for a in arrays]
+        return np.concatenate(wide, axis=-last)
 
     @property
     def L(self) -> Array:
@@ -178,7 +175,7 @@ class Images:
                 Z = self.reading.half(z) @ z.L.swapaxes(2, 3)
                 return np.asarray(k[..., :, None] * Z * k[..., None, :])
         L = self.L
-        return np.asarray(L @ self._Q[:, None] @ L.swapaxes(2, 3))
+        return np.asarray(L @ self.reading.Q[:, None] @ L.swapaxes(2, 3))
 
     @quiet
     def margins(self, slack: float, rows: Array, offsets: Array) -> Array:

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import files
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
+from carrynet.proof import tree_model
 from carrynet.proof.affine import Images
 from carrynet.proof.certificate import AXIS
 from carrynet.proof.metric import States, nearest
-from carrynet.proof.tree_model import LOST, TreeModel
+from carrynet.proof.tree_model import TreeModel
 
 MOST_STATE = 128
 """Of other cells than Elman's: with more, metrics alone take seconds."""
@@ -86,8 +86,7 @@ class Followed:
         self.slack = max(model.slack, (_ROUNDING + _WIDER * radius) * model.rounding)
         (K, D), self.symbols = model.sites.shape, model.delta.shape[1]
         self.closed, self.goes_on = False, True  # whether all trees end, and whether they may
-        # a certificate of more would take minutes to check, or have more values than are read
-        self.most_nodes = min(2**22, files.MOST_VALUES // max(self.symbols, 4))
+        self.most_nodes = tree_model.most_nodes(self.symbols)
         self._T: Array = other._T if other else model.T.astype(np.float32)
         self._P: Array = other._P if other else model.P.astype(np.float32)
         self._columns = np.sqrt(np.diag(self._P[0]))
@@ -121,7 +120,7 @@ class Followed:
             words = self._taken()
             waiting = sum(len(part.state) for part in self._stack) * len(self._columns) ** 2
             many = self._nodes + len(words.state) > self.most_nodes or waiting > _MOST_WAITING
-            if many or words.depth.max() >= _MOST_DEPTH:
+            if many or words.depth.max() >= tree_model.MOST_DEPTH:
                 self.goes_on = False
                 return
             number = np.arange(self._nodes, self._nodes + len(words.state))
@@ -166,10 +165,10 @@ class Followed:
         """
         model, S = self.model, self.symbols
         images = Images(model.single, words.centre, words.shape)
-        slack = self.slack + LOST
+        slack = self.slack + tree_model.LOST
         rows, offsets = model.rows[words.state], model.offsets[words.state]
         margin = images.margins(slack, rows, offsets)[model.asked[words.state]]
-        if not (margin > _LEAST_MARGIN).all():
+        if not (margin > tree_model.LEAST_MARGIN).all():
             return None
         shape, e = images.shapes(), images.e + np.float32(slack)
         image = _roots((shape * self._P[0]).sum(axis=(2, 3)))  # of its trace
@@ -247,7 +246,8 @@ class Followed:
         size = np.minimum(_norms(squares), _roots(trace[small])) * np.float32(1 + 1e-5)
         place = _times(T, some.centre)
         measured = _Measured(T, some.centre, place, size, squares)
-        limit = np.minimum(_OPEN_MOST, _OPEN_AT + _OPENING * some.depth) * radius
+        limit = tree_model.OPEN_AT + tree_model.OPENING * some.depth
+        limit = np.minimum(tree_model.OPEN_MOST, limit) * radius
         for home in np.unique(site).tolist():
             here = np.flatnonzero((site == home) & (size < radius))
             if len(here) and len(self._near[home]):
@@ -288,7 +288,7 @@ class Followed:
         r (r - |D|) is the one that the checker takes, its r^2 / (1 + p).
         """
         T, centre, place, size, squares = words
-        radius, within = np.float32(self.radius), np.float32(_WITHIN)
+        radius, within = np.float32(self.radius), np.float32(tree_model.WITHIN)
         near = self._near[self._homes[balls[0]]][-len(balls) :]
         far = (near**2).sum(axis=1) - 2 * place @ near.T
         ball = balls[far.argmin(axis=1)]
@@ -385,15 +385,10 @@ def _norms(squares: Array) -> Array:
     return np.asarray((fourth**2).sum(axis=(1, 2)) ** (1 / 8))
 
 
-_OPEN_AT, _OPENING, _OPEN_MOST = 0.4, 0.02, 0.92
-"""Of the radius: up to which size a word that no ball holds gets its own, by its symbols."""
-_MOST_DEPTH = 120
 _CUT_EVERY, _LONG, _POWERS = 2, 0.4, 8
 """Symbols that are read between two cuts, at least; the part of a word's trace that its longest
 axis has, if it is cut; and the powers by which that is found."""
 _MOST_AXIS = AXIS.index("0")
-_LEAST_MARGIN = 1e-3
 _ROUNDING, _WIDER = 2.5, 12.0  # times what rounding is about: of a point, and for each radius
-_WITHIN = 1 - 4e-3  # of the radius, within which a word ends: what float32 may take
 _MOST_WAITING = 2**24  # numbers in the shapes of the words that wait: 64 MB for each radius
 _FLOATS = 2**19  # numbers in the shapes of the words made at once

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet import files
 from carrynet.engines import jit, native
 from carrynet.engines.packed import buffer
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
+from carrynet.proof import tree_model
 from carrynet.proof.certificate import AXIS
-from carrynet.proof.tree_model import LOST, TreeModel
+from carrynet.proof.tree_model import TreeModel
 
 if not jit.missing:
     from carrynet.engines import kernels
@@ -61,17 +61,17 @@ class Grown:
         )
         self._hidden, self._P, self._L = H, Layout(shape).width, shape.lanes
         self.symbols = S
-        # a certificate of more would take minutes to check, or have more values than are read
-        self.most_nodes = min(2**22, files.MOST_VALUES // max(S, 4))
+        self.most_nodes = tree_model.most_nodes(S)
         self._code = jit.function("trees", shape)
         # of every symbol of the longest word all others, of every cut the other part
-        waiting = _MOST_DEPTH * (S - 1) + _MOST_DEPTH // kernels.CUT_EVERY + S + 1
+        depth = tree_model.MOST_DEPTH
+        waiting = depth * (S - 1) + depth // kernels.CUT_EVERY + S + 1
         record = self._P * (1 + self._P)
-        self._sizes = {"S": S, "R": R, "sites": K, "most_depth": _MOST_DEPTH}
+        self._sizes = {"S": S, "R": R, "sites": K, "most_depth": depth}
         self._facts: dict[str, NDArray[Any]] = other._facts if other else self._laid_out(model)
         self._arrays: dict[str, NDArray[Any]] = {
             **self._facts,
-            "limits": _copied([radius, self.slack + LOST, *_LIMITS.values()]),
+            "limits": _copied([radius, self.slack + tree_model.LOST, *_LIMITS.values()]),
             "tally": _copied([name == "balls" for name in kernels.TALLY], np.int64),  # the start
             "counts": buffer(K + Q, np.int64),
             "heads": _copied(np.full(K + Q, -1), np.int32),
@@ -253,14 +253,13 @@ def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
     return copy
 
 
-_MOST_DEPTH = 120
 _TURNS = 512  # nodes between two looks at the clock: some 10 ms with 32 hidden units
 _FAR = 3e38
 _LIMITS = {
-    "within": 1 - 4e-3,  # what float32 and the checker's roundings may take
-    "open_at": 0.4,
-    "opening": 0.02,
-    "open_most": 0.92,
-    "margin": 1e-3,
+    "within": tree_model.WITHIN,
+    "open_at": tree_model.OPEN_AT,
+    "opening": tree_model.OPENING,
+    "open_most": tree_model.OPEN_MOST,
+    "margin": tree_model.LEAST_MARGIN,
     "floor": 1e-6,
 }

@@ -178,7 +178,7 @@ def _by_trees(
         about = f", about {expected:.0f} s in all" if expected else ""
         tell_used(f"trees of words, {done} of {so_far} regions so far{about}")
 
-    # with less, metrics were not made anew, as with more they would; the first take up to a second
+    # with less metrics were not made anew, as with more they would, or had no time for what follows
     whole = budget > tree.TIME_FOR_MORE + 1
     slack = _smallest_slack(network) if network.elman else _SLACK_OF_TREES[network.dtype.name]
     found = tree.search(network, slack=slack, deadline=deadline, watch=watch)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from carrynet import files
 from carrynet.data.words import OPEN, tables
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
@@ -72,6 +73,24 @@ def tree_model(network: Network, slack: float, known: States | None = None) -> T
         np.linalg.inv(P),
     )
 
+
+def most_nodes(symbols: int) -> int:
+    """Of one radius: a certificate of more would take minutes to check, or is not read."""
+    return min(2**22, files.MOST_VALUES // max(symbols, 4))
+
+
+MOST_DEPTH = 120
+"""The most symbols that a word has: of a longer one nothing is hoped."""
+
+LEAST_MARGIN = 1e-3
+"""Of an output that is not in doubt."""
+
+WITHIN = 1 - 4e-3
+"""Of the radius, within which a word ends: the rest is for float32 and the checker's roundings."""
+
+OPEN_AT, OPENING, OPEN_MOST = 0.4, 0.02, 0.92
+"""Of the radius: a word that no ball holds gets its own up to a size of OPEN_AT + OPENING times the
+symbols read, at most OPEN_MOST."""
 
 LOST = 1e-7
 """In a unit, which is computed in float32."""

@@ -87,7 +87,7 @@ class Attempt(Protocol):
 
     @property
     def begun(self) -> tuple[int, int]:
-        """How many balls' trees were begun, out of how many so far."""
+        """How many balls' trees were begun, all but the last of them done, of how many so far."""
 
     @property
     def centres(self) -> Array:
@@ -143,7 +143,8 @@ def _side_by_side(
 ) -> Attempt | None:
     """Trees of one radius that all end, found with few nodes.
 
-    Every radius is grown to some nodes, in as many threads as there are cores; then those that are
+    Every radius is grown to some nodes, by machine code in as many threads as there are cores, by
+    NumPy in one; then those that are
     neither closed nor hopeless in rounds, each of twice as many nodes as the one before.  All of
     them are for the radius that is expected to need the fewest when the round begins, one half of
     that for the next, and so on.  Where `_ENOUGH` are not, the balls are states where the network
