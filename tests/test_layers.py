@@ -68,6 +68,8 @@ LAYERS = [
     "engines.kernels.bounds",
     "engines.kernels.train engines.kernels.across engines.kernels.inference engines.kernels.peak",
     "engines.kernels.ellipsoid",
+    "engines.kernels.growing",
+    "engines.kernels.images",
     "engines.kernels.trees",
     "engines.kernels",
     "engines.reference engines.jit engines.programs",

@@ -162,8 +162,7 @@ class Grown:
         of_ball = np.diagonal(model.ball, axis1=1, axis2=2)
         asked = model.asked[:, :, None]
         return {
-            "W": self._matrices(Whh[None]),
-            "turned": self._matrices(Whh.T[None]),
+            "weights": self._matrices(np.stack([Whh, Whh.T])),
             "drives": self._rows(model.single.drives),
             # where nothing is asked, 0 . h + 1 is positive
             "conditions": self._rows(np.where(asked[..., None], model.rows, 0)),

@@ -44,6 +44,18 @@ from carrynet.engines.kernels.formula_train import (
     room_size,
 )
 from carrynet.engines.kernels.formulas import Formulas, takes
+from carrynet.engines.kernels.growing import (
+    CLOSED,
+    CUT_EVERY,
+    DEEP,
+    DOUBT,
+    FULL,
+    GROWING,
+    MOST_AXIS,
+    TAGS,
+    TALLY,
+    TREES,
+)
 from carrynet.engines.kernels.inference import (
     BLOCK,
     FOLLOW,
@@ -58,20 +70,7 @@ from carrynet.engines.kernels.over_edges import Closing, closes, edge_room
 from carrynet.engines.kernels.peak import PEAK, PEAK_SUMS, peak
 from carrynet.engines.kernels.shape import Layout, Parameters, Shape
 from carrynet.engines.kernels.train import TRAIN, train
-from carrynet.engines.kernels.trees import (
-    CLOSED,
-    CUT_EVERY,
-    DEEP,
-    DOUBT,
-    FULL,
-    GROWING,
-    MOST_AXIS,
-    TAGS,
-    TALLY,
-    TREES,
-    trees,
-    trees_room,
-)
+from carrynet.engines.kernels.trees import trees, trees_room
 
 __all__ = [
     "BLOCK",

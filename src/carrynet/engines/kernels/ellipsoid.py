@@ -54,12 +54,12 @@ class Ellipsoid(Cell):
 
     # Chords: on [z - w, z + w] the activation is within rho of middle + k (x - z)
 
-    def chord(self, z: Value, w: Value) -> tuple[Value, Value, Value]:
-        """k, middle and rho; see `proof.trees`."""
-        if self.shape.activation == "sigmoid":
+    def chord(self, activation: str, z: Value, w: Value) -> tuple[Value, Value, Value]:
+        """k, middle and rho."""
+        if activation == "sigmoid":
             return self._sigmoid_chord(z, w)
         c = self.constant
-        if self.shape.activation == "tanh":  # tanh z = 2 sigmoid(2 z) - 1
+        if activation == "tanh":  # tanh z = 2 sigmoid(2 z) - 1
             k, middle, rho = self._sigmoid_chord(self.fadd(z, z), self.fadd(w, w))
             return self.fmul(k, c(4.0)), self.fma(middle, c(2.0), c(-1.0)), self.fadd(rho, rho)
         # (max(z + w, 0) - max(z - w, 0)) / 2 w, without what would cancel

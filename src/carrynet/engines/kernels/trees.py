@@ -11,109 +11,28 @@ records that there is room for.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import llvmlite.ir as ir
 
-from carrynet.engines.kernels.ellipsoid import Ellipsoid
-from carrynet.engines.kernels.shape import Layout, Parameters, Shape
-from carrynet.engines.vector import FLOAT, INT, Integer, Value
-
-CLOSED, GROWING, DOUBT, DEEP, FULL = range(5)
-"""How a call of `trees` ends: all trees end; as many nodes as were asked for; an output is in
-doubt; a word is too long; there is no room for more nodes or balls."""
-
-TREES = Parameters(
-    {
-        "W": "f4",  # (P, P) Whh
-        "turned": "f4",  # (P, P) its transpose
-        "drives": "f4",  # (S, P)
-        "conditions": "f4",  # (Q, S, R, P): v . h + b is to be positive
-        "offsets": "f4",  # (Q, S, R)
-        "delta": "i4",  # (Q, S)
-        "ball": "f4",  # (K, P, P) the matrix B of a ball of radius 1, in the metric of each site
-        "squared": "f4",  # (K, P, P) the metric's T^T T
-        "toward": "f4",  # (K, P, P) the metric's T^T
-        "scales": "f4",  # (K, 3, P) t_j = |T_.j|, 1 / t_j, and 1 / B_jj
-        "limits": "f4",  # (8,) see LIMITS
-        "tally": "i8",  # (7,) see TALLY
-        "order": "i4",  # (F,) the records: the stack's, from its bottom, then those to spare
-        "words": "f4",  # (F, P + P P) centre and matrix
-        "tags": "i4",  # (F, 4) see TAGS
-        "traces": "f4",  # (F,) of T Q T^T
-        "next": "i4",  # (N, S) what follows a node: a node, or ~ball; of a cut the two first slots
-        "cuts": "i4",  # (N,) the axis across which a node's word is cut; -1 where symbols follow
-        "axes": "f4",  # (A, P) of whole numbers up to MOST_AXIS
-        "roots": "i4",  # (G,) the node of a ball
-        "labels": "i4",  # (G,) the state of a ball
-        "homes": "i4",  # (G,) the site of a ball
-        "centres": "f4",  # (G, P)
-        "places": "f4",  # (G, P) T c
-        "counts": "i8",  # (K + Q,) how much is in a list: each site's balls, each state's sites
-        "heads": "i4",  # (K + Q,) the last block of a list, or -1
-        "chain": "i4",  # (B,) the block before a block, or -1
-        "numbers": "i4",  # (B, 4 L) the balls, or sites, of a block
-        "near": "f4",  # (B, 4, P, L) where they are, across lanes: T c of balls, sites themselves
-        "work": "f4",  # `trees_room`
-    },
-    ("S", "R", "sites", "most_nodes", "most_balls", "most_axes", "most_depth", "turns"),
+from carrynet.engines.kernels.growing import (
+    CLOSED,
+    CUT_EVERY,
+    DEEP,
+    FULL,
+    GROWING,
+    MOST_AXIS,
+    TREES,
+    Grower,
+    Metric,
 )
-
-LIMITS = ("radius", "slack", "within", "open_at", "opening", "open_most", "margin", "floor")
-"""What `limits` holds: the radius; the slack; the part of the radius within which a word ends; the
-part up to which it gets a ball of its own: open_at + opening * symbols, at most open_most; the
-least margin; the least pivot, as a part of B's diagonal."""
-
-TALLY = ("nodes", "balls", "grown", "waiting", "status", "blocks", "axes")
-"""What `tally` holds: nodes made, balls made, balls whose trees were begun, words on the stack,
-how the call ended, blocks of lists, and axes across which words were cut."""
-
-TAGS = ("state", "depth", "slot", "since")
-"""What `tags` hold: the machine's state, symbols read, the slot that waits, which is ~ball at a
-root, and symbols read since the word was cut, or began."""
-
-CUT_EVERY = 2
-"""Symbols that are read between two cuts, at least."""
-
-MOST_AXIS = 9
-"""The largest number of an axis."""
+from carrynet.engines.kernels.images import OfElman
+from carrynet.engines.kernels.shape import Layout, Shape
+from carrynet.engines.vector import FLOAT, Integer, Value
 
 
 def trees_room(shape: Shape) -> int:
     """Floats that `trees` works in."""
-    P = Layout(shape).width
-    return 3 * P * P + 12 * P + 64
-
-
-class Grower(Ellipsoid):
-    """Code that makes words longer."""
-
-    def limit(self, name: str) -> Value:
-        """One of LIMITS, a single float."""
-        return self.scalar(self.limits, LIMITS.index(name))
-
-    def count(self, name: str) -> Value:
-        """One of TALLY."""
-        return self.integer(self.tally, TALLY.index(name), 64)
-
-    def set_count(self, name: str, value: Integer) -> None:
-        """Set one of TALLY."""
-        self.store_integer(value, self.tally, TALLY.index(name), 64)
-
-    def signed(self, pointer: Value, position: Integer) -> Value:
-        """A signed integer of 32 bits."""
-        kind = ir.IntType(32)
-        value = self.builder.load(self.at(pointer, position, kind), align=4, typ=kind)
-        return self.builder.sext(value, INT)
-
-
-class _Metric(NamedTuple):
-    """Where the numbers of a site's metric are; see TREES."""
-
-    ball: Value
-    squared: Value
-    toward: Value
-    scales: Value
+    return _ROWS * Layout(shape).width + 64 + OfElman.room(shape)
 
 
 def trees(shape: Shape) -> ir.Module:
@@ -127,46 +46,27 @@ def trees(shape: Shape) -> ir.Module:
     b, P, L, C = k.builder, k.layout.width, k.lanes, k.layout.columns
     record = P + P * P
     definite = k.definite()
-    half, Z = k.work, k.at(k.work, P * P)
-    weighted = k.at(k.work, 2 * P * P)
-    A = half  # no longer needed when children are tested
-    rows = [k.at(k.work, 3 * P * P + i * P) for i in range(12)]
-    drive, width, on_diagonal, slope, rho, through, scaled, diagonal, place, apart, zeros, axis = (
-        rows
+    centre, through, diagonal, place, apart, zeros, axis = (
+        k.at(k.work, i * P) for i in range(_ROWS)
     )
-    lane_values = k.at(k.work, 3 * P * P + 12 * P)
-    lane_indices = k.at(k.work, 3 * P * P + 12 * P + 32)
+    lane_values, lane_indices = k.at(k.work, _ROWS * P), k.at(k.work, _ROWS * P + 32)
+    room = k.at(k.work, _ROWS * P + 64)
+    A, copy = room, k.at(room, P * P)
+    images = OfElman(k, room, diagonal)
     zero, one = k.number(0.0), k.number(1.0)
     radius, within = k.limit("radius"), k.limit("within")
     squared = b.fmul(radius, radius)
-    room = b.fmul(b.fmul(within, within), squared)
+    ball_room = b.fmul(b.fmul(within, within), squared)
 
     def each(body: Callable[[int, int], None]) -> None:
         for v in range(C):
             body(v, v * L)
 
-    def metric(site: Value) -> _Metric:
-        ball, squared, toward = (
-            k.at(array, k.mul(site, P * P)) for array in (k.ball, k.squared, k.toward)
-        )
-        return _Metric(ball, squared, toward, k.at(k.scales, k.mul(site, 3 * P)))
-
-    def tagged(name: Value, tag: str) -> Value:
-        return k.signed(k.tags, k.add(k.mul(name, len(TAGS)), TAGS.index(tag)))
-
-    def tag(name: Value, values: Sequence[Integer]) -> None:
-        for i, value in enumerate(values):
-            k.store_integer(value, k.tags, k.add(k.mul(name, len(TAGS)), i), 32)
-
-    def end(status: int) -> None:
-        k.set_count("status", status)
-        k.done()
-
     def begin(_: Value) -> None:
         """Put the next ball on the stack, as a word without symbols."""
         ball = k.count("grown")
         with b.if_then(b.icmp_signed("==", ball, k.count("balls"))):
-            end(CLOSED)
+            k.end(CLOSED)
         name = k.signed(k.order, 0)
         word = k.mul(name, record)
         each(
@@ -177,13 +77,13 @@ def trees(shape: Shape) -> ir.Module:
         start = b.icmp_signed("==", ball, k.i64(0))
         size = k.splat(b.select(start, zero, squared))  # the start is a point
         matrix = k.add(word, P)
-        shape_of = metric(k.signed(k.homes, ball)).ball
+        shape_of = k.metric(k.signed(k.homes, ball)).ball
         k.loop(
             P * P,
             lambda i: k.store(k.fmul(size, k.load(shape_of, i)), k.words, k.add(matrix, i)),
             step=L,
         )
-        tag(name, [k.signed(k.labels, ball), 0, b.not_(ball), 0])
+        k.tag(name, [k.signed(k.labels, ball), 0, b.not_(ball), 0])
         k.set_count("grown", k.add(ball, 1))
         k.set_count("waiting", 1)
 
@@ -192,15 +92,15 @@ def trees(shape: Shape) -> ir.Module:
             begin(_)
         waiting = k.sub(k.count("waiting"), 1)
         name, node = k.signed(k.order, waiting), k.count("nodes")
-        slot = tagged(name, "slot")
-        with b.if_then(b.icmp_signed(">=", tagged(name, "depth"), k.most_depth), likely=False):
-            end(DEEP)
+        slot = k.tagged(name, "slot")
+        with b.if_then(b.icmp_signed(">=", k.tagged(name, "depth"), k.most_depth), likely=False):
+            k.end(DEEP)
         full = b.icmp_signed(">=", node, k.most_nodes)
         for what in ("balls", "axes"):
             after = k.add(k.count(what), k.S)
             full = b.or_(full, b.icmp_signed(">", after, getattr(k, f"most_{what}")))
         with b.if_then(full, likely=False):
-            end(FULL)
+            k.end(FULL)
         with b.if_else(b.icmp_signed("<", slot, k.i64(0))) as (root, inner):
             with root:
                 k.store_integer(node, k.roots, b.not_(slot), 32)
@@ -208,7 +108,7 @@ def trees(shape: Shape) -> ir.Module:
                 k.store_integer(node, k.next, slot, 32)
         k.store_integer(-1, k.cuts, node, 32)
         k.set_count("waiting", waiting)
-        ripe = b.icmp_signed(">=", tagged(name, "since"), k.i64(CUT_EVERY))
+        ripe = b.icmp_signed(">=", k.tagged(name, "since"), k.i64(CUT_EVERY))
         two = b.icmp_signed(">=", k.S, k.i64(2))  # slots, for the two parts
         parted = k.when(b.and_(ripe, two), lambda: cut(name, node))
         with b.if_then(b.icmp_signed("==", parted, k.i64(0))):
@@ -217,107 +117,26 @@ def trees(shape: Shape) -> ir.Module:
 
     def follow(name: Value, node: Value) -> None:
         """Make a word longer by every symbol."""
-        word, bottom = k.mul(name, record), k.count("waiting")
-        state, depth, since = (tagged(name, tag) for tag in ("state", "depth", "since"))
-        # what all symbols share
-        k.product(k.words, k.add(word, P), k.W, half)
-        k.product(k.turned, 0, half, Z)
+        bottom = k.count("waiting")
+        state, depth, since = (k.tagged(name, tag) for tag in ("state", "depth", "since"))
+        images.begin(k.mul(name, record))
 
-        def weigh(i: Value) -> None:
-            k.store(k.fmul(k.load(Z, i), k.load(k.squared, i)), weighted, i)
+        def child(symbol: Value) -> None:
+            edge = k.add(k.mul(state, k.S), symbol)
+            name = k.signed(k.order, k.count("waiting"))
+            word = k.mul(name, record)
+            size = images.image(symbol, edge, word)
+            k.store(b.fmul(size, size), k.traces, name)
+            slot = k.add(k.mul(node, k.S), symbol)
+            k.tag(name, [k.signed(k.delta, edge), k.add(depth, 1), slot, k.add(since, 1)])
+            settle(name, k.at(k.words, k.add(word, P)), bottom)
 
-        k.loop(P * P, weigh, step=L)
-        k.loop(P, lambda i: k.store(k.scalar(Z, k.mul(i, P + 1)), on_diagonal, i))
-        received = k.row(k.words, word, k.W)
-
-        def widths(v: int, at: int) -> None:
-            k.store(received[v], drive, at)
-            size = k.sqrt(k.at_least(1e-12, k.load(on_diagonal, at)))
-            k.store(k.fmul(size, k.constant(1 + 1e-6)), width, at)
-
-        each(widths)
-        tags = [state, k.add(depth, 1), k.add(since, 1)]
-        k.loop(k.S, lambda a: child(a, tags, node, bottom))
-
-    def child(symbol: Value, tags: Sequence[Value], node: Value, bottom: Value) -> None:
-        state, depth, since = tags
-        edge = k.add(k.mul(state, k.S), symbol)
-        after = k.signed(k.delta, edge)
-        slot = k.add(k.mul(node, k.S), symbol)
-        name = k.signed(k.order, k.count("waiting"))
-        word = k.mul(name, record)
-        matrix = k.at(k.words, k.add(word, P))
-        slack = k.splat(k.limit("slack"))
-
-        def chords(v: int, at: int) -> None:
-            z = k.fadd(k.load(drive, at), k.load(k.drives, k.add(k.mul(symbol, P), at)))
-            chord, middle, remainder = k.chord(z, k.load(width, at))
-            mask = [1.0 if at + lane < shape.hidden else 0.0 for lane in range(L)]
-            inside = ir.Constant(k.vector, mask)
-            k.store(chord, slope, at)
-            k.store(k.fmul(middle, inside), k.words, k.add(word, at))
-            k.store(k.fadd(remainder, slack), rho, at)
-
-        each(chords)
-
-        def condition(r: Value) -> None:
-            which = k.add(k.mul(edge, k.R), r)
-            margin: Value | None = None
-
-            def term(v: int, at: int) -> None:
-                nonlocal margin
-                value = k.load(k.conditions, k.add(k.mul(which, P), at))
-                k.store(k.fmul(value, k.load(slope, at)), through, at)
-                margin = k.fma(value, k.load(k.words, k.add(word, at)), margin)
-                spread = k.fmul(k.abs(value), k.load(rho, at))
-                margin = k.fsub(margin, spread)
-
-            each(term)
-            spread = k.form(through, Z)
-            spread = k.sqrt(b.select(b.fcmp_ordered("<", spread, zero), zero, spread))
-            least = b.fsub(b.fadd(k.total(margin), k.scalar(k.offsets, which)), spread)
-            with b.if_then(b.fcmp_unordered("<=", least, k.limit("margin")), likely=False):
-                end(DOUBT)
-
-        k.loop(k.R, condition)
-
-        image = k.form(slope, weighted)
-        tiny = k.number(1e-20)
-        image = k.sqrt(b.select(b.fcmp_ordered(">", image, tiny), image, tiny))
-        box = k.dot(
-            [k.load(rho, v * L) for v in range(C)], [k.load(k.scales, v * L) for v in range(C)]
-        )
-        ratio = b.fdiv(box, image)
-        size = b.fadd(image, box)
-        grown = k.splat(k.sqrt(b.fadd(one, ratio)))
-        added = k.splat(b.fmul(b.fadd(one, b.fdiv(one, ratio)), box))
-
-        def scale(v: int, at: int) -> None:
-            factor = k.fmul(grown, k.load(slope, at))
-            k.store(factor, scaled, at)
-            of_box = k.fmul(k.fmul(added, k.load(rho, at)), k.load(k.scales, P + at))
-            old = k.fmul(k.fmul(factor, factor), k.load(on_diagonal, at))
-            k.store(k.fadd(old, of_box), diagonal, at)
-
-        each(scale)
-        factors = [k.load(scaled, v * L) for v in range(C)]
-
-        def fill(i: Value) -> None:
-            factor = k.broadcast(scaled, i)
-            for v in range(C):
-                at = k.add(k.mul(i, P), v * L)
-                k.store(k.fmul(k.fmul(factor, k.load(Z, at)), factors[v]), matrix, at)
-            k.store(k.scalar(diagonal, i), matrix, k.mul(i, P + 1))
-
-        k.loop(P, fill)
-        k.store(b.fmul(size, size), k.traces, name)
-        tag(name, [after, depth, slot, since])
-        settle(name, matrix, bottom)
+        k.loop(k.S, child)
 
     def settle(name: Value, matrix: Value, bottom: Value) -> None:
         """Let a word end, or put it on the stack: below those from `bottom` on that are larger."""
         top = k.count("waiting")
-        state, depth, slot = (tagged(name, tag) for tag in ("state", "depth", "slot"))
+        state, depth, slot = (k.tagged(name, tag) for tag in ("state", "depth", "slot"))
         ended = ends(k.mul(name, record), state, slot, depth, matrix)
         with b.if_then(b.icmp_signed("==", ended, k.i64(0))):
 
@@ -333,9 +152,9 @@ def trees(shape: Shape) -> ir.Module:
 
     def cut(name: Value, node: Value) -> Value:
         """Cut a word in two across its longest axis, if that has much of its trace: 1 or 0."""
-        word, state = k.mul(name, record), tagged(name, "state")
+        word, state = k.mul(name, record), k.tagged(name, "state")
         matrix = k.at(k.words, k.add(word, P))
-        own = metric(nearest(k.add(k.sites, state), k.words, word, k.number(_FAR)))
+        own = k.metric(nearest(k.add(k.sites, state), k.words, word, k.number(_FAR)))
         # x = x P Q, again and again, is the longest half axis, and x P the functional `axis`
         x = through  # and in the end q
         each(lambda _, at: k.store(k.constant(1.0), x, at))
@@ -376,24 +195,24 @@ def trees(shape: Shape) -> ir.Module:
             each(lambda _, at: k.store(k.load(axis, at), k.axes, k.add(row, at)))
             k.set_count("axes", k.add(count, 1))
             # the first part takes the word's own place
-            k.loop(P * P, lambda i: k.store(k.load(matrix, i), Z, i), step=L)
-            each(lambda _, at: k.store(k.load(k.words, k.add(word, at)), drive, at))
-            tags = [state, tagged(name, "depth")]
+            k.loop(P * P, lambda i: k.store(k.load(matrix, i), copy, i), step=L)
+            each(lambda _, at: k.store(k.load(k.words, k.add(word, at)), centre, at))
+            tags = [state, k.tagged(name, "depth")]
             for i, side in enumerate((1.0, -1.0)):
                 part(side, [*tags, k.add(k.mul(node, k.S), i), k.i64(0)], bottom)
             return k.i64(1)
 
-        enough = b.fmul(k.number(_LONG), trace(matrix, own))
+        enough = b.fmul(k.number(_LONG), k.trace(matrix, own))
         return k.when(b.fcmp_ordered(">", long, enough), parts)
 
     def part(side: float, tags: Sequence[Value], bottom: Value) -> None:
-        """One part of the word {drive + Z}, which is cut; `through` is q."""
+        """One part of the word {centre + copy}, which is cut; `through` is q."""
         name = k.signed(k.order, k.count("waiting"))
         word = k.mul(name, record)
         matrix = k.at(k.words, k.add(word, P))
 
         def move(_: int, at: int) -> None:
-            moved = k.fma(k.load(through, at), k.constant(side * _SHIFT), k.load(drive, at))
+            moved = k.fma(k.load(through, at), k.constant(side * _SHIFT), k.load(centre, at))
             k.store(moved, k.words, k.add(word, at))
 
         each(move)
@@ -402,19 +221,19 @@ def trees(shape: Shape) -> ir.Module:
             here = k.fmul(k.broadcast(through, i), k.constant(-2 * _SHIFT))
             for v in range(C):
                 at = k.add(k.mul(i, P), v * L)
-                value = k.fma(here, k.load(through, v * L), k.load(Z, at))
+                value = k.fma(here, k.load(through, v * L), k.load(copy, at))
                 k.store(k.fmul(value, k.constant((1 - _SHIFT) ** 2 / (1 - 2 * _SHIFT))), matrix, at)
             k.store(k.scalar(matrix, k.mul(i, P + 1)), diagonal, i)
 
         k.loop(P, fill)
-        k.store(trace(matrix, metric(k.i64(0))), k.traces, name)
-        tag(name, tags)
+        k.store(k.trace(matrix, k.metric(k.i64(0))), k.traces, name)
+        k.tag(name, tags)
         settle(name, matrix, bottom)
 
     def ends(word: Value, state: Value, slot: Value, depth: Value, matrix: Value) -> Value:
         """Whether a word ends, in a ball that holds it or in one of its own: 1 or 0."""
         site = nearest(k.add(k.sites, state), k.words, word, k.number(_FAR))
-        own = metric(site)
+        own = k.metric(site)
         # Q_jj <= r^2 B_jj, the least that must hold
         worst: Value | None = None
         for v in range(C):
@@ -445,9 +264,9 @@ def trees(shape: Shape) -> ir.Module:
 
             return k.when(b.fcmp_ordered("<", worst, size), fits)
 
-        return k.when(b.fcmp_ordered("<", worst, room), try_balls)
+        return k.when(b.fcmp_ordered("<", worst, ball_room), try_balls)
 
-    def is_held(word: Value, own: _Metric, site: Value, slot: Value, matrix: Value) -> Value:
+    def is_held(word: Value, own: Metric, site: Value, slot: Value, matrix: Value) -> Value:
         """Whether the nearest ball of a site holds a word, which then ends there.
 
         Where none is within the radius, some ball that is not.
@@ -467,8 +286,8 @@ def trees(shape: Shape) -> ir.Module:
             least = b.fmul(k.number(_NEAREST), radius)
             far = b.select(b.fcmp_ordered(">", distance, least), distance, least)
             p = b.fdiv(far, b.fsub(radius, far))
-            numbers = [room, b.fadd(one, p), b.fadd(one, b.fdiv(one, p)), k.limit("floor")]
-            surely = b.fcmp_ordered("<", b.fadd(far, k.sqrt(trace(matrix, own))), limit)
+            numbers = [ball_room, b.fadd(one, p), b.fadd(one, b.fdiv(one, p)), k.limit("floor")]
+            surely = b.fcmp_ordered("<", b.fadd(far, k.sqrt(k.trace(matrix, own))), limit)
             tested = k.when(
                 b.not_(surely), lambda: b.call(definite, [A, own.ball, matrix, apart, *numbers])
             )
@@ -480,21 +299,6 @@ def trees(shape: Shape) -> ir.Module:
             return k.when(b.or_(surely, b.icmp_signed("!=", tested, k.i64(0))), link)
 
         return k.when(b.fcmp_ordered("<", distance, limit), fits)
-
-    def trace(matrix: Value, own: _Metric) -> Value:
-        """That of T Q T^T, the sum of the squares of the half axes."""
-
-        def part(i: Value, *sums: Value) -> list[Value]:
-            at = [k.add(i, v * L) for v in range(C)]
-            return [
-                k.fma(k.load(matrix, here), k.load(own.squared, here), value)
-                for here, value in zip(at, sums, strict=True)
-            ]
-
-        sums = k.loop(P * P, part, [k.constant(0.0)] * C, step=P)
-        for value in sums[1:]:
-            sums[0] = k.fadd(sums[0], value)
-        return k.total(sums[0])
 
     def nearest(which: Value, of: Value, start: Integer, limit: Value) -> Value:
         """What in a list is nearest to a place; where none is within the limit, any of the list.
@@ -573,10 +377,11 @@ def trees(shape: Shape) -> ir.Module:
         return k.i64(1)
 
     k.loop(k.turns, turn)
-    end(GROWING)
+    k.end(GROWING)
     return module
 
 
+_ROWS = 7  # of P floats that are worked in
 _SHIFT = 3 / 8  # how far the centre of a part lies from that of the word, as a part of q
 _LONG = 0.4  # the part of a word's trace that its longest axis has, if it is cut
 _POWERS = 8  # by which that is found
