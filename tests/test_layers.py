@@ -69,7 +69,7 @@ LAYERS = [
     "engines.kernels.train engines.kernels.across engines.kernels.inference engines.kernels.peak",
     "engines.kernels.ellipsoid",
     "engines.kernels.growing",
-    "engines.kernels.images",
+    "engines.kernels.images engines.kernels.affine",
     "engines.kernels.trees",
     "engines.kernels",
     "engines.reference engines.jit engines.programs",

@@ -396,6 +396,14 @@ from carrynet.proof import trees
 for hidden in (1, 8, 17):
     network = training.fit(RECIPES["tutorial"].with_settings({"steps": 2000, "hidden": hidden}))
     trees.search(network, slack=1e-4, deadline=monotonic() + 0.5)
+for settings in (
+    {"cell": "gru", "hidden": 9},
+    {"cell": "lstm,elman", "hidden": 5, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
+):
+    recipe = RECIPES["plain-adam"].with_settings({"steps": 300, **settings})
+    network = training.fit(recipe, reports=1)
+    assert grown.refuses(network) is None
+    trees.search(network, slack=1e-4, deadline=monotonic() + 0.5)
 print("untouched")
 """
 

@@ -20,7 +20,7 @@ from carrynet.spec.stage import Stage
 
 if not jit.missing:
     from carrynet.engines import kernels
-    from carrynet.engines.kernels import Formulas, Layout, Shape
+    from carrynet.engines.kernels import Affine, Formulas, Layout, Shape
 
 
 def as_elman(subject: Network | Recipe) -> bool:
@@ -170,9 +170,22 @@ def _section(flat: Array, shape: "Formulas", name: str) -> Array:
     return flat[start : start + rows * width].reshape(rows, width)[:, : size[1]]
 
 
-def beside(tables: Sequence[Array], least: int = 0) -> Array:
-    """Tables side by side, each padded to vectors, and to `least` floats."""
-    lanes = jit.processor().lanes
+def lay_out_affine(weights: Weights, plan: "Affine") -> Array:
+    """Weights, and the parts of the state as maps of the whole, where `plan.places` says."""
+    flat = buffer(plan.size)
+    for slot, (start, count, width, first) in plan.places.items():
+        if slot in plan.parts:
+            array = np.eye(plan.sizes[slot], dtype=np.float32)
+        else:
+            array = np.atleast_2d(weights[plan.names[slot]])
+        rows = flat[start : start + count * width].reshape(count, width)
+        rows[first : first + len(array), : array.shape[1]] = array
+    return flat
+
+
+def beside(tables: Sequence[Array], least: int = 0, lanes: int = 0) -> Array:
+    """Tables side by side, each padded to vectors, of `lanes` if need be, and to `least` floats."""
+    lanes = lanes or jit.processor().lanes
     widths = [max(least, kernels.padded(each.shape[1], lanes)) for each in tables]
     made = buffer(len(tables[0]) * sum(widths)).reshape(len(tables[0]), -1)
     start = 0

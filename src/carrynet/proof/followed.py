@@ -1,7 +1,7 @@
 """Trees of words followed by NumPy, many at once: one attempt of `trees`, of balls of one radius.
 
-Of any cell, by the affine reading of its formula (`affine`).  Of Elman's machine code does the same
-(`grown`), word by word and far faster.
+Of any cell, by the affine reading of its formula (`affine`).  Where there is machine code that does
+the same, word by word and far faster (`grown`), that is taken.
 
 Shapes: N words, S symbols, Q machine states, K sites, G balls, D the whole state.
 """
@@ -81,9 +81,7 @@ class Followed:
 
     def __init__(self, model: TreeModel, radius: float, other: "Followed | None" = None) -> None:
         """What an attempt holds of the model alone is that of another one, if there is one."""
-        self.model, self.radius = model, radius
-        # the checker, which bounds rounding, knows the less of states the larger an ellipsoid is
-        self.slack = max(model.slack, (_ROUNDING + _WIDER * radius) * model.rounding)
+        self.model, self.radius, self.slack = model, radius, model.slack_of(radius)
         (K, D), self.symbols = model.sites.shape, model.delta.shape[1]
         self.closed, self.goes_on = False, True  # whether all trees end, and whether they may
         self.most_nodes = tree_model.most_nodes(self.symbols)
@@ -389,6 +387,5 @@ _CUT_EVERY, _LONG, _POWERS = 2, 0.4, 8
 """Symbols that are read between two cuts, at least; the part of a word's trace that its longest
 axis has, if it is cut; and the powers by which that is found."""
 _MOST_AXIS = AXIS.index("0")
-_ROUNDING, _WIDER = 2.5, 12.0  # times what rounding is about: of a point, and for each radius
 _MOST_WAITING = 2**24  # numbers in the shapes of the words that wait: 64 MB for each radius
 _FLOATS = 2**19  # numbers in the shapes of the words made at once

@@ -8,13 +8,14 @@ L lanes.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carrynet.engines import jit, native
-from carrynet.engines.packed import buffer
+from carrynet.engines.packed import beside, buffer, formulas, lay_out_affine
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 from carrynet.proof import tree_model
@@ -23,24 +24,57 @@ from carrynet.proof.tree_model import TreeModel
 
 if not jit.missing:
     from carrynet.engines import kernels
-    from carrynet.engines.kernels import Layout, Shape
+    from carrynet.engines.kernels import Affine, Formulas, Layout, Shape
 
 MOST_HIDDEN = 64
-"""Beyond it NumPy's products are as fast, and the code for one factorisation grows long."""
+"""Of Elman's cell: beyond it NumPy's products are as fast, and the code for one factorisation grows
+long.  Of others, whose products NumPy makes one by one, it is worth its while for twice as many."""
 
 MOST_SYMBOLS = 128
-"""There is room for all words that may wait: so many, less one, for each symbol of the longest."""
+MOST_NUMBERS = 2**26
+"""In the words that may wait, and in what one is followed with."""
 
 
 def refuses(network: Network) -> str | None:
     """Why a network's trees are not grown by machine code; None if they are."""
-    if not network.elman:
-        return "trees are grown by machine code for Elman's cell"
-    if network.hidden > MOST_HIDDEN:
-        return f"trees are grown by machine code for up to {MOST_HIDDEN} hidden units"
-    if len(network.task.machine.symbols) > MOST_SYMBOLS:
+    if reason := native.unavailable():
+        return reason
+    hidden, symbols = len(network.start), len(network.task.machine.symbols)
+    most = MOST_HIDDEN if network.elman else 2 * MOST_HIDDEN
+    if hidden > most:
+        return f"trees are grown by machine code for up to {most} hidden units"
+    if symbols > MOST_SYMBOLS:
         return f"trees are grown by machine code for up to {MOST_SYMBOLS} symbols"
-    return native.unavailable()
+    shape = _shape(network)
+    if isinstance(shape, Shape):
+        return None
+    plan = kernels.affine(shape)
+    if not plan.takes:
+        return "there is no machine code for trees of such a cell"
+    width = Layout(plan.whole).width
+    if max(_most_words(symbols) * width * (1 + width), plan.room) > MOST_NUMBERS:
+        return "trees are grown by machine code for fewer units, or fewer symbols"
+    return None
+
+
+def _most_words(symbols: int) -> int:
+    """How many may wait: of every symbol of the longest all others, of every cut the other part."""
+    depth = tree_model.MOST_DEPTH
+    return depth * (symbols - 1) + depth // kernels.CUT_EVERY + symbols + 1
+
+
+def _shape(network: Network) -> "Shape | Formulas":
+    """What the kernel is made for."""
+    widest = max(network.widths)
+    lanes = max(4, min(jit.processor().lanes, 1 << (widest - 1).bit_length()))  # little padding
+    if not network.elman:
+        return replace(formulas(network), lanes=lanes, decision="", learned=False)
+    task = network.task
+    return Shape(
+        *(lanes, network.hidden, 1, 1, task.neurons),
+        activation=network.activation,
+        readout=task.readout,
+    )
 
 
 class Grown:
@@ -49,25 +83,25 @@ class Grown:
     What an attempt holds of the model alone is that of another one, if there is one.
     """
 
+    _plan: "Affine | None"
+
     def __init__(self, model: TreeModel, radius: float, other: "Grown | None" = None) -> None:
-        self.model, self.radius, self.slack = model, radius, model.slack
+        self.model, self.radius, self.slack = model, radius, model.slack_of(radius)
         self.end = kernels.GROWING
-        (K, H), (Q, S), R = model.sites.shape, model.delta.shape, model.rows.shape[2]
-        shape = Shape(
-            max(4, min(jit.processor().lanes, 1 << (H - 1).bit_length())),  # without much padding
-            *(H, 1, 1, model.network.task.neurons),
-            activation=model.network.activation,
-            readout=model.network.task.readout,
-        )
-        self._hidden, self._P, self._L = H, Layout(shape).width, shape.lanes
-        self.symbols = S
+        K, (Q, S), R = len(model.sites), model.delta.shape, model.rows.shape[2]
+        shape, self._plan = _shape(model.single), None
+        if isinstance(shape, Formulas):
+            self._plan = kernels.affine(shape)
+            self._P = Layout(self._plan.whole).width
+            parts = zip(shape.part_places, shape.parts, strict=True)
+            self._units = np.concatenate([place + np.arange(size) for place, size in parts])
+        else:
+            self._P, self._units = Layout(shape).width, np.arange(shape.hidden)
+        self._L, self.symbols = shape.lanes, S
         self.most_nodes = tree_model.most_nodes(S)
         self._code = jit.function("trees", shape)
-        # of every symbol of the longest word all others, of every cut the other part
-        depth = tree_model.MOST_DEPTH
-        waiting = depth * (S - 1) + depth // kernels.CUT_EVERY + S + 1
-        record = self._P * (1 + self._P)
-        self._sizes = {"S": S, "R": R, "sites": K, "most_depth": depth}
+        waiting, record = _most_words(S), self._P * (1 + self._P)
+        self._sizes = {"S": S, "R": R, "sites": K, "most_depth": tree_model.MOST_DEPTH}
         self._facts: dict[str, NDArray[Any]] = other._facts if other else self._laid_out(model)
         self._arrays: dict[str, NDArray[Any]] = {
             **self._facts,
@@ -82,6 +116,7 @@ class Grown:
             "work": buffer(kernels.trees_room(shape)),
         }
         self._enlarge(nodes=2**10, balls=2**8, axes=2**8)
+        self._arrays["centres"][0, self._units] = model.single.start
         self._list_sites(model)
 
     def grow(self, nodes: int, stop: Callable[[], bool]) -> None:
@@ -154,18 +189,28 @@ class Grown:
 
     def _laid_out(self, model: TreeModel) -> dict[str, NDArray[Any]]:
         """What is the model's alone."""
-        Whh = model.single.weights.Whh
+        single, units = model.single, self._units
+        if self._plan is None:
+            Whh = single.weights.Whh
+            weights, drives = self._matrices(np.stack([Whh, Whh.T])), self._rows(single.drives)
+        else:
+            weights = lay_out_affine(single.weights, self._plan)
+            drives = beside(single.every_drive, lanes=self._L)
         ball = self._matrices(model.ball)
-        padding = range(self._hidden, self._P)
+        padding = np.setdiff1d(np.arange(self._P), units)
         ball[:, padding, padding] = 1  # nothing is divided by zero
         t = np.sqrt(np.diagonal(model.P, axis1=1, axis2=2))
         of_ball = np.diagonal(model.ball, axis1=1, axis2=2)
         asked = model.asked[:, :, None]
+        # where nothing is asked, 0 . h + 1 is positive
+        rows = np.where(asked[..., None], model.rows, 0)
+        width = self._P if self._plan is None else self._plan.width(self._plan.fed)
+        conditions = buffer(rows[..., 0].size * width).reshape(*rows.shape[:-1], width)
+        conditions[..., : rows.shape[-1]] = rows
         return {
-            "weights": self._matrices(np.stack([Whh, Whh.T])),
-            "drives": self._rows(model.single.drives),
-            # where nothing is asked, 0 . h + 1 is positive
-            "conditions": self._rows(np.where(asked[..., None], model.rows, 0)),
+            "weights": weights,
+            "drives": drives,
+            "conditions": conditions,
             "offsets": _copied(np.where(asked, model.offsets, 1)),
             "delta": _copied(model.delta, np.int32),
             "ball": ball,
@@ -175,17 +220,16 @@ class Grown:
         }
 
     def _rows(self, array: Array) -> Array:
-        """Vectors (..., H) in rows of P."""
+        """Vectors (..., H) of the state in rows of P."""
         rows = buffer(int(np.prod(array.shape[:-1])) * self._P)
         rows = rows.reshape(*array.shape[:-1], self._P)
-        rows[..., : array.shape[-1]] = array
+        rows[..., self._units] = array
         return rows
 
     def _matrices(self, array: Array) -> Array:
         """Matrices (K, H, H) in some of (P, P)."""
-        K, H = array.shape[:2]
-        matrices = buffer(K * self._P**2).reshape(K, self._P, self._P)
-        matrices[:, :H, :H] = array
+        matrices = buffer(len(array) * self._P**2).reshape(-1, self._P, self._P)
+        matrices[:, self._units[:, None], self._units] = array
         return matrices
 
     def _list_sites(self, model: TreeModel) -> None:
@@ -200,7 +244,7 @@ class Grown:
                 for n, site in enumerate(numbers[first : first + in_block].tolist()):
                     arrays["numbers"][block, n] = site
                     near[block, n // self._L, :, n % self._L] = 0
-                    near[block, n // self._L, : self._hidden, n % self._L] = model.sites[site]
+                    near[block, n // self._L, self._units, n % self._L] = model.sites[site]
                 tally[kernels.TALLY.index("blocks")] += 1
             arrays["counts"][list_] = len(numbers)
 
@@ -209,7 +253,7 @@ class Grown:
     @property
     def centres(self) -> Array:
         """The balls' centres (G, H)."""
-        return self._arrays["centres"][:, : self._hidden]
+        return self._arrays["centres"][:, self._units]
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -232,7 +276,7 @@ class Grown:
         """The axes (H,) across which words are cut, by their nodes, as `AXIS` has them."""
         cuts = self._arrays["cuts"][: self.made[0]]
         nodes = np.flatnonzero(cuts >= 0)
-        axes = self._arrays["axes"][cuts[nodes], : self._hidden].astype(int)
+        axes = self._arrays["axes"][cuts[nodes]][:, self._units].astype(int)
         letters = np.array(list(AXIS))[axes + kernels.MOST_AXIS]
         return dict(zip(nodes.tolist(), map("".join, letters), strict=True))
 

@@ -54,7 +54,7 @@ BUDGET = 10.0
 The check of what it finds is not counted: of trees it may take longer than their search.
 """
 
-LEAST_FOR_TREES = 1.0
+LEAST_FOR_TREES = 0.5
 """Seconds that trees of other cells than Elman's are tried with, at least."""
 
 PLANS = MappingProxyType({1: (0.5, 0.3), 2: (0.3, 0.15), 3: (0.3, 0.15, 0.08), 4: (0.15,)})
@@ -150,7 +150,7 @@ def prove(
 def for_trees(network: Network, budget: float) -> float:
     """What trees of words have of a budget: of other cells than Elman's a third, walkers the rest.
 
-    What trees decide of gates they mostly decide soon; but metrics alone take them half a second,
+    What trees decide of gates they mostly decide soon; but metrics alone take up to half a second,
     and so they have nothing of a third that is less than `LEAST_FOR_TREES`.
     """
     if network.elman:

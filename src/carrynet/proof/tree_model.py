@@ -34,6 +34,13 @@ class TreeModel(NamedTuple):
     P: Array  # (K, H, H) T^T T
     ball: Array  # (K, H, H) P^-1, the matrix of a ball of radius 1
 
+    def slack_of(self, radius: float) -> float:
+        """The slack of words between balls of a radius: at least what covers rounding.
+
+        The checker, which bounds that, knows the less of states the larger an ellipsoid is.
+        """
+        return max(self.slack, (_ROUNDING + _WIDER * radius) * self.rounding)
+
 
 @np.errstate(over="ignore", invalid="ignore")
 def tree_model(network: Network, slack: float, known: States | None = None) -> TreeModel | None:
@@ -94,3 +101,5 @@ symbols read, at most OPEN_MOST."""
 
 LOST = 1e-7
 """In a unit, which is computed in float32."""
+
+_ROUNDING, _WIDER = 2.5, 12.0  # times what rounding is about: of a point, and for each radius

@@ -33,6 +33,7 @@ from typing import Any
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.across import ACROSS, across, across_offsets
+from carrynet.engines.kernels.affine import Affine, affine
 from carrynet.engines.kernels.block import padded
 from carrynet.engines.kernels.closing import CLOSING, closing
 from carrynet.engines.kernels.following import scratch_size
@@ -85,6 +86,7 @@ __all__ = [
     "PEAK_SUMS",
     "TAGS",
     "TALLY",
+    "Affine",
     "Closing",
     "Formulas",
     "Kernel",
@@ -92,6 +94,7 @@ __all__ = [
     "Parameters",
     "Shape",
     "across_offsets",
+    "affine",
     "bounded",
     "closes",
     "edge_room",

@@ -61,18 +61,26 @@ class Cell(Code):
         start: Rows | None,
         *,
         magnitudes: bool = False,
+        inner: int = 0,
+        width: int = 0,
+        steps: tuple[int, int] = (0, 1),
     ) -> Rows:
         """start[r] + sum_k a[r, k] w[k], for some columns; a[r] begins at a + r * P.
 
-        With `magnitudes`, |w[k]| instead.
+        With `magnitudes`, |w[k]| instead.  There are P of all, where nothing else is said: `inner`
+        is how many k, `width` how far w[k] is from w[k + 1], `steps` how far a[r, k] is from
+        a[r + 1, k] and from a[r, k + 1].
 
         Few sums at once would wait for one another: then k is dealt out to several
         sets of sums, which are added at the end.
         """
         P, L = self.layout.width, self.lanes
-        sets = max(1, 8 // (rows * len(columns)))
-        unrolled = P if self.shape.alone and rows == 1 and P * len(columns) <= 256 else 4
+        inner, width, (down, along) = inner or P, width or P, (steps[0] or P, steps[1])
+        unrolled = next(n for n in (4, 2, 1) if inner % n == 0)
+        if self.shape.alone and rows == 1 and inner * len(columns) <= 256:
+            unrolled = inner
         size = rows * len(columns)
+        sets = max(1, min(8 // size, unrolled))
         sums: list[Value | None] = [None] * (sets * size)
         if start is not None:
             sums[:size] = [value for row in start for value in row]
@@ -82,22 +90,23 @@ class Cell(Code):
             for j in range(unrolled):
                 here = self.add(k, j)
                 weights = [
-                    self.load(w, self.add(self.mul(here, P), self.mul(v, L))) for v in columns
+                    self.load(w, self.add(self.mul(here, width), self.mul(v, L))) for v in columns
                 ]
                 if magnitudes:
                     weights = [self.abs(weight) for weight in weights]
                 for r in range(rows):
-                    value = self.broadcast(a, self.add(self.add(a_row, r * P), here))
+                    place = self.add(self.add(a_row, r * down), self.mul(here, along))
+                    value = self.broadcast(a, place)
                     for c, weight in enumerate(weights):
                         i = ((j % sets) * rows + r) * len(columns) + c
                         sums[i] = self.fma(value, weight, sums[i])
             return sums
 
-        if unrolled == P:
+        if unrolled == inner:
             sums = turn(0, *sums)
         else:
             zero = self.constant(0.0)
-            sums = self.loop(P, turn, [zero if s is None else s for s in sums], step=unrolled)
+            sums = self.loop(inner, turn, [zero if s is None else s for s in sums], step=unrolled)
         while len(sums) > size:
             half = len(sums) // 2
             sums = [self.fadd(sums[i], sums[half + i]) for i in range(half)]

@@ -106,8 +106,8 @@ class Formulas:
     def blocks(self, k: Any) -> tuple[Block, Block, Block]:
         """What needs the input only, a step, and the readout; `k` has lanes, or writes code."""
         cell, sizes = self.formula, dict(self.sizes)
-        first = _slots(cell, [sizes["X"], *self.parts], self.shapes)
-        last = _slots(self.reads, [self.parts[0]], self.shapes)
+        first = slot_sizes(cell, [sizes["X"], *self.parts], self.shapes)
+        last = slot_sizes(self.reads, [self.parts[0]], self.shapes)
         made = []
         for formula, slots, instructions in (
             (cell, first, cell.of_input),
@@ -182,7 +182,7 @@ def depends(cell: Formula, slots: Iterable[int]) -> bool:
     return set(slots) <= {each.out for each in cell.of_state}
 
 
-def _slots(
+def slot_sizes(
     formula: Formula, inputs: Sequence[int], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[int, int]:
     """The size of each slot's value, constants left out."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 
 import llvmlite.ir as ir
 
+from carrynet.engines.kernels.affine import OfFormula, affine
+from carrynet.engines.kernels.formulas import Formulas
 from carrynet.engines.kernels.growing import (
     CLOSED,
     CUT_EVERY,
@@ -25,24 +27,30 @@ from carrynet.engines.kernels.growing import (
     Grower,
     Metric,
 )
-from carrynet.engines.kernels.images import OfElman
+from carrynet.engines.kernels.images import Images, OfElman
 from carrynet.engines.kernels.shape import Layout, Shape
 from carrynet.engines.vector import FLOAT, Integer, Value
 
 
-def trees_room(shape: Shape) -> int:
+def trees_room(shape: Shape | Formulas) -> int:
     """Floats that `trees` works in."""
-    return _ROWS * Layout(shape).width + 64 + OfElman.room(shape)
+    room = affine(shape).room if isinstance(shape, Formulas) else OfElman.room(shape)
+    return _ROWS * Layout(_whole(shape)).width + 64 + room
 
 
-def trees(shape: Shape) -> ir.Module:
+def _whole(shape: Shape | Formulas) -> Shape:
+    """The state as one vector."""
+    return affine(shape).whole if isinstance(shape, Formulas) else shape
+
+
+def trees(shape: Shape | Formulas) -> ir.Module:
     """`trees(...)`: grow trees by up to `turns` nodes, and say in the tally how that ended.
 
     A call goes on where the one before ended.  Each turn takes a word from the stack, or, where
     there is none, begins the next ball's tree; makes a node of it; and follows every symbol.
     """
     module = ir.Module("trees")
-    k = Grower(module, "trees", TREES, shape)
+    k = Grower(module, "trees", TREES, _whole(shape))
     b, P, L, C = k.builder, k.layout.width, k.lanes, k.layout.columns
     record = P + P * P
     definite = k.definite()
@@ -52,7 +60,9 @@ def trees(shape: Shape) -> ir.Module:
     lane_values, lane_indices = k.at(k.work, _ROWS * P), k.at(k.work, _ROWS * P + 32)
     room = k.at(k.work, _ROWS * P + 64)
     A, copy = room, k.at(room, P * P)
-    images = OfElman(k, room, diagonal)
+    images: Images = OfElman(k, room, diagonal)
+    if isinstance(shape, Formulas):
+        images = OfFormula(k, affine(shape), room, diagonal)
     zero, one = k.number(0.0), k.number(1.0)
     radius, within = k.limit("radius"), k.limit("within")
     squared = b.fmul(radius, radius)
@@ -307,7 +317,7 @@ def trees(shape: Shape) -> ir.Module:
         are seen to be too far away by the first few coordinates alone, along which states differ
         most.
         """
-        few = min(_FIRST_COORDINATES, (shape.hidden + 1) // 2)
+        few = min(_FIRST_COORDINATES, (k.shape.hidden + 1) // 2)
         last = k.signed(k.heads, which)
         first = k.mul(last, 4)
         k.store(k.splat(limit), lane_values)
@@ -331,7 +341,7 @@ def trees(shape: Shape) -> ir.Module:
 
         def rest(start: Value, group: Value, value: Value) -> None:
             sums = [value] + [k.constant(0.0)] * 3
-            for i in range(few, shape.hidden):
+            for i in range(few, k.shape.hidden):
                 sums[i % 4] = square(start, i, sums[i % 4])
             value = k.fadd(k.fadd(sums[0], sums[1]), k.fadd(sums[2], sums[3]))
             best, index = k.load(lane_values), k.load_integers(lane_indices)
