@@ -20,7 +20,7 @@ from carrynet.nets.weights import initialise
 from carrynet.proof.certificate import TreeCertificate, from_json
 from carrynet.report import described, page, space
 from carrynet.spec.machine import Machine
-from tests.conftest import words_up_to
+from tests.conftest import briefly, words_up_to
 from tests.folders import create
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&amp;\"'"
@@ -99,15 +99,32 @@ def test_a_page_of_hundreds_of_balls_is_not_too_long(proved: cn.Run) -> None:
     assert centre + b == pytest.approx(outlines[:, 15], abs=2e-4)
 
 
-def test_where_there_is_no_room_two_snapshots_are_left(
+def test_where_there_is_little_room_two_snapshots_are_left_or_none(
     proved: cn.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    size = len(model_in(page.html(proved))["model"])
     monkeypatch.setattr(page, "MOST_BYTES", 1_000)
-    model = model_in(page.html(proved))
+    text = page.html(proved)
+    model, code = model_in(text), Elements(text).scripts[1]
+    assert model["certificate"] is model["regions"] is model["snapshots"] is None
+    least = len(code.encode()) + len(Elements(text).scripts[0].encode())
+    for room in (1.9, 2.2):
+        monkeypatch.setattr(page, "MOST_BYTES", least + int(room * size))
+        model = model_in(page.html(proved))
+        assert (model["snapshots"] is None) == (room < 2)
     assert model["certificate"] is model["regions"] is None
     kept = safetensors.numpy.load(base64.b64decode(model["snapshots"]))
     first, *_, last = proved.snapshots
     assert {int(name.split(".")[0]) for name in kept} == {first.problem, last.problem}
+
+
+@pytest.mark.parametrize(("cell", "hidden"), [("lstm", 64), ("elman", 128), ("gru", 100)])
+def test_pages_of_large_networks_are_not_too_long(cell: str, hidden: int) -> None:
+    run = briefly("plain-adam", cell=cell, hidden=hidden, steps=8)
+    assert len(run.snapshots) > 1
+    text = page.html(run)
+    assert model_in(text)["snapshots"] is None
+    assert len(text.encode()) < 600_000
 
 
 def test_the_page_is_one_file_that_asks_for_nothing(proved: cn.Run) -> None:

@@ -46,8 +46,8 @@ MOST_ASKED = 10**6
 MOST_BYTES = 590_000
 """No page is longer, but of a network that is too large itself.
 
-Of what may be long the certificate gets up to half of the room that is left by the rest and two
-snapshots, regions up to half of what is left then, and more snapshots what remains.
+Of what may be long two snapshots come first, or none, where they have no room; the certificate gets
+up to half of what is left, regions up to half of what is left then, and more snapshots the rest.
 """
 
 
@@ -148,12 +148,15 @@ def model(run: Record) -> dict[str, Any]:
         },
     }
     room = MOST_BYTES - len(_resource("view.mjs").encode()) - _length(page)
-    room -= min(2, len(run.snapshots)) * _length(page["model"])  # which are there whatever it takes
-    page["certificate"] = _within(room // 2, certificate and _compressed(certificate))
+    size = _length(page["model"])
+    least = min(2, len(run.snapshots))
+    kept = least * size if least * size <= room else 0
+    page["certificate"] = _within((room - kept) // 2, certificate and _compressed(certificate))
     room -= _length(page["certificate"])
     drawn = certificate and plane and _regions(certificate, network, plane)
-    page["regions"] = _within(room // 2, drawn)
-    page["snapshots"] = _snapshots(run, room - _length(page["regions"]), _length(page["model"]))
+    page["regions"] = _within((room - kept) // 2, drawn)
+    room -= _length(page["regions"])
+    page["snapshots"] = _snapshots(run, room // size) if kept else None
     return page
 
 
@@ -196,11 +199,9 @@ def _command(run: Record) -> str | None:
     return f"carrynet train --recipe recipe.toml{begin} --engine {run.engine}"
 
 
-def _snapshots(run: Record, room: int, size: int) -> str | None:
-    """Snapshots as safetensors: two, and as many more of a size as there is room for."""
-    if not run.snapshots:
-        return None
-    most = min(len(run.snapshots), 2 + max(0, room // size))
+def _snapshots(run: Record, most: int) -> str:
+    """Snapshots as safetensors: of the whole training, so many at most."""
+    most = min(len(run.snapshots), most)
     chosen = np.linspace(0, len(run.snapshots) - 1, most).round().astype(int)
     tensors = {
         f"{each.problem}.{name}": array
