@@ -397,8 +397,9 @@ for hidden in (1, 8, 17):
     network = training.fit(RECIPES["tutorial"].with_settings({"steps": 2000, "hidden": hidden}))
     trees.search(network, slack=1e-4, deadline=monotonic() + 0.5)
 for settings in (
-    {"cell": "gru", "hidden": 9},
-    {"cell": "lstm,elman", "hidden": 5, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"},
+    *[{"cell": "gru", "hidden": 9}] * (every or lanes == 8),
+    *[{"cell": "lstm,elman", "hidden": 5, "readout": "v = tanh(h @ V + bv); logits = v @ W + bw"}]
+    * (every or lanes == 4),
 ):
     recipe = RECIPES["plain-adam"].with_settings({"steps": 300, **settings})
     network = training.fit(recipe, reports=1)

@@ -56,6 +56,7 @@ from carrynet.proof.model import Elman, Matrix
 from carrynet.spec.task import Task
 from carrynet.watch import Watch
 
+_LETTERS = frozenset(AXIS)
 _LOST = 4e-12  # in a remainder, for |z| up to 1: some 4 times 2^-40
 _PART = 128  # regions whose trees one thread begins together
 _TURNS = 64  # batches after which it lets others have what is left
@@ -193,9 +194,9 @@ def _tables(trees: Sequence[Any], symbols: int, hidden: int) -> _Trees:
     cut: list[bool] = []
     place: list[int] = []
     tree: list[int] = []
-    follows: list[list[int]] = []
     axes: list[str] = []
-    parts: list[list[int]] = []
+    follows: list[Any] = []
+    parts: list[Any] = []
     roots: list[Any] = list(trees)
     # entries that are no leaves: where one is found, in which tree, and whether a symbol was read
     todo: list[tuple[list[Any], int, int, bool]] = [(roots, i, i, False) for i in range(regions)]
@@ -204,27 +205,26 @@ def _tables(trees: Sequence[Any], symbols: int, hidden: int) -> _Trees:
         entry, among[n] = among[n], ~len(tree)
         require(len(tree) < MOST_VALUES, "more entries than are read")
         tree.append(i)
-        cut.append(type(entry) is dict)
         if type(entry) is dict:
-            axis: Any = entry.get("axis")
-            below: Any = entry.get("parts")
-            listed = len(entry) == 2 and type(below) is list and len(below) == 2
-            require(listed, f"tree {i}: not two parts")
-            written = type(axis) is str and len(axis) == hidden and set(axis) <= set(AXIS)
-            require(written, f"tree {i}: an axis")
+            axis, below = _cut_of(entry, hidden, i)
+            cut.append(True)
             place.append(len(axes))
             axes.append(axis)
-            parts.append(below := below.copy())
+            into = parts
         else:
-            listed = type(entry) is list and len(entry) == symbols
-            require(listed, f"tree {i}: not one entry a symbol")
-            read = True
-            place.append(len(follows))
-            follows.append(below := entry.copy())
-        for m, each in enumerate(below):
+            if type(entry) is not list or len(entry) != symbols:
+                require(False, f"tree {i}: not one entry a symbol")
+            read, below = True, entry
+            cut.append(False)
+            place.append(len(follows) // symbols)
+            into = follows
+        first = len(into)
+        into.extend(below)
+        for m, each in enumerate(below, first):
             if type(each) is not int:
-                require(type(each) in (list, dict), f"tree {i}: a leaf")
-                todo.append((below, m, i, read))
+                if type(each) is not list and type(each) is not dict:
+                    require(False, f"tree {i}: a leaf")
+                todo.append((into, m, i, read))
             # the start point is a region without extent: nothing can end in it
             elif not 0 < each < regions:
                 require(False, f"tree {i}: a leaf")
@@ -241,6 +241,17 @@ def _tables(trees: Sequence[Any], symbols: int, hidden: int) -> _Trees:
         np.array(parts, dtype=np.intp).reshape(-1, 2),
         np.array(roots, dtype=np.intp),
     )
+
+
+def _cut_of(entry: dict[str, Any], hidden: int, tree: int) -> tuple[str, list[Any]]:
+    """The axis and the two parts of an entry; whatever is no cut is refused."""
+    axis: Any = entry.get("axis")
+    below: Any = entry.get("parts")
+    listed = len(entry) == 2 and type(below) is list and len(below) == 2
+    require(listed, f"tree {tree}: not two parts")
+    written = type(axis) is str and len(axis) == hidden and _LETTERS.issuperset(axis)
+    require(written, f"tree {tree}: an axis")
+    return axis, below
 
 
 def _check(facts: _Facts, trees: _Trees, watch: Watch | None) -> tuple[list[arb], arb]:
