@@ -18,7 +18,7 @@ from carrynet.nets.arrays import ACTIVATIONS
 from carrynet.nets.formula import Formula, stack
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
-from carrynet.proof import affine, check_affine, grown, search, trees as tree
+from carrynet.proof import affine, check_affine, check_trees, grown, search, trees as tree
 from carrynet.proof.certificate import Rejected, TreeCertificate, from_json
 from carrynet.proof.check import check
 from carrynet.proof.check_affine import Steps
@@ -323,19 +323,24 @@ def covers(found: Any, expected: Any) -> bool:
     return bool((found >= 1.000999 * expected).all() and (found <= 1.008 * expected).all())
 
 
-def value(rng: np.random.Generator, d: int, D: int, roundings: int) -> Any:
+def value(
+    affine: check_affine.Affine, rng: np.random.Generator, d: int, D: int, roundings: int
+) -> Any:
+    """Linear by a leaf of its own."""
     m, L = rng.normal(size=(1, 1, d)), rng.normal(size=(1, 1, d, D))
     e, g, more = rng.uniform(0, 0.1, (3, 1, 1, d))
     A = np.abs(L).sum(axis=-1)
-    return check_affine.Value(m, L, e, A, g, np.abs(m) + A + e + more, roundings)
+    k = affine.leaf(L, A)
+    return check_affine.Value(m, k, e, A, g, np.abs(m) + A + e + more, roundings)
 
 
 def test_every_operation_has_its_allowances(coarse: None) -> None:
     """With Q = 1: beside the docstring's figures, and what rounding may add."""
     rng, d, D, eps, U = np.random.default_rng(2), 3, 4, 2.0**-24, 2.0**-12
-    affine = check_affine.Affine("float32", np.eye(D)[None])
     for _ in range(20):
-        a, b, c = (value(rng, d, D, n) for n in (0, 3, 2))
+        affine = check_affine.Affine("float32", np.eye(D)[None])
+        a, b, c = (value(affine, rng, d, D, n) for n in (0, 3, 2))
+        L_a, L_b, L_c = (affine.whole(v) for v in (a, b, c))
         eta = 2 * 3 * 2.0**-126
         settled = affine.settled(b)
         assert covers(settled.g, b.g + 3 * eps / (1 - 3 * eps) * b.size + eta)
@@ -344,7 +349,7 @@ def test_every_operation_has_its_allowances(coarse: None) -> None:
         total: Any = affine._subtract(a, b)
         sizes = np.abs(a.m) + a.A + np.abs(b.m) + b.A
         assert np.allclose(total.m, a.m - b.m)
-        assert np.allclose(total.L, a.L - b.L)
+        assert np.allclose(affine.whole(total), L_a - L_b)
         assert covers(total.e, a.e + b.e + 4 * U * sizes + 1e-3)
         assert covers(total.g, a.g + b.g)
         assert covers(total.size, a.most + a.g + b.size)
@@ -352,28 +357,40 @@ def test_every_operation_has_its_allowances(coarse: None) -> None:
 
         W = rng.normal(size=(d, 2))
         product: Any = affine._matmul(b, W)
-        assert np.allclose(product.L, W.T @ b.L)
-        assert covers(product.e, b.e @ np.abs(W) + 2 * (d + 4) * U * (b.most @ np.abs(W)) + 1e-3)
+        assert np.allclose(affine.whole(product), W.T @ L_b)
+        assert covers(product.e, b.e @ np.abs(W) + 2 * (d + 5) * U * (b.most @ np.abs(W)) + 1e-3)
         assert covers(product.g, settled.g @ np.abs(W))
         assert covers(product.size, (b.most + settled.g) @ np.abs(W))
         assert product.roundings == d
 
-        def spread(v: Any) -> Any:
-            return np.sqrt((v.L**2).sum(axis=-1) + 2 * (2 * D + 8) * U * v.A**2 + 1e-3)
+        tiny = 4e-3 * max(1.0, affine.largest)  # two leaves, whose scales are 1
 
-        s, t = spread(a), spread(c)
+        s, t = (
+            np.sqrt((L**2).sum(axis=-1) + 2 * (2 * D + 10) * U * v.A**2 + tiny)
+            for v, L in ((a, L_a), (c, L_c))
+        )
         both: Any = affine._multiply(a, c)
         gc = affine.settled(c).g
-        cross = (a.L * c.L).sum(axis=-1)
+        cross = (L_a * L_c).sum(axis=-1)
         sizes = (np.abs(a.m) + a.A + a.e) * (np.abs(c.m) + c.A + c.e)
         expected = s * t / 2 + (np.abs(a.m) + s) * c.e + (np.abs(c.m) + t) * a.e + a.e * c.e
         assert np.allclose(both.m, a.m * c.m + cross / 2)
-        assert np.allclose(both.L, a.m[..., None] * c.L + c.m[..., None] * a.L)
-        assert covers(both.e, expected + 2 * (2 * D + 8) * U * sizes + 1e-3)
+        assert np.allclose(affine.whole(both), a.m[..., None] * L_c + c.m[..., None] * L_a)
+        lost = 2 * (2 * D + 10) * U * sizes + tiny + 1e-3 * (1 + a.A + c.A)
+        assert covers(both.e, expected + lost)
         g = (np.abs(a.m) + s + a.e) * gc + (np.abs(c.m) + t + c.e) * a.g + a.g * gc
         assert covers(both.g, g)
         assert (both.roundings, both.size.shape) == (1, (1, 1, d))
         assert covers(both.size, (a.most + a.g) * (c.most + gc))
+
+        squeezed: Any = affine._activate("relu", total)
+        lost = 2 * 2 * U * squeezed.A + 1e-3 * (1 + a.A + b.A)
+        k = squeezed.k[0] / total.k[0]
+        z = affine.settled(total)
+        width = (affine.spread(z) + z.e) * 1.001
+        rest = check_trees.chord("relu", z.m, width)[2]
+        assert covers(squeezed.A, k * total.A)
+        assert covers(squeezed.e, rest + k * total.e + lost)
 
 
 @pytest.mark.parametrize("task", ["add", "compare"])
@@ -383,9 +400,11 @@ def test_a_margin_has_its_allowances(task: str, coarse: None) -> None:
     network = network_of("gru", rng, tasks.parse(task), 1.0)
     W, b = (network.weights[name].astype(float) for name in ("Why", "by"))
     H, steps = network.hidden, Steps(model(network), network.task)
-    h = value(rng, H, H, 0)
+    affine = check_affine.Affine("float32", np.eye(H)[None])
+    h = value(affine, rng, H, H, 0)
     with flint.ctx.workprec(80):
-        found = steps._margin(check_affine.Affine("float32", np.eye(H)[None]), h, np.array([0]))
+        found = steps._margin(affine, h, np.array([0]))
+    (L,) = affine.whole(h)[0]
     sizes = (np.abs(h.m) + h.A + h.e + h.g)[0, 0]
     off = (H + 1) * eps * (sizes @ np.abs(W) + np.abs(b)).max()
     for a, output in enumerate(network.task.machine.output[0]):
@@ -397,10 +416,11 @@ def test_a_margin_has_its_allowances(task: str, coarse: None) -> None:
         margins = []
         for r, offset in zip(*rows, strict=True):
             A = np.abs(r) @ h.A[0, 0]
-            through = r @ h.L[0, 0]
-            spread = np.sqrt(through @ through + 2 * (2 * H + 8) * U * A**2 + 1e-3)
+            through = r @ L
+            tiny = 1e-3 * max(1.0, np.abs(through).max())
+            spread = np.sqrt(through @ through + 2 * (2 * H + 8) * U * A**2 + tiny)
             lost = 2 * (H + 8) * U * (np.abs(r) @ sizes + abs(offset)) + 1e-3
-            away = np.abs(r) @ (h.e + h.g)[0, 0] + spread + 2 * (H + 4) * U * A + lost + 2 * off
+            away = np.abs(r) @ (h.e + h.g)[0, 0] + spread + 2 * (H + 5) * U * A + lost + 2 * off
             margins.append((r @ h.m[0, 0] + offset - away, away))
         least = min(margin for margin, _ in margins)
         assert found[0, a] <= least

@@ -3,13 +3,15 @@
 Hidden states are {c + y}, all y with |v . y|^2 <= v Q v for every vector v (`ellipsoids`).  Over
 them every value of the formula is
 
-    m + L y + r,    |r_i| <= e_i
+    m + L y + r,    |r_i| <= e_i,    L = sum_t diag(k_t) L_t
 
-m, L and e exact doubles, and r whatever is not linear, with every rounding of the doubles here: so
-in exact arithmetic.  What the network's own type comes to is off by g_i at most.  The spread of a
-value is s_i = (L Q L^T)_ii^1/2, which |L y|_i never exceeds.
+m, k_t, L_t and e exact doubles, and r whatever is not linear, with every rounding of the doubles
+here: so in exact arithmetic.  The *leaves* L_t are the parts of the state, and what was multiplied
+by a matrix; all else scales rows, or adds them up.  What the network's own type comes to is off by
+g_i at most.  The spread of a value is s_i = (L Q L^T)_ii^1/2, which |L y|_i never exceeds: the root
+of sum_tu k_t k_u diag(L_t Q L_u^T).
 
-    v W              m W, W^T L, e |W|
+    v W              m W, e |W|, and W^T L is a leaf
     a + b, a - b     each of the three added or taken away, errors added
     f(z)             a chord of slope k over m +- (s + e), and a remainder, see `check_trees.chord`:
                      k L, k e + remainder
@@ -29,12 +31,15 @@ is off as in `balls`, what was added up being |m| + sum_j |L_ij| q_j + e + g in 
 g_a |b| + g_b |a| + g_a g_b besides; f(z) by g times the steepest slope of f that is come to, and
 8 eps; ReLU is exact.
 
-Rounding: A_i >= sum_j |L_ij| q_j, q_j = Q_jj^1/2, is carried along.  Where entries of an L as it is
-computed are off by at most g times a sum of magnitudes, |L y| is by g times what that sum is with
-|L| q in place of L; every operation adds that to e, with what m is off by.
+Rounding: A_i >= sum_t |k_ti| A_ti, A_ti >= sum_j |L_tij| q_j and q_j = Q_jj^1/2, is carried along.
+Where a k_t or entries of an L_t as computed are off by at most g times a sum of magnitudes, |L y|
+is by g times what that sum is with A in place of k L; every operation adds that to e, with what m
+is off by.  As |(L_t Q L_u^T)_ii| <= A_ti A_ui, and so are the sums of magnitudes by which it is
+computed, a sum over n_t and n_u leaves is off by g(2 D + n_t + n_u + 8) A A' at most.
 
-An entry of L that underflows is off by 2^-1074 at most, times q: as no q is more than 1e60, LEAST
-has room for it.
+What underflows is off by 2^-1074 at most: in an entry of L, times q, which is no more than 1e60;
+in a k_t, times A_t; in L Q, times an entry of L, and in a sum over leaves, times k_t or k_u, or
+both.  LEAST times as much has room for it.
 
 Shapes: N words, S symbols, D state, d a value's width, R conditions of an output.  What does not
 depend on the symbol has 1 in place of S.
@@ -56,11 +61,19 @@ from carrynet.proof.model import EPSILON, LARGEST, SMALLEST, Model
 from carrynet.spec.task import Task
 
 
+class Leaf(NamedTuple):
+    """What values are linear in: rows that the state is multiplied by."""
+
+    L: Array  # (N, S, d, D)
+    half: Array  # (N, S, d, D) L Q
+    A: Array  # (N, S, d)
+
+
 class Value(NamedTuple):
     """A vector as an affine form of the state, what it was added up from, and how often."""
 
     m: Array  # (N, S, d)
-    L: Array | None  # (N, S, d, D); None of what does not depend on the state
+    k: Mapping[int, Array]  # (N, S, d) by the numbers of leaves; none: it does not vary
     e: Array  # (N, S, d)
     A: Array  # (N, S, d)
     g: Array  # (N, S, d)
@@ -82,7 +95,7 @@ class _Form(NamedTuple):
     """The first four of a value."""
 
     m: Array
-    L: Array | None
+    k: Mapping[int, Array]
     e: Array
     A: Array
 
@@ -94,6 +107,54 @@ class Affine:
         self.dtype = dtype
         self.eps, self.eta = 2.0 ** EPSILON[dtype], 2.0 ** SMALLEST[dtype]
         self.Q = Q[:, None]
+        self.leaves: list[Leaf] = []
+        self.largest = 1.0  # of 1 and all entries of the L of leaves
+        self._grams: dict[tuple[int, int], Array] = {}
+
+    def leaf(self, L: Array, A: Array, half: Array | None = None) -> dict[int, Array]:
+        """The k of what is linear by a new leaf alone, whose L Q may be known."""
+        self.leaves.append(Leaf(L, L @ self.Q if half is None else half, A))
+        self.largest = max(self.largest, largest(L))
+        return {len(self.leaves) - 1: np.ones((1, 1, 1))}
+
+    def whole(self, value: "Value | _Form") -> Array:
+        """L (N, S, d, D), off by g(n + 1) A of n leaves."""
+        if not value.k:
+            return np.zeros((1, 1, value.m.shape[-1], self.Q.shape[-1]))
+        return np.asarray(sum(k[..., None] * self.leaves[t].L for t, k in value.k.items()))
+
+    def cross(self, a: "Value | _Form", b: "Value | _Form") -> tuple[Array, Array]:
+        """(L_a Q L_b^T)_ii, and what that is off by at most, and a little more."""
+        total = np.zeros(1)
+        for t, x in a.k.items():
+            inner = np.zeros(1)
+            for u, y in b.k.items():
+                inner = inner + y * self._gram(t, u)
+            total = total + x * inner
+        n = 2 * self.Q.shape[-1] + len(a.k) + len(b.k) + 8
+        return total, 2 * gamma(n) * a.A * b.A + self._tiny(a, b)
+
+    def _gram(self, t: int, u: int) -> Array:
+        """diag(L_t Q L_u^T)."""
+        key = min(t, u), max(t, u)
+        if key not in self._grams:
+            half, L = self.leaves[key[0]].half, self.leaves[key[1]].L
+            self._grams[key] = np.einsum("...i,...i->...", half, L)
+        return self._grams[key]
+
+    def spread(self, value: "Value | _Form") -> Array:
+        """Upper bounds of (L Q L^T)_ii^1/2."""
+        squares, lost = self.cross(value, value)
+        return np.asarray(np.sqrt(np.maximum(squares, 0) + lost) * UP)
+
+    def _tiny(self, a: "Value | _Form", b: "Value | _Form") -> Array:
+        """What is lost of a sum over leaves where its terms underflow."""
+        return np.asarray(LEAST * self.largest * _scales(a) * _scales(b))
+
+    def _least(self, *values: "Value | _Form") -> Array:
+        """What is lost of scales that underflow."""
+        leaves = {t for value in values for t in value.k}
+        return LEAST * sum((self.leaves[t].A for t in leaves), start=np.ones(1))
 
     def settled(self, value: Value) -> Value:
         """The same with a g that holds what is computed, in whatever order sums are made."""
@@ -110,18 +171,12 @@ class Affine:
         for operation, operands, out in instructions:
             slots[out] = getattr(self, f"_{operation}")(*[slots[i] for i in operands])
 
-    def reaches(self, L: Array, A: Array) -> tuple[Array, Array]:
-        """L Q, and upper bounds of (L Q L^T)_ii^1/2."""
-        half = L @ self.Q
-        squares = (half * L).sum(axis=-1)
-        squares = np.maximum(squares, 0) + 2 * gamma(2 * L.shape[-1] + 8) * A**2 + LEAST
-        return half, np.sqrt(squares) * UP
-
     def _matmul(self, v: Value, W: Array) -> Value:
         v, size = self.settled(v), np.abs(W)
-        L = None if v.L is None else W.T @ v.L
-        e = (v.e @ size + 2 * gamma(len(W) + 4) * (v.most @ size) + LEAST) * UP
-        form = _Form(v.m @ W, L, e, (v.A @ size) * UP)
+        e = (v.e @ size + 2 * gamma(len(W) + len(v.k) + 4) * (v.most @ size) + LEAST) * UP
+        A = (v.A @ size) * UP
+        k = self.leaf(W.T @ self.whole(v), A) if v.k else {}
+        form = _Form(v.m @ W, k, e, A)
         return Value(*form, (v.g @ size) * UP, (v.most_computed @ size) * UP, len(W))
 
     def _add(self, a: Value, b: Value) -> Value:
@@ -133,7 +188,7 @@ class Affine:
     def _sum(self, a: Value, b: Value, sign: int) -> Value:
         size, other = (v.size if v.roundings else v.most_computed for v in (a, b))
         roundings = a.roundings + b.roundings + 1
-        return Value(*_sum(a, b, sign), (a.g + b.g) * UP, (size + other) * UP, roundings)
+        return Value(*self._added(a, b, sign), (a.g + b.g) * UP, (size + other) * UP, roundings)
 
     def _multiply(self, a: Value, b: Value) -> Value:
         a, b = self.settled(a), self.settled(b)
@@ -143,8 +198,8 @@ class Affine:
 
     def _mix(self, z: Value, n: Value, h: Value) -> Value:
         z, n, h = self.settled(z), self.settled(n), self.settled(h)
-        product, gate, apart = self._product(z, _sum(h, n, -1))
-        form = _sum(n, product, 1)
+        product, gate, apart = self._product(z, self._added(h, n, -1))
+        form = self._added(n, product, 1)
         # of (1 - z) n + z h, and of n + z (h - n): at most three roundings of what adds up to this
         both = n.most_computed + h.most_computed
         size = (n.most_computed + (1 + z.most_computed) * both) * UP
@@ -163,47 +218,56 @@ class Affine:
 
     def _activate(self, activation: str, z: Value) -> Value:
         z = self.settled(z)
-        width = (z.e if z.L is None else self.reaches(z.L, z.A)[1] + z.e) * UP
+        width = (self.spread(z) + z.e if z.k else z.e) * UP
         k, middle, rest = chord(activation, *np.broadcast_arrays(z.m, width))
         A = k * z.A * UP
-        e = (rest + k * z.e + 2 * gamma(2) * A + LEAST) * UP
-        L = None if z.L is None else k[..., None] * z.L
+        e = (rest + k * z.e + 2 * gamma(2) * A + self._least(z)) * UP
+        scales = {t: k * x for t, x in z.k.items()}
         g = (steepest(activation, np.abs(z.m) - (width + z.g) * UP) * z.g) * UP
         if activation != "relu":
             g = (g + 8 * self.eps) * UP
-        return Value(middle, L, e, A, g, A, 0)
+        return Value(middle, scales, e, A, g, A, 0)
 
     def _product(self, a: Value | _Form, b: Value | _Form) -> tuple[_Form, Array, Array]:
         """The product, and what the sizes of both are at most."""
         ma, mb, ea, eb = np.abs(a.m), np.abs(b.m), a.e, b.e
-        m, L = a.m * b.m, None
+        m, k = a.m * b.m, dict[int, Array]()
         for one, other in ((a, b), (b, a)):
-            if one.L is not None:
-                part = other.m[..., None] * one.L
-                L = part if L is None else L + part
-        if a.L is not None and b.L is not None:
-            half, s = self.reaches(a.L, a.A)
-            t = self.reaches(b.L, b.A)[1]
-            m = m + (half * b.L).sum(axis=-1) / 2
-            ma, mb, e = ma + s, mb + t, s * t / 2
+            for t, x in one.k.items():
+                k[t] = other.m * x + k[t] if t in k else other.m * x
+        # each term of m and of the k, and of c, whose entries are off by as much
+        sizes = (np.abs(a.m) + a.A + ea) * (np.abs(b.m) + b.A + eb)
+        lost = 2 * gamma(2 * self.Q.shape[-1] + len(a.k) + len(b.k) + 8) * sizes
+        if a.k and b.k:
+            of_a, of_b = self.spread(a), self.spread(b)
+            m = m + self.cross(a, b)[0] / 2
+            ma, mb, e = ma + of_a, mb + of_b, of_a * of_b / 2 + self._tiny(a, b)
         else:
             e = np.zeros(1)
             ma, mb = ma + a.A, mb + b.A
-        # each term of m and of L, and c, whose entries are off by g(2 D + 2) A_a A_b at most
-        sizes = (np.abs(a.m) + a.A + ea) * (np.abs(b.m) + b.A + eb)
-        lost = 2 * gamma(2 * self.Q.shape[-1] + 8) * sizes
-        e = (e + ma * eb + mb * ea + ea * eb + lost + LEAST) * UP
-        form = _Form(m, L, e, (np.abs(a.m) * b.A + np.abs(b.m) * a.A) * UP)
+        e = (e + ma * eb + mb * ea + ea * eb + lost + self._least(a, b)) * UP
+        form = _Form(m, k, e, (np.abs(a.m) * b.A + np.abs(b.m) * a.A) * UP)
         return form, (ma + ea) * UP, (mb + eb) * UP
 
+    def _added(self, a: Value | _Form, b: Value | _Form, sign: int) -> _Form:
+        """The sum, or the difference."""
+        sizes = np.abs(a.m) + a.A + np.abs(b.m) + b.A
+        k = dict(a.k)
+        for t, x in b.k.items():
+            k[t] = k[t] + sign * x if t in k else sign * x
+        e = (a.e + b.e + 2 * gamma(2) * sizes + LEAST) * UP
+        return _Form(a.m + sign * b.m, k, e, (a.A + b.A) * UP)
 
-def _sum(a: Value | _Form, b: Value | _Form, sign: int) -> _Form:
-    sizes = np.abs(a.m) + a.A + np.abs(b.m) + b.A
-    L = a.L
-    if b.L is not None:
-        L = sign * b.L if a.L is None else a.L + sign * b.L
-    e = (a.e + b.e + 2 * gamma(2) * sizes + LEAST) * UP
-    return _Form(a.m + sign * b.m, L, e, (a.A + b.A) * UP)
+
+def largest(L: Array) -> float:
+    """The size of the largest entry, or 1; infinite where one is not a number."""
+    found = max(float(L.max()), -float(L.min()))
+    return max(1.0, found) if found < np.inf else np.inf
+
+
+def _scales(value: Value | _Form) -> Array:
+    """1 and the sizes of all k."""
+    return np.asarray(sum((np.abs(x) for x in value.k.values()), start=np.ones(1)))
 
 
 def steepest(activation: str, least: Array) -> Array:
@@ -231,7 +295,7 @@ def share(n: int, dtype: str) -> float:
 def constant(m: Array, e: Array, size: Array | None = None, roundings: int = 0) -> Value:
     """What does not depend on the state."""
     none = np.zeros_like(m)
-    return Value(m, None, e, none, none, none if size is None else size, roundings)
+    return Value(m, {}, e, none, none, none if size is None else size, roundings)
 
 
 class Steps:
@@ -297,8 +361,8 @@ class Steps:
         for part, width in enumerate(self.widths, 1):
             here = slice(at, at + width)
             none = np.zeros((N, 1, width))
-            form = centre[:, None, here], unit[here][None, None], none, q[..., here]
-            slots[part] = Value(*form, none, none, 0)
+            k = affine.leaf(unit[here][None, None], q[..., here], Q[:, None, here])
+            slots[part] = Value(centre[:, None, here], k, none, q[..., here], none, none, 0)
             at += width
         affine.interpret(self.cell.of_state, slots)
         parts = [affine.settled(slots[result]) for result in self.cell.results]
@@ -312,12 +376,14 @@ class Steps:
             np.concatenate([_all(getattr(p, name), N, S, 1) for p in parts], axis=-1)
             for name in ("m", "e", "A")
         )
-        maps = [np.zeros((1, 1, p.m.shape[-1], D)) if p.L is None else p.L for p in parts]
+        maps = [affine.whole(p) for p in parts]
         L = np.concatenate([_all(each, N, S, 2) for each in maps], axis=-2).reshape(N * S, D, D)
-        Z = L @ (np.repeat(Q, S, axis=0) @ np.swapaxes(L, 1, 2))
+        leaves = len(affine.leaves)
+        e = e + 2 * gamma(leaves + 4) * A + LEAST  # of L, as it is added up here
+        Z = (L.reshape(N, S * D, D) @ Q).reshape(N * S, D, D) @ np.swapaxes(L, 1, 2)
         Z = (Z + np.swapaxes(Z, 1, 2)) / 2
         A, diagonal = A.reshape(N * S, D), np.arange(D)
-        Z[:, diagonal, diagonal] += 2 * gamma(2 * D + 8) * D * A**2 + LEAST
+        Z[:, diagonal, diagonal] += 2 * gamma(2 * D + 8) * D * A**2 + LEAST * largest(L)
         return Followed(
             m.reshape(N * S, 1, D),
             np.ones((N * S, 1, D)),
@@ -342,9 +408,12 @@ class Steps:
 
         centre = (r @ v.m[..., None])[..., 0] + b
         A, spread = add_up(v.A), np.zeros(1)
-        if v.L is not None:
-            through = r @ v.L  # (N, S, R, D)
-            spread = affine.reaches(through, A)[1] + 2 * gamma(r.shape[-1] + 4) * A
+        if v.k:
+            through = r @ affine.whole(v)  # (N, S, R, D)
+            squares = np.einsum("...i,...i->...", through @ affine.Q, through)
+            lost = 2 * gamma(2 * self.width + 8) * A**2 + LEAST * largest(through)
+            squares = np.maximum(squares, 0) + lost
+            spread = np.sqrt(squares) * UP + 2 * gamma(r.shape[-1] + len(v.k) + 4) * A
         of_data = (self.rows_error[output] @ most)[..., 0] + self.offsets_error[output]
         sizes = (size @ most)[..., 0] + np.abs(b)
         lost = (2 * gamma(r.shape[-1] + 8) * sizes + of_data) * UP + LEAST
