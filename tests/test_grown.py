@@ -121,7 +121,8 @@ def part(words: Words, axis: str, which: int) -> Words:
 def of_formula(name: str, hidden: int, task: str, readout: str = cells.LINEAR) -> Network:
     """Of random weights; what it answers is of no account."""
     found, rng = tasks.parse(task), np.random.default_rng(hidden)
-    cell, read = Formula.parse(OWN) if name == "own" else cells.cell(name), cells.readout(readout)
+    cell = Formula.parse(WRITTEN[name]) if name in WRITTEN else cells.cell(name)
+    read = cells.readout(readout)
     sizes = {"X": found.inputs, "H": hidden, "Y": found.neurons}
     weights = {
         name: rng.normal(size=shape) / (4 * shape[0] ** 0.5 if len(shape) > 1 else 3)
@@ -130,12 +131,20 @@ def of_formula(name: str, hidden: int, task: str, readout: str = cells.LINEAR) -
     return Network(found, cell, Weights({n: w.astype("f4") for n, w in weights.items()}), read)
 
 
-OWN = """
+WRITTEN = {
+    "own": """
     state = h, c
     k = relu(c @ Wck + x @ Wxk + bk - h)
     c = 0.5 * k + w * c - 0.25
     h = tanh(bh - h * k @ Whh - c + 0.5 * (x @ Wxh))
-"""
+    """,
+    "mixed": """
+    z = sigmoid(h @ Whz + x @ Wxz)
+    n = tanh(x @ Wxn + bn)
+    k = mix(z, n, b0) + mix(sigmoid(h), 0.5, -0.25) + mix(z, h, n)
+    h = tanh(12 * k @ Whh - mix(z, w0, w1))
+    """,
+}
 """Products and sums with what varies and with what does not, and both orders of differences."""
 
 FOLLOWED = [
@@ -153,6 +162,7 @@ FOLLOWED = [
     ("lstm,elman", 5, "compare", 8),
     ("own", 5, "add", 4),
     ("own", 17, "compare", 16),
+    ("mixed", 5, "parity", 8),
 ]
 
 
@@ -271,12 +281,21 @@ def test_what_would_need_much_memory_is_left_to_numpy() -> None:
     [
         "h = tanh(x @ Wxh + h @ Whh + relu(h @ Whh))",  # one matrix in two products
         "state = h, c\nc = tanh(x @ Wxc)\nh = tanh(c @ Wch + h @ Whh)",  # what the input sets
+        f"state = h, {', '.join('abcdefgijklm')}\n"  # many small parts, which are padded
+        + "\n".join(f"{part} = 0.5 * tanh({part} + b{part})" for part in "abcdefgijklm")
+        + "\nh = tanh(h @ Whh + x @ Wxh + "
+        + " + ".join("abcdefgijklm")
+        + ")",
+        "k1 = tanh(h @ W0)\n"
+        + "\n".join(f"k{n + 1} = tanh(k{n} @ W{n} + h * k{n})" for n in range(1, 20))
+        + "\nh = tanh(x @ Wxh + k20)",  # of too many leaves
     ],
 )
 def test_cells_without_machine_code_for_trees(cell: str) -> None:
     formula = Formula.parse(cell)
-    network = Network(tasks.add(), formula, initialise(tasks.add(), 4, formula))
-    assert grown.refuses(network) == "there is no machine code for trees of such a cell"
+    network = Network(tasks.add(), formula, initialise(tasks.add(), 9, formula))
+    refused = "there is no machine code for trees of such a cell, or readout"
+    assert grown.refuses(network) == refused
     assert tree.refuses(network) is None
 
 

@@ -32,7 +32,7 @@ long.  Of others, whose products NumPy makes one by one, it is worth its while f
 
 MOST_SYMBOLS = 128
 MOST_NUMBERS = 2**26
-"""In the words that may wait, and in what one is followed with."""
+"""In the words that may wait."""
 
 
 def refuses(network: Network) -> str | None:
@@ -41,7 +41,7 @@ def refuses(network: Network) -> str | None:
         return reason
     hidden, symbols = len(network.start), len(network.task.machine.symbols)
     most = MOST_HIDDEN if network.elman else 2 * MOST_HIDDEN
-    if hidden > most:
+    if max(hidden, network.hidden) > most:
         return f"trees are grown by machine code for up to {most} hidden units"
     if symbols > MOST_SYMBOLS:
         return f"trees are grown by machine code for up to {MOST_SYMBOLS} symbols"
@@ -49,12 +49,19 @@ def refuses(network: Network) -> str | None:
     if isinstance(shape, Shape):
         return None
     plan = kernels.affine(shape)
-    if not plan.takes:
-        return "there is no machine code for trees of such a cell"
     width = Layout(plan.whole).width
-    if max(_most_words(symbols) * width * (1 + width), plan.room) > MOST_NUMBERS:
+    # parts are padded: many small ones are as long as a large one
+    if width > most or not plan.takes:
+        return "there is no machine code for trees of such a cell, or readout"
+    if _most_words(symbols) * width * (1 + width) > MOST_NUMBERS:
         return "trees are grown by machine code for fewer units, or fewer symbols"
     return None
+
+
+def build(network: Network) -> None:
+    """Build the machine code, unless it is there: it takes up to some seconds, once."""
+    if refuses(network) is None:
+        jit.function("trees", _shape(network))
 
 
 def _most_words(symbols: int) -> int:
@@ -99,6 +106,7 @@ class Grown:
             self._P, self._units = Layout(shape).width, np.arange(shape.hidden)
         self._L, self.symbols = shape.lanes, S
         self.most_nodes = tree_model.most_nodes(S)
+        self._turns = max(4, min(512, _PRODUCTS // (S * self._P**3)))
         self._code = jit.function("trees", shape)
         waiting, record = _most_words(S), self._P * (1 + self._P)
         self._sizes = {"S": S, "R": R, "sites": K, "most_depth": tree_model.MOST_DEPTH}
@@ -122,7 +130,7 @@ class Grown:
     def grow(self, nodes: int, stop: Callable[[], bool]) -> None:
         """Grow until there are so many nodes, or all trees end, or it is seen that they will not.
 
-        `stop` is asked every few milliseconds.
+        `stop` is asked every few hundredths of a second.
         """
         while self.goes_on and self.made[0] < nodes and not stop():
             if self.end == kernels.FULL:
@@ -130,7 +138,8 @@ class Grown:
                 for name, most in room.items():  # for what may follow a node
                     room[name] = most * (2 if self._count(name) + self.symbols > most else 1)
                 self._enlarge(**room)
-            self._code(**self._arrays, **self._sizes, turns=min(nodes - self.made[0], _TURNS))
+            turns = min(nodes - self.made[0], self._turns)
+            self._code(**self._arrays, **self._sizes, turns=turns)
             self.end = self._count("status")
 
     @property
@@ -296,7 +305,7 @@ def _copied(values: Any, kind: Any = np.float32) -> NDArray[Any]:
     return copy
 
 
-_TURNS = 512  # nodes between two looks at the clock: some 10 ms with 32 hidden units
+_PRODUCTS = 2**26  # multiplications between two looks at the clock, about
 _FAR = 3e38
 _LIMITS = {
     "within": tree_model.WITHIN,

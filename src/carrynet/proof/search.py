@@ -169,6 +169,8 @@ def _by_trees(
     if refused := tree.refuses(network):
         tried.append(f"trees: {refused}")
         return None, Effort(budget, over=True)
+    tell("trees of words")
+    tree.build(network)
     effort, deadline, tell_used = Effort(budget), monotonic() + budget, within(tell, budget)
     tell_used("trees of words")
 

@@ -121,6 +121,11 @@ def refuses(network: Network) -> str | None:
     return followed.refuses(network) if grown.refuses(network) else None
 
 
+def build(network: Network) -> None:
+    """Build what `search` needs, so that how much it finds is not a matter of what was cached."""
+    grown.build(network)
+
+
 @in_one_thread
 def search(
     network: Network, *, slack: float, deadline: float, watch: Forecast | None = None
@@ -129,8 +134,9 @@ def search(
 
     `slack` is an error that every unit of the state may have at every step, that of the network's
     own type included; of other cells than Elman's it is raised to what seems to cover that.
-    `deadline` is an instant of `time.monotonic()`.  A ball that is too large gets outputs wrong,
-    one that is too small needs too many others: all radii are tried at once.
+    `deadline` is an instant of `time.monotonic()`; `build` is best called before.  A ball that is
+    too large gets outputs wrong, one that is too small needs too many others: all radii are tried
+    at once.
     """
     anew = deadline - time.monotonic() > TIME_FOR_MORE
     model = tree_model(network, slack)
@@ -175,8 +181,9 @@ def _side_by_side(
                         watch(*_progress(live, time.monotonic() - began))
                 for each in started:
                     each.result()
-                if closed < len(live):
-                    return live[closed]
+                # not by `closed`, which two threads may set at once
+                if first := next((each for each in live if each.closed), None):
+                    return first
                 if anew and nodes >= _ENOUGH:
                     anew, better = False, _better(live)
                     if better is not None:

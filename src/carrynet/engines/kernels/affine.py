@@ -13,9 +13,13 @@ L_t and L_t Q, and for each two of them the numbers
 and so between products everything is done with vectors.  Leaves that need no input, and all that
 is made of them, are the same for every symbol.
 
+In float32, without regard to rounding, as there; and where leaves nearly cancel, as in two large
+matrices whose difference is small, that sum loses half of its digits, which the difference of the
+maps would not.  The checker then refuses what is found.
+
 All L are kept turned around, (P, d), so that a unit is a lane.
 
-Shapes as in `trees`; d a value's width, V that of what is read out.
+Shapes as in `trees`; d a value's width.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,9 +33,11 @@ from carrynet.engines.kernels.formulas import Formulas, slot_sizes, takes
 from carrynet.engines.kernels.growing import Grower
 from carrynet.engines.kernels.shape import Layout, Shape
 from carrynet.engines.vector import Integer, Value
-from carrynet.nets.equations import Instruction
+from carrynet.nets.equations import FUNCTIONS, Instruction
 
 Pair = tuple[int, int]
+
+ACTIVATIONS = frozenset(name for name, operands in FUNCTIONS.items() if operands == 1)
 
 LOOSEN = "loosen"
 """What makes the new state of the readout's: the slack is added to its error."""
@@ -139,17 +145,18 @@ class Affine:
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
-        """Of which shared leaves g is asked for."""
+        """Of which leaves g is asked for: of activations' arguments, and of factors that vary."""
         found: set[Pair] = set()
         for operation, operands, _ in self.instructions:
-            if operation in ("matmul", "add", "subtract", LOOSEN):
-                continue
-            those = {leaf for i in operands for leaf in self.leaves.get(i, ())}
-            found |= set(combinations_with_replacement(sorted(those & self.shared), 2))
+            those = [self.leaves[i] for i in operands if i in self.leaves]
+            several = operation in ("multiply", "mix") and len(those) > 1
+            if several or operation in ACTIVATIONS:
+                leaves = sorted({leaf for each in those for leaf in each})
+                found |= set(combinations_with_replacement(leaves, 2))
         return tuple(sorted(found))
 
     @cached_property
-    def places(self) -> Mapping[int, "Rows"]:
+    def places(self) -> Mapping[int, Rows]:
         """Where in `weights` each parameter lies, and the L of each part.
 
         A matrix that a part is multiplied by lies in the rows of that part.
@@ -185,6 +192,8 @@ class Affine:
             and all(each.out in self.leaves for each in self.instructions)
             and len(matrices) == len(self._products) <= MOST_PRODUCTS
             and len(self.instructions) <= MOST_INSTRUCTIONS
+            and len(self.pairs) <= MOST_PAIRS
+            and max(map(self.width, self.leaves)) <= MOST_WIDTH
         )
 
     @cached_property
@@ -196,11 +205,11 @@ class Affine:
         # what is multiplied, what it gives, and what is read out
         maps = 2 * (2 * len(leaves) + 2) * P * widest
         values = sum(3 * (4 + len(those)) * self.width(i) for i, those in self.leaves.items())
-        return maps + values + len(leaves) ** 2 * widest + 3 * P * P + 4 * P + widest**2 + lanes
+        return maps + values + len(leaves) ** 2 * widest + 4 * P * P + 4 * P + widest**2 + lanes
 
 
-MOST_PRODUCTS, MOST_INSTRUCTIONS = 40, 200
-"""Of a cell with more the code would be too long."""
+MOST_PRODUCTS, MOST_INSTRUCTIONS, MOST_PAIRS, MOST_WIDTH = 40, 200, 150, 256
+"""Of a formula with more, or with wider values, the code would be too long."""
 
 LEAST_WIDTH = 1e-6
 """Of chords; as in `proof.affine`."""
@@ -267,7 +276,7 @@ class OfFormula:
         for slot, number in plan.constants.items():
             self._values[slot] = _Given(number=number)
         self._carry_out(each for each in plan.instructions if each.out in plan.shared)
-        self._measure(plan.pairs)
+        self._measure(pair for pair in plan.pairs if plan.shared.issuperset(pair))
 
     def image(self, symbol: Value, edge: Value, word: Value) -> Value:
         """See `Images`."""
@@ -361,6 +370,12 @@ class OfFormula:
                 return self._sum(out, a, b, -1)
             case "multiply", [a, b]:
                 return self._multiply(out, a, b)
+            case "mix", [_Form() as z, _Given() as n, _Given() as h]:
+                width = self.plan.width(out)
+                apart = self._new(
+                    width, lambda at: self.k.fsub(self._middle(h, at), self._middle(n, at))
+                )
+                return self._sum(out, n, self._multiply(out, z, _Given(apart)), 1)
             case "mix", [z, n, h]:  # n + z (h - n)
                 return self._sum(out, n, self._multiply(out, z, self._sum(out, h, n, -1)), 1)
             case _, [_Form() as v]:
