@@ -70,6 +70,7 @@ LAYERS = [
     "engines.kernels.ellipsoid",
     "engines.kernels.growing",
     "engines.kernels.images engines.kernels.affine",
+    "engines.kernels.formula_images",
     "engines.kernels.trees",
     "engines.kernels",
     "engines.reference engines.jit engines.programs",

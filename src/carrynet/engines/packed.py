@@ -20,7 +20,7 @@ from carrynet.spec.stage import Stage
 
 if not jit.missing:
     from carrynet.engines import kernels
-    from carrynet.engines.kernels import Affine, Formulas, Layout, Shape
+    from carrynet.engines.kernels import AffinePlan, Formulas, Layout, Shape
 
 
 def as_elman(subject: Network | Recipe) -> bool:
@@ -170,7 +170,7 @@ def _section(flat: Array, shape: "Formulas", name: str) -> Array:
     return flat[start : start + rows * width].reshape(rows, width)[:, : size[1]]
 
 
-def lay_out_affine(weights: Weights, plan: "Affine") -> Array:
+def lay_out_affine(weights: Weights, plan: "AffinePlan") -> Array:
     """Weights, and the parts of the state as maps of the whole, where `plan.places` says."""
     flat = buffer(plan.size)
     for slot, (start, count, width, first) in plan.places.items():

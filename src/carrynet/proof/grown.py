@@ -24,7 +24,7 @@ from carrynet.proof.tree_model import TreeModel
 
 if not jit.missing:
     from carrynet.engines import kernels
-    from carrynet.engines.kernels import Affine, Formulas, Layout, Shape
+    from carrynet.engines.kernels import AffinePlan, Formulas, Layout, Shape
 
 MOST_HIDDEN = 64
 """Of Elman's cell: beyond it NumPy's products are as fast, and the code for one factorisation grows
@@ -48,7 +48,7 @@ def refuses(network: Network) -> str | None:
     shape = _shape(network)
     if isinstance(shape, Shape):
         return None
-    plan = kernels.affine(shape)
+    plan = kernels.affine_plan(shape)
     width = Layout(plan.whole).width
     # parts are padded: many small ones are as long as a large one
     if width > most or not plan.takes:
@@ -90,7 +90,7 @@ class Grown:
     What an attempt holds of the model alone is that of another one, if there is one.
     """
 
-    _plan: "Affine | None"
+    _plan: "AffinePlan | None"
 
     def __init__(self, model: TreeModel, radius: float, other: "Grown | None" = None) -> None:
         self.model, self.radius, self.slack = model, radius, model.slack_of(radius)
@@ -98,7 +98,7 @@ class Grown:
         K, (Q, S), R = len(model.sites), model.delta.shape, model.rows.shape[2]
         shape, self._plan = _shape(model.single), None
         if isinstance(shape, Formulas):
-            self._plan = kernels.affine(shape)
+            self._plan = kernels.affine_plan(shape)
             self._P = Layout(self._plan.whole).width
             parts = zip(shape.part_places, shape.parts, strict=True)
             self._units = np.concatenate([place + np.arange(size) for place, size in parts])

@@ -169,7 +169,7 @@ def _by_trees(
     if refused := tree.refuses(network):
         tried.append(f"trees: {refused}")
         return None, Effort(budget, over=True)
-    tell("trees of words")
+    tell("trees of words: their machine code")
     tree.build(network)
     effort, deadline, tell_used = Effort(budget), monotonic() + budget, within(tell, budget)
     tell_used("trees of words")
@@ -180,7 +180,7 @@ def _by_trees(
         about = f", about {expected:.0f} s in all" if expected else ""
         tell_used(f"trees of words, {done} of {so_far} regions so far{about}")
 
-    # with less metrics were not made anew, as with more they would, or had no time for what follows
+    # with less, metrics were not made anew, as with more they are, or left no time for trees
     whole = budget > tree.TIME_FOR_MORE + 1
     slack = _smallest_slack(network) if network.elman else _SLACK_OF_TREES[network.dtype.name]
     found = tree.search(network, slack=slack, deadline=deadline, watch=watch)

@@ -54,9 +54,8 @@ class Refuted:
 class Effort:
     """How far a search came that decided nothing, and what was measured beside it."""
 
-    budget: float = (
-        0.0  #: seconds of trees of words and, of other cells than Elman's, walkers; or 0
-    )
+    #: seconds of trees of words and, of other cells than Elman's, walkers; 0 where they had none
+    budget: float = 0.0
     done: int = 0  #: regions all of whose words had been followed, of the last radius
     found: int = 0  #: regions that there were by then
     #: whether more time would not help: every radius was tried to its end, or what was found was

@@ -17,13 +17,13 @@ Products come in two forms, both with all sums in registers:
 For the way back W^T is kept beside W and takes the same updates, or is made anew.
 They are methods of `cell.Cell`.  `train` and `across` make updates, `inference` holds `walk`,
 the tree of prefixes, `follow`, for long words, and `wander`, from any states; `trees` is the
-search for proofs.
+search for proofs, by the `images` of words.
 
 All of this is Elman's cell, shaped by hand.  Any formula, with its readout, is trained by
 `formula_train` and judged by the same `walk` and `follow`: there `block` carries out instructions
 over rows in memory, and parameters lie as `Formulas.places` says.  `closing` trains it over edges
 of the machine, with boxes, a step of which `enclosed` writes out as instructions, and
-`formula_bounds` along words.
+`formula_bounds` along words.  For the same `trees` it has `formula_images`.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from typing import Any
 import llvmlite.ir as ir
 
 from carrynet.engines.kernels.across import ACROSS, across, across_offsets
-from carrynet.engines.kernels.affine import Affine, affine
+from carrynet.engines.kernels.affine import AffinePlan, affine_plan
 from carrynet.engines.kernels.block import padded
 from carrynet.engines.kernels.closing import CLOSING, closing
 from carrynet.engines.kernels.following import scratch_size
@@ -86,7 +86,7 @@ __all__ = [
     "PEAK_SUMS",
     "TAGS",
     "TALLY",
-    "Affine",
+    "AffinePlan",
     "Closing",
     "Formulas",
     "Kernel",
@@ -94,7 +94,7 @@ __all__ = [
     "Parameters",
     "Shape",
     "across_offsets",
-    "affine",
+    "affine_plan",
     "bounded",
     "closes",
     "edge_room",

@@ -89,7 +89,7 @@ class Block:
         activations: set[int] = set()
         for operation, operands, out in self.instructions:
             mine = [i for i in operands if i in self.phase]
-            if operation in _ACTIVATIONS:
+            if operation in ACTIVATIONS:
                 activations.add(out)
             elif operation not in _PRODUCTS and activations.union(again).issuperset(mine):
                 again[out] = mine
@@ -576,7 +576,7 @@ def _asked(operation: str, operands: Sequence[int], out: int) -> Sequence[int]:
     return operands if operation in ("multiply", "mix", "least", "most", "abs") else (out,)
 
 
-_ACTIVATIONS = ("sigmoid", "tanh", "relu")
+ACTIVATIONS = ("sigmoid", "tanh", "relu")
 
 _CHOICES = ("least", "most", "pick")
 """The lesser and the larger of two, the first of equals; and `pick`: x where h < n, else y."""

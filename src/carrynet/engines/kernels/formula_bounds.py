@@ -7,13 +7,12 @@ Beside the states run boxes, a step of which `enclosed` writes out as instructio
 from collections.abc import Iterator
 from functools import lru_cache
 
-from carrynet.engines.kernels.block import Place, Way, padded
+from carrynet.engines.kernels.block import ACTIVATIONS, Place, Way, padded
 from carrynet.engines.kernels.enclosed import Enclosed, enclosed
 from carrynet.engines.kernels.formulas import Formulas, depends
 from carrynet.engines.kernels.rooms import Room, Rooms, along, of_gradients
 from carrynet.engines.kernels.worst import Worst, known, stored, storing
 from carrynet.engines.vector import Code, Integer, Value
-from carrynet.nets.equations import FUNCTIONS
 from carrynet.nets.formula import Formula
 
 
@@ -27,8 +26,7 @@ def stepped(shape: Formulas) -> Enclosed:
 @lru_cache(maxsize=256)
 def bounded(cell: Formula) -> bool:
     """Whether there is code for a cell: what needs the input only varies with no slack."""
-    activations = {name for name, operands in FUNCTIONS.items() if operands == 1}
-    exact = all(each.operation not in activations for each in cell.of_input)
+    exact = all(each.operation not in ACTIVATIONS for each in cell.of_input)
     sizes = {slot: 1 for slot in range(cell.size) if slot not in cell.constant_slots}
     whole = depends(cell, cell.results) and enclosed(cell, sizes, slack=True).whole
     return exact and whole

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 
 import llvmlite.ir as ir
 
-from carrynet.engines.kernels.affine import OfFormula, affine
+from carrynet.engines.kernels.affine import affine_plan
+from carrynet.engines.kernels.formula_images import OfFormula
 from carrynet.engines.kernels.formulas import Formulas
 from carrynet.engines.kernels.growing import (
     CLOSED,
@@ -34,13 +35,13 @@ from carrynet.engines.vector import FLOAT, Integer, Value
 
 def trees_room(shape: Shape | Formulas) -> int:
     """Floats that `trees` works in."""
-    room = affine(shape).room if isinstance(shape, Formulas) else OfElman.room(shape)
+    room = affine_plan(shape).room if isinstance(shape, Formulas) else OfElman.room(shape)
     return _ROWS * Layout(_whole(shape)).width + 64 + room
 
 
 def _whole(shape: Shape | Formulas) -> Shape:
     """The state as one vector."""
-    return affine(shape).whole if isinstance(shape, Formulas) else shape
+    return affine_plan(shape).whole if isinstance(shape, Formulas) else shape
 
 
 def trees(shape: Shape | Formulas) -> ir.Module:
@@ -62,7 +63,7 @@ def trees(shape: Shape | Formulas) -> ir.Module:
     A, copy = room, k.at(room, P * P)
     images: Images = OfElman(k, room, diagonal)
     if isinstance(shape, Formulas):
-        images = OfFormula(k, affine(shape), room, diagonal)
+        images = OfFormula(k, affine_plan(shape), room, diagonal)
     zero, one = k.number(0.0), k.number(1.0)
     radius, within = k.limit("radius"), k.limit("within")
     squared = b.fmul(radius, radius)
