@@ -1,5 +1,6 @@
 """Trees grown by machine code, beside NumPy's: the same words, the same verdicts."""
 
+import sys
 import time
 from dataclasses import replace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import trees
 from carrynet import tasks
 from carrynet.data import words
 from carrynet.engines import jit, native
@@ -15,7 +17,14 @@ from carrynet.nets import cells
 from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights, initialise
-from carrynet.proof import ellipsoids, grown, metric, tree_model as tree_model_, trees as tree
+from carrynet.proof import (
+    affine,
+    ellipsoids,
+    grown,
+    metric,
+    tree_model as tree_model_,
+    trees as tree,
+)
 from carrynet.proof.affine import Images
 from carrynet.proof.certificate import AXIS, Rejected, TreeCertificate
 from carrynet.proof.check import check
@@ -299,6 +308,13 @@ def test_cells_without_machine_code_for_trees(cell: str) -> None:
     assert tree.refuses(network) is None
 
 
+def test_the_constants_that_kernels_cannot_import_are_the_same() -> None:
+    from carrynet.engines.kernels import MOST_AXIS, formula_images
+
+    assert AXIS[MOST_AXIS] == "0"
+    assert formula_images.LEAST_WIDTH == affine._LEAST_WIDTH
+
+
 def test_words_are_cut_across_their_longest_axis() -> None:
     """Which is the eigenvector of the largest of T Q T^T, nearly; T the metric of the site."""
     from carrynet.engines.kernels import CUT_EVERY
@@ -489,7 +505,7 @@ def test_nodes_go_where_trees_come_to_an_end(monkeypatch: pytest.MonkeyPatch) ->
 
         @property
         def begun(self) -> tuple[int, int]:
-            ends = self.radius == min(tree._GRID)
+            ends = self.radius == min(tree.RADII)
             return min(500, self.made[0] // 400) if ends else 3, 500
 
         @property
@@ -502,7 +518,7 @@ def test_nodes_go_where_trees_come_to_an_end(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(tree, "Grown", Attempt)
     monkeypatch.setattr(tree, "_better", lambda attempts: None)
-    live: Any = [Attempt(None, radius) for radius in tree._GRID]
+    live: Any = [Attempt(None, radius) for radius in tree.RADII]
     found: Any = tree._side_by_side(live, time.monotonic() + 60, None)
     assert found.closed
     assert sum(attempt.made[0] for attempt in attempts) < 5 * needed
@@ -561,3 +577,16 @@ def test_trees_that_were_interrupted_go_on() -> None:
     assert whole.made[0] > 2**10  # more than there was room for
     assert (whole.next == parts.next).all()
     assert whole.begun[0] == whole.made[1] or not whole.closed
+
+
+def test_both_searches_are_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = "--cell gru --hidden 4 --task parity --nodes 60 --rounds 1"
+    monkeypatch.setattr(sys, "argv", ["trees", *arguments.split()])
+    trees.main()
+    *_, row = capsys.readouterr().out.splitlines()
+    task, cell, hidden, ours, theirs, ratio = row.strip("| ").split(" | ")
+    assert (task, cell, hidden) == ("parity", "gru", "4")
+    native, numpy = (float(number.replace(",", "")) for number in (ours, theirs))
+    assert float(ratio) == pytest.approx(native / numpy, rel=0.1, abs=0.1)

@@ -58,6 +58,10 @@ TIME_FOR_MORE = 3.0
 units were proved for it."""
 
 
+RADII = tuple(4 * 0.5 ** (i / 2) for i in range(16))
+"""Those that are tried side by side."""
+
+
 class Attempt(Protocol):
     """Balls of one radius, and the trees between them: by machine code, or by NumPy."""
 
@@ -150,12 +154,11 @@ def _side_by_side(
     """Trees of one radius that all end, found with few nodes.
 
     Every radius is grown to some nodes, by machine code in as many threads as there are cores, by
-    NumPy in one; then those that are
-    neither closed nor hopeless in rounds, each of twice as many nodes as the one before.  All of
-    them are for the radius that is expected to need the fewest when the round begins, one half of
-    that for the next, and so on.  Where `_ENOUGH` are not, the balls are states where the network
-    contracts late, and all is begun anew with metrics that know of them, where `anew` says so.  Of
-    those that close in a round the first in this order is taken,
+    NumPy in one; then those that are neither closed nor hopeless in rounds, each of twice as many
+    nodes as the one before.  All of them are for the radius that is expected to need the fewest
+    when the round begins, one half of that for the next, and so on.  Where `_ENOUGH` are not, the
+    balls are states where the network contracts late, and all is begun anew with metrics that know
+    of them, where `anew` says so.  Of those that close in a round the first in this order is taken,
     so that what is found depends on the clock only where time runs out.
     """
     native = isinstance(live[0], Grown)
@@ -200,10 +203,10 @@ def _side_by_side(
 def _attempts(model: TreeModel) -> Sequence[Attempt]:
     """One for each radius."""
     if grown.refuses(model.network):
-        begun = Followed(model, _GRID[0])
-        return [begun, *(Followed(model, radius, begun) for radius in _GRID[1:])]
-    first = Grown(model, _GRID[0])
-    return [first, *(Grown(model, radius, first) for radius in _GRID[1:])]
+        begun = Followed(model, RADII[0])
+        return [begun, *(Followed(model, radius, begun) for radius in RADII[1:])]
+    first = Grown(model, RADII[0])
+    return [first, *(Grown(model, radius, first) for radius in RADII[1:])]
 
 
 def _expected(attempt: Attempt) -> float:
@@ -272,7 +275,6 @@ def _harvest(attempt: Attempt) -> TreeCertificate:
     )
 
 
-_GRID = tuple(4 * 0.5 ** (i / 2) for i in range(16))  # the radii that are tried side by side
 _FIRST_NODES, _FEWER_NODES = 2**11, 2**8  # of each in the first round; by NumPy
 _ENOUGH = 2**13  # nodes: those who need no more are done before better metrics would be made
 _MANY_TREES = 64  # that are done: of so many one may tell how the others will be
