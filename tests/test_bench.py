@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from carrynet import bench
-from carrynet.bench import Comparison, Row, rivals
+from carrynet.bench import rivals, timing
+from carrynet.bench.timing import Comparison, Row
 from carrynet.data import words as problems
 from carrynet.engines import jit, native
 from carrynet.errors import CarrynetError, InputError, Unavailable
@@ -37,7 +38,7 @@ def test_rivals_train_the_same_network(rival: Callable[..., rivals.Job]) -> None
 
 def test_competitors_take_turns() -> None:
     turns: list[str] = []
-    seconds = bench.measure({name: partial(turns.append, name) for name in "abc"}, 3)
+    seconds = timing.measure({name: partial(turns.append, name) for name in "abc"}, 3)
     assert "".join(turns) == "abcabcabc"
     assert {name: len(values) for name, values in seconds.items()} == {"a": 3, "b": 3, "c": 3}
 
@@ -49,14 +50,14 @@ def test_other_weights_are_noticed() -> None:
     def missing() -> rivals.Job:
         raise rivals.Absent("a compiler")
 
-    ready, absent = bench._ready({"ours": job(1.0), "theirs": job(1.001), "C": missing}, 0.01)
+    ready, absent = timing.ready({"ours": job(1.0), "theirs": job(1.001), "C": missing}, 0.01)
     assert list(ready) == ["ours", "theirs"]
     assert absent == ("C (needs a compiler)",)
-    ready, _ = bench._ready({"ours": job(1.0), "merely timed": lambda: lambda: ()}, 0.01)
+    ready, _ = timing.ready({"ours": job(1.0), "merely timed": lambda: lambda: ()}, 0.01)
     assert list(ready) == ["ours", "merely timed"]
     for wrong in (1.1, np.nan):
         with pytest.raises(CarrynetError, match="theirs ends in other weights"):
-            bench._ready({"ours": job(1.0), "theirs": job(wrong)}, 0.01)
+            timing.ready({"ours": job(1.0), "theirs": job(wrong)}, 0.01)
 
 
 def test_there_is_nothing_to_measure_without_the_native_engine(

@@ -99,6 +99,7 @@ LAYERS = [
     "proof.search",
     "bench.tutorial_loop",
     "bench.rivals",
+    "bench.timing",
     "bench",
     "runs runs.replace runs.record",
     "runs.card",

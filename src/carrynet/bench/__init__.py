@@ -8,13 +8,11 @@ find as many pairs right; only PyTorch, whose nn.RNN has no sigmoid, is merely t
 
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from carrynet import engines
-from carrynet.bench import rivals
+from carrynet.bench import rivals, timing
+from carrynet.bench.timing import Comparison, Row
 from carrynet.data import drawn
 from carrynet.engines import jit, native, reference
 from carrynet.errors import CarrynetError, unknown
@@ -35,67 +34,6 @@ from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import RECIPES, Recipe
 from carrynet.spec.stage import Stage
 from carrynet.watch import Tell
-
-
-@dataclass(frozen=True)
-class Row:
-    """One competitor in one comparison."""
-
-    name: str
-    seconds: tuple[float, ...]  # of each round
-    rate: str = ""  # work per second, at the minimum
-
-    @property
-    def minimum(self) -> float:
-        """The fastest round."""
-        return min(self.seconds)
-
-    @property
-    def median(self) -> float:
-        """The middle round."""
-        return statistics.median(self.seconds)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Competitors at the same work; ratios are to the first."""
-
-    title: str
-    rows: tuple[Row, ...]
-    absent: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values for JSON."""
-        first = self.rows[0].minimum
-        return {
-            "title": self.title,
-            "rows": [
-                {
-                    "name": row.name,
-                    "minimum_s": row.minimum,
-                    "median_s": row.median,
-                    "ratio": row.minimum / first,
-                    "rate": row.rate,
-                    "rounds": len(row.seconds),
-                }
-                for row in self.rows
-            ],
-            "absent": list(self.absent),
-        }
-
-    def to_markdown(self) -> str:
-        """As a table."""
-        first = self.rows[0].minimum
-        lines = [f"**{self.title}**", "", "| | minimum | median | time, ours = 1 | |"]
-        lines.append("|---|---:|---:|---:|---|")
-        for row in self.rows:
-            lines.append(
-                f"| {row.name} | {_time(row.minimum)} | {_time(row.median)} "
-                f"| {row.minimum / first:.3g} | {row.rate} |"
-            )
-        if self.absent:
-            lines += ["", f"Not installed, so not measured: {', '.join(self.absent)}."]
-        return "\n".join(lines)
 
 
 def machine() -> dict[str, Any]:
@@ -154,9 +92,9 @@ def tutorial_job(rounds: int) -> list[Comparison]:
         "PyTorch nn.RNN (tanh), eager": lambda: rivals.torch_rnn(*given),
     }
     given = (network.weights, words[:, 0], stage.step)
-    ready, absent = _ready(jobs, agree=2e-2)
+    ready, absent = timing.ready(jobs, agree=2e-2)
     ready["multiply-adds alone"] = beats
-    seconds = measure(ready, rounds)
+    seconds = timing.measure(ready, rounds)
     peak = per_call / min(seconds.pop("multiply-adds alone"))
     rows = []
     for name, values in seconds.items():
@@ -189,8 +127,8 @@ def _mini_batches(cell: str, rounds: int) -> Comparison:
         "PyTorch, eager": lambda: rivals.torch_adam(network.weights, words, stage.step, cell),
         "NumPy engine": lambda: ours(reference),
     }
-    ready, absent = _ready(jobs, agree=5e-2)
-    seconds = measure(ready, rounds)
+    ready, absent = timing.ready(jobs, agree=5e-2)
+    seconds = timing.measure(ready, rounds)
     products = sum(each.operation == "matmul" for each in network.cell.of_state)
     rows = tuple(
         Row(name, values, f"{products * _operations(recipe) / min(values) / 1e9:.3g} GFLOP/s")
@@ -229,8 +167,8 @@ def _training(name: str, rounds: int) -> Comparison:
         "updates alone, of a stage in one call": lambda: updates,
         "the training": lambda: whole,
     }
-    ready, _ = _ready(jobs, agree=1e-12)
-    rows = tuple(Row(name, values) for name, values in measure(ready, 4 * rounds).items())
+    ready, _ = timing.ready(jobs, agree=1e-12)
+    rows = tuple(Row(name, values) for name, values in timing.measure(ready, 4 * rounds).items())
     return Comparison(f"The whole training: {name}, H = {recipe.hidden}", rows)
 
 
@@ -250,7 +188,7 @@ def populations(rounds: int) -> list[Comparison]:
         }
         rows = tuple(
             Row(name, values, f"{len(recipes) / min(values):.0f} networks/s")
-            for name, values in measure(jobs, min(rounds, 3)).items()
+            for name, values in timing.measure(jobs, min(rounds, 3)).items()
         )
         results.append(Comparison(f"Populations: 64 tutorial jobs, H = {hidden}", rows))
     return [*results, _gates_at_once(rounds)]
@@ -281,10 +219,10 @@ def _gates_at_once(rounds: int) -> Comparison:
         "JAX, a jitted scan, vmap over networks, all cores": theirs,
     }
     # of many networks there may be one that rounding leads elsewhere
-    ready, absent = _ready(jobs, agree=1e-3, by=np.median)
+    ready, absent = timing.ready(jobs, agree=1e-3, by=np.median)
     rows = tuple(
         Row(name, values, f"{len(recipes) / min(values):.3g} networks/s")
-        for name, values in measure(ready, min(rounds, 3)).items()
+        for name, values in timing.measure(ready, min(rounds, 3)).items()
     )
     return Comparison("Populations: 16 tutorial jobs by GRUs, H = 16", rows, absent)
 
@@ -317,13 +255,13 @@ def _every_pair(network: Network, digits: int, rounds: int, with_numpy: bool) ->
     }
     if with_numpy:
         jobs["NumPy engine"] = lambda: ours("numpy", 1)
-    ready, absent = _available(jobs)
+    ready, absent = timing.available(jobs)
     for name, job in ready.items():
         if job() != pairs:
             raise CarrynetError(f"{name} does not find all {pairs:,} pairs right")
     rows = tuple(
         Row(name, values, f"{pairs / min(values) / 1e6:.3g} million pairs/s")
-        for name, values in measure(ready, rounds).items()
+        for name, values in timing.measure(ready, rounds).items()
     )
     return Comparison(f"Every pair of {digits}-digit numbers: {pairs:,}", rows, absent)
 
@@ -340,7 +278,7 @@ def building(rounds: int) -> list[Comparison]:
         jobs[f"{cell}, H = {hidden}"] = partial(
             _cold, partial(training.fit, short, engine="native")
         )
-    rows = tuple(Row(name, values) for name, values in measure(jobs, rounds).items())
+    rows = tuple(Row(name, values) for name, values in timing.measure(jobs, rounds).items())
     return [Comparison("Building the kernels that a training needs", rows)]
 
 
@@ -383,7 +321,7 @@ def _command(rounds: int, *words: str) -> Comparison:
             run("-m", "carrynet", "train", *words, "--out", out, cache=cache)
 
         train(cold=False)
-        seconds = measure(
+        seconds = timing.measure(
             {
                 "warm: machine code cached": lambda: train(cold=False),
                 "cold: cache empty": lambda: train(cold=True),
@@ -395,72 +333,6 @@ def _command(rounds: int, *words: str) -> Comparison:
     return Comparison(f"The whole command: carrynet train {' '.join(words)}", rows)
 
 
-COMPARISONS: dict[str, Callable[[int], list[Comparison]]] = {
-    "tutorial": tutorial_job,
-    "batches": mini_batches,
-    "training": trainings,
-    "populations": populations,
-    "exhaustive": exhaustive,
-    "building": building,
-    "process": process,
-}
-
-
-# Measuring -----------------------------------------------------------------------------
-
-
-def measure(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, tuple[float, ...]]:
-    """Seconds of each job in each round, the jobs taking turns.
-
-    A job of more than a second is measured in at most three rounds.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for turn in range(rounds):
-        for name, job in jobs.items():
-            if turn >= 3 and min(seconds[name]) > 1:
-                continue
-            start = time.perf_counter()
-            job()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: tuple(values) for name, values in seconds.items()}
-
-
-def _available(
-    jobs: Mapping[str, Callable[[], Callable[[], Any]]],
-) -> tuple[dict[str, Callable[[], Any]], tuple[str, ...]]:
-    """The jobs that can be had here, prepared, and the others with what they need."""
-    ready: dict[str, Callable[[], Any]] = {}
-    absent: list[str] = []
-    for name, prepare in jobs.items():
-        try:
-            ready[name] = prepare()
-        except rivals.Absent as missing:
-            absent.append(f"{name} (needs {missing})")
-    return ready, tuple(absent)
-
-
-def _ready(
-    jobs: Mapping[str, Callable[[], rivals.Job]],
-    agree: float,
-    by: Callable[[Array], Any] = np.max,
-) -> tuple[dict[str, Callable[[], Any]], tuple[str, ...]]:
-    """The same, each run once and its weights, where it has any, compared with the first's.
-
-    Of each array they may be `agree` apart, as the differences are summed up: `by` the largest.
-    """
-    ready, absent = _available(jobs)
-    expected: tuple[Array, ...] = ()
-    for name, job in ready.items():
-        weights = job()
-        if not weights:
-            continue  # it trains another network, and is merely timed
-        expected = expected or weights
-        apart = [by(np.abs(a - b)) for a, b in zip(expected, weights, strict=True)]
-        if not all(gap < agree for gap in apart):
-            raise CarrynetError(f"{name} ends in other weights than ours: {max(apart):.2g} apart")
-    return ready, absent
-
-
 def _matrices(weights: Weights) -> tuple[Array, ...]:
     return weights.Wxh, weights.Whh, weights.Why
 
@@ -470,5 +342,12 @@ def _operations(recipe: Recipe) -> float:
     return 3.0 * 2 * (recipe.digits - 1) * recipe.hidden**2 * recipe.problems
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+COMPARISONS: dict[str, Callable[[int], list[Comparison]]] = {
+    "tutorial": tutorial_job,
+    "batches": mini_batches,
+    "training": trainings,
+    "populations": populations,
+    "exhaustive": exhaustive,
+    "building": building,
+    "process": process,
+}
