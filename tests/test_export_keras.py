@@ -14,7 +14,7 @@ import pytest
 import carrynet as cn
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.exchange import to_keras
+from carrynet.exchange import leaving, to_keras
 from carrynet.nets import cells
 from carrynet.nets.formula import Formula
 from carrynet.nets.network import Network
@@ -90,7 +90,7 @@ def test_a_thousand_words_are_answered_alike(adder: Network, tmp_path: Path, ker
 def test_what_is_said_of_it_lies_in_the_archive(adder: Network, tmp_path: Path, keras: Any) -> None:
     cn.export(adder.astype("float32"), to="keras", out=tmp_path / "a.keras")
     with zipfile.ZipFile(tmp_path / "a.keras") as archive:
-        said = json.loads(archive.read(to_keras.ABOUT))
+        said = json.loads(archive.read(leaving.IN_KERAS))
     assert said["weights_sha256"] == adder.astype("float32").digest()
     assert said["verdict"] == "none"
 

@@ -7,9 +7,12 @@ import pytest
 
 import carrynet as cn
 from carrynet.errors import InputError
+from carrynet.exchange import foreign
+from carrynet.exchange.tensors import Contents
 from carrynet.nets.cells import cell
 from carrynet.nets.network import Network
 from carrynet.nets.weights import initialise
+from carrynet.spec.task import Task
 from tests.test_cli import carrynet
 
 pytestmark = pytest.mark.filterwarnings(
@@ -61,6 +64,33 @@ def test_what_leaves_comes_back(to: str, name: str, task: str, start: bool, tmp_
     for word in words.tolist():
         np.testing.assert_allclose(logits(back, word), logits(ours, word), atol=2e-5)
         assert back.transduce(word) == ours.transduce(word)
+
+
+def exported(task: Task, to: str, folder: Path) -> Contents:
+    """What is read of a network of a task that has left."""
+    formula, file = cell("gru"), folder / f"network.{ENDINGS.get(to, to)}"
+    weights = initialise(task, 3, formula, learned_start=False, width=0.7, seed=3)
+    cn.export(Network(task, formula, weights), to=to, out=file)
+    return foreign.read(file)
+
+
+@pytest.mark.parametrize("to", ["onnx", "keras", "pytorch", "safetensors"])
+def test_what_comes_back_says_its_task(to: str, tmp_path: Path) -> None:
+    task, other = map(cn.tasks.parse, ("tomita:5", "parity"))
+    contents = exported(task, to, tmp_path)
+    assert foreign.task_of(contents, None) == task
+    assert foreign.task_of(contents, other) == other
+
+
+@pytest.mark.parametrize("to", ["onnx", "keras", "pytorch"])
+def test_of_a_task_of_ones_own_its_file_is_asked_for(to: str, tmp_path: Path) -> None:
+    task = cn.tasks.own("mine", cn.tasks.parse("tomita:5").machine)
+    contents = exported(task, to, tmp_path)
+    with pytest.raises(
+        InputError, match=r"is of task 'mine@\w{12}', which is not built in: --task"
+    ):
+        foreign.task_of(contents, None)
+    assert foreign.task_of(contents, task) == task
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,10 @@ ACTIVATIONS = Recipe.__dataclass_fields__["activation"].metadata["choices"]
 
 @click.command("import")
 @click.argument("weights", type=click.Path(path_type=Path))
-@click.option("--task", help="What the network has learned.  [default: add]")
+@click.option(
+    "--task",
+    help="What the network has learned.  [default: what a file of carrynet's says, or add]",
+)
 @click.option(
     "--map",
     "maps",
@@ -86,10 +89,10 @@ def import_(
     RNN, GRU and LSTM are taken, of any number of layers, with an embedding or linear layers
     before and a head of linear layers after.  ONNX and Keras say what they compute; tensors of
     PyTorch, Equinox and Flax are known by their names, an Elman cell also where shapes leave one
-    possibility.  Task and cell are in carrynet's own .safetensors alone.  What
-    is said neither here nor there is tried on sample problems: activations, bits as 0 and 1
-    or as -1 and +1, a cut at logit 0 or 0.5, answers that come up to 2 steps late; or, with
-    --samples, on what the network itself answered.
+    possibility.  What carrynet exported says its task; its cell is in carrynet's own .safetensors
+    alone.  What is said neither here nor there is tried on sample problems: activations, bits as
+    0 and 1 or as -1 and +1, a cut at logit 0 or 0.5, answers that come up to 2 steps late; or,
+    with --samples, on what the network itself answered.
     """
     from carrynet import lab
     from carrynet.cli.runs import carry_out

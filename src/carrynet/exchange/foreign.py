@@ -312,11 +312,21 @@ def _readings(theirs: Owned, convention: Convention) -> str:
 
 
 def task_of(contents: Contents, said: Task | None) -> Task:
-    """What the network has learned: what is said, else what its file says, else addition."""
+    """What the network has learned: what is said, else what its file says, else addition.
+
+    Raises `InputError` where the file says a task that is not built in.
+    """
     if said is not None:
         return said
-    ours = _written(contents)
-    return ours.task if ours else builtin.add()
+    if ours := _written(contents):
+        return ours.task
+    try:
+        return builtin.parse(contents.task) if contents.task else builtin.add()
+    except InputError:
+        raise InputError(
+            f"{printable(contents.name)} is of task {shorten(contents.task)}, which is not built "
+            "in: --task names it, or its file"
+        ) from None
 
 
 def _own(contents: Contents, network: Network, said: list[str]) -> Taken:

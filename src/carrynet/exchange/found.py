@@ -37,6 +37,7 @@ class Found:
         self.tensors: Tensors = {}
         self.passed_over: list[str] = []
         self.facts: Mapping[str, Any] = {}
+        self.task = ""
         self.settings: dict[str, str | float] = {}
         self.layers: Layered | None = None
         self.listed = False  #: whether tensors come in the order in which modules were made
@@ -62,6 +63,11 @@ class Found:
             self.passed_over.pop()
         self._more += 1
         self.passed_over.append(f"{self._more:,} more")
+
+    def exported(self, said: object) -> None:
+        """What a file says of itself: of carrynet's exports (`leaving.about`) the task counts."""
+        if isinstance(said, dict) and "carrynet" in said and isinstance(said.get("task"), str):
+            self.task = said["task"]
 
     @property
     def instead(self) -> str:

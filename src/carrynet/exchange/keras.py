@@ -14,6 +14,7 @@ Left out: both directions, masks, normalisation, models with branches, models of
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,6 +36,7 @@ from carrynet.exchange.layered import (
     elman,
     gated,
 )
+from carrynet.exchange.leaving import IN_KERAS
 from carrynet.exchange.pickles import Refused, require
 from carrynet.nets.arrays import Array
 
@@ -66,6 +68,9 @@ def read_keras(archive: Archive, found: Found) -> None:
     config = files.from_json(archive.read("config.json", files.MOST_TEXT))
     contents = read_hdf5(archive.read("model.weights.h5"), found)
     _configured(config, contents, False, found)
+    if IN_KERAS in archive.members:
+        with suppress(ValueError, RecursionError):
+            found.exported(files.from_json(archive.read(IN_KERAS, files.MOST_TEXT)))
 
 
 def read_keras_h5(data: bytes, found: Found) -> None:

@@ -11,6 +11,9 @@ from carrynet import __version__
 from carrynet.nets.network import Network
 from carrynet.spec.codec import Digits
 
+IN_SAFETENSORS, IN_KERAS, IN_ONNX = "about", "carrynet.json", "carrynet."
+"""Where a file has it: a key of the metadata, a member of the archive, and before each key."""
+
 EPS = {"float32": 2**-24, "float64": 2**-53}
 
 

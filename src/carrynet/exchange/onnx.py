@@ -20,6 +20,7 @@ from carrynet.errors import shorten
 from carrynet.exchange.chains import LAST
 from carrynet.exchange.found import MAX_BYTES, MAX_TENSORS, Found
 from carrynet.exchange.layered import Layered
+from carrynet.exchange.leaving import IN_ONNX
 from carrynet.exchange.onnx_nodes import (
     FLOATS,
     MAX_RANK,
@@ -63,6 +64,8 @@ def read_onnx(data: bytes, found: Found) -> None:
     require(_are_equal(layers, other), "its weights depend on how long words are, or how many")
     found.layers = layers
     found.notes += notes
+    said = {each.key: each.value for each in model.metadata_props}
+    found.exported({k.removeprefix(IN_ONNX): v for k, v in said.items() if k.startswith(IN_ONNX)})
 
 
 def _computed(model: Any, sizes: tuple[int, ...]) -> tuple[Layered, list[str]]:

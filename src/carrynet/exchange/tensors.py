@@ -39,6 +39,7 @@ from carrynet.exchange.flax import read_flax
 from carrynet.exchange.found import KIND_OF, MAX_BYTES, MAX_HEADER, Found, Tensors, stored, widened
 from carrynet.exchange.keras import read_keras, read_keras_h5
 from carrynet.exchange.layered import Layered
+from carrynet.exchange.leaving import IN_SAFETENSORS
 from carrynet.exchange.onnx import read_onnx
 from carrynet.exchange.pickles import Refused, require
 from carrynet.exchange.pytorch import LEGACY, read_archive, read_legacy
@@ -67,6 +68,7 @@ class Contents:
     #: Whether the tensors come in the order in which their modules were made, as in a state dict
     listed: bool = False
     notes: tuple[str, ...] = ()  #: sentences on what was made of the file
+    task: str = ""  #: what the network has learned, where carrynet exported it
 
 
 def read(path: Path) -> Contents:
@@ -113,6 +115,7 @@ def read(path: Path) -> Contents:
         layers=found.layers,
         listed=found.listed,
         notes=tuple(found.notes),
+        task=found.task,
     )
 
 
@@ -207,9 +210,12 @@ def _read_safetensors(data: bytes, found: Found) -> None:
             raise Refused(f"{shorten(name)} holds {view['dtype']}, which is not supported")
         flat = np.frombuffer(view["data"], stored(kind))
         found.add(name, widened(flat, kind).reshape(view["shape"]))
-    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    damaged = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+    with suppress(*damaged):
         facts = files.from_json(header["__metadata__"]["carrynet"])
         found.facts = MappingProxyType(facts if isinstance(facts, dict) else {})
+    with suppress(*damaged):
+        found.exported(files.from_json(header["__metadata__"][IN_SAFETENSORS]))
 
 
 def _read_zip(data: bytes, found: Found, path: Path) -> None:

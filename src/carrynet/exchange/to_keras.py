@@ -21,12 +21,11 @@ import numpy as np
 from carrynet import files
 from carrynet.errors import InputError
 from carrynet.exchange.layered import Layer, Linear, Recurrent, layered
-from carrynet.exchange.leaving import Written, library
+from carrynet.exchange.leaving import IN_KERAS, Written, library
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 
 ARITHMETIC = library("Keras")
-ABOUT = "carrynet.json"
 _LAYERS = {
     "elman": ("SimpleRNN", "h"),
     "gru": ("GRU", "zrn"),
@@ -110,7 +109,7 @@ def _with(data: bytes, facts: Mapping[str, str]) -> bytes:
     """An archive with a file more."""
     archive = io.BytesIO(data)
     with zipfile.ZipFile(archive, "a") as opened:
-        opened.writestr(zipfile.ZipInfo(ABOUT), files.json_text(facts))
+        opened.writestr(zipfile.ZipInfo(IN_KERAS), files.json_text(facts))
     return archive.getvalue()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from carrynet.data.words import tables
 from carrynet.errors import InputError
 from carrynet.exchange.layered import Recurrent, recurrent
-from carrynet.exchange.leaving import Written, library
+from carrynet.exchange.leaving import IN_ONNX, Written, library
 from carrynet.nets.arrays import Array
 from carrynet.nets.equations import Instruction
 from carrynet.nets.formula import Formula
@@ -57,7 +57,7 @@ def written(network: Network, file: Path, facts: Mapping[str, str]) -> Written:
             "uv sync --extra onnx"
         ) from None
     model = _Graph(network).model(file.name.removesuffix(".onnx"))
-    said = {f"carrynet.{key}": value for key, value in facts.items() if value}
+    said = {f"{IN_ONNX}{key}": value for key, value in facts.items() if value}
     onnx.helper.set_model_props(model, said)
     model.producer_name, model.producer_version = "carrynet", facts["carrynet"]
     use = (

@@ -23,7 +23,7 @@ import numpy as np
 
 from carrynet.errors import InputError
 from carrynet.exchange.layered import Layer, Layered, Linear, Recurrent, layered
-from carrynet.exchange.leaving import Written, library
+from carrynet.exchange.leaving import IN_SAFETENSORS, Written, library
 from carrynet.nets.arrays import Array
 from carrynet.nets.network import Network
 
@@ -59,7 +59,7 @@ def written(network: Network, file: Path, facts: Mapping[str, str]) -> Written:
     arrays = {name: np.ascontiguousarray(array, network.dtype) for name, array in tensors.items()}
     # one key: safetensors writes several in random order
     comment = [f"# {TRANSFORMED}"] * ("transformed" in said)
-    return Written(save(arrays, {"about": json.dumps(said)}), (*comment, *use))
+    return Written(save(arrays, {IN_SAFETENSORS: json.dumps(said)}), (*comment, *use))
 
 
 # Tanh for sigmoid ------------------------------------------------------------------------
