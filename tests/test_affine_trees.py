@@ -27,6 +27,7 @@ from carrynet.proof.tree_model import tree_model
 from carrynet.proof.verdict import Proved, Undecided
 from carrynet.report.space import ellipses, principal_plane
 from carrynet.spec.task import Task
+from tests import arb_trees
 from tests.conftest import cross_examine, hand_built_adder
 from tests.test_check_formula import by_hand
 from tests.test_tree import TAMPERED, tanh_adder
@@ -287,6 +288,36 @@ def test_a_step_holds_every_state_that_follows(name: str, seed: int) -> None:
         else:
             margins = (mine[:, [output]] - np.delete(mine, output, axis=1)).min(axis=1)
         assert got.margin[0, a] <= margins.min()
+
+
+@given(st.sampled_from(sorted(ONE_STEP)), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=60, derandomize=True)
+def test_a_step_is_that_of_balls(name: str, seed: int) -> None:
+    """Of random formulas over ellipsoids small and large, in figures."""
+    rng = np.random.default_rng(seed)
+    task = tasks.parse(str(rng.choice(["add", "compare", "tomita:3"])))
+    network = network_of(name, rng, task, float(10 ** rng.uniform(-1, 0.7))).astype("float64")
+    D, whole, slack = len(network.start), model(network), 1e-6
+    root = rng.normal(size=(D, D)) * 10 ** rng.uniform(-4, 0)
+    c, Q = rng.uniform(-1, 1, D), root @ root.T + 1e-10 * np.eye(D)
+    Q, q = (Q + Q.T) / 2, rng.integers(0, len(task.machine.states), 1)
+    with flint.ctx.workprec(80), np.errstate(all="ignore"):
+        got = Steps(whole, task).follow(c[None], Q[None], q, slack)
+        images = arb_trees.OfFormula(whole, task).follow(
+            flint.arb_mat([c.tolist()]), flint.arb_mat(Q.tolist()), flint.arb(slack)
+        )
+        for a, image in enumerate(images):
+            away = np.abs(got.centre[a, 0] - [float(x) for x in image.centre.entries()])
+            box = np.array([float(x.upper()) for x in image.box])
+            # the radii of balls have 30 bits only
+            assert (box + away <= got.box[a, 0] * (1 + 1e-7)).all()
+            assert np.allclose(got.box[a, 0], box, rtol=1e-6)
+            Z = np.array([float(x) for x in image.shape.entries()]).reshape(D, D)
+            assert np.abs(got.Z[a] - Z).max() <= 1e-7 * np.abs(Z).max() + 1e-14
+            output = task.machine.output[q[0]][a]
+            if output is not None:
+                margin = image.margin(output)
+                assert np.isclose(got.margin[0, a], margin, rtol=1e-6, atol=1e-6)
 
 
 def test_a_step_is_tight_where_it_is_small() -> None:

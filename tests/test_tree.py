@@ -10,19 +10,18 @@ import flint
 import numpy as np
 import pytest
 from flint import arb, arb_mat
-from hypothesis import given, settings, strategies as st
 
 from carrynet import files, tasks
 from carrynet.learn import training
 from carrynet.nets.network import Network
 from carrynet.nets.weights import Weights
-from carrynet.proof import check as check_boxes, check_trees, ellipsoids, trees as tree
+from carrynet.proof import check_trees, ellipsoids, trees as tree
 from carrynet.proof.certificate import Rejected, TreeCertificate, from_json
 from carrynet.proof.check import check
 from carrynet.proof.search import model
 from carrynet.spec.recipe import RECIPES
 from tests import arb_trees
-from tests.conftest import by_letters, hand_built_adder
+from tests.conftest import hand_built_adder
 
 SLACK = 1e-4
 
@@ -333,7 +332,7 @@ def test_tampering_with_cuts_is_noticed(how: str) -> None:
     message, tamper = FORGED_CUTS[how]
     with pytest.raises(Rejected, match=message):
         check(model(network), tamper(certificate))
-    assert oracle(network, tamper(certificate)) is None
+    assert arb_trees.by_balls(network, tamper(certificate)) is None
 
 
 def test_no_region_is_there_because_its_parts_lie_in_it() -> None:
@@ -358,7 +357,7 @@ def test_no_region_is_there_because_its_parts_lie_in_it() -> None:
         centres=[[0.0], [0.0]], radii=[0.0, 20.0], states=[0, 0],
         trees=[[1, 1], cut(sliver(8, upper=True), sliver(8, upper=False))],
     )  # fmt: skip
-    for judge in (ours, oracle):
+    for judge in (arb_trees.by_doubles, arb_trees.by_balls):
         assert judge(network, certificate) is None
     with pytest.raises(Rejected, match="tree 1: a leaf before the first symbol"):
         check(model(network), certificate)
@@ -418,103 +417,7 @@ def test_a_certificate_of_a_trained_network_is_for_no_neighbour() -> None:
         check(model(other), replace(certificate, weights_sha256=other.digest()))
 
 
-# The checker, beside ball arithmetic ------------------------------------------------------
-
-
-def oracle(network: Network, certificate: TreeCertificate) -> tuple[list[float], float] | None:
-    """What the checker in ball arithmetic finds: what |h| reaches, and the margin; None if no."""
-    facts = by_letters(network)
-    with flint.ctx.workprec(80):
-        try:
-            drives = check_boxes._drives(facts, network.task)
-            reach, margin = arb_trees.check(facts, network.task, drives, certificate)
-        except Rejected:
-            return None
-        return [float(x.upper()) for x in reach], float(margin.lower())
-
-
-def ours(network: Network, certificate: TreeCertificate) -> tuple[list[float], float] | None:
-    """The same by the checker itself, without what `check` adds."""
-    facts = by_letters(network)
-    try:
-        drives = check_boxes._drives(facts, network.task)
-        steps = check_trees.OfElman.read(facts, network.task, drives)
-        reach, margin = check_trees.check(steps, network.task, certificate)
-    except Rejected:
-        return None
-    return [float(x) for x in reach], float(margin)
-
-
-NETWORKS = [hand_built_adder, tanh_adder, relu_adder, comparer, hardly_proved]
-
-
-@pytest.mark.parametrize("make", NETWORKS)
-def test_balls_agree(make: Callable[[], Network]) -> None:
-    exact, rounded = oracle(*found(make)), ours(*found(make))
-    assert exact is not None
-    assert rounded is not None
-    assert np.allclose(rounded[0], exact[0], rtol=1e-5)
-    assert exact[1] * (1 - 1e-4) <= rounded[1] <= exact[1] * (1 + 1e-6)
-
-
-@settings(max_examples=60)
-@given(
-    st.sampled_from(NETWORKS),
-    st.sampled_from(["metrics", "centres", "radii", "slack", "Whh", "Why"]),
-    st.integers(0, 10**6),
-    st.floats(-7, 0.5),
-)
-def test_what_is_accepted_balls_accept(
-    make: Callable[[], Network], what: str, seed: int, size: float
-) -> None:
-    """Certificates and networks moved a little, and more."""
-    network, certificate = found(make)
-    rng, scale = np.random.default_rng(seed), 10**size
-
-    def moved(values: Any) -> Any:
-        array = np.asarray(values, dtype=np.float64)
-        return (array * (1 + scale * rng.normal(size=array.shape))).tolist()
-
-    if what in ("Whh", "Why"):
-        changed = np.array(moved(getattr(network.weights, what)), network.dtype)
-        network = replace(network, weights=network.weights.replace(**{what: changed}))
-        certificate = replace(certificate, weights_sha256=network.digest())
-    elif what == "slack":
-        certificate = replace(certificate, slack=abs(moved(certificate.slack * 10)))
-    else:
-        certificate = replace(certificate, **{what: moved(getattr(certificate, what))})
-        certificate = replace(  # the start point stays what it is
-            certificate,
-            centres=[[0.0] * network.hidden, *certificate.centres[1:]],
-            radii=[0.0, *map(abs, certificate.radii[1:])],
-        )
-    rounded = ours(network, certificate)
-    if rounded is None:
-        return
-    exact = oracle(network, certificate)
-    assert exact is not None
-    assert rounded[1] <= exact[1] * (1 + 1e-6)  # the radii of balls have 30 bits only
-
-
-@pytest.mark.parametrize("make", [tanh_adder, comparer, plainly_trained])
-@pytest.mark.parametrize("what", ["slack", "radii"])
-def test_the_limit_is_on_the_safe_side(make: Callable[[], Network], what: str) -> None:
-    """The most slack, and the smallest radius of one ball: never beyond what balls accept."""
-    network, certificate = found(make)
-
-    def changed(factor: float) -> TreeCertificate:
-        if what == "slack":
-            return replace(certificate, slack=certificate.slack * factor)
-        radii = list(certificate.radii)
-        radii[len(radii) // 2] /= factor
-        return replace(certificate, radii=radii)
-
-    low, high = 1.0, 1e4
-    assert ours(network, changed(high)) is None
-    while high / low > 1 + 1e-7:
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if ours(network, changed(middle)) else (low, middle)
-    assert oracle(network, changed(low)) is not None
+# The checker ----------------------------------------------------------------------------
 
 
 def test_states_stay_in_the_balls_where_words_end() -> None:
@@ -869,7 +772,7 @@ def test_a_solver_that_lies_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> 
     """Cholesky's factors are only ever used with what they leave over."""
     network, certificate = found(plainly_trained)
     limit = replace(certificate, radii=[0.0, *(0.97 * r for r in certificate.radii[1:])])
-    honest = ours(network, limit)
+    honest = arb_trees.by_doubles(network, limit)
     rng = np.random.default_rng(0)
     for lie in (
         np.zeros_like,
@@ -878,5 +781,5 @@ def test_a_solver_that_lies_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> 
         lambda M: np.full_like(M, np.nan),
     ):
         monkeypatch.setattr(np.linalg, "cholesky", lie)
-        assert ours(network, limit) is None or honest is not None
-        assert ours(network, replace(certificate, slack=0.05)) is None
+        assert arb_trees.by_doubles(network, limit) is None or honest is not None
+        assert arb_trees.by_doubles(network, replace(certificate, slack=0.05)) is None
