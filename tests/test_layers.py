@@ -57,6 +57,7 @@ LAYERS = [
     "exchange.conventions",
     "exchange.recognise",
     "exchange.modules exchange.live exchange.otherwise",
+    "exchange.as_layers exchange.as_mapping",
     "exchange.foreign",
     "engines.vector",
     "engines.kernels.shape engines.kernels.block engines.kernels.optimise engines.kernels.grade",

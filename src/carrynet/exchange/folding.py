@@ -173,6 +173,11 @@ ENDS = {
 """What may come after a head, and the note that it is left out."""
 
 
+def ends(layers: Layered) -> list[str]:
+    """What is left out after a head, or taken not to be there."""
+    return [ENDS[layers.ended].format(layers.bound)] if layers.ended else []
+
+
 def decided(layers: Layered, task: Task) -> Layered:
     """The layers without a sigmoid at the end where the answer is a bit that is cut from it.
 

@@ -102,6 +102,11 @@ class Mapping:
             said[key] = _number(key, expression) if key in _CUTS else expression
         return cls(**said)
 
+    def has_part(self, name: str) -> bool:
+        """Whether an expression has a part of a tensor, as in `W[:, 2:]`."""
+        part = re.compile(rf"{re.escape(name)}(\.T)?\[")
+        return any(part.search(text) for _, text in self.weights)
+
     def adding(self, key: str, value: str | float | None) -> "Mapping":
         """The mapping with something else said of one key."""
         said: dict[str, Any] = {key: value}

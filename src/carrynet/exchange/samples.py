@@ -50,6 +50,11 @@ class Samples:
         parts += [] if self.logits is None else ["logits"]
         return f"{' and '.join(parts)} of {len(self.words):,} words"
 
+    @property
+    def agreed(self) -> str:
+        """That a network answers so, in words."""
+        return f"agree: {self.said} to {TOLERANCE:g}"
+
     def part(self, words: slice) -> "Samples":
         """Some of the words, with what is told of them."""
         outputs = None if self.outputs is None else self.outputs[words]
