@@ -70,7 +70,7 @@ def test_a_page_of_gates_with_its_training_is_not_too_long() -> None:
 
 
 def test_a_page_of_hundreds_of_balls_is_not_too_long(proved: cn.Run) -> None:
-    random, count, hidden = np.random.default_rng(0), page.MOST_REGIONS, 32
+    random, count, hidden = np.random.default_rng(0), space.MOST_REGIONS, 32
     certificate = TreeCertificate(
         **proved.network.about,
         slack=0.0,

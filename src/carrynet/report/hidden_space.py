@@ -16,7 +16,7 @@ from carrynet.report.figures import (
     VERMILLION,
     legend_above,
 )
-from carrynet.report.space import outlines, principal_plane, region_states, visited
+from carrynet.report.space import MOST_REGIONS, outlines, principal_plane, region_states, visited
 from carrynet.runs.record import Record
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _STATES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _MARKERS = "osD^vPX"
-
-_MOST_BALLS = 400
 
 
 def hidden_space(run: Record, figure: "FigureBase") -> float:
@@ -52,7 +50,7 @@ def hidden_space(run: Record, figure: "FigureBase") -> float:
         if has_outlines(certificate):
             edges = [colours[q] for q in states]
             # fainter where they are many, since they overlap
-            faces = [(edge, 0.12 * min(1, 20 / len(states))) for edge in edges]
+            faces = [(edge, 0.1 * min(1, 20 / len(states))) for edge in edges]
             shapes = outlines(certificate, plane)
             axes.add_collection(PolyCollection(shapes, facecolors=faces, edgecolors=edges, lw=0.5))
         else:
@@ -84,7 +82,7 @@ def hidden_space(run: Record, figure: "FigureBase") -> float:
 
 def has_outlines(certificate: Certificate) -> bool:
     """Whether the regions are few enough to be told apart: boxes are, balls may be thousands."""
-    return not isinstance(certificate, TreeCertificate) or certificate.count <= _MOST_BALLS
+    return not isinstance(certificate, TreeCertificate) or certificate.count <= MOST_REGIONS
 
 
 def _state_colours(count: int) -> list[Any]:

@@ -37,8 +37,6 @@ from carrynet.spec.machine import Machine
 FORMAT, VERSION = "carrynet-page", 2
 NAME = "report.html"
 """What the page is called in a run's folder."""
-MOST_REGIONS = 600
-"""More regions than this are not drawn."""
 PART = 5
 """Of a machine that was found in part only so many states are drawn, and '…' for the others."""
 MOST_ASKED = 10**6
@@ -285,7 +283,7 @@ def _regions(
     Of balls, which may be hundreds, as a centre and two half axes: x, y each.
     """
     states = space.region_states(certificate)
-    if len(states) > MOST_REGIONS:
+    if len(states) > space.MOST_REGIONS:
         return None
     if isinstance(certificate, TreeCertificate):
         ellipses = space.ellipses(certificate, plane).reshape(-1, 6)

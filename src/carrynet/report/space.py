@@ -25,6 +25,8 @@ from carrynet.proof.certificate import (
 )
 from carrynet.spec.task import Task
 
+MOST_REGIONS = 600
+"""More than this are not drawn: balls of a proof, and any regions in the page."""
 _WORDS, _LENGTH = 48, 16  # of each kind of word along which hidden states are shown
 
 
