@@ -38,6 +38,12 @@ def margins(logits: Array, outputs: NDArray[np.integer]) -> Array:
     return chosen - others.max(axis=-1)
 
 
+def over_neurons(values: Array) -> Array:
+    """Sums over the output neurons: (..., Y) to (...)."""
+    # which takes NumPy far longer where there is one to add up
+    return values[..., 0] if values.shape[-1] == 1 else values.sum(axis=-1)
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss of logits against targets, both (..., Y), and its gradient with respect to the logits.
@@ -60,7 +66,9 @@ class Loss:
 
 @quiet
 def _squared(logits: Array, targets: Array) -> Array:
-    return ((sigmoid(logits) - targets) ** 2).sum(axis=-1) / 2
+    gaps = sigmoid(logits)
+    gaps -= targets
+    return over_neurons(np.square(gaps, out=gaps)) / 2
 
 
 @quiet
@@ -73,7 +81,10 @@ def _squared_gradient(logits: Array, targets: Array) -> Array:
 
 
 def _logistic(logits: Array, targets: Array) -> Array:
-    return (np.logaddexp(0, logits) - targets * logits).sum(axis=-1)
+    # log(1 + e^z) = max(z, 0) + log(1 + e^-|z|), for which np.logaddexp takes eight times as long
+    value = np.log1p(np.exp(-np.abs(logits)))
+    value += np.maximum(logits, 0)
+    return over_neurons(value - targets * logits)
 
 
 @quiet
