@@ -186,7 +186,7 @@ def test_the_native_engine_leaves_it_to_numpy() -> None:
             {"bounds": "boxes", "over": "edges", "loss": "cross-entropy", "worst": 0.5},
             "a stage over edges has boxes of its own",
         ),
-        ({"again": True}, "again asks for boxes that are left open: it needs a stage over edges"),
+        ({"again": 1}, "again asks for boxes that are left open: it needs a stage over edges"),
     ],
 )
 def test_settings_that_do_not_go_together(settings: dict[str, object], reason: str) -> None:

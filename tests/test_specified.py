@@ -93,7 +93,7 @@ def test_what_is_not_fitted_is_as_it_was() -> None:
     network = training.start(recipe).network
     assert codes.fitted(network, 0) is network.weights
     assert not codes.known(network.cell)
-    once: dict[str, Any] = {"task": "parity", "hidden": 3, "steps": 1, "again": False}
+    once: dict[str, Any] = {"task": "parity", "hidden": 3, "steps": 1, "again": 0}
     run = cn.train("specified", cell=own, progress=False, **once)
     assert "edges of the machine, from random weights, in " in text.summary(run)
     assert page.model(run)["about"]["init"] == "random"

@@ -15,6 +15,7 @@ from carrynet.judge import evaluation
 from carrynet.sweep import plan
 
 STUDIES = Path(__file__).parents[1] / "studies"
+PLANS = [path.relative_to(STUDIES).as_posix() for path in sorted(STUDIES.glob("*/*.toml"))]
 
 
 def script(name: str) -> Any:
@@ -33,6 +34,12 @@ def kept(name: str) -> list[dict[str, str]]:
     """A table that is kept."""
     with (STUDIES / name).open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("path", PLANS)
+def test_workers_read_the_plan_that_was_given(path: str) -> None:
+    read = plan.read(STUDIES / path)
+    assert plan.Plan.from_toml(read.to_toml()).same(read)
 
 
 # The tutorial --------------------------------------------------------------------------

@@ -158,8 +158,6 @@ class Stage:
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.again, bool):  # recipes have said whether, once more
-            object.__setattr__(self, "again", int(self.again))
         check_fields(self)
         if not self.name.isidentifier():
             raise InputError(f"stage name '{self.name}' must be a plain word")
