@@ -8,7 +8,7 @@ Shapes: K sites, S symbols, E steps, H the whole state.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,34 @@ from carrynet.nets.arrays import ACTIVATIONS, Array
 from carrynet.nets.network import Network
 from carrynet.proof import affine
 
+_SITES, _FEW_SITES = 256, 32  # of all states together, or one of each; few at first
+_NUMBERS = 2**18  # in the metrics of all sites
+_STATES = 2400  # from which steps are looked at
+_STEPS = 19200  # at most
+_JACOBIANS, _LEAST_STEPS = 2**21, 200  # numbers in those of all steps, of other cells than Elman's
+_READOUTS = 100  # states at which the readout is made linear
+_SMALL = 1e-3
+_DRAWS = 2**20  # where in the generator's sequence those of words do not come to
+_SHARE, _ROUNDS = 0.75, 20
+_MOST = 2.5  # of what contracts at once anyway, nothing is to be gained by more
+_APART = 1e-3
+
 
 class States(NamedTuple):
     """Hidden states, and the states that the machine is in."""
 
     h: Array  # (N, H)
     state: NDArray[np.intp]  # (N,)
+
+
+class Steps(NamedTuple):
+    """Words that become one symbol longer."""
+
+    before: Array  # (E, H)
+    symbol: NDArray[np.intp]  # (E,)
+    after: Array  # (E, H)
+    start: NDArray[np.intp]  # (E,) the site where it was
+    end: NDArray[np.intp]  # (E,) and where it is
 
 
 class Metrics(NamedTuple):
@@ -53,21 +75,16 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
     seen, spread = _sample(network)
     some = [seen] if known is None else [seen, _drawn(known)]
     H, most = len(network.start), _FEW_SITES if known is None else _SITES
-    steps = _STEPS if network.elman else min(_STEPS, max(_LEAST_STEPS, _JACOBIANS // H**2))
-    before, symbol, after = _steps(network, _joined(some), steps)
+    changes: _Changes = _OfElman(network) if network.elman else _OfFormula(network)
+    before, symbol, after = _steps(network, _joined(some), changes.most_steps)
     if not (np.isfinite(after.h).all() and np.isfinite(spread).all()):
         return None
     most = min(most, _NUMBERS // H**2) // len(network.task.machine.states)
     sites = _sites(before, len(network.task.machine.states), max(1, most))
     K = len(sites.h)
-    ends, single = (nearest(sites, before), nearest(sites, after)), network.astype("float32")
-    if network.elman:
-        Whh = network.weights.Whh.astype(np.float64)
-        slopes = ACTIVATIONS[network.activation].slope(after.h)
-        earlier = _means(Whh, K, *ends, slopes)
-    else:
-        earlier = _means_of(affine.jacobians(single, before.h, symbol), K, *ends)
-    base = _base(single, seen.h)
+    ends = nearest(sites, before), nearest(sites, after)
+    earlier = changes.means(K, Steps(before.h, symbol, after.h, *ends))
+    base = _base(changes.of_logits(seen.h))
     P: Array = np.repeat(base[None], K, axis=0)
     growth = 0.0
     for _ in range(_ROUNDS):
@@ -86,7 +103,7 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
     # the same lengths, by coordinates of which the first tell most of how states differ
     turn = np.linalg.eigh(L.swapaxes(1, 2) @ spread @ L)[1][:, :, ::-1]
     T = (L @ turn).swapaxes(1, 2)
-    T = T * (_gain(single, sites.h, np.linalg.inv(T)) / 2 or 1.0)
+    T = T * (changes.gain(sites.h, np.linalg.inv(T)) / 2 or 1.0)
     mean = np.linalg.cholesky((T.swapaxes(1, 2) @ T).mean(axis=0)).T
     return Metrics(
         np.concatenate([np.zeros((1, H)), sites.h]),
@@ -95,80 +112,111 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
     )
 
 
-def _means(
-    Whh: Array, K: int, start: NDArray[np.intp], end: NDArray[np.intp], slopes: Array
-) -> Callable[[Array], Array]:
-    """E[J P_j J^T] of each site as a function of the P_j (K, H, H).
+class _Changes(Protocol):
+    """What a network makes of small changes of its state."""
 
-    By what is the same of all steps between two sites: the mean of d d^T, d = f'(z).
-    """
-    H = len(Whh)
-    order = np.argsort(start * K + end, kind="stable")
-    pairs, first = np.unique((start * K + end)[order], return_index=True)
-    origin, goal = np.divmod(pairs, K)
-    steps = np.bincount(start, minlength=K)
-    upper = np.triu_indices(H)  # the half of what is symmetric
-    whole = np.zeros((H, H), np.intp)
-    whole[upper] = whole.T[upper] = np.arange(len(upper[0]))
-    half = np.ravel_multi_index(upper, (H, H))
-    second = np.stack([(d.T @ d)[upper] for d in np.split(slopes[order], first[1:])])
-    second /= steps[origin, None]
-    ends = np.searchsorted(origin, np.arange(K + 1))
+    most_steps: int
 
-    def means(P: Array) -> Array:
-        halves, sums = P.reshape(K, H * H).take(half, axis=1), np.zeros((K, len(half)))
-        for some, begin, stop in zip(sums, ends, ends[1:], strict=False):
-            np.einsum("nv,nv->v", second[begin:stop], halves[goal[begin:stop]], out=some)
-        product = (sums.take(whole, axis=1).reshape(-1, H) @ Whh.T).reshape(K, H, H)
-        return (product.swapaxes(1, 2).reshape(-1, H) @ Whh.T).reshape(K, H, H)
+    def means(self, K: int, steps: Steps) -> Callable[[Array], Array]:
+        """E[J P_j J^T] of each of K sites as a function of the P_j (K, H, H)."""
 
-    return means
+    def of_logits(self, h: Array) -> Array:
+        """How much each change, and each two of them, change the logits (H, H)."""
+
+    def gain(self, h: Array, inverse: Array) -> float:
+        """By how much what an activation is taken of varies over balls of radius 1, at most.
+
+        `inverse` (K, H, H) are those of the metrics, h (K, H) their sites.
+        """
 
 
-def _means_of(
-    J: Array, K: int, start: NDArray[np.intp], end: NDArray[np.intp]
-) -> Callable[[Array], Array]:
-    """The same of any cell, from the J (E, H, H) themselves, row by row of the new state."""
-    order = np.argsort(start, kind="stable")
-    J, end = J[order], end[order]
-    ends = np.searchsorted(start[order], np.arange(K + 1))
+class _OfElman:
+    """J = Whh diag(f'(z)); what is the same of all steps between two sites is formed once."""
 
-    def means(P: Array) -> Array:
-        sums, halves = np.zeros(P.shape), P.astype(J.dtype)
-        for some, begin, stop in zip(sums, ends, ends[1:], strict=False):
-            if begin < stop:
-                here = J[begin:stop]
-                later = halves[end[begin:stop]] @ here
-                some[:] = np.tensordot(here, later, axes=((0, 1), (0, 1))) / (stop - begin)
-        return np.asarray((sums + sums.swapaxes(1, 2)) / 2)
+    most_steps = _STEPS
 
-    return means
+    def __init__(self, network: Network) -> None:
+        self.Whh, self.Why = (network.weights[W].astype(np.float64) for W in ("Whh", "Why"))
+        self.slope = ACTIVATIONS[network.activation].slope
+
+    def means(self, K: int, steps: Steps) -> Callable[[Array], Array]:
+        """By the means of d d^T, d = f'(z)."""
+        Whh, slopes, start, end = self.Whh, self.slope(steps.after), steps.start, steps.end
+        H = len(Whh)
+        order = np.argsort(start * K + end, kind="stable")
+        pairs, first = np.unique((start * K + end)[order], return_index=True)
+        origin, goal = np.divmod(pairs, K)
+        counts = np.bincount(start, minlength=K)
+        upper = np.triu_indices(H)  # the half of what is symmetric
+        whole = np.zeros((H, H), np.intp)
+        whole[upper] = whole.T[upper] = np.arange(len(upper[0]))
+        half = np.ravel_multi_index(upper, (H, H))
+        second = np.stack([(d.T @ d)[upper] for d in np.split(slopes[order], first[1:])])
+        second /= counts[origin, None]
+        ends = np.searchsorted(origin, np.arange(K + 1))
+
+        def means(P: Array) -> Array:
+            halves, sums = P.reshape(K, H * H).take(half, axis=1), np.zeros((K, len(half)))
+            for some, begin, stop in zip(sums, ends, ends[1:], strict=False):
+                np.einsum("nv,nv->v", second[begin:stop], halves[goal[begin:stop]], out=some)
+            product = (sums.take(whole, axis=1).reshape(-1, H) @ Whh.T).reshape(K, H, H)
+            return (product.swapaxes(1, 2).reshape(-1, H) @ Whh.T).reshape(K, H, H)
+
+        return means
+
+    def of_logits(self, h: Array) -> Array:
+        """The same everywhere."""
+        return np.asarray(self.Why @ self.Why.T)
+
+    def gain(self, h: Array, inverse: Array) -> float:
+        """Of z = h Whh."""
+        return float(np.linalg.norm(inverse.swapaxes(1, 2) @ self.Whh, axis=1).max())
 
 
-def _base(network: Network, h: Array) -> Array:
+class _OfFormula:
+    """By the affine reading."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network.astype("float32")
+        self.H, self.width = len(network.start), network.hidden
+        self.most_steps = min(_STEPS, max(_LEAST_STEPS, _JACOBIANS // self.H**2))
+
+    def means(self, K: int, steps: Steps) -> Callable[[Array], Array]:
+        """From the J (E, H, H) themselves, row by row of the new state."""
+        J = affine.jacobians(self.network, steps.before, steps.symbol)
+        start, end = steps.start, steps.end
+        order = np.argsort(start, kind="stable")
+        J, end = J[order], end[order]
+        ends = np.searchsorted(start[order], np.arange(K + 1))
+
+        def means(P: Array) -> Array:
+            sums, halves = np.zeros(P.shape), P.astype(J.dtype)
+            for some, begin, stop in zip(sums, ends, ends[1:], strict=False):
+                if begin < stop:
+                    here = J[begin:stop]
+                    later = halves[end[begin:stop]] @ here
+                    some[:] = np.tensordot(here, later, axes=((0, 1), (0, 1))) / (stop - begin)
+            return np.asarray((sums + sums.swapaxes(1, 2)) / 2)
+
+        return means
+
+    def of_logits(self, h: Array) -> Array:
+        """The mean, of the first part of the state alone."""
+        squares, width = np.zeros((self.H, self.H)), self.width
+        L = affine.readouts(self.network, h[:_READOUTS, :width]).astype(np.float64)
+        squares[:width, :width] = np.tensordot(L, L, axes=((0, 1), (0, 1)))
+        return squares
+
+    def gain(self, h: Array, inverse: Array) -> float:
+        """Of small balls, over which the network is linear."""
+        balls = _SMALL**2 * inverse @ inverse.swapaxes(1, 2)
+        return affine.widest(self.network, h, balls) / _SMALL
+
+
+def _base(of_logits: Array) -> Array:
     """P0: any change counts, and twice as much what the logits make of it."""
-    H = len(network.start)
-    if network.elman:
-        Why = network.weights.Why.astype(np.float64)
-        of_logits = Why @ Why.T
-    else:
-        of_logits, width = np.zeros((H, H)), network.hidden
-        L = affine.readouts(network, h[:_READOUTS, :width]).astype(np.float64)
-        of_logits[:width, :width] = np.tensordot(L, L, axes=((0, 1), (0, 1)))
-    return np.asarray(2 * np.eye(H) + of_logits / max(1e-12, float(of_logits.trace())))
-
-
-def _gain(network: Network, h: Array, inverse: Array) -> float:
-    """By how much what an activation is taken of varies over balls of radius 1, at most.
-
-    `inverse` (K, H, H) are those of the metrics, h (K, H) their sites.
-    """
-    if network.elman:
-        Whh = network.weights.Whh.astype(np.float64)
-        return float(np.linalg.norm(inverse.swapaxes(1, 2) @ Whh, axis=1).max())
-    # small ones, over which the network is linear
-    balls = _SMALL**2 * inverse @ inverse.swapaxes(1, 2)
-    return affine.widest(network, h, balls) / _SMALL
+    whole = 2 * np.eye(len(of_logits))
+    return np.asarray(whole + of_logits / max(1e-12, float(of_logits.trace())))
 
 
 def nearest(sites: States, states: States) -> NDArray[np.intp]:
@@ -246,16 +294,3 @@ def _sites(states: States, count: int, most: int) -> States:
         places.append(h[chosen])
         labels += [q] * len(chosen)
     return States(np.concatenate(places), np.array(labels))
-
-
-_SITES, _FEW_SITES = 256, 32  # of all states together, or one of each; few at first
-_NUMBERS = 2**18  # in the metrics of all sites
-_STATES = 2400  # from which steps are looked at
-_STEPS = 19200  # at most
-_JACOBIANS, _LEAST_STEPS = 2**21, 200  # numbers in those of all steps, of other cells than Elman's
-_READOUTS = 100  # states at which the readout is made linear
-_SMALL = 1e-3
-_DRAWS = 2**20  # where in the generator's sequence those of words do not come to
-_SHARE, _ROUNDS = 0.75, 20
-_MOST = 2.5  # of what contracts at once anyway, nothing is to be gained by more
-_APART = 1e-3
