@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carrynet.data import rng
 from carrynet.data.words import chains, tables
-from carrynet.nets.arrays import ACTIVATIONS, Array
+from carrynet.nets.arrays import ACTIVATIONS, Array, in_one_thread
 from carrynet.nets.network import Network
 from carrynet.proof import affine
 
@@ -57,6 +57,7 @@ class Metrics(NamedTuple):
     T: Array  # (K, H, H): h is |T h| long
 
 
+@in_one_thread  # with more, where cores are busy, it takes a hundred times as long
 @np.errstate(over="ignore", invalid="ignore")
 def metrics(network: Network, known: States | None = None) -> Metrics | None:
     """Metrics T (H, H) in which words contract soon: |T h|^2 = h P h^T, P = T^T T.
