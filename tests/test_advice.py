@@ -83,7 +83,8 @@ def test_of_gates_trees_and_walkers_share_a_budget() -> None:
         assert "when 3.3 s were over, 300 of 1,200 regions were done" in longer.text
         surely, *_ = ways(undecided(network, Effort(10, 300, 1200, expected=14)))
         assert surely.command == "carrynet prove runs/0001 --budget 90"
-        assert "for up to 30 s; about 14 s would do" in surely.text
+        assert "for up to 30 s, a third of the budget, and then" in surely.text
+        assert "about 14 s would do" in surely.text
         assert harden.kind == ("harden.counted" if counted else "harden")
         assert (digits.kind, digits.values["digits"]) == ("digits.words", 19)
         assert digits.command == "carrynet prove runs/0001 --budget 0 --digits 19"

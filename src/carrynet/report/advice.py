@@ -47,6 +47,10 @@ SENTENCES = MappingProxyType(
         "budget.expected": "searches for trees of words for up to {budget:g} s; about "
         "{expected:g} s would do, were those\nto come like the {done:,} of {found:,} regions that "
         "were done in {seconds:g} s; the check takes longer",
+        "budget.third": "searches for trees of words for up to {budget:g} s, a third of the "
+        "budget, and then\nfor a wrong word; about {expected:g} s would do, were those to come "
+        "like the {done:,} of\n{found:,} regions that were done in {seconds:g} s; the check takes "
+        "longer",
         "budget.unknown": "searches for trees of words {times} times as long; how long it takes is "
         "not known",
         "walkers": "searches for trees of words, and for a wrong word on from the states nearest "
@@ -97,7 +101,8 @@ def _search(run: Record, effort: Effort) -> list[Way]:
     kind = "budget" if effort.found else "budget.unknown"
     if effort.expected:
         # twice as long, since regions may lead to more than are known
-        budget, kind = _round(2 * max(effort.expected, seconds), 1), "budget.expected"
+        budget = _round(2 * max(effort.expected, seconds), 1)
+        kind = "budget.expected" if elman else "budget.third"
         values |= {"budget": budget, "expected": _round(effort.expected, 2)}
         more = budget * effort.budget / seconds
     return [Way(kind, f"{prove} --budget {more:g}", values)]
