@@ -39,7 +39,7 @@ class States(NamedTuple):
     state: NDArray[np.intp]  # (N,)
 
 
-class Steps(NamedTuple):
+class _Steps(NamedTuple):
     """Words that become one symbol longer."""
 
     before: Array  # (E, H)
@@ -84,7 +84,7 @@ def metrics(network: Network, known: States | None = None) -> Metrics | None:
     sites = _sites(before, len(network.task.machine.states), max(1, most))
     K = len(sites.h)
     ends = nearest(sites, before), nearest(sites, after)
-    earlier = changes.means(K, Steps(before.h, symbol, after.h, *ends))
+    earlier = changes.means(K, _Steps(before.h, symbol, after.h, *ends))
     base = _base(changes.of_logits(seen.h))
     P: Array = np.repeat(base[None], K, axis=0)
     growth = 0.0
@@ -118,7 +118,7 @@ class _Changes(Protocol):
 
     most_steps: int
 
-    def means(self, K: int, steps: Steps) -> Callable[[Array], Array]:
+    def means(self, K: int, steps: _Steps) -> Callable[[Array], Array]:
         """E[J P_j J^T] of each of K sites as a function of the P_j (K, H, H)."""
 
     def of_logits(self, h: Array) -> Array:
@@ -140,7 +140,7 @@ class _OfElman:
         self.Whh, self.Why = (network.weights[W].astype(np.float64) for W in ("Whh", "Why"))
         self.slope = ACTIVATIONS[network.activation].slope
 
-    def means(self, K: int, steps: Steps) -> Callable[[Array], Array]:
+    def means(self, K: int, steps: _Steps) -> Callable[[Array], Array]:
         """By the means of d d^T, d = f'(z)."""
         Whh, slopes, start, end = self.Whh, self.slope(steps.after), steps.start, steps.end
         H = len(Whh)
@@ -182,7 +182,7 @@ class _OfFormula:
         self.H, self.width = len(network.start), network.hidden
         self.most_steps = min(_STEPS, max(_LEAST_STEPS, _JACOBIANS // self.H**2))
 
-    def means(self, K: int, steps: Steps) -> Callable[[Array], Array]:
+    def means(self, K: int, steps: _Steps) -> Callable[[Array], Array]:
         """From the J (E, H, H) themselves, row by row of the new state."""
         J = affine.jacobians(self.network, steps.before, steps.symbol)
         start, end = steps.start, steps.end
