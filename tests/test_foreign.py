@@ -22,8 +22,9 @@ from carrynet import tasks
 from carrynet.errors import InputError
 from carrynet.exchange import tensors as tensor_files
 from carrynet.exchange.archive import Archive
+from carrynet.exchange.as_mapping import owned
 from carrynet.exchange.folding import Convention
-from carrynet.exchange.foreign import Mapping, owned, take
+from carrynet.exchange.foreign import Mapping, take
 from carrynet.exchange.found import MAX_BYTES, Tensors
 from carrynet.exchange.recognise import complete, guess, settle
 from carrynet.exchange.source import Source

@@ -7,7 +7,7 @@ import pytest
 
 from carrynet import tasks
 from carrynet.errors import InputError
-from carrynet.exchange.foreign import owned
+from carrynet.exchange.as_mapping import owned
 from carrynet.exchange.mapping import Mapping, Tensors
 from carrynet.exchange.recognise import complete, guess, settle, usual_activation
 

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 from carrynet.errors import InputError
 from carrynet.exchange import conventions, flax, folding, modules
-from carrynet.exchange.conventions import Reading, Stated
+from carrynet.exchange.conventions import Stated
 from carrynet.exchange.folding import Convention, Owned
 from carrynet.exchange.layered import Layered, Linear
 from carrynet.exchange.mapping import Mapping, Tensors
 from carrynet.exchange.modules import Recognised
 from carrynet.exchange.otherwise import other_readings
 from carrynet.exchange.samples import Samples
+from carrynet.exchange.source import Reading
 from carrynet.exchange.tensors import Contents
 from carrynet.files import printable
 from carrynet.spec.task import Task

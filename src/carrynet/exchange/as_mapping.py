@@ -11,12 +11,13 @@ import numpy as np
 
 from carrynet.errors import InputError, shorten
 from carrynet.exchange import conventions, folding, modules
-from carrynet.exchange.conventions import Reading, Stated
+from carrynet.exchange.conventions import Stated
 from carrynet.exchange.folding import Owned
 from carrynet.exchange.layered import UNKNOWN, Layered, Linear, Recurrent
 from carrynet.exchange.mapping import NO_BIAS, Mapping, Tensors, evaluate, in_part, listing
 from carrynet.exchange.recognise import USAGE, complete, guess, settle, usual_activation, ways
 from carrynet.exchange.samples import Samples
+from carrynet.exchange.source import Reading
 from carrynet.exchange.tensors import Contents
 from carrynet.files import brief, printable
 from carrynet.nets.arrays import Array

@@ -6,7 +6,7 @@ the network answers, it is the one by which it answers so, right or wrong.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from carrynet.exchange.layered import UNPLACED
 from carrynet.exchange.samples import Samples
 from carrynet.nets.arrays import Array
 from carrynet.nets.losses import predict
-from carrynet.nets.network import Network
 from carrynet.spec.task import Task
 
 DELAYS = (0, 1, 2)
@@ -198,18 +197,6 @@ class Choice:
     convention: Convention
     assumed: tuple[str, ...] = ()  #: what of it neither the owner nor the file has said
     why: str = ""  #: how it came out, where it was tried
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """A network as a file was read, and what was made of the file."""
-
-    network: Network
-    how: str  #: which tensors are what
-    named: str = ""  #: its activation or its cell, where `how` does not say
-    passed: tuple[str, ...] = ()  #: tensors that are no weights
-    assumed: tuple[str, ...] = ()  #: what neither the owner nor the file has said
-    notes: Mapping[str, str] = field(default_factory=dict)  #: for people; empty ones are not told
 
 
 def choose(

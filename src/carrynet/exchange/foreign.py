@@ -26,12 +26,10 @@ from typing import Any
 
 from carrynet.errors import InputError, shorten, unknown
 from carrynet.exchange import as_layers, as_mapping, folding
-from carrynet.exchange.as_mapping import owned
-from carrynet.exchange.conventions import Reading, Stated
+from carrynet.exchange.conventions import Stated
 from carrynet.exchange.mapping import Mapping, Tensors, listing
-from carrynet.exchange.recognise import guess
 from carrynet.exchange.samples import Samples, of_arrays as samples_of, read as read_samples
-from carrynet.exchange.source import Source
+from carrynet.exchange.source import Reading, Source
 from carrynet.exchange.tensors import Contents, read
 from carrynet.files import brief, printable
 from carrynet.nets.arrays import ACTIVATIONS
@@ -43,8 +41,6 @@ __all__ = [
     "Mapping",
     "Samples",
     "Taken",
-    "guess",
-    "owned",
     "read",
     "read_samples",
     "samples_of",

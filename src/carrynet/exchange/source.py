@@ -1,10 +1,24 @@
-"""What a run keeps of where its network came from, where that was not carrynet."""
+"""Where a network came from that carrynet did not train: as it was read, and as runs keep it."""
 
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from carrynet.files import brief
+from carrynet.nets.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A network as a file was read, and what was made of the file."""
+
+    network: Network
+    how: str  #: which tensors are what
+    named: str = ""  #: its activation or its cell, where `how` does not say
+    passed: tuple[str, ...] = ()  #: tensors that are no weights
+    assumed: tuple[str, ...] = ()  #: what neither the owner nor the file has said
+    notes: Mapping[str, str] = field(default_factory=dict)  #: for people; empty ones are not told
 
 
 @dataclass(frozen=True)
