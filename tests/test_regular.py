@@ -139,6 +139,49 @@ def test_the_text_quotes_the_networks_of_half_the_width(name: str) -> None:
         assert line in text
 
 
+def numbers_after(text: str, *openings: str) -> list[int]:
+    """The numbers of the paragraphs that begin so, one of these in each text, as they come."""
+    begun = "|".join(map(re.escape, openings))
+    (paragraph,) = re.findall(rf"^(?:{begun}).*?\n\n", text, LINES)
+    return [int(number) for number in NUMBER.findall(paragraph.replace(",", ""))]
+
+
+def total(rows: list[dict[str, str]], key: str, *cells: str, recipe: str = "plain") -> int:
+    """The sum over networks of a recipe and of these cells, or all, on the plan's tasks."""
+    tasks = plan.read(STUDY / "plan.toml").axes[1].values
+    mine = [row for row in rows if row["task"] in tasks and row["recipe"] == recipe]
+    return sum(int(row[key]) for row in mine if row["cell"] in (cells or CELLS))
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_text_says_how_many_of_those_that_pass_are_wrong(name: str) -> None:
+    text, rows = (STUDY / name).read_text(encoding="utf-8"), kept("regular/table.csv")
+    told = numbers_after(text, "**More than half of those that pass", "**通过的有一多半")
+    passing = [total(rows, key) for key in ("right", "right_refuted", "proved", "undecided")]
+    assert 2 * passing[1] > passing[0] == sum(passing[1:])  # none that is undecided was wrong
+    gates = [total(rows, key, "gru", "lstm") for key in ("networks", "proved")]
+    certified = [total(rows, key, recipe="certified") for key in ("networks", "proved")]
+    assert {total(rows, "networks"), *passing, *gates, *certified} <= set(told)
+    group = ("parity", "gru", "plain")
+    (parity,) = (row for row in rows if (row["task"], row["cell"], row["recipe"]) == group)
+    told = numbers_after(text, "**What counts as solved", "**算作“解决”的")
+    assert parity["refuted"] == parity["networks"]
+    assert {int(parity["refuted"]), int(parity["shortest"])} <= set(told)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_the_text_says_how_many_of_half_the_width_are_wrong(name: str) -> None:
+    text, rows = (STUDY / name).read_text(encoding="utf-8"), kept("regular/narrow.csv")
+    told = numbers_after(
+        text, "Of those that are trained plainly", "照常训练的 1,320 个网络里，719"
+    )
+    plainly = [total(rows, key) for key in ("networks", "right", "right_refuted")]
+    gates = [total(rows, key, "gru", "lstm") for key in ("networks", "proved")]
+    assert {*plainly, *gates} <= set(told)
+    told = numbers_after(text, "Of the certified ones", "认证训练的有")
+    assert total(rows, "proved", recipe="certified") in told
+
+
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_text_quotes_the_networks_that_had_ten_seconds(name: str) -> None:
     text, rows = (STUDY / name).read_text(encoding="utf-8"), kept("regular/longer.csv")
@@ -203,9 +246,8 @@ def test_the_text_quotes_the_table(name: str) -> None:
     sums = [sum(int(row[key]) for row in full) for key in ("networks", "refuted", "proved")]
     sums += [len(solved) + 1, len(solved), sum(int(row["proved"]) for row in mips)]
     assert {str(number) for number in sums} <= set(NUMBER.findall(text))
-    (paragraph,) = re.findall(r"^(?:Of the 34 tasks of MIPS|MIPS（).*?\n\n", text, LINES)
     told = {sum(int(row[key]) for row in plainly) for key in ("right", "right_refuted", "proved")}
-    assert told <= set(map(int, NUMBER.findall(paragraph)))
+    assert told <= set(numbers_after(text, "Of the 34 tasks of MIPS", "MIPS（"))
 
 
 @pytest.mark.parametrize(
@@ -259,9 +301,8 @@ def test_the_text_says_what_was_learned_and_what_became_of_it(name: str, tables:
     def count(rows: Iterable[Mapping[str, str]], task: str, key: str = "right") -> int:
         return sum(int(row[key]) for row in rows if row["task"].startswith(task))
 
-    (paragraph,) = re.findall(r"^(?:Arithmetic without precedence|不分优先级).*?\n\n", text, LINES)
     after = [hardened[key] for key in sorted(among)]
-    quoted = set(map(int, NUMBER.findall(paragraph)))
+    quoted = set(numbers_after(text, "Arithmetic without precedence", "不分优先级"))
     assert count(learned, "add_mod") == 0
     for rows in (learned, after):
         assert count(rows, "modular:5,") in quoted
