@@ -269,6 +269,28 @@ def test_a_search_tells_what_it_does_while_it_does_it(monkeypatch: pytest.Monkey
     assert said[-1] == f"checking, {found.regions} of {found.regions} regions"
 
 
+def test_whole_regions_are_tried_where_no_groups_of_states_close(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One for each state and symbol; of arithmetic, groups took more rounds than are allowed."""
+    network, tried = trained_by("certified", 8, 0), list[int]()
+
+    def close(network: Network, plan: boxes.Plan, *more: Any) -> boxes.Boxes | None:
+        tried.append(len(plan.names))
+        return found(network, plan, *more) if len(plan.names) == whole else None
+
+    found, whole = boxes.close, len(boxes.by_history(network.task.machine, 1).names)
+    monkeypatch.setattr(boxes, "close", close)
+    split = boxes.split  # more finely than it is needed: so no groups are whole regions
+    monkeypatch.setattr(boxes, "split", lambda plan, seen, gap: split(plan, seen, gap / 1_000))
+    said: list[str] = []
+    proof = prove(network, budget=0, tell=said.append)
+    assert isinstance(proof, cn.Proved)
+    assert proof.regions == whole == 1 + 2 * 4
+    assert tried[0] > whole
+    assert f"boxes, histories of 1 symbol, {whole} regions" in said
+
+
 def test_a_check_of_trees_counts_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Since one tree may have most of them, regions would not say how far it is."""
     monkeypatch.setattr(search, "seldom", lambda tell: tell)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from carrynet.data import rng
+from carrynet.data import drawn, rng
 from carrynet.data.regions import Edges, Regions, regions
+from carrynet.data.words import Words
 from carrynet.engines import OverEdges
 from carrynet.nets import invariant
 from carrynet.nets.arrays import Array, in_one_thread
@@ -18,7 +19,6 @@ from carrynet.nets.network import Network
 from carrynet.nets.optim import UPDATES, Moments, initial_moments
 from carrynet.nets.weights import Weights
 from carrynet.spec.recipe import Recipe
-from carrynet.spec.stage import Stage
 
 
 class Boxes(NamedTuple):
@@ -28,10 +28,30 @@ class Boxes(NamedTuple):
     moments: Moments
 
 
-def begin(network: Network, stage: Stage) -> Boxes:
-    """The boxes before the first update of a stage."""
-    values = invariant.begin(network)
-    return Boxes(values, initial_moments(stage.optimiser, values))
+def begin(network: Network, recipe: Recipe, stage: int) -> Boxes:
+    """The boxes before the first update of a stage of the schedule.
+
+    Round the states that uniform words lead to; of a network that learned from words drawn by
+    their outcome, those that the last of these lead to: uniform ones come to few of its states.
+    """
+    values = invariant.begin(network, _learned_from(recipe, stage))
+    return Boxes(values, initial_moments(recipe.schedule[stage].optimiser, values))
+
+
+def _learned_from(recipe: Recipe, stage: int) -> Words | None:
+    """Some of the last balanced words, (N, T), that were shown before a stage; None without."""
+    before = [i for i, how in enumerate(recipe.schedule[:stage]) if how.words == "balanced"]
+    if not before:
+        return None
+    how = recipe.schedule[before[-1]]
+    updates = min(how.steps, -(-_POSITIONS // (how.batch * recipe.digits)))
+    words = drawn.draw(recipe, before[-1], how.steps - updates, updates)
+    symbols = len(recipe.specification.machine.symbols)
+    return words.reshape(-1, words.shape[-1]) % symbols  # whether or not it asks for all answers
+
+
+_POSITIONS = 40_960
+"""How many positions those words have together."""
 
 
 @in_one_thread
@@ -53,11 +73,11 @@ def advance(
     """
     how, every = recipe.schedule[stage], regions(network.task)
     if engine and engine.takes(network):
-        drawn = _drawn(every, recipe, stage, first, count)
+        some = _drawn(every, recipe, stage, first, count)
         weights, moments, values, buffers, seen = engine.advance(
-            *(network, moments, boxes.values, boxes.moments, recipe, how, drawn, first, count)
+            *(network, moments, boxes.values, boxes.moments, recipe, how, some, first, count)
         )
-        asked = np.broadcast_to(drawn.output, seen.shape[:2])
+        asked = np.broadcast_to(some.output, seen.shape[:2])
         return weights, moments, Boxes(values, buffers), asked, seen
     update = UPDATES[how.optimiser]
     outputs, logits = [], []

@@ -422,7 +422,7 @@ def _next_stage(recipe: Recipe, network: Network, stage: int) -> State:
     if stage == len(recipe.schedule):
         return State(network, (), stage, 0)
     how = recipe.schedule[stage]
-    boxes = edges.begin(network, how) if how.over == "edges" else None
+    boxes = edges.begin(network, recipe, stage) if how.over == "edges" else None
     return State(network, initial_moments(how.optimiser, network.weights), stage, 0, boxes)
 
 

@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from carrynet.data import rng
 from carrynet.data.regions import Edges, regions
-from carrynet.data.words import OPEN, tables
+from carrynet.data.words import OPEN, Words, tables
 from carrynet.nets.arrays import Array, in_one_thread, quiet
 from carrynet.nets.bptt import gradients_of
 from carrynet.nets.certified import worst_logits, worst_logits_vjp
@@ -69,21 +69,24 @@ def shapes(network: Network) -> dict[str, tuple[int, ...]]:
 
 
 @quiet
-def begin(network: Network) -> Weights:
+def begin(network: Network, words: Words | None = None) -> Weights:
     """Boxes round where a network is: `centre` and `radius` (R, D), `Wstate`, `bstate`.
 
     The centre of a region is the mean of the states that words come to it with: not of their
     hull, which of a network that forgets slowly is so wide that the boxes lie one in another.
+    The words, (N, T), are uniform ones where none are given.
     """
     double, known, D = network.astype("float64"), regions(network.task), len(network.start)
     sums, counts = np.zeros((known.count, D)), np.ones(known.count)
     sums[0] = double.start
     for i in range(1, known.count):
         sums[i] = double.step(sums[known.source[i]], int(known.symbol[i]))
-    S = network.symbols
-    drawn = rng.below(S, rng.raw(0, rng.PROOF, 0, _WORDS * _LENGTH)).reshape(_LENGTH, _WORDS)
-    states, region = np.repeat(double.start[None], _WORDS, axis=0), np.zeros(_WORDS, np.intp)
-    for symbols in drawn:
+    if words is None:
+        drawn = rng.raw(0, rng.PROOF, 0, _WORDS * _LENGTH).reshape(_LENGTH, _WORDS)
+        words = rng.below(network.symbols, drawn).T
+    states = np.repeat(double.start[None], len(words), axis=0)
+    region = np.zeros(len(words), np.intp)
+    for symbols in words.T:
         states, region = double.step(states, symbols), known.after(region, symbols)
         np.add.at(sums, region, states)
         np.add.at(counts, region, 1)

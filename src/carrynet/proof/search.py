@@ -15,6 +15,7 @@ take long, look at the clock.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf, isfinite
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -57,8 +58,11 @@ The check of what it finds is not counted: of trees it may take longer than thei
 LEAST_FOR_TREES = 0.5
 """Seconds that trees of other cells than Elman's are tried with, at least."""
 
-PLANS = MappingProxyType({1: (0.5, 0.3), 2: (0.3, 0.15), 3: (0.3, 0.15, 0.08), 4: (0.15,)})
-"""Lengths of the histories, and gaps of the groups, that boxes are tried with."""
+PLANS = MappingProxyType({1: (0.5, 0.3, inf), 2: (0.3, 0.15), 3: (0.3, 0.15, 0.08), 4: (0.15,)})
+"""Lengths of the histories, and gaps of the groups, that boxes are tried with.
+
+Whole regions, inf, last: their boxes have less slack, but close in a tenth of the rounds.
+"""
 
 MOST_EDGES = 200_000  # of the plan of a history: all of addition in base 16
 FINE_EDGES = 20_000  # of a plan for which the slack is bisected finely
@@ -259,7 +263,8 @@ def _by_boxes(network: Network, tell: Tell) -> Boxes | str:
             plan = boxes.split(histories, seen, gap)
             if plan is None:
                 continue
-            tries = f"{what}, groups {gap:g} apart, {len(plan.names):,} regions"
+            groups = f"groups {gap:g} apart, " if isfinite(gap) else ""
+            tries = f"{what}, {groups}{len(plan.names):,} regions"
             found = _close(network, plan, _smallest_slack(network), tries, tell)
             if found is not None:
                 tries = f"boxes close, {len(plan.names):,} regions"  # and now with more slack
