@@ -107,7 +107,9 @@ def test_functions_take_a_run_or_its_network(run: cn.Run, tmp_path: Path) -> Non
     one, other = cn.prove(saved, budget=0), cn.prove(network, budget=0)
     assert one.verdict == other.verdict
     assert {file.name: file.read_bytes() for file in (tmp_path / "run").iterdir()} == before
-    settings: dict[str, Any] = {"harden.steps": 3, "again.steps": 3}
+    stages = training.hardening(run.recipe, network).stages
+    settings: dict[str, Any] = {f"{stage.name}.steps": 3 for stage in stages}
+    settings |= {f"{stage.name}.again": 0 for stage in stages if stage.over == "edges"}
     hardened = [cn.harden(each, progress=False, **settings) for each in (run, network)]
     for each in hardened:
         assert each.origin is not None

@@ -438,6 +438,39 @@ def test_what_was_trained_as_usual_is_proved_once_it_is_hardened(cell: str) -> N
     assert hardened.recipe.stages[0].over == "edges"
 
 
+@pytest.mark.parametrize(
+    ("cell", "task", "stages"),
+    [
+        ("elman", "add", ("harden", "again")),  # the one by which he learns it, twice
+        ("elman", "tomita:3", ("close",)),
+        ("gru", "dyck", ("close",)),
+        ("h = sigmoid(x @ Wxh + bh + h @ Whh)", "add", ("close",)),
+    ],
+)
+def test_a_network_is_hardened_as_certified_hardens_its_cell_and_task(
+    cell: str, task: str, stages: tuple[str, ...]
+) -> None:
+    plain = get("plain").with_settings({"cell": cell, "task": task})
+    network = training.start(plain).network
+    hardened = training.hardening(plain, network)
+    certified = get("certified").with_settings({"cell": cell, "task": task}).stages[-1]
+    assert tuple(stage.name for stage in hardened.stages) == stages
+    assert (hardened.stages[0] == certified) == ("=" not in cell)
+    assert hardened.stages[0].over == ("problems" if stages[0] == "harden" else "edges")
+
+
+@pytest.mark.parametrize(("cell", "task"), [("elman", "tomita:6"), ("gru", "dyck")])
+def test_machines_of_words_are_proved_once_they_are_hardened(cell: str, task: str) -> None:
+    """Tomita's sixth grammar is not, of Elman's cell, by bounds along words."""
+    plain = get("plain").with_settings({"cell": cell, "task": task, "hidden": 16, "steps": 1_000})
+    network = training.fit(plain, reports=1)
+    assert not isinstance(search.prove(network, budget=0), cn.Proved)
+    hardened = training.fit(
+        recipe := training.hardening(plain, network), state=training.start(recipe, network)
+    )
+    assert isinstance(search.prove(hardened, budget=0), cn.Proved)
+
+
 def test_boxes_are_an_invariant_where_nothing_stands_out() -> None:
     """The parameters themselves, once they have closed: disturbed words stay inside them."""
     plain = plainly_trained("gru", "parity", 0)

@@ -35,7 +35,7 @@ from carrynet.nets.network import Network
 from carrynet.nets.optim import Moments, initial_moments
 from carrynet.nets.weights import Weights, initialise
 from carrynet.spec.codec import Operand
-from carrynet.spec.recipe import HARDEN_DIGITS, MAX_NUMBERS, Recipe
+from carrynet.spec.recipe import HARDEN_DIGITS, MAX_NUMBERS, Recipe, certified_by
 from carrynet.spec.stage import CLOSE, HARDEN, ROUNDS, Stage
 
 
@@ -308,10 +308,12 @@ def hardening(recipe: Recipe, network: Network) -> Recipe:
     """The recipe by which a network that `recipe` trained is trained on, to be easy to prove.
 
     It begins with the network, whose digest it names as its origin, trains biases from there
-    on, and has the stage `recipe.HARDEN` twice, with fresh problems, long enough for states that
-    drift slowly to show; of other cells than Elman's, `recipe.CLOSE`.
+    on, and has the stage over edges by which `certified` ends for that cell and task.  Where that
+    one ends otherwise, other cells than Elman's have `stage.CLOSE`, and his the stage
+    `stage.HARDEN` twice, with fresh problems, long enough for states that drift slowly to show.
     """
-    twice = HARDEN, replace(HARDEN, name="again")
+    last, twice = certified_by(recipe), (HARDEN, replace(HARDEN, name="again"))
+    over_edges = last if last.over == "edges" else CLOSE
     return replace(
         recipe,
         name="hardened",
@@ -319,7 +321,7 @@ def hardening(recipe: Recipe, network: Network) -> Recipe:
         examples=0,
         biases=True,
         origin=network.digest(),
-        stages=twice if recipe.cell == "elman" else (CLOSE,),
+        stages=twice if recipe.cell == "elman" and last.over != "edges" else (over_edges,),
     )
 
 

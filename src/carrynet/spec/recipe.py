@@ -661,6 +661,11 @@ VARIANTS: MappingProxyType[str, MappingProxyType[str, Recipe]] = MappingProxyTyp
 """What some recipes are for which cells and tasks."""
 
 
+def certified_by(recipe: Recipe) -> Stage:
+    """The stage by which `certified` ends for a recipe's cell and task."""
+    return VARIANTS["certified"][_kind(recipe)].stages[-1]
+
+
 def get(recipe: str | Path | Recipe) -> Recipe:
     """A recipe by name, from a TOML file, or as it is.
 
