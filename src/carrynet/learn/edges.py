@@ -46,12 +46,12 @@ def _learned_from(recipe: Recipe, stage: int) -> Words | None:
     how = recipe.schedule[before[-1]]
     updates = min(how.steps, -(-_POSITIONS // (how.batch * recipe.digits)))
     words = drawn.draw(recipe, before[-1], how.steps - updates, updates)
-    symbols = len(recipe.specification.machine.symbols)
-    return words.reshape(-1, words.shape[-1]) % symbols  # whether or not it asks for all answers
+    words = words.reshape(-1, words.shape[-1])[: -(-_POSITIONS // words.shape[-1])]
+    return words % len(recipe.specification.machine.symbols)  # whether or not it asks for all
 
 
 _POSITIONS = 40_960
-"""How many positions those words have together."""
+"""How many positions those words have together, about."""
 
 
 @in_one_thread

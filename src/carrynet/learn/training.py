@@ -312,8 +312,13 @@ def hardening(recipe: Recipe, network: Network) -> Recipe:
     one ends otherwise, other cells than Elman's have `stage.CLOSE`, and his the stage
     `stage.HARDEN` twice, with fresh problems, long enough for states that drift slowly to show.
     """
-    last, twice = certified_by(recipe), (HARDEN, replace(HARDEN, name="again"))
-    over_edges = last if last.over == "edges" else CLOSE
+    last = certified_by(recipe)
+    if last.over == "edges":
+        stages: tuple[Stage, ...] = (last,)
+    elif recipe.cell == "elman":
+        stages = HARDEN, replace(HARDEN, name="again")
+    else:
+        stages = (CLOSE,)
     return replace(
         recipe,
         name="hardened",
@@ -321,7 +326,7 @@ def hardening(recipe: Recipe, network: Network) -> Recipe:
         examples=0,
         biases=True,
         origin=network.digest(),
-        stages=twice if recipe.cell == "elman" and last.over != "edges" else (over_edges,),
+        stages=stages,
     )
 
 
