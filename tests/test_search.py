@@ -291,6 +291,19 @@ def test_whole_regions_are_tried_where_no_groups_of_states_close(
     assert f"boxes, histories of 1 symbol, {whole} regions" in said
 
 
+def test_no_plan_of_boxes_is_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups that are 0.5 apart are often 0.3 apart, too, or are whole regions."""
+    tried: list[tuple[str, ...]] = []
+
+    def close(network: Network, plan: boxes.Plan, *more: Any) -> None:
+        tried.append((*plan.names, *map(str, plan.next.ravel())))
+
+    monkeypatch.setattr(boxes, "close", close)
+    prove(trained_by("certified", 8, 0), budget=0)
+    assert len(tried) > 2
+    assert len(set(tried)) == len(tried)
+
+
 def test_a_check_of_trees_counts_their_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Since one tree may have most of them, regions would not say how far it is."""
     monkeypatch.setattr(search, "seldom", lambda tell: tell)

@@ -259,10 +259,12 @@ def _by_boxes(network: Network, tell: Tell) -> Boxes | str:
         seen = boxes.observe(network, histories)
         if seen is None:
             return "not tried, since states were seen to grow until they overflow doubles"
+        sizes = set[int]()
         for gap in gaps:
             plan = boxes.split(histories, seen, gap)
-            if plan is None:
-                continue
+            if plan is None or len(plan.names) in sizes:
+                continue  # a smaller gap only parts groups: as many of them are the same
+            sizes.add(len(plan.names))
             groups = f"groups {gap:g} apart, " if isfinite(gap) else ""
             tries = f"{what}, {groups}{len(plan.names):,} regions"
             found = _close(network, plan, _smallest_slack(network), tries, tell)
